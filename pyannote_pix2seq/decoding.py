@@ -1,0 +1,290 @@
+"""How sequences are written: greedily, sampled, or by beam search, always within the grammar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.vocabulary import (
+    DIARIZE,
+    EOS,
+    FIRST_TIME,
+    PAD,
+    TOKENS_PER_TRIPLET,
+    Triplet,
+    Vocabulary,
+    grammar,
+)
+
+NEIGHBOURS = 2
+"""A time is as likely as all bins this near to it are together."""
+STRATEGIES = ("greedy", "sample", "beam")
+
+Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to write.
+
+    Parameters
+    ----------
+    strategy : {"greedy", "sample", "beam"}
+        Greedy writing takes the likeliest neighbourhood of bins as start of the next turn, the median of all ends as
+        its end (which costs the least speech in expectation), the likeliest speaker, and stops where stopping is
+        likelier than not.
+    temperature, top_k, top_p : optional
+        For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
+        that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
+    num_beams : int
+        For beam search.
+    max_turns : int
+        Sequences end after that many turns, prompts included.
+    min_speakers, max_speakers : int, optional
+        Limits on the number of speakers, prompted ones included. Defaults to whatever the vocabulary can name.
+    seed : int
+        For sampling.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    strategy: Literal["greedy", "sample", "beam"] = "greedy"
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    num_beams: int = 4
+    max_turns: int = 100
+    min_speakers: int = 0
+    max_speakers: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
+            "temperature": (self.temperature > 0, "above 0"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "num_beams": (self.num_beams >= 1, "1 or more"),
+            "max_turns": (self.max_turns >= 1, "1 or more"),
+        }
+        for name, (is_valid, allowed) in ranges.items():
+            if not is_valid:
+                raise ValueError(f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}.")
+
+
+class Hypothesis(NamedTuple):
+    """A written sequence.
+
+    Attributes
+    ----------
+    tokens : list of int
+        Given ones included, `<eos>` and padding not.
+    turns : list of Triplet
+    confidence : list of float
+        Probability that the model gave to each turn: of its speaker, and of times within two bins of its own.
+    log_prob : float
+        Of the tokens that were not given, `<eos>` included.
+    """
+
+    tokens: list[int]
+    turns: list[Triplet]
+    confidence: list[float]
+    log_prob: float
+
+
+@torch.inference_mode()
+def decode(
+    model: Pix2Seq,
+    context: Context,
+    num_bins: Tensor,
+    given: Sequence[Sequence[int]] | None = None,
+    options: DecodingOptions | None = None,
+) -> list[Hypothesis]:
+    """Write about audio that the model listened to.
+
+    Parameters
+    ----------
+    model : Pix2Seq
+        In evaluation mode.
+    context : Context
+        What `model.listen` returned for a batch of recordings of any lengths.
+    num_bins : (batch,) int64
+        Time bins of each recording.
+    given : sequence of sequences of int, optional
+        Whole triplets that each sequence starts with: those of the prompts.
+    options : DecodingOptions, optional
+
+    Returns
+    -------
+    hypotheses : list of Hypothesis
+        The best one for each recording.
+    """
+    options = options or DecodingOptions()
+    width = options.num_beams if options.strategy == "beam" else 1
+    forced = _pad(given or [[] for _ in num_bins], num_bins.device).repeat_interleave(width, 0)
+    draft = _Draft.begin(context, num_bins, width)
+    choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
+    for position in range(TOKENS_PER_TRIPLET * options.max_turns + 1):
+        log_probs, draft = _predict(model, draft, options)
+        mass = _neighbourhood(log_probs.exp(), model.vocabulary)
+        if position < forced.shape[1]:
+            log_probs = _force(log_probs, forced[:, position])
+        scores = log_probs + draft.log_prob[:, None]
+        parent, token = choose(scores.view(len(num_bins), width, -1), position % TOKENS_PER_TRIPLET, model.vocabulary)
+        draft = draft.select(parent).append(token, scores[parent, token], mass[parent, token])
+        if (token < FIRST_TIME).all():
+            break
+    return [_hypothesis(model.vocabulary, *row) for row in draft.best(width)]
+
+
+class _Draft(NamedTuple):
+    """Sequences while they are written, `width` of them for each recording, best first."""
+
+    context: Context
+    tokens: Tensor
+    """(num_drafts, num_tokens) int64"""
+    mass: Tensor
+    """(num_drafts, num_tokens) probability of each token, neighbours included"""
+    log_prob: Tensor
+    """(num_drafts,)"""
+    num_bins: Tensor
+    """(num_drafts,)"""
+
+    @classmethod
+    def begin(cls, context: Context, num_bins: Tensor, width: int) -> _Draft:
+        """Nothing written; all but the first draft of each recording are impossible, for they are the same."""
+        if width > 1:
+            context = context.select(torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(width))
+        log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
+        log_prob[:, 0] = 0
+        tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
+        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width))
+
+    def select(self, parent: Tensor) -> _Draft:
+        """Let the drafts descend from others."""
+        if torch.equal(parent, torch.arange(len(parent), device=parent.device)):
+            return self
+        return _Draft(self.context.select(parent), *(field[parent] for field in self[1:]))
+
+    def append(self, token: Tensor, log_prob: Tensor, mass: Tensor) -> _Draft:
+        """Write one more token in each draft."""
+        tokens = torch.cat([self.tokens, token[:, None]], dim=1)
+        masses = torch.cat([self.mass, mass[:, None]], dim=1)
+        return self._replace(tokens=tokens, mass=masses, log_prob=log_prob)
+
+    def best(self, width: int) -> Iterator[tuple[list[int], list[float], float]]:
+        """Tokens, their probabilities and the log-probability of the first draft of each recording."""
+        fields = (self.tokens, self.mass, self.log_prob)
+        return zip(*(field[::width].tolist() for field in fields), strict=True)
+
+
+def _predict(model: Pix2Seq, draft: _Draft, options: DecodingOptions) -> tuple[Tensor, _Draft]:
+    """Log-probabilities of the next token within the grammar, (num_drafts, size)."""
+    last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
+    logits, context = model.write(draft.context, last)
+    allowed = grammar(
+        model.vocabulary,
+        draft.tokens,
+        min_speakers=options.min_speakers,
+        max_speakers=options.max_speakers,
+        num_bins=draft.num_bins,
+        last=True,
+    )[:, 0]
+    if draft.tokens.shape[1] == TOKENS_PER_TRIPLET * options.max_turns:
+        allowed = _only_stop(allowed)
+    logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
+    return logits.log_softmax(-1), draft._replace(context=context)
+
+
+def _only_stop(allowed: Tensor) -> Tensor:
+    """When the last turn is written: `<eos>`, or padding where there was one before."""
+    stop = torch.zeros_like(allowed)
+    stop[:, PAD] = allowed[:, PAD]
+    stop[:, EOS] = ~allowed[:, PAD]
+    return stop
+
+
+def _force(log_probs: Tensor, token: Tensor) -> Tensor:
+    """Make given tokens certain; PAD means that none is given."""
+    certain = torch.full_like(log_probs, -torch.inf).scatter(1, token[:, None], 0.0)
+    return torch.where((token == PAD)[:, None], log_probs, certain)
+
+
+def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
+    """The function that chooses: (scores (batch, width, size), phase, vocabulary) -> (parent, token) of each draft."""
+    if options.strategy == "beam":
+        return _beam
+    if options.strategy == "sample":
+        return partial(_sample, options, generator)
+    return _greedy
+
+
+def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    log_probs = scores.flatten(0, 1).log_softmax(-1)
+    probs = log_probs.exp()
+    times = probs[:, FIRST_TIME : vocabulary.first_speaker]
+    if phase == 0:
+        mass = _neighbourhood(probs, vocabulary).masked_fill(log_probs == -torch.inf, 0)
+        start = mass[:, FIRST_TIME:].argmax(-1) + FIRST_TIME
+        token = torch.where(probs[:, EOS] >= 0.5, EOS, start)
+    elif phase == 1:
+        token = (times.cumsum(-1) >= 0.5).int().argmax(-1) + FIRST_TIME
+    else:
+        token = probs.argmax(-1)
+    token = torch.where(probs[:, PAD] > 0, PAD, token)
+    return torch.arange(len(token), device=token.device), token
+
+
+def _sample(
+    options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int, vocabulary: Vocabulary
+) -> tuple[Tensor, Tensor]:
+    log_probs = (scores.flatten(0, 1) / options.temperature).log_softmax(-1)
+    if options.top_k is not None:
+        smallest = log_probs.topk(min(options.top_k, vocabulary.size), dim=-1).values[:, -1:]
+        log_probs = log_probs.masked_fill(log_probs < smallest, -torch.inf)
+    ordered, order = log_probs.softmax(-1).sort(dim=-1, descending=True)
+    is_tail = ordered.cumsum(-1) - ordered >= options.top_p
+    probs = torch.zeros_like(ordered).scatter(1, order, ordered.masked_fill(is_tail, 0))
+    token = torch.multinomial(probs, 1, generator=generator)[:, 0]
+    return torch.arange(len(token), device=token.device), token
+
+
+def _beam(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+    batch, width, size = scores.shape
+    score, best = scores.flatten(1).topk(width, dim=-1)
+    parent = best // size + width * torch.arange(batch, device=scores.device)[:, None]
+    token = torch.where(score == -torch.inf, PAD, best % size)  # fewer continuations than beams: an impossible draft
+    return parent.flatten(), token.flatten()
+
+
+def _neighbourhood(probs: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Probability of each token, of a time together with its neighbours: (num_drafts, size)."""
+    special, times, speakers = probs.split([FIRST_TIME, vocabulary.num_bins, vocabulary.num_speakers], dim=-1)
+    size = 2 * NEIGHBOURS + 1
+    around = size * F.avg_pool1d(times, size, stride=1, padding=NEIGHBOURS)
+    return torch.cat([special, around, speakers], dim=-1)
+
+
+def _pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    rows = [torch.tensor(list(sequence), dtype=torch.int64, device=device) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+def _hypothesis(vocabulary: Vocabulary, tokens: list[int], mass: list[float], log_prob: float) -> Hypothesis:
+    turns = vocabulary.decode(tokens)
+    written = TOKENS_PER_TRIPLET * len(turns)
+    steps = range(0, written, TOKENS_PER_TRIPLET)
+    confidence = [min(math.prod(mass[i : i + TOKENS_PER_TRIPLET]), 1.0) for i in steps]
+    return Hypothesis(tokens[:written], turns, confidence, log_prob)

@@ -1,0 +1,182 @@
+"""Audio tokens of whole recordings, kept on disk so that a frozen frontend hears each recording once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pyannote_pix2seq.audio import prepare
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.vocabulary import Triplet
+
+
+class CacheError(ValueError):
+    """A cache that was made from something else, or that holds nothing."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A stretch of a recording, and who speaks in it.
+
+    Attributes
+    ----------
+    uri : str
+        Name of the recording and of the stretch.
+    audio : AudioTokens
+        (num_tokens, content_dim) and (num_tokens, num_voices, voice_dim), without a batch dimension.
+    turns : list of Triplet
+        In seconds from the start of the stretch, sorted; speakers are numbered but not in order.
+    """
+
+    uri: str
+    audio: AudioTokens
+    turns: list[Triplet]
+
+
+class ExampleCache(Dataset):
+    """A folder of examples, one file each.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing. A half-filled one is completed: what is there is not computed again.
+    frontend : Frontend
+        If it is frozen, with its final weights: its tokens are kept. Otherwise waveforms are.
+    source : str
+        What the examples are made from, e.g. the name of the protocol. A cache made from another source or by other
+        weights is refused.
+    duration : float
+        Longer recordings are cut into stretches of this many seconds.
+
+    Raises
+    ------
+    CacheError
+        If the folder holds examples of another source or another frontend.
+    """
+
+    def __init__(self, folder: Path, frontend: Frontend, source: str, duration: float):
+        self.folder = folder
+        self.frontend = frontend
+        self.duration = duration
+        folder.mkdir(parents=True, exist_ok=True)
+        self._check({"source": source, "duration": duration, "frontend": fingerprint(frontend)})
+        self.paths = sorted(folder.glob("*.npz"))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Example:
+        with np.load(self.paths[index]) as arrays:
+            audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
+            turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
+        return Example(self.paths[index].stem, audio, turns)
+
+    def fill(self, files: Iterable[Mapping[str, Any]], num_workers: int = 0) -> None:
+        """Compute the tokens of every file that has none yet.
+
+        Parameters
+        ----------
+        files : iterable of ProtocolFile
+            With `uri`, `annotation`, `annotated`, and `audio` or `waveform`.
+        num_workers : int
+            Processes that compute; 0 for none but this one.
+
+        Raises
+        ------
+        CacheError
+            If no file gave an example. A file that cannot be read is reported in a warning and passed over.
+        """
+        stretches = [stretch for file in files for stretch in self._stretches(file)]
+        missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
+        loader = DataLoader(_Computation(self, missing), batch_size=None, num_workers=num_workers)
+        for problem in tqdm(loader, desc=f"audio tokens in {self.folder}", disable=not missing):
+            if problem:
+                warnings.warn(problem, stacklevel=2)
+        self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
+        if not self.paths:
+            raise CacheError(f"{self.folder}: none of {len(stretches)} stretches of audio gave an example.")
+
+    def compute(self, file: Mapping[str, Any], stretch: Segment) -> None:
+        """Compute and store the tokens of one stretch of a file."""
+        waveform = prepare(file, self.frontend.sample_rate)
+        first, last = (round(time * self.frontend.sample_rate) for time in stretch)
+        with torch.inference_mode():
+            content, voice = self.frontend.keep(waveform[None, :, first:last])
+        path = self._path(file, stretch)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with open(partial, "wb") as handle:
+            np.savez(handle, content=_half(content), voice=_half(voice), turns=np.array(_turns(file, stretch)))
+        os.replace(partial, path)
+
+    def _stretches(self, file: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Segment]]:
+        """Annotated regions of a file, cut to at most `duration` seconds."""
+        return [
+            (file, Segment(start, min(start + self.duration, region.end)))
+            for region in file["annotated"]
+            for start in np.arange(region.start, region.end - 0.5, self.duration).tolist()
+        ]
+
+    def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
+        return self.folder / f"{file['uri']}@{stretch.start:.2f}.npz".replace("/", "_")
+
+    def _check(self, origin: dict[str, Any]) -> None:
+        note = self.folder / "origin.json"
+        if not note.exists():
+            note.write_text(json.dumps(origin))
+        found = json.loads(note.read_text())
+        if found != origin:
+            raise CacheError(f"{self.folder} was made from {found}, not from {origin}. Use another folder or delete it.")
+
+
+class _Computation(Dataset):
+    """Computes stretches when they are asked for; answers with what went wrong, if anything did."""
+
+    def __init__(self, cache: ExampleCache, stretches: list[tuple[Mapping[str, Any], Segment]]):
+        self.cache, self.stretches = cache, stretches
+
+    def __len__(self) -> int:
+        return len(self.stretches)
+
+    def __getitem__(self, index: int) -> str:
+        file, stretch = self.stretches[index]
+        try:
+            self.cache.compute(file, stretch)
+        except (OSError, ValueError) as error:
+            return f"{file['uri']} is left out: {error}"
+        return ""
+
+
+def fingerprint(frontend: Frontend) -> str:
+    """Short hash of a frontend's kind and, if they are final, its weights."""
+    digest = hashlib.sha256(type(frontend).__name__.encode())
+    for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _turns(file: Mapping[str, Any], stretch: Segment) -> list[tuple[float, float, int]]:
+    """Turns of a file during a stretch, in seconds from its start."""
+    annotation = file["annotation"].crop(stretch)
+    names = {label: number for number, label in enumerate(annotation.labels())}
+    return [
+        (segment.start - stretch.start, segment.end - stretch.start, names[label])
+        for segment, _, label in annotation.itertracks(yield_label=True)
+    ]
+
+
+def _half(tokens: Tensor) -> np.ndarray:
+    """(1, ...) -> (...) in half precision."""
+    return tokens[0].half().numpy()

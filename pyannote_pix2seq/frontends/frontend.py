@@ -1,0 +1,171 @@
+"""What every frontend is: a module that turns a waveform into audio tokens."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+
+class AudioTokens(NamedTuple):
+    """What the transformer hears.
+
+    Parameters
+    ----------
+    content : (batch, num_tokens, content_dim) torch.Tensor
+        What happens during each token.
+    voice : (batch, num_tokens, num_voices, voice_dim) torch.Tensor
+        Who may be speaking during each token. The direction of a voice says whose it is, its length
+        (between 0 and 1) how sure the frontend is that this voice is present.
+    """
+
+    content: Tensor
+    voice: Tensor
+
+
+class Frontend(nn.Module):
+    """Base class of frontends.
+
+    A subclass sets `content_dim`, `num_voices`, `voice_dim` and `frozen`, and implements `forward`.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Sample rate of the waveforms, in Hz.
+    token_duration : float
+        Duration of an audio token, in seconds.
+    bins_per_token : int
+        Number of time bins (the unit of turn boundaries) in a token.
+    content_dim : int
+        Dimension of the content of a token.
+    num_voices, voice_dim : int
+        Number of voices of a token (possibly zero), and their dimension.
+    frozen : bool
+        Whether the frontend is never trained, so that its tokens may be computed once and kept.
+    """
+
+    sample_rate: int = 16000
+    token_duration: float = 0.16
+    bins_per_token: int = 4
+    content_dim: int
+    num_voices: int
+    voice_dim: int
+    frozen: bool
+
+    @property
+    def samples_per_token(self) -> int:
+        """Number of samples that one token spans."""
+        return round(self.token_duration * self.sample_rate)
+
+    def num_tokens(self, num_samples: int) -> int:
+        """Number of tokens of a waveform; the last one may span past its end.
+
+        Parameters
+        ----------
+        num_samples : int
+            Number of samples of the waveform.
+
+        Returns
+        -------
+        num_tokens : int
+        """
+        return -(-num_samples // self.samples_per_token)
+
+    def check(self, waveforms: Tensor) -> None:
+        """Check the shape of waveforms.
+
+        Parameters
+        ----------
+        waveforms : torch.Tensor
+            Should be (batch, 1, num_samples), with at least one sample.
+
+        Raises
+        ------
+        ValueError
+            If it is not.
+        """
+        if waveforms.ndim != 3 or waveforms.shape[1] != 1 or waveforms.shape[2] == 0:
+            raise ValueError(
+                f"{type(self).__name__} was given waveforms of shape {tuple(waveforms.shape)} but takes "
+                "(batch, 1, num_samples) with at least one sample. "
+                "Mix down to mono, and add the missing dimensions with `waveform[None]`."
+            )
+
+    def forward(self, waveforms: Tensor) -> AudioTokens:
+        """Turn waveforms into audio tokens.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples) torch.Tensor
+            Mono recordings at `sample_rate`, between -1 and 1.
+
+        Returns
+        -------
+        tokens : AudioTokens
+            `num_tokens(num_samples)` tokens per recording.
+
+        Raises
+        ------
+        ValueError
+            If waveforms do not have this shape.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not implement `forward`.")
+
+    def keep(self, waveforms: Tensor) -> AudioTokens:
+        """What may be computed once and kept on disk: tokens if frozen, else the waveform cut into tokens.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples) torch.Tensor
+
+        Returns
+        -------
+        kept : AudioTokens
+            If not frozen, `content` is (batch, num_tokens, samples_per_token) and there are no voices.
+        """
+        if self.frozen:
+            return self(waveforms)
+        self.check(waveforms)
+        num_tokens = self.num_tokens(waveforms.shape[-1])
+        padding = num_tokens * self.samples_per_token - waveforms.shape[-1]
+        pieces = F.pad(waveforms, (0, padding)).view(len(waveforms), num_tokens, self.samples_per_token)
+        return AudioTokens(pieces, pieces.new_zeros(len(waveforms), num_tokens, 0, 0))
+
+    def complete(self, kept: AudioTokens, lengths: Tensor) -> AudioTokens:
+        """Tokens of what was kept.
+
+        Parameters
+        ----------
+        kept : AudioTokens
+            A batch of what `keep` returned, padded.
+        lengths : (batch,) torch.Tensor
+            Number of tokens of each recording, which is heard without its padding.
+
+        Returns
+        -------
+        tokens : AudioTokens
+        """
+        if self.frozen:
+            return kept
+        waveforms = (pieces[:length].view(1, 1, -1) for pieces, length in zip(kept.content, lengths, strict=True))
+        tokens = [self(waveform) for waveform in waveforms]
+        fields = ([field[0] for field in group] for group in zip(*tokens, strict=True))
+        return AudioTokens(*(pad_sequence(field, batch_first=True) for field in fields))
+
+    def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
+        """Vary tokens at random, at training time; the identity unless a subclass says otherwise.
+
+        Parameters
+        ----------
+        tokens : AudioTokens
+            A batch of tokens, left unchanged.
+        generator : torch.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        tokens : AudioTokens
+            Tokens of the same shapes.
+        """
+        return tokens

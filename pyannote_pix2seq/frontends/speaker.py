@@ -1,0 +1,262 @@
+"""Pretrained frontend: who is active locally, and what their voices are like."""
+
+from itertools import permutations
+
+import torch
+import torch.nn.functional as F
+from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.audio.models.segmentation import PyanNet
+from pyannote.audio.utils.powerset import Powerset
+from torch import Tensor
+
+from .campplus import EMBEDDING_DIM, CAMPPlus, fbank, statistics_pooling
+from .frontend import AudioTokens, Frontend
+
+MAX_LOCAL_SPEAKERS = 3
+MAX_OVERLAP = 2
+
+
+def build_segmentation() -> PyanNet:
+    """Local speaker segmentation network, with random weights.
+
+    Plaquet and Bredin, Powerset multi-class cross entropy loss for neural speaker diarization,
+    Interspeech 2023.
+
+    Returns
+    -------
+    segmentation : PyanNet
+        Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
+        log-probabilities of nobody, one of three local speakers, and two of them.
+    """
+    segmentation = PyanNet(lstm={"num_layers": 4})
+    segmentation.specifications = Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=[f"speaker#{index + 1}" for index in range(MAX_LOCAL_SPEAKERS)],
+        powerset_max_classes=MAX_OVERLAP,
+        permutation_invariant=True,
+    )
+    segmentation.build()
+    return segmentation
+
+
+def centres(num_frames: int, first: float, step: float, device: torch.device) -> Tensor:
+    """(num_frames,) centres of frames, in samples, given the centre of the first one and their step."""
+    return first + step * torch.arange(num_frames, dtype=torch.float, device=device)
+
+
+def nearest(queries: Tensor, keys: Tensor) -> Tensor:
+    """(num_queries,) index of the nearest of evenly spaced keys to each query."""
+    step = keys[1] - keys[0]
+    return ((queries - keys[0]) / step).round().long().clamp(0, len(keys) - 1)
+
+
+def padded(waveforms: Tensor, num_samples: int) -> Tensor:
+    """Waveforms followed by as many zeros as it takes to reach a number of samples."""
+    return F.pad(waveforms, (0, max(0, num_samples - waveforms.shape[-1])))
+
+
+class SpeakerFrontend(Frontend):
+    """Posteriors of a local segmentation network, and voices of the speakers it hears around each token.
+
+    Both networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
+    Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
+    up to a minute: memory grows with the square of the duration.
+
+    Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
+    three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
+    during the token, as heard within 2 s, mostly where they are alone. A voice is as long as the probability
+    of speech (voice 0) or as the activity of its speaker (voices 1 and 2) during the token.
+
+    Parameters
+    ----------
+    bfloat16 : bool, optional
+        Compute CAM++ frames in bfloat16, which is faster on processors that have it. Defaults to True.
+    """
+
+    content_dim = Frontend.bins_per_token * 7
+    num_voices = 3
+    voice_dim = EMBEDDING_DIM
+    frozen = True
+
+    # shorter waveforms are followed by zeros: alone, 1 s of digital silence sounds like speech to the network
+    SHORTEST_SEGMENTATION = 5.0
+    NEAR = 0.4
+    AROUND = 2.0
+    SPEECH_FLOOR = 1e-3
+    SPEAKER_FLOOR = 1e-4
+    OVERLAP_WEIGHT = 0.05
+    MAX_TEMPERATURE = 3.0
+    TEMPERATURE_PROBABILITY = 0.7
+
+    def __init__(self, bfloat16: bool = True) -> None:
+        super().__init__()
+        self.frames_dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.segmentation = build_segmentation()
+        self.campplus = CAMPPlus()
+        powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
+        self.register_buffer("mapping", powerset.build_mapping(), persistent=False)
+        self.register_buffer("relabellings", self._relabellings(powerset), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    mapping: Tensor
+    relabellings: Tensor
+
+    @staticmethod
+    def _relabellings(powerset: Powerset) -> Tensor:
+        """(6, 7) where each class comes from, for each permutation of the local speakers."""
+        classes = powerset.powerset_classes
+        return torch.tensor(
+            [
+                [classes.index({permutation[speaker] for speaker in members}) for members in classes]
+                for permutation in permutations(range(MAX_LOCAL_SPEAKERS))
+            ]
+        )
+
+    def train(self, mode: bool = True) -> "SpeakerFrontend":
+        """Stay in evaluation mode, whatever the mode."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, waveforms: Tensor) -> AudioTokens:
+        self.check(waveforms)
+        num_tokens = self.num_tokens(waveforms.shape[-1])
+        posteriors = self._posteriors(waveforms, num_tokens)
+        # (batch, num_segmentation_frames, num_classes)
+        frames = self.frames(waveforms)
+        # (batch, num_channels, num_frames)
+        content = self._bin(posteriors, num_tokens * self.bins_per_token)
+        content = content.unflatten(1, (num_tokens, self.bins_per_token))
+        # (batch, num_tokens, bins_per_token, num_classes)
+        return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
+
+    def frames(self, waveforms: Tensor) -> Tensor:
+        """CAM++ frames of waveforms.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples) torch.Tensor
+
+        Returns
+        -------
+        frames : (batch, 512, num_frames) torch.Tensor
+            In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
+        """
+        features = fbank(padded(waveforms, self.samples_per_token))
+        with torch.autocast(
+            waveforms.device.type, torch.bfloat16, enabled=self.frames_dtype == torch.bfloat16
+        ):
+            return self.campplus.frames(features).float()
+
+    def _segmentation_centres(self, posteriors: Tensor) -> Tensor:
+        return centres(posteriors.shape[1], 495.5, 270, posteriors.device)
+
+    def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:
+        """(batch, num_segmentation_frames, num_classes) posteriors of the frames centred in a token."""
+        waveforms = padded(waveforms, round(self.SHORTEST_SEGMENTATION * self.sample_rate))
+        posteriors = self.segmentation(waveforms).exp()
+        inside = self._segmentation_centres(posteriors) < num_tokens * self.samples_per_token
+        return posteriors[:, inside]
+
+    def _bin(self, posteriors: Tensor, num_bins: int) -> Tensor:
+        """(batch, num_bins, num_classes) mean over frames centred in each bin, or the nearest frame."""
+        frame_centres = self._segmentation_centres(posteriors)
+        bin_duration = self.samples_per_token / self.bins_per_token
+        bins = (frame_centres / bin_duration).long()
+        counts = torch.bincount(bins, minlength=num_bins).unsqueeze(-1)
+        sums = posteriors.new_zeros(len(posteriors), num_bins, posteriors.shape[-1])
+        sums.index_add_(1, bins, posteriors)
+        bin_centres = centres(num_bins, bin_duration / 2, bin_duration, posteriors.device)
+        closest = posteriors[:, nearest(bin_centres, frame_centres)]
+        return torch.where(counts > 0, sums / counts.clamp(min=1), closest)
+
+    def _voices(self, frames: Tensor, posteriors: Tensor, classes: Tensor) -> Tensor:
+        """Voices of each token.
+
+        Parameters
+        ----------
+        frames : (batch, num_channels, num_frames) torch.Tensor
+        posteriors : (batch, num_segmentation_frames, num_classes) torch.Tensor
+        classes : (batch, num_tokens, num_classes) torch.Tensor
+            Mean posteriors during each token.
+
+        Returns
+        -------
+        voice : (batch, num_tokens, 3, voice_dim) torch.Tensor
+        """
+        activity, order = (classes @ self.mapping).topk(2, dim=-1)
+        # (batch, num_tokens, 2)
+        lengths = torch.cat([1 - classes[..., :1], activity], dim=-1)
+        # (batch, num_tokens, 3)
+        weights = self._weights(posteriors, order, frames.shape[-1])
+        # (batch, num_tokens, 3, num_frames)
+        statistics = statistics_pooling(frames, weights.flatten(1, 2)).unflatten(1, lengths.shape[1:])
+        return F.normalize(self.campplus.embed(statistics), dim=-1) * lengths.unsqueeze(-1)
+
+    def _weights(self, posteriors: Tensor, order: Tensor, num_frames: int) -> Tensor:
+        """Weights of CAM++ frames in each voice of each token.
+
+        Parameters
+        ----------
+        posteriors : (batch, num_segmentation_frames, num_classes) torch.Tensor
+        order : (batch, num_tokens, 2) torch.Tensor
+            The two most active local speakers during each token.
+        num_frames : int
+            Number of CAM++ frames.
+
+        Returns
+        -------
+        weights : (batch, num_tokens, 3, num_frames) torch.Tensor
+        """
+        frame_centres = centres(num_frames, 200, 320, posteriors.device)
+        posteriors = posteriors[:, nearest(frame_centres, self._segmentation_centres(posteriors))].transpose(
+            1, 2
+        )
+        # (batch, num_classes, num_frames)
+        speech = 1 - posteriors[:, :1] + self.SPEECH_FLOOR
+        alone = posteriors[:, 1 : 1 + MAX_LOCAL_SPEAKERS]
+        overlap = self.mapping.T @ posteriors - alone
+        speakers = alone + self.OVERLAP_WEIGHT * overlap + self.SPEAKER_FLOOR
+        # (batch, 3, num_frames)
+        step = self.samples_per_token
+        token_centres = centres(order.shape[1], step / 2, step, posteriors.device)
+        distances = (token_centres[:, None] - frame_centres).abs() / self.sample_rate
+        # (num_tokens, num_frames)
+        near = speech.unsqueeze(1) * (distances <= self.NEAR)[:, None]
+        around = torch.stack([s[o] for s, o in zip(speakers, order, strict=True)])
+        return torch.cat([near, around * (distances <= self.AROUND)[:, None]], dim=2)
+
+    def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
+        """Soften posteriors and rename local speakers, at random for each example.
+
+        On clean simulated speech the segmentation network is always sure; in a real room it is not. So the
+        posteriors of 7 examples in 10 are raised to the power 1 / T, with T between 1 and 3.
+
+        Parameters
+        ----------
+        tokens : AudioTokens
+            A batch of tokens; rows of zeros (padding) stay zeros.
+        generator : torch.Generator
+            Source of all randomness.
+
+        Returns
+        -------
+        tokens : AudioTokens
+            Same voices, other contents.
+        """
+        posteriors = tokens.content.unflatten(-1, (self.bins_per_token, -1))
+        # (batch, num_tokens, bins_per_token, num_classes)
+        batch_size, device = len(posteriors), generator.device
+        softened = torch.rand(batch_size, generator=generator, device=device) < self.TEMPERATURE_PROBABILITY
+        temperatures = 1 + (self.MAX_TEMPERATURE - 1) * torch.rand(
+            batch_size, generator=generator, device=device
+        )
+        power = torch.where(softened, 1 / temperatures, 1.0).to(posteriors.device)
+        posteriors = posteriors.float() ** power[:, None, None, None]
+        posteriors = posteriors / posteriors.sum(dim=-1, keepdim=True).clamp(min=1e-8)
+        drawn = torch.randint(len(self.relabellings), (batch_size,), generator=generator, device=device)
+        sources = self.relabellings[drawn.to(self.relabellings.device)].to(posteriors.device)
+        posteriors = posteriors.gather(-1, sources[:, None, None].expand_as(posteriors))
+        return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), tokens.voice)

@@ -1,0 +1,67 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyannote_pix2seq.vocabulary import FIRST_TIME, PAD, Vocabulary, grammar
+
+TIME_WEIGHTS = (1.0, 2.0, 3.0, 2.0, 1.0)
+"""How much of the target goes to a time bin and its neighbours."""
+
+
+def sequence_loss(
+    vocabulary: Vocabulary, logits: Tensor, tokens: Tensor, num_given: Tensor, num_bins: Tensor
+) -> Tensor:
+    """Cross-entropy of written tokens among those that the grammar allows, smoothed over neighbouring time bins.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    logits : (batch, num_tokens, size)
+        Predictions of `tokens`.
+    tokens : (batch, num_tokens) int64
+        Targets; padding does not count.
+    num_given : (batch,) int64
+        The first so many tokens are given by prompts and do not count.
+    num_bins : (batch,) int64
+        Time bins of the audio.
+
+    Returns
+    -------
+    loss : () float
+        Mean over all tokens that count.
+    """
+    allowed = grammar(vocabulary, tokens[:, :-1], num_bins=num_bins)
+    log_probs = logits.float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    offsets = torch.arange(len(TIME_WEIGHTS), device=tokens.device) - len(TIME_WEIGHTS) // 2
+    neighbours = (tokens[..., None] + offsets).clamp(FIRST_TIME, vocabulary.first_speaker - 1)
+    is_time = (tokens >= FIRST_TIME) & (tokens < vocabulary.first_speaker)
+    targets = torch.where(is_time[..., None], neighbours, tokens[..., None])
+    # (batch, num_tokens, num_offsets)
+    weights = allowed.gather(-1, targets) * torch.tensor(TIME_WEIGHTS, device=tokens.device)
+    loss = -log_probs.gather(-1, targets).masked_fill(weights == 0, 0) * weights
+    loss = loss.sum(-1) / weights.sum(-1).clamp(min=1e-6)
+    position = torch.arange(tokens.shape[1], device=tokens.device)
+    counts = (tokens != PAD) & (position >= num_given[:, None])
+    return loss[counts].mean()
+
+
+def activity_loss(logits: Tensor, activity: Tensor, num_bins: Tensor) -> Tensor:
+    """Binary cross-entropy of frame-level activity: summed over speakers, mean over the bins that are no padding.
+
+    Parameters
+    ----------
+    logits, activity : (batch, num_bins, num_speakers)
+    num_bins : (batch,) int64
+        Time bins of the audio.
+
+    Returns
+    -------
+    loss : () float
+    """
+    loss = F.binary_cross_entropy_with_logits(logits.float(), activity, reduction="none").sum(-1)
+    is_real = torch.arange(loss.shape[1], device=loss.device) < num_bins[:, None]
+    return loss[is_real].mean()

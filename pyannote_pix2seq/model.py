@@ -1,0 +1,340 @@
+"""Pix2Seq: audio tokens in, written tokens out. A pyannote.audio Model."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from pyannote.audio.core.model import Model
+from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
+from torch import Tensor
+
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
+from pyannote_pix2seq.transformer import Cache, Stream, Transformer
+from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
+
+LEARNING_RATE = 1e-3
+WARM_UP = 500
+"""Steps over which the learning rate grows."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that the model has heard and written so far.
+
+    Attributes
+    ----------
+    cache : Cache
+        Keys and values of audio and written positions.
+    pointers : (batch, num_bins, width)
+        One key for each time bin of the audio.
+    activity : (batch, num_bins, num_speakers)
+        Logits of the auxiliary frame head: is a speaker, in order of arrival, active in a time bin.
+    content, voice : (batch, num_audio_tokens + 1, ...)
+        Running sums of the audio tokens, from which the mean over any region is read.
+    written : (batch, num_written) int64
+        Tokens written so far, `<diarize>` included.
+    """
+
+    cache: Cache
+    pointers: Tensor
+    activity: Tensor
+    content: Tensor
+    voice: Tensor
+    written: Tensor
+
+    def select(self, index: Tensor) -> Context:
+        """Keep, repeat or reorder the examples of the batch."""
+        return Context(
+            self.cache.select(index),
+            self.pointers[index],
+            self.activity[index],
+            self.content[index],
+            self.voice[index],
+            self.written[index],
+        )
+
+
+class Pix2Seq(Model):
+    """Decoder-only transformer that listens to audio tokens, then writes who speaks when.
+
+    Speaker diarization as Pix2Seq (Chen et al., arXiv 2109.10852) does object detection: the vocabulary comes from the
+    specifications, which a task (or `specifications_of`) provides.
+
+    Parameters
+    ----------
+    frontend : {"speaker", "mel"}, optional
+        What turns waveforms into audio tokens.
+    width, num_layers, num_heads, dropout : optional
+        Size of the transformer.
+    sample_rate, num_channels : int, optional
+        As pyannote.audio models have them: 16000 and 1.
+    task : Task, optional
+
+    Raises
+    ------
+    ValueError
+        If there is no such frontend, or it does not work at this sample rate.
+    """
+
+    def __init__(
+        self,
+        frontend: str = "speaker",
+        width: int = 192,
+        num_layers: int = 6,
+        num_heads: int = 6,
+        dropout: float = 0.1,
+        sample_rate: int = 16000,
+        num_channels: int = 1,
+        task: Task | None = None,
+    ):
+        super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
+        self.save_hyperparameters("frontend", "width", "num_layers", "num_heads", "dropout")
+        if frontend not in FRONTENDS:
+            raise ValueError(f"There is no frontend {frontend!r}. Use one of {', '.join(sorted(FRONTENDS))}.")
+        self.frontend: Frontend = FRONTENDS[frontend]()
+        if sample_rate != self.frontend.sample_rate:
+            raise ValueError(
+                f"The {frontend} frontend works at {self.frontend.sample_rate} Hz, not at {sample_rate} Hz. "
+                f"Audio of any rate is resampled by the pipeline: leave sample_rate alone."
+            )
+        self.embed_content = nn.Linear(self.frontend.content_dim, width)
+        self.embed_role = nn.Embedding(2 + TOKENS_PER_TRIPLET, width)
+        self.transformer = Transformer(width, num_layers, num_heads, self.frontend.num_voices, dropout)
+        self.pointer = nn.Linear(width, self.frontend.bins_per_token * width)
+        self.point = nn.Linear(width, width)
+        self.stop = nn.Linear(width, 1)
+
+    def build(self) -> None:
+        """Add the layers whose size depends on the number of speakers in the vocabulary."""
+        num_speakers, width = self.vocabulary.num_speakers, self.hparams.width
+        self.embed_speaker = nn.Embedding(num_speakers, width)
+        self.name = nn.Linear(width, num_speakers)
+        self.frames = nn.Linear(width, self.frontend.bins_per_token * num_speakers)
+
+    @property
+    def bin_duration(self) -> float:
+        """Duration of a time bin, in seconds."""
+        return self.frontend.token_duration / self.frontend.bins_per_token
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The language that the specifications describe.
+
+        Raises
+        ------
+        VocabularyError
+            If the classes are not those of a vocabulary over the specifications' duration.
+        """
+        specifications = self.specifications
+        cached = self.__dict__.get("_vocabulary")
+        if cached is None or cached[0] is not specifications:
+            cached = (specifications, _vocabulary_of(specifications, self.bin_duration))
+            self.__dict__["_vocabulary"] = cached
+        return cached[1]
+
+    @property
+    def example_input_array(self) -> tuple[Tensor, Tensor]:
+        """Two seconds of noise, and one triplet about them."""
+        waveforms = torch.randn(1, 1, 2 * self.hparams.sample_rate, device=self.device)
+        triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
+        return waveforms, torch.tensor([triplet], device=self.device)
+
+    def forward(self, waveforms: Tensor, tokens: Tensor) -> Tensor:
+        """Logits of every next token.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples)
+        tokens : (batch, num_tokens) int64
+            What has been written about them.
+
+        Returns
+        -------
+        logits : (batch, num_tokens + 1, size)
+            Position i predicts token i; the grammar is not applied.
+        """
+        logits, _ = self.write(self.listen(self.frontend(waveforms)), F.pad(tokens, (1, 0), value=DIARIZE))
+        return logits
+
+    def listen(self, audio: AudioTokens, lengths: Tensor | None = None) -> Context:
+        """Read the audio prefix.
+
+        Parameters
+        ----------
+        audio : AudioTokens
+        lengths : (batch,) int64, optional
+            Number of real audio tokens of each example; the rest is padding. Defaults to all.
+
+        Returns
+        -------
+        context : Context
+            With nothing written yet.
+        """
+        batch, num_tokens = audio.content.shape[:2]
+        if lengths is None:
+            lengths = torch.full((batch,), num_tokens, device=audio.content.device)
+        index = torch.arange(num_tokens, device=audio.content.device)
+        is_real = index < lengths[:, None]
+        role = self.embed_role.weight[0]
+        time = (index + 0.5).expand(batch, -1)
+        stream = Stream(self.embed_content(audio.content) + role, time, audio.voice)
+        state, cache = self.transformer(stream, is_real)
+        return Context(
+            cache=cache,
+            pointers=self.pointer(state).view(batch, -1, self.hparams.width),
+            activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
+            content=_running_sum(audio.content),
+            voice=_running_sum(audio.voice),
+            written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
+        )
+
+    def write(self, context: Context, tokens: Tensor) -> tuple[Tensor, Context]:
+        """Write more tokens; the first one ever written is `<diarize>`.
+
+        Parameters
+        ----------
+        context : Context
+        tokens : (batch, num_tokens) int64
+
+        Returns
+        -------
+        logits : (batch, num_tokens, size)
+            Prediction of the token after each of `tokens`. Times beyond the audio are minus infinity.
+        context : Context
+        """
+        context = replace(context, written=torch.cat([context.written, tokens], dim=1))
+        stream = self._embed_written(context, tokens.shape[1])
+        is_real = torch.ones_like(tokens, dtype=torch.bool)
+        state, cache = self.transformer(stream, is_real, past=context.cache)
+        return self._logits(state, context.pointers), replace(context, cache=cache)
+
+    def _logits(self, state: Tensor, pointers: Tensor) -> Tensor:
+        """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone."""
+        times = self.point(state) @ pointers.transpose(1, 2) / self.hparams.width**0.5
+        # (B, T, W) x (B, W, num_bins) -> (B, T, num_bins)
+        times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
+        padding = torch.zeros_like(times[..., :1])
+        return torch.cat([padding, self.stop(state), times, self.name(state)], dim=-1)
+
+    def _embed_written(self, context: Context, num_tokens: int) -> Stream:
+        """Stream of the last `num_tokens` written tokens.
+
+        Every token stands for a region of the audio and carries its mean content and voices: a start for its own bin,
+        an end and a speaker for the whole turn.
+        """
+        role, start, end, speaker = (field[:, -num_tokens:] for field in self._read_written(context.written))
+        regions = torch.stack([start, end], dim=-1) / self.frontend.bins_per_token
+        is_turn = (role > 0)[..., None]
+        content = torch.where(is_turn, _region_mean(context.content, regions), 0)
+        voice = torch.where(is_turn[..., None], _region_mean(context.voice, regions), 0)
+        is_speaker = (role == TOKENS_PER_TRIPLET)[..., None]
+        state = self.embed_content(content.to(self.stop.weight.dtype)) + self.embed_role(role + 1)
+        state = state + torch.where(is_speaker, self.embed_speaker(speaker), 0)
+        time = torch.where(role == 2, regions[..., 1], regions[..., 0])
+        return Stream(state, time, F.normalize(voice, dim=-1))
+
+    def _read_written(self, written: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Role (0 diarize, 1 start, 2 end, 3 speaker), region in bins and speaker of each written token."""
+        vocabulary = self.vocabulary
+        position = torch.arange(written.shape[1], device=written.device)
+        role = torch.where(position == 0, 0, (position - 1) % TOKENS_PER_TRIPLET + 1)
+        first = position - (role - 1).clamp(min=0)
+        time_bin = (written - FIRST_TIME).clamp(0, vocabulary.num_bins - 1)
+        start = time_bin[:, first] + 0.5
+        end = time_bin[:, (first + 1).clamp(max=written.shape[1] - 1)] + 0.5
+        end = torch.where(role > 1, end, start + 0.5)
+        start = torch.where(role > 1, start, start - 0.5)
+        speaker = (written - vocabulary.first_speaker).clamp(0, vocabulary.num_speakers - 1)
+        return role.expand_as(written), start, end, speaker
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW, with a linear warm-up and a cosine decay over the trainer's steps."""
+        trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+        num_steps = int(self.trainer.estimated_stepping_batches)
+
+        def factor(step: int) -> float:
+            warm_up = min(1.0, (step + 1) / min(WARM_UP, num_steps))
+            return warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / num_steps, 1.0))))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def num_frames(self, num_samples: int) -> int:
+        """Number of audio tokens."""
+        return self.frontend.num_tokens(num_samples)
+
+    def receptive_field_size(self, num_frames: int = 1) -> int:
+        """Samples that `num_frames` audio tokens cover."""
+        return round(num_frames * self.frontend.token_duration * self.hparams.sample_rate)
+
+    def receptive_field_center(self, frame: int = 0) -> int:
+        """Sample in the middle of an audio token."""
+        return (self.receptive_field_size(frame) + self.receptive_field_size(frame + 1)) // 2
+
+
+def specifications_of(vocabulary: Vocabulary) -> Specifications:
+    """A vocabulary as pyannote.audio specifications, which checkpoints carry."""
+    return Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.CHUNK,
+        duration=vocabulary.window,
+        classes=vocabulary.classes,
+        permutation_invariant=False,
+    )
+
+
+def _vocabulary_of(specifications: Specifications, resolution: float) -> Vocabulary:
+    """The inverse of `specifications_of`, for a frontend with bins of `resolution` seconds."""
+    classes = specifications.classes or []
+    num_times = sum(name[0].isdigit() for name in classes)
+    num_speakers = len(classes) - FIRST_TIME - num_times
+    vocabulary = Vocabulary(specifications.duration, resolution, max(num_speakers, 1))
+    if vocabulary.classes != classes:
+        raise VocabularyError(
+            f"A vocabulary of {len(classes)} tokens ({num_times} time bins, {max(num_speakers, 0)} speakers) does not "
+            f"fit a window of {specifications.duration} s and the frontend's bins of {1e3 * resolution:.0f} ms: "
+            f"{vocabulary.num_bins} time bins are needed. Make the specifications with specifications_of(Vocabulary("
+            f"window={specifications.duration}, resolution={resolution}, num_speakers=...))."
+        )
+    return vocabulary
+
+
+def _running_sum(values: Tensor) -> Tensor:
+    """Sums of the first 0, 1, 2... audio tokens: (batch, num_tokens, ...) -> (batch, num_tokens + 1, ...)."""
+    sums = values.cumsum(1, dtype=torch.promote_types(values.dtype, torch.float32))
+    return torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
+
+
+def _region_mean(running_sum: Tensor, regions: Tensor) -> Tensor:
+    """Mean over regions of the audio whose borders may lie within a token.
+
+    Parameters
+    ----------
+    running_sum : (batch, num_tokens + 1, ...)
+    regions : (batch, num_regions, 2)
+        Start and end, in audio tokens.
+
+    Returns
+    -------
+    mean : (batch, num_regions, ...)
+    """
+    border = regions.clamp(0, running_sum.shape[1] - 1)
+    before = border.long().clamp(max=running_sum.shape[1] - 2)
+    fraction = (border - before).to(running_sum.dtype)
+    batch = torch.arange(len(regions), device=regions.device)[:, None, None]
+    trailing = (...,) + (None,) * (running_sum.dim() - 2)
+    sums = torch.lerp(running_sum[batch, before], running_sum[batch, before + 1], fraction[trailing])
+    # (batch, num_regions, 2, ...)
+    length = (regions[..., 1] - regions[..., 0])[trailing]
+    return (sums[:, :, 1] - sums[:, :, 0]) / length.clamp(min=1e-3)

@@ -1,0 +1,289 @@
+"""What came out, for people to look at: a table of turns, the parts of an error rate, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MultipleLocator
+from pyannote.core import Annotation, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from .audio import AudioFile
+
+BLUE, ORANGE, GREEN, PINK, VIOLET = "#3a6fb7", "#e58339", "#3d9a6a", "#c04d77", "#8562b5"
+OCHRE, CYAN, BROWN, ROSE, SLATE = "#bf9d2a", "#2d9dad", "#93603f", "#db86b6", "#6c7e8e"
+COLOURS = (BLUE, ORANGE, GREEN, PINK, VIOLET, OCHRE, CYAN, BROWN, ROSE, SLATE)
+INK, FAINT, GRID, SOUND = "#22272e", "#68717d", "#e4e7eb", "#b9c0c9"
+TICKS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+)  # seconds between ticks
+WIDTH, ROW, MARGIN, WAVEFORM_ROWS = 12.0, 0.34, 1.2, 2  # inches, but for the last
+
+Pair = tuple[object, object]  # a speaker of the hypothesis and one of the reference; None where there is none
+
+
+@dataclass(frozen=True)
+class DerComponents:
+    """A diarization error rate and the three errors it is made of, in % of the reference speech."""
+
+    false_alarm: float
+    missed_detection: float
+    confusion: float
+
+    @property
+    def total(self) -> float:
+        """The diarization error rate itself, in %."""
+        return self.false_alarm + self.missed_detection + self.confusion
+
+    @classmethod
+    def from_seconds(cls, detail: Mapping[str, float]) -> DerComponents:
+        """Turn the seconds that pyannote.metrics counts into rates.
+
+        Parameters
+        ----------
+        detail : mapping
+            `metric(reference, hypothesis, detailed=True)` or, over many files, `metric[:]`. Where the
+            reference has no speech at all, any error is 100 %, as in pyannote.metrics.
+        """
+        errors = [detail["false alarm"], detail["missed detection"], detail["confusion"]]
+        speech = detail["total"] or sum(errors) or 1.0
+        return cls(*(100.0 * seconds / speech for seconds in errors))
+
+    def __str__(self) -> str:
+        return (
+            f"DER {self.total:.1f} % (false alarm {self.false_alarm:.1f}, "
+            f"missed detection {self.missed_detection:.1f}, confusion {self.confusion:.1f})"
+        )
+
+
+def der_components(
+    reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None, collar: float = 0.0
+) -> DerComponents:
+    """Diarization error rate of one file, overlap included.
+
+    Parameters
+    ----------
+    reference, hypothesis : Annotation
+    uem : Timeline, optional
+        What to score. Defaults to everything from the first turn of either to the last.
+    collar : float, optional
+        Seconds left out at each reference boundary, both sides together: md-eval's 0.25 is 0.5 here.
+    """
+    if uem is None:
+        extent = reference.get_timeline().extent() | hypothesis.get_timeline().extent()
+        uem = Timeline([extent] if extent else [])
+    detail = DiarizationErrorRate(collar=collar)(reference, hypothesis, uem=uem, detailed=True)
+    return DerComponents.from_seconds(detail)
+
+
+def turns_table(annotation: Annotation, confidence: Sequence[float] | None = None) -> str:
+    """Write the turns as text, one a line, by start time.
+
+    Parameters
+    ----------
+    annotation : Annotation
+    confidence : (num_turns,) floats, optional
+        How sure each turn is, in the order of `annotation.itertracks()`.
+
+    Raises
+    ------
+    ValueError
+        If there is not exactly one confidence for each turn.
+    """
+    turns = [(turn, str(speaker)) for turn, _, speaker in annotation.itertracks(yield_label=True)]
+    values = [f"{value:.2f}" for value in confidence] if confidence is not None else [""] * len(turns)
+    if len(values) != len(turns):
+        raise ValueError(
+            f"{annotation.uri} has {len(turns)} turns, but {len(values)} confidences were given. "
+            "Give one for each turn, in the order of annotation.itertracks(), or none."
+        )
+    width = max([len("speaker"), *(len(speaker) for _, speaker in turns)])
+    header = ("start", "end", "duration", "speaker", "confidence" if confidence is not None else "")
+    rows = [
+        (clock(turn.start, 2), clock(turn.end, 2), f"{turn.duration:.2f}", speaker, value)
+        for (turn, speaker), value in zip(turns, values, strict=True)
+    ]
+    lines = [f"{a:>10}  {b:>10}  {c:>8}  {d:<{width}}  {e:>10}".rstrip() for a, b, c, d, e in [header, *rows]]
+    return "\n".join(lines if turns else [*lines, "   nobody speaks"])
+
+
+def clock(seconds: float, decimals: int = 0) -> str:
+    """Write a time as m:ss or, from an hour on, h:mm:ss."""
+    minutes, rest = divmod(round(seconds, decimals), 60)
+    second = f"{rest:0{decimals + 3 if decimals else 2}.{decimals}f}"
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{second}" if hours else f"{minutes}:{second}"
+
+
+def timeline(
+    hypothesis: Annotation,
+    path: str | Path,
+    *,
+    reference: Annotation | None = None,
+    audio: AudioFile | None = None,
+    uem: Timeline | None = None,
+) -> None:
+    """Draw who spoke when as a PNG picture: the hypothesis and, where there is one, the reference under it.
+
+    A speaker of the hypothesis has the colour of the reference speaker whom the error rate pairs with it
+    (optimal mapping, by the Hungarian algorithm), so that a confusion shows as a change of colour.
+
+    Parameters
+    ----------
+    hypothesis : Annotation
+    path : str or Path
+        Of the picture.
+    reference : Annotation, optional
+        Puts the error rate in the title.
+    audio : AudioFile, optional
+        What `audio.load` returns: draws the waveform on top.
+    uem : Timeline, optional
+        What to score, as in `der_components`.
+    """
+    pairs = pair_speakers(hypothesis, reference, uem)
+    lanes = [("hypothesis", hypothesis, [pair[0] for pair in pairs])]
+    if reference is not None:
+        lanes.append(("reference", reference, [pair[1] for pair in pairs]))
+    rows = [max(1, sum(speaker is not None for speaker in speakers)) for _, _, speakers in lanes]
+    if audio is not None:
+        rows.insert(0, WAVEFORM_ROWS)
+
+    figure = Figure(figsize=(WIDTH, ROW * (sum(rows) + len(rows)) + MARGIN), dpi=150)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
+    panels = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0])
+    if audio is not None:
+        _draw_waveform(panels[0], audio)
+    for axes, (name, annotation, speakers) in zip(panels[-len(lanes) :], lanes, strict=True):
+        _draw_lane(axes, name, annotation, speakers)
+    _draw_time(panels, _duration([annotation for _, annotation, _ in lanes], audio))
+    figure.suptitle(_plain(hypothesis.uri or "conversation"), x=0.01, ha="left", weight="bold", color=INK)
+    if reference is not None:
+        rates = der_components(reference, hypothesis, uem)
+        figure.text(0.99, 0.98, str(rates), ha="right", va="top", color=INK)
+    _draw_legend(figure, pairs, reference is not None)
+    figure.savefig(path, format="png")
+
+
+def pair_speakers(
+    hypothesis: Annotation, reference: Annotation | None, uem: Timeline | None = None
+) -> list[Pair]:
+    """Pair the speakers of the hypothesis with those of the reference, as the error rate does.
+
+    Returns
+    -------
+    pairs : list of (speaker of the hypothesis or None, speaker of the reference or None)
+        The hypothesis' speakers in the order in which they are first heard, then the reference's that are
+        left.
+    """
+    if reference is None:
+        return [(speaker, None) for speaker in _speakers(hypothesis)]
+    mapping = DiarizationErrorRate().optimal_mapping(reference, hypothesis, uem=uem)
+    found = [(speaker, mapping.get(speaker)) for speaker in _speakers(hypothesis)]
+    return found + [(None, speaker) for speaker in _speakers(reference) if speaker not in mapping.values()]
+
+
+def _speakers(annotation: Annotation) -> list[object]:
+    """The speakers in the order in which they are first heard."""
+    return list(dict.fromkeys(speaker for _, _, speaker in annotation.itertracks(yield_label=True)))
+
+
+def _duration(annotations: Sequence[Annotation], audio: AudioFile | None) -> float:
+    """Seconds to show: the recording, or as far as the turns go."""
+    ends = [turn.end for annotation in annotations for turn in annotation.itersegments()]
+    if audio is not None:
+        ends.append(audio["waveform"].shape[1] / audio["sample_rate"])
+    return max(ends, default=1.0)
+
+
+def _draw_waveform(axes: Axes, audio: AudioFile) -> None:
+    """Draw the loudest sample of each of some 2000 pieces of the recording."""
+    samples = audio["waveform"].abs().amax(dim=0).cpu().numpy()
+    # (time,)
+    starts = np.unique(np.linspace(0, len(samples), 2000, endpoint=False).astype(int))
+    peaks = np.maximum.reduceat(samples, starts)
+    axes.fill_between(starts / audio["sample_rate"], -peaks, peaks, color=SOUND, linewidth=0)
+    axes.set_yticks([])
+    axes.margins(y=0.02)
+
+
+def _draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence[object]) -> None:
+    """Draw one row a speaker, each in the colour of its place in `speakers`."""
+    rows = [(speaker, _colour(place)) for place, speaker in enumerate(speakers) if speaker is not None]
+    for row, (speaker, colour) in enumerate(rows):
+        bars = [(turn.start, turn.duration) for turn in annotation.label_timeline(speaker)]
+        axes.broken_barh(
+            bars, (row - 0.36, 0.72), facecolor=colour, edgecolor=colour, linewidth=0.6, zorder=2
+        )
+    axes.set_yticks(range(len(rows)), [_plain(speaker) for speaker, _ in rows], fontsize=9)
+    axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
+    if not rows:
+        axes.text(0.5, 0.5, "nobody speaks", transform=axes.transAxes, ha="center", va="center", color=FAINT)
+    axes.set_title(name, loc="left", fontsize=9, color=FAINT, pad=3)
+
+
+def _draw_time(panels: Sequence[Axes], duration: float) -> None:
+    """Give all the panels one time axis, in m:ss."""
+    step = next((step for step in TICKS if duration / step <= 16), 2 * TICKS[-1])
+    for axes in panels:
+        axes.set_axisbelow(True)
+        axes.grid(axis="x", color=GRID, linewidth=0.8)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, colors=INK)
+        axes.set_facecolor("#f8f9fa")
+    panels[-1].set_xlim(0, duration)
+    panels[-1].xaxis.set_major_locator(MultipleLocator(step))
+    panels[-1].xaxis.set_major_formatter(FuncFormatter(lambda time, _: clock(time, 0 if step >= 1 else 1)))
+    panels[-1].tick_params(axis="x", labelsize=9, labelcolor=FAINT)
+
+
+def _draw_legend(figure: Figure, pairs: Sequence[Pair], has_reference: bool) -> None:
+    """Say under the panels which colour is whom."""
+    patches = []
+    for place, (found, true) in enumerate(pairs):
+        text = f"{found} = {true}" if found is not None and true is not None else str(found or true)
+        if has_reference and true is None:
+            text += " (nobody in the reference)"
+        if has_reference and found is None:
+            text += " (not found)"
+        patches.append(Patch(color=_colour(place), label=_plain(text)))
+    if patches:
+        figure.legend(
+            handles=patches,
+            loc="outside lower left",
+            ncols=min(4, len(patches)),
+            frameon=False,
+            fontsize=9,
+            handlelength=1.2,
+            labelcolor=INK,
+        )
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _plain(text: object) -> str:
+    """Keep matplotlib from reading dollars as mathematics."""
+    return str(text).replace("$", r"\$")

@@ -1,0 +1,101 @@
+"""What else can be heard: recorded and generated noise."""
+
+from __future__ import annotations
+
+import csv
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.signal import lfilter
+
+from .recording import fade, find_recordings, read_recording
+
+_read = lru_cache(maxsize=512)(read_recording)
+
+
+class NoiseError(ValueError):
+    """A source of noise that cannot be understood."""
+
+
+class Noises:
+    """Recorded noise.
+
+    Parameters
+    ----------
+    source : Path or str
+        Tab-separated values with columns path (relative to the manifest's folder) and kind; or a folder of
+        audio files, whose kind is the name of the folder they are in. A folder with a `manifest.tsv` is read
+        by it.
+
+    Raises
+    ------
+    NoiseError
+        If there is no recording.
+    """
+
+    def __init__(self, source: Path | str) -> None:
+        self.source = Path(source)
+        manifest = self.source / "manifest.tsv" if self.source.is_dir() else self.source
+        self._kinds = _read_manifest(manifest) if manifest.is_file() else _scan_folder(self.source)
+        if not self._kinds:
+            raise NoiseError(
+                f"No recording in {self.source}. Give a folder of audio files, or a manifest of them."
+            )
+        self.kinds = sorted(self._kinds)
+
+    def __repr__(self) -> str:
+        num_recordings = sum(len(paths) for paths in self._kinds.values())
+        return f"Noises({str(self.source)!r}): {num_recordings} recordings of {len(self.kinds)} kinds"
+
+    def draw(self, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        """Noise of one kind, all kinds as likely: random crops of its recordings, one after the other.
+
+        Returns
+        -------
+        noise : (num_samples,) float32
+
+        Raises
+        ------
+        AudioError
+            If a recording cannot be read.
+        """
+        paths = self._kinds[self.kinds[rng.integers(len(self.kinds))]]
+        noise = np.zeros(num_samples, dtype=np.float32)
+        position = 0
+        while position < num_samples:
+            recording = _read(paths[rng.integers(len(paths))])
+            start = int(rng.integers(1 + len(recording) // 2))
+            crop = recording[start : start + num_samples - position]
+            noise[position : position + len(crop)] = crop
+            fade(noise[position : position + len(crop)])
+            position += len(crop)
+        return noise
+
+
+def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    """Gaussian noise of a random colour between white and brown: (num_samples,) float32."""
+    pole = np.float32(1 - 10 ** rng.uniform(-2, 0))
+    white = rng.standard_normal(num_samples, dtype=np.float32)
+    return lfilter(np.ones(1, dtype=np.float32), np.array([1, -pole], dtype=np.float32), white)
+
+
+def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
+    kinds: dict[str, list[Path]] = {}
+    with manifest.open(newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        missing = {"path", "kind"} - set(rows.fieldnames or ())
+        if missing:
+            raise NoiseError(
+                f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed."
+            )
+        for row in rows:
+            kinds.setdefault(row["kind"], []).append(manifest.parent / row["path"])
+    return kinds
+
+
+def _scan_folder(folder: Path) -> dict[str, list[Path]]:
+    kinds: dict[str, list[Path]] = {}
+    for path in find_recordings(folder):
+        kinds.setdefault(path.parent.name, []).append(path)
+    return kinds

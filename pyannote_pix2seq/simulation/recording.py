@@ -1,0 +1,38 @@
+"""Recordings on disk, and the ends of what is cut from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..audio import SAMPLE_RATE, prepare
+
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
+
+FADE = SAMPLE_RATE // 100
+"""10 ms."""
+
+
+def read_recording(path: Path) -> np.ndarray:
+    """Read an audio file: (num_samples,) float32, one channel, 16 kHz.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be used, see `audio.load`.
+    """
+    return prepare(path)[0].numpy()
+
+
+def find_recordings(folder: Path) -> list[Path]:
+    """Audio files anywhere below a folder, sorted."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+
+
+def fade(waveform: np.ndarray) -> None:
+    """Fade both ends of a (num_samples,) float32 waveform over 10 ms, in place."""
+    length = min(FADE, len(waveform) // 2)
+    ramp = np.linspace(0, 1, length, endpoint=False, dtype=np.float32)
+    waveform[:length] *= ramp
+    waveform[len(waveform) - length :] *= ramp[::-1]

@@ -1,0 +1,141 @@
+"""Rooms: one impulse response for each speaker's place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import fft
+
+from ..audio import SAMPLE_RATE
+
+SMALLEST, LARGEST = (3.0, 3.0, 2.4), (9.0, 7.0, 3.5)
+"""Length, width and height of rooms, in metres."""
+
+MARGIN = 0.3
+"""Nobody stands closer to a wall, in metres."""
+
+NEAR, DISTANT = (0.3, 2.5), (2.5, 5.0)
+"""Distance from speaker to microphone, in metres."""
+
+MAX_ORDER = 10
+MIXING_TIME = 0.05
+"""Up to this moment, in seconds after the direct sound, echoes are computed one by one. In the lowest room,
+all of them are of order `MAX_ORDER` or lower."""
+
+NUM_TAPS = SAMPLE_RATE // 2
+LEAD = SAMPLE_RATE // 1000
+"""Samples kept before the direct sound: half of the filter that places it between two samples."""
+
+
+def impulse_responses(
+    num_speakers: int, rt60: float, distance: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """Responses from each speaker's place to one microphone in a random shoebox room.
+
+    Early echoes come from the image method (Allen and Berkley, 1979), in pyroomacoustics; the late ones, too
+    dense to tell apart, are Gaussian noise that decays at the same rate (as in Lehmann and Johansson,
+    "Diffuse reverberation model for efficient image-source simulation of room impulse responses", 2010).
+
+    Parameters
+    ----------
+    num_speakers : int
+    rt60 : float
+        Time in which the sound decays by 60 dB, in seconds.
+    distance : (float, float)
+        Shortest and longest distance from a speaker to the microphone, in metres.
+    rng : np.random.Generator
+
+    Returns
+    -------
+    responses : (num_speakers, num_taps) float32
+        Unit energy; the direct sound comes first.
+    """
+    size = rng.uniform(SMALLEST, LARGEST)
+    microphone = rng.uniform((1.0, 1.0, 0.7), (size[0] - 1, size[1] - 1, 1.3))
+    speakers = [_place(microphone, size, distance, rng) for _ in range(num_speakers)]
+    early = _early_echoes(size, rt60, microphone, speakers)
+    responses = _with_tail(early, rt60, rng)
+    return responses / np.linalg.norm(responses, axis=1, keepdims=True)
+
+
+def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """Sum of all tracks, each convolved with its response and cut to the length of the track.
+
+    Overlap-add in blocks as long as a response; blocks in which a track is silent cost nothing.
+
+    Parameters
+    ----------
+    tracks : (num_speakers, num_samples) float32
+    responses : (num_speakers, num_taps) float32
+
+    Returns
+    -------
+    mixture : (num_samples,) float32
+    """
+    (num_speakers, num_samples), num_taps = tracks.shape, responses.shape[1]
+    num_blocks = -(-num_samples // num_taps)
+    padded = np.pad(tracks, ((0, 0), (0, num_blocks * num_taps - num_samples)))
+    blocks = padded.reshape(num_speakers, num_blocks, num_taps)
+    spectrum = np.zeros((num_blocks, num_taps + 1), dtype=np.complex64)
+    for speaker_blocks, response in zip(blocks, responses, strict=True):
+        is_heard = speaker_blocks.any(axis=1)
+        spectrum[is_heard] += fft.rfft(speaker_blocks[is_heard], 2 * num_taps) * fft.rfft(
+            response, 2 * num_taps
+        )
+    echoed = fft.irfft(spectrum, 2 * num_taps)
+    # (num_blocks, 2 * num_taps)
+    mixture = echoed[:, :num_taps]
+    mixture[1:] += echoed[:-1, num_taps:]
+    return mixture.reshape(-1)[:num_samples]
+
+
+def _place(
+    microphone: np.ndarray, size: np.ndarray, distance: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """Somebody's mouth, around the microphone but inside the room."""
+    radius, angle = rng.uniform(*distance), rng.uniform(0, 2 * np.pi)
+    x, y = microphone[:2] + radius * np.array([np.cos(angle), np.sin(angle)])
+    return np.clip((x, y, rng.uniform(1.1, 1.7)), MARGIN, size - MARGIN)
+
+
+def _early_echoes(
+    size: np.ndarray, rt60: float, microphone: np.ndarray, speakers: list[np.ndarray]
+) -> np.ndarray:
+    """Direct sound and echoes up to the mixing time: (num_speakers, num_samples) float32."""
+    pra = _pyroomacoustics()
+    volume, surface = np.prod(size), 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])
+    absorption = 1 - np.exp(-0.161 * volume / (surface * rt60))  # Eyring
+    room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(float(absorption)), max_order=MAX_ORDER)
+    room.add_microphone(microphone)
+    for speaker in speakers:
+        room.add_source(speaker)
+    room.compute_rir()
+    num_samples = LEAD + round(MIXING_TIME * SAMPLE_RATE)
+    early = np.zeros((len(speakers), num_samples), dtype=np.float32)
+    for echoes, response in zip(early, room.rir[0], strict=True):
+        direct = response[max(int(np.argmax(np.abs(response))) - LEAD, 0) :][:num_samples]
+        echoes[: len(direct)] = direct
+    return early
+
+
+def _pyroomacoustics() -> Any:
+    """The optional package, on one thread: how sums are split over threads changes their last bits."""
+    try:
+        import pyroomacoustics
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Rooms need pyroomacoustics: pip install pyannote-pix2seq[simulation], or use room_probability=0."
+        ) from error
+    pyroomacoustics.constants.set("num_threads", 1)
+    return pyroomacoustics
+
+
+def _with_tail(early: np.ndarray, rt60: float, rng: np.random.Generator) -> np.ndarray:
+    """Early echoes, then late ones at their level: (num_speakers, num_taps) float32."""
+    num_speakers, num_early = early.shape
+    level = np.sqrt(np.mean(np.square(early[:, num_early // 2 :]), axis=1, keepdims=True))
+    num_late = NUM_TAPS - num_early
+    decay = 10 ** (-3 * np.arange(num_late, dtype=np.float32) / (rt60 * SAMPLE_RATE))
+    late = rng.standard_normal((num_speakers, num_late), dtype=np.float32) * decay * level
+    return np.concatenate([early, late], axis=1)

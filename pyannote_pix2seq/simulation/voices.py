@@ -1,0 +1,219 @@
+"""Who can speak: a store of single-speaker speech, cut at its pauses and brought to one level.
+
+    folder/
+      speech.int16    speech regions one after the other, 16 kHz
+      voices.json     speaker -> corpus, split, [[offset, length], ...] in samples
+
+Recordings become a store in `preparation.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..audio import SAMPLE_RATE
+from .recording import fade
+
+SPEECH_FILE = "speech.int16"
+INDEX_FILE = "voices.json"
+
+LEVEL = 10 ** (-26 / 20)
+"""Root mean square of every speech region: -26 dBFS, the usual active level of telephony (ITU-T P.56)."""
+
+PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
+"""Shortest and longest pause where two regions are joined."""
+
+
+class VoicesError(ValueError):
+    """A store of voices that is missing, damaged, or asked for what it does not hold."""
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One speaker of a store.
+
+    Attributes
+    ----------
+    corpus, split : str
+    regions : (num_regions, 2) int64
+        Offset and length of each speech region, in samples.
+    """
+
+    corpus: str
+    split: str
+    regions: np.ndarray
+
+
+class Voices:
+    """Speakers of one split of a store.
+
+    Parameters
+    ----------
+    folder : Path
+    split : str
+        "train", "dev"...
+
+    Attributes
+    ----------
+    speakers : list of str
+        Sorted names.
+
+    Raises
+    ------
+    VoicesError
+        If there is no store in the folder, or no speaker in the split.
+    """
+
+    def __init__(self, folder: Path | str, split: str) -> None:
+        self.folder = Path(folder)
+        self.split = split
+        voices = _read_index(self.folder)
+        self._voices = {speaker: voice for speaker, voice in voices.items() if voice.split == split}
+        if not self._voices:
+            splits = ", ".join(sorted({voice.split for voice in voices.values()}))
+            raise VoicesError(
+                f"No speaker of split {split!r} in {self.folder}. It has {splits or 'no speaker at all'}."
+            )
+        self.speakers = sorted(self._voices)
+
+    @classmethod
+    def load(cls, folder: Path | str, split: str) -> Voices:
+        """Open a store written by `write_voices`; samples are read from disk as they are asked for."""
+        return cls(folder, split)
+
+    def __reduce__(self) -> tuple[Callable[..., Voices], tuple[Path, str]]:
+        """Travel between processes as a path, not as gigabytes of speech."""
+        return Voices, (self.folder, self.split)
+
+    def __repr__(self) -> str:
+        regions = np.concatenate([voice.regions for voice in self._voices.values()])
+        hours = regions[:, 1].sum() / SAMPLE_RATE / 3600
+        return f"Voices({str(self.folder)!r}, {self.split!r}): {len(self.speakers)} speakers, {hours:.1f} h"
+
+    @cached_property
+    def _samples(self) -> np.ndarray:
+        return np.memmap(self.folder / SPEECH_FILE, dtype=np.int16, mode="r")
+
+    @cached_property
+    def _probabilities(self) -> np.ndarray:
+        """Half of the draws go to a corpus whatever its size, half to a speaker whatever the corpus."""
+        corpora = [self._voices[speaker].corpus for speaker in self.speakers]
+        size = Counter(corpora)
+        return np.array([0.5 / (len(size) * size[corpus]) + 0.5 / len(corpora) for corpus in corpora])
+
+    def choose(self, num_speakers: int, rng: np.random.Generator) -> tuple[str, ...]:
+        """Draw distinct speakers, small corpora more often than their size alone would have it.
+
+        Raises
+        ------
+        VoicesError
+            If the store has fewer speakers.
+        """
+        if num_speakers > len(self.speakers):
+            raise VoicesError(
+                f"{num_speakers} speakers were asked for and {self!r} has {len(self.speakers)}. "
+                f"Prepare more voices or lower max_speakers."
+            )
+        return tuple(rng.choice(self.speakers, num_speakers, replace=False, p=self._probabilities).tolist())
+
+    def speech(self, speaker: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        """Speech of one speaker that begins with an onset and goes on without a long pause.
+
+        Regions follow one another in random order, and again from the first when all have been heard, each
+        faded in and out over 10 ms and followed by a pause of 50 to 250 ms.
+
+        Parameters
+        ----------
+        speaker : str
+        rng : np.random.Generator
+        num_samples : int
+            At 16 kHz.
+
+        Returns
+        -------
+        waveform : (num_samples,) float32
+
+        Raises
+        ------
+        VoicesError
+            If there is no such speaker.
+        """
+        if speaker not in self._voices:
+            raise VoicesError(f"{speaker!r} is none of the {len(self.speakers)} speakers of {self!r}.")
+        regions = self._voices[speaker].regions
+        waveform = np.zeros(num_samples, dtype=np.float32)
+        order: list[int] = []
+        position = 0
+        while position < num_samples:
+            order = order or rng.permutation(len(regions)).tolist()
+            offset, length = regions[order.pop()]
+            stop = min(position + length, num_samples)
+            waveform[position:stop] = self._samples[offset : offset + stop - position]
+            fade(waveform[position:stop])
+            position = stop + int(rng.integers(*PAUSE))
+        return waveform / 32768  # int16 -> [-1, 1)
+
+
+def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:
+    """Write a store.
+
+    Parameters
+    ----------
+    folder : Path
+        Created if it does not exist. A store that is already there is replaced when the new one is complete.
+    voices : iterable of (speaker, corpus, split, regions)
+        Regions are (num_samples,) int16, see `to_level`.
+
+    Raises
+    ------
+    VoicesError
+        If a speaker comes twice.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    index: dict[str, dict] = {}
+    offset = 0
+    speech_part, index_part = folder / (SPEECH_FILE + ".part"), folder / (INDEX_FILE + ".part")
+    with speech_part.open("wb") as file:
+        for speaker, corpus, split, regions in voices:
+            if speaker in index:
+                raise VoicesError(
+                    f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus."
+                )
+            placed = []
+            for region in regions:
+                file.write(region.tobytes())
+                placed.append((offset, len(region)))
+                offset += len(region)
+            index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
+    index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
+    os.replace(speech_part, folder / SPEECH_FILE)
+    os.replace(index_part, folder / INDEX_FILE)
+
+
+def to_level(region: np.ndarray) -> np.ndarray:
+    """Scale a (num_samples,) float waveform to `LEVEL`, as int16; the rare peak above full scale is cut."""
+    rms = max(float(np.sqrt(np.mean(np.square(region)))), 1e-6)
+    return np.clip(region * (LEVEL / rms * 32768), -32768, 32767).astype(np.int16)
+
+
+def _read_index(folder: Path) -> dict[str, Voice]:
+    try:
+        index = json.loads((folder / INDEX_FILE).read_text())
+    except FileNotFoundError as error:
+        raise VoicesError(
+            f"No {INDEX_FILE} in {folder}: not a store of voices. Make one with recipes/prepare_voices.py."
+        ) from error
+    return {
+        speaker: Voice(
+            entry["corpus"], entry["split"], np.array(entry["regions"], dtype=np.int64).reshape(-1, 2)
+        )
+        for speaker, entry in index["speakers"].items()
+    }

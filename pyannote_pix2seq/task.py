@@ -1,0 +1,179 @@
+"""Training Pix2Seq on a pyannote.database protocol, synthetic or real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pyannote.audio.core.task import Task
+from pyannote.audio.torchmetrics import DiarizationErrorRate
+from pyannote.database.protocol import SpeakerDiarizationProtocol
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from pyannote_pix2seq.decoding import decode
+from pyannote_pix2seq.examples import ExampleCache
+from pyannote_pix2seq.losses import activity_loss, sequence_loss
+from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
+from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate, rasterize
+
+WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", "max_speakers"}
+
+
+class SequenceDiarization(Task):
+    """Speaker diarization as writing.
+
+    A frozen frontend hears each recording once: its audio tokens are kept in `cache`. Every training step is a function of
+    `seed` and the number of the step, so training that is stopped at any checkpoint goes on as if it had not been.
+
+    Parameters
+    ----------
+    protocol : SpeakerDiarizationProtocol
+        With a training and a development set; `recipes/train.py` makes a synthetic one.
+    cache : Path
+        Folder for audio tokens. Filling it is what takes long; it can be interrupted and goes on where it was.
+    model_window : float
+        Longest audio that the model can write about, prompts included, in seconds.
+    num_speakers : int
+        Speakers that the model can name.
+    resolution : float
+        Time bins, in seconds; those of the model's frontend.
+    stretch : float
+        Recordings are cut into stretches of this many seconds before audio tokens are computed.
+    batch_size : int
+    steps_per_epoch : int
+        Validation happens once an epoch.
+    num_workers : int
+        Processes that compute audio tokens and draw windows.
+    activity_weight : float
+        Weight of the auxiliary frame-level loss.
+    seed : int
+    **windows
+        Options of `WindowSampler`, e.g. `chunk`, `prompted`.
+
+    Raises
+    ------
+    TypeError
+        If there is no such option.
+    """
+
+    def __init__(
+        self,
+        protocol: SpeakerDiarizationProtocol,
+        cache: Path,
+        model_window: float = 60.0,
+        num_speakers: int = 8,
+        resolution: float = 0.04,
+        stretch: float = 50.0,
+        batch_size: int = 16,
+        steps_per_epoch: int = 250,
+        num_workers: int = 0,
+        activity_weight: float = 0.5,
+        seed: int = 0,
+        **windows: Any,
+    ):
+        unknown = set(windows) - WINDOW_OPTIONS
+        if unknown:
+            raise TypeError(
+                f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
+                f"WindowSampler: {', '.join(sorted(WINDOW_OPTIONS))}."
+            )
+        super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
+        self.folder = Path(cache)
+        self.vocabulary = Vocabulary(model_window, resolution, num_speakers)
+        self.specifications = specifications_of(self.vocabulary)
+        self.stretch = stretch
+        self.steps_per_epoch = steps_per_epoch
+        self.activity_weight = activity_weight
+        self.seed = seed
+        self.windows = windows
+
+    model: Pix2Seq
+
+    def prepare_data(self) -> None:
+        """Nothing: audio tokens need the model's frontend, see `setup`."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Fill the cache, once the model (whose frontend makes the tokens) is known."""
+        if stage != "fit" or hasattr(self, "examples"):
+            return
+        self.model = self.trainer.lightning_module
+        self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
+        self.examples = self._fill("train", self.protocol.train())
+        if self.has_validation:
+            self.development = self._fill("development", self.protocol.development())
+
+    def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
+        cache = ExampleCache(self.folder / subset, self.model.frontend, self.protocol.name, self.stretch)
+        cache.fill(files, self.num_workers)
+        return cache
+
+    def train__len__(self) -> int:
+        return self.steps_per_epoch * self.batch_size
+
+    def train__iter__(self) -> Iterator[Window]:
+        """Windows of the steps of this epoch that have not been taken yet.
+
+        Each worker makes every n-th batch, as the data loader asks for.
+        """
+        worker = get_worker_info()
+        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        done = self.model.global_step
+        end = (done // self.steps_per_epoch + 1) * self.steps_per_epoch
+        for step in range(done + offset, end, stride):
+            rng = np.random.default_rng([self.seed, step])
+            yield from (self.sampler.draw(self.examples, rng) for _ in range(self.batch_size))
+
+    def val__len__(self) -> int:
+        return len(self.development)
+
+    def val__getitem__(self, index: int) -> Window:
+        """The beginning of an example, as long as a chunk."""
+        return self.sampler.beginning(self.development[index])
+
+    def collate_fn(self, batch: Sequence[Window], stage: str = "train") -> Batch:
+        return collate(batch, self.vocabulary, self.model.frontend.bins_per_token)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch: of the written sequence, and of frame-level activity."""
+        seed = hash((self.seed, self.model.global_step)) % 2**63
+        generator = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            audio = self.model.frontend.complete(batch.audio, batch.lengths)
+            audio = self.model.frontend.augment(audio, generator)
+            context = self.model.listen(audio, batch.lengths)
+            written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
+            logits, _ = self.model.write(context, written)
+        num_bins = batch.lengths * self.model.frontend.bins_per_token
+        sequence = sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
+        activity = activity_loss(context.activity, batch.activity, num_bins)
+        self._log("train", sequence, activity, len(batch))
+        return sequence + self.activity_weight * activity
+
+    def _log(self, stage: str, sequence: Tensor, activity: Tensor, batch_size: int) -> None:
+        losses = {f"loss/{stage}/sequence": sequence, f"loss/{stage}/activity": activity}
+        self.model.log_dict(losses, on_epoch=True, on_step=False, prog_bar=True, batch_size=batch_size)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Diarization error rate of greedily written sequences."""
+        audio = self.model.frontend.complete(batch.audio, batch.lengths)
+        context = self.model.listen(audio, batch.lengths)
+        num_bins = batch.lengths * self.model.frontend.bins_per_token
+        written = decode(self.model, context, num_bins)
+        activity = torch.zeros_like(batch.activity)
+        for hypothesis, example in zip(written, activity, strict=True):
+            rasterize(self.vocabulary, hypothesis.tokens, example)
+        self.model.validation_metric(activity.transpose(1, 2), batch.activity.transpose(1, 2))
+        self.model.log_dict(
+            self.model.validation_metric, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch)
+        )
+
+    def default_metric(self) -> DiarizationErrorRate:
+        """Diarization error rate, overlap scored, no collar, at the resolution of time bins."""
+        return DiarizationErrorRate(0.5)

@@ -1,0 +1,207 @@
+"""Training windows: a chunk of an example, sometimes behind prompts, and the sequence to be written about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyannote_pix2seq.examples import Example, ExampleCache
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.memory import PROMPT, cut, prompt, solo_segments
+from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
+
+SHORTEST_TURN = 0.08
+"""Less of a turn is not worth writing where a chunk cuts it, in seconds."""
+SHORTEST_PROMPT = 1.0
+"""Seconds."""
+STRANGER = -1
+"""Number of a speaker who does not speak in the example."""
+
+
+class Window(NamedTuple):
+    """What the network hears at once, and who speaks.
+
+    Attributes
+    ----------
+    audio : AudioTokens
+        (num_tokens, ...)
+    turns : list of Triplet
+        Those of the prompts first.
+    num_prompts : int
+    """
+
+    audio: AudioTokens
+    turns: list[Triplet]
+    num_prompts: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows, padded to the longest.
+
+    Attributes
+    ----------
+    audio : AudioTokens
+        (batch, num_audio_tokens, ...)
+    lengths : (batch,) int64
+        Number of real audio tokens.
+    tokens : (batch, num_tokens) int64
+        Targets, `<eos>` and padding included.
+    num_given : (batch,) int64
+        How many of them are given by the prompts.
+    activity : (batch, num_bins, num_speakers)
+        1 where a speaker is active.
+    """
+
+    audio: AudioTokens
+    lengths: Tensor
+    tokens: Tensor
+    num_given: Tensor
+    activity: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to another device; Lightning calls this."""
+        audio = AudioTokens(*(field.to(device) for field in self.audio))
+        rest = (field.to(device) for field in (self.lengths, self.tokens, self.num_given, self.activity))
+        return Batch(audio, *rest)
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Draws windows from examples.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        Which made the examples.
+    chunk : float
+        Longest chunk, in seconds.
+    shorter : float
+        Probability of a chunk of random length.
+    prompted : float
+        Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
+    absent : float
+        Probability of one more prompt, of somebody who speaks in another example.
+    max_speakers : int
+        Speakers of a window, prompts included; examples with more are passed over.
+    """
+
+    frontend: Frontend
+    chunk: float = 30.0
+    shorter: float = 0.25
+    prompted: float = 0.4
+    absent: float = 0.15
+    max_speakers: int = 8
+
+    def draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
+        """A random window of a random example."""
+        while True:
+            example = _any(examples, rng)
+            place = self._place(example, rng)
+            clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
+            if rng.random() < self.absent:
+                strangers = self._clips(_any(examples, rng), Segment(), rng)
+                clips |= {STRANGER: clip for clip in list(strangers.values())[:1]}
+            chunk = crop(example, place, self.frontend.token_duration)
+            window = self.window(chunk, dict(sorted(clips.items(), key=lambda _: rng.random())))
+            if len({turn.speaker for turn in window.turns}) <= self.max_speakers:
+                return window
+
+    def beginning(self, example: Example) -> Window:
+        """The first chunk of an example, without prompts: the same window every time."""
+        num_tokens = min(round(self.chunk / self.frontend.token_duration), len(example.audio.content))
+        place = Segment(0, num_tokens * self.frontend.token_duration)
+        return self.window(crop(example, place, self.frontend.token_duration), {})
+
+    def window(self, chunk: Example, clips: dict[int, AudioTokens]) -> Window:
+        """A chunk behind prompts of some speakers: of those who speak in it by their numbers, and of others."""
+        audio, turns, offset = prompt(list(clips.values()), chunk.audio, self.frontend.token_duration)
+        names = {speaker: number for number, speaker in enumerate(clips)}
+        for start, end, speaker in chunk.turns:
+            name = names.setdefault(speaker, len(names))
+            turns.append(Triplet(start + offset, end + offset, name))
+        return Window(audio, turns, len(clips))
+
+    def _place(self, example: Example, rng: np.random.Generator) -> Segment:
+        """Where the chunk lies, on the grid of audio tokens."""
+        step = self.frontend.token_duration
+        longest = min(round(self.chunk / step), len(example.audio.content))
+        is_shorter = rng.random() < self.shorter
+        num_tokens = int(rng.integers(longest // 6 + 1, longest + 1)) if is_shorter else longest
+        first = int(rng.integers(len(example.audio.content) - num_tokens + 1))
+        return Segment(first * step, (first + num_tokens) * step)
+
+    def _clips(self, example: Example, place: Segment, rng: np.random.Generator) -> dict[int, AudioTokens]:
+        """Clips of speakers who speak alone somewhere outside a place; each speaker is left out at times."""
+        clips = {}
+        for speaker in sorted({turn.speaker for turn in example.turns}):
+            alone = [part for segment in solo_segments(example.turns, speaker) for part in _outside(segment, place)]
+            longest = max(alone, key=lambda part: part.duration, default=Segment())
+            seconds = min(longest.duration, rng.uniform(SHORTEST_PROMPT, PROMPT + 2), PROMPT)
+            if seconds >= SHORTEST_PROMPT and rng.random() < 0.8:
+                start = longest.start + rng.uniform(0, longest.duration - seconds)
+                clips[speaker] = cut(example.audio, Segment(start, start + seconds), self.frontend.token_duration)
+        return clips
+
+
+def crop(example: Example, place: Segment, token_duration: float) -> Example:
+    """The part of an example that lies in a place on the grid of audio tokens."""
+    parts = (
+        Triplet(max(start, place.start) - place.start, min(end, place.end) - place.start, speaker)
+        for start, end, speaker in example.turns
+    )
+    turns = [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+    return Example(example.uri, cut(example.audio, place, token_duration), turns)
+
+
+def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:
+    """Pad windows to the longest and write their sequences."""
+    num_bins = [bins_per_token * len(window.audio.content) for window in windows]
+    written = [vocabulary.encode(window.turns, n) for window, n in zip(windows, num_bins, strict=True)]
+    tokens = pad_sequence([torch.tensor(sequence) for sequence in written], batch_first=True, padding_value=PAD)
+    audio = AudioTokens(*(pad_sequence(field, batch_first=True).float() for field in _fields(windows)))
+    activity = torch.zeros(len(windows), max(num_bins), vocabulary.num_speakers)
+    for example, sequence in zip(activity, written, strict=True):
+        rasterize(vocabulary, sequence, example)
+    return Batch(
+        audio=audio,
+        lengths=torch.tensor([len(window.audio.content) for window in windows]),
+        tokens=tokens,
+        num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
+        activity=activity,
+    )
+
+
+def rasterize(vocabulary: Vocabulary, tokens: Sequence[int], activity: Tensor) -> Tensor:
+    """Mark in `activity` (num_bins, num_speakers), made of zeros, who is active when according to tokens."""
+    stop = list(tokens).index(EOS) if EOS in tokens else len(tokens)
+    triplets = torch.as_tensor(tokens[: stop - stop % TOKENS_PER_TRIPLET]).view(-1, TOKENS_PER_TRIPLET).tolist()
+    for start, end, speaker in triplets:
+        activity[start - FIRST_TIME : end - FIRST_TIME + 1, speaker - vocabulary.first_speaker] = 1
+    return activity
+
+
+def _fields(windows: Sequence[Window]) -> Iterator[list[Tensor]]:
+    return ([getattr(window.audio, name) for window in windows] for name in AudioTokens._fields)
+
+
+def _any(examples: ExampleCache, rng: np.random.Generator) -> Example:
+    return examples[int(rng.integers(len(examples)))]
+
+
+def _outside(segment: Segment, place: Segment) -> list[Segment]:
+    """Parts of a segment that do not lie in a place."""
+    if not place:
+        return [segment]
+    parts = Segment(segment.start, min(segment.end, place.start)), Segment(max(segment.start, place.end), segment.end)
+    return [part for part in parts if part]

@@ -1,0 +1,67 @@
+"""Who speaks when in one recording: a table, an RTTM file, a picture and, for the sample, the error.
+
+python recipes/demo.py                    the recording that comes with pyannote.audio
+python recipes/demo.py my.mp3 --into out  a recording of yours
+"""
+
+import argparse
+import os
+import sys
+import time
+from itertools import repeat
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import pyannote.audio  # noqa: E402
+from pyannote.core import Annotation, Segment, Timeline  # noqa: E402
+from pyannote.database.util import load_rttm  # noqa: E402
+
+import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.audio import AudioError, AudioFile, load  # noqa: E402
+from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
+
+# Read as files: importing pyannote.audio.sample needs FFmpeg.
+SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
+
+
+def report(hypothesis: Annotation, audio: AudioFile, reference: Annotation | None, folder: Path) -> None:
+    """Print the turns and the error, and write an RTTM file and a picture into the folder."""
+    scored = Timeline([Segment(0.0, audio["waveform"].shape[1] / audio["sample_rate"])])
+    print(turns_table(hypothesis), end="\n\n")
+    if reference is not None:
+        everyone = reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
+        print(f"this pipeline: {der_components(reference, hypothesis, scored)}")
+        print(f"everyone as one speaker: {der_components(reference, everyone, scored)}", end="\n\n")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    rttm, picture = folder / f"{audio['uri']}.rttm", folder / f"{audio['uri']}.png"
+    rttm.write_text(hypothesis.to_rttm())
+    timeline(hypothesis, picture, reference=reference, audio=audio, uem=scored)
+    print(f"Turns written to {rttm}, picture to {picture}")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)"
+    )
+    parser.add_argument(
+        "--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        audio = load(options.audio or SAMPLE / "sample.wav")
+    except AudioError as error:
+        sys.exit(str(error))
+    reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
+
+    pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
+    start = time.perf_counter()
+    hypothesis = pipeline(audio).speaker_diarization
+    print(f"{audio['uri']}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
+    report(hypothesis, audio, reference, options.into)
+
+
+if __name__ == "__main__":
+    main()

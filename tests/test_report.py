@@ -1,0 +1,236 @@
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyannote.audio
+import pytest
+import soundfile
+from matplotlib.image import imread
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database.util import load_rttm
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+import pyannote_pix2seq
+from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.report import (
+    COLOURS,
+    DerComponents,
+    clock,
+    der_components,
+    pair_speakers,
+    timeline,
+    turns_table,
+)
+
+SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
+DEMO = Path(__file__).parents[1] / "recipes" / "demo.py"
+
+
+def conversation(*turns: tuple[float, float, str], uri: str = "talk") -> Annotation:
+    annotation = Annotation(uri=uri)
+    for track, (start, end, speaker) in enumerate(turns):
+        annotation[Segment(start, end), track] = speaker
+    return annotation
+
+
+REFERENCE = conversation((0, 6, "ann"), (6, 10, "bob"))
+# 1 s of false alarm, 2 s missed, 3 s of bob given to the voice that is mostly ann
+HYPOTHESIS = conversation((2, 9, "x"), (9, 11, "y"))
+
+
+def has_colour(path: Path, colour: str) -> bool:
+    pixels = (imread(path)[..., :3] * 255).round().astype(int)
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    return bool((pixels == rgb).all(axis=-1).any())
+
+
+def height(path: Path) -> int:
+    return int(imread(path).shape[0])
+
+
+# error rates
+
+
+def test_parts_of_the_error_rate():
+    found = der_components(REFERENCE, HYPOTHESIS)
+    assert (found.false_alarm, found.missed_detection, found.confusion) == pytest.approx((10.0, 20.0, 30.0))
+    assert found.total == pytest.approx(60.0)
+    assert str(found) == "DER 60.0 % (false alarm 10.0, missed detection 20.0, confusion 30.0)"
+
+
+@pytest.mark.filterwarnings("error")
+def test_scoring_from_the_first_turn_to_the_last_needs_no_warning():
+    assert der_components(REFERENCE, REFERENCE).total == 0.0
+
+
+def test_only_what_is_in_the_uem_and_outside_the_collar_counts():
+    assert der_components(REFERENCE, HYPOTHESIS, uem=Timeline([Segment(2, 6)])).total == 0.0
+    # over 2...10: 3 s of confusion in 8 s; a collar of 2 s leaves 2...5 and 7...9, 2 s of them confused
+    uem = Timeline([Segment(2, 10)])
+    assert der_components(REFERENCE, HYPOTHESIS, uem=uem).confusion == pytest.approx(100 * 3 / 8)
+    assert der_components(REFERENCE, HYPOTHESIS, uem=uem, collar=2.0).confusion == pytest.approx(100 * 2 / 5)
+
+
+def test_overlap_counts_for_each_speaker():
+    reference = conversation((0, 10, "ann"), (5, 10, "bob"))
+    assert der_components(reference, conversation((0, 10, "x"))).missed_detection == pytest.approx(
+        100 * 5 / 15
+    )
+
+
+def test_silent_references():
+    silence = Annotation()
+    assert der_components(silence, silence).total == 0.0
+    assert der_components(silence, HYPOTHESIS) == DerComponents(100.0, 0.0, 0.0)
+    assert der_components(HYPOTHESIS, silence) == DerComponents(0.0, 100.0, 0.0)
+
+
+def test_rates_of_many_files_are_weighted_by_their_speech():
+    metric = DiarizationErrorRate()
+    uem = Timeline([Segment(0, 20)])
+    metric(REFERENCE, HYPOTHESIS, uem=uem)
+    metric(conversation((0, 20, "ann")), conversation((0, 20, "x")), uem=uem)
+    assert DerComponents.from_seconds(metric[:]).total == pytest.approx(100 * 6 / 30)
+    assert DerComponents.from_seconds(metric[:]).total == pytest.approx(100 * abs(metric))
+
+
+# pairs
+
+
+def test_speakers_are_paired_as_the_error_rate_does():
+    assert pair_speakers(HYPOTHESIS, REFERENCE) == [("x", "ann"), ("y", "bob")]
+    swapped = conversation((0, 6, "bob"), (6, 10, "ann"))
+    assert pair_speakers(swapped, REFERENCE) == [("bob", "ann"), ("ann", "bob")]
+
+
+def test_speakers_without_a_partner_come_with_none():
+    one, three = conversation((7, 10, "x")), conversation((0, 6, "x"), (6, 9, "y"), (9, 10, "z"))
+    assert pair_speakers(one, REFERENCE) == [("x", "bob"), (None, "ann")]
+    assert pair_speakers(three, REFERENCE) == [("x", "ann"), ("y", "bob"), ("z", None)]
+    assert pair_speakers(three, None) == [("x", None), ("y", None), ("z", None)]
+
+
+# table
+
+
+def test_turns_are_a_table_by_start_time():
+    lines = turns_table(conversation((61.5, 64, "SPEAKER_01"), (0.25, 2, "SPEAKER_00"))).splitlines()
+    assert [line.split() for line in lines] == [
+        ["start", "end", "duration", "speaker"],
+        ["0:00.25", "0:02.00", "1.75", "SPEAKER_00"],
+        ["1:01.50", "1:04.00", "2.50", "SPEAKER_01"],
+    ]
+    assert len({line.index(line.split()[3]) for line in lines}) == 1  # speakers stand under each other
+
+
+def test_table_with_confidence():
+    lines = turns_table(REFERENCE, confidence=[0.987, 0.5]).splitlines()
+    assert [line.split()[-1] for line in lines] == ["confidence", "0.99", "0.50"]
+    with pytest.raises(ValueError, match="talk has 2 turns, but 3 confidences were given"):
+        turns_table(REFERENCE, confidence=[0.1, 0.2, 0.3])
+
+
+def test_table_of_silence():
+    assert turns_table(Annotation()).splitlines()[1].strip() == "nobody speaks"
+
+
+@pytest.mark.parametrize(
+    "seconds, decimals, text",
+    [
+        (0, 0, "0:00"),
+        (65, 0, "1:05"),
+        (59.999, 2, "1:00.00"),
+        (3600, 0, "1:00:00"),
+        (3725.04, 1, "1:02:05.0"),
+    ],
+)
+def test_clock(seconds, decimals, text):
+    assert clock(seconds, decimals) == text
+
+
+# picture
+
+
+def test_one_colour_for_each_speaker_and_its_partner(tmp_path):
+    timeline(HYPOTHESIS, tmp_path / "alone.png")
+    timeline(HYPOTHESIS, tmp_path / "paired.png", reference=REFERENCE)
+    timeline(conversation((7, 10, "x")), tmp_path / "other.png", reference=conversation((0, 6, "ann")))
+    for name in ("alone", "paired"):
+        found = [has_colour(tmp_path / f"{name}.png", colour) for colour in COLOURS[:3]]
+        assert found == [True, True, False]
+    assert has_colour(tmp_path / "other.png", COLOURS[1])  # the reference's ann is nobody's partner
+    assert height(tmp_path / "paired.png") > height(tmp_path / "alone.png")
+
+
+def test_the_picture_shows_the_waveform(tmp_path):
+    audio = {"waveform": np.ones((1, 1600)), "sample_rate": 160}
+    timeline(HYPOTHESIS, tmp_path / "a.png", audio=load(audio))
+    assert has_colour(tmp_path / "a.png", "#b9c0c9")
+    timeline(HYPOTHESIS, tmp_path / "b.png")
+    assert not has_colour(tmp_path / "b.png", "#b9c0c9")
+
+
+@pytest.mark.filterwarnings("error")
+def test_pictures_of_odd_conversations(tmp_path):
+    many = conversation(*[(400.0 * i, 400.0 * i + 1, f"guest {i}") for i in range(12)], uri="cost_$5_vs_$6_{")
+    timeline(many, tmp_path / "many.png", reference=Annotation())
+    timeline(conversation((0.001, 0.01, 7)), tmp_path / "short.png")
+    timeline(Annotation(), tmp_path / "silent.png", reference=many)
+    assert height(tmp_path / "many.png") > height(tmp_path / "short.png")
+    assert has_colour(tmp_path / "silent.png", COLOURS[9])
+
+
+def test_drawing_leaves_the_backend_of_the_caller_alone(tmp_path):
+    import matplotlib.pyplot as plt
+
+    before = plt.get_backend()
+    timeline(HYPOTHESIS, tmp_path / "a.png")
+    assert plt.get_backend() == before and plt.get_fignums() == []
+
+
+# recipes/demo.py
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    """The demo, with a pipeline that answers everything with the sample's own reference."""
+
+    def diarize(audio):
+        hypothesis = load_rttm(SAMPLE / "sample.rttm")["sample"]
+        hypothesis.uri = audio["uri"]
+        return SimpleNamespace(speaker_diarization=hypothesis)
+
+    monkeypatch.setattr(pyannote_pix2seq, "PRETRAINED", "nowhere", raising=False)
+    monkeypatch.setattr(pyannote.audio.Pipeline, "from_pretrained", lambda folder: diarize)
+    specification = importlib.util.spec_from_file_location("demo", DEMO)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module.main
+
+
+def test_demo_scores_the_sample_beside_the_one_speaker_baseline(demo, tmp_path, capsys):
+    demo(["--into", str(tmp_path)])
+    printed = capsys.readouterr().out
+    reference = load_rttm(SAMPLE / "sample.rttm")["sample"]
+    assert turns_table(reference) in printed
+    assert "this pipeline: DER 0.0 %" in printed
+    # One speaker is right about whoever is heard longest, and wrong or silent about everybody else.
+    spoken = sum(turn.duration for turn in reference.itersegments())
+    baseline = 100 * (1 - max(reference.label_duration(speaker) for speaker in reference.labels()) / spoken)
+    assert f"everyone as one speaker: DER {baseline:.1f} % (false alarm 0.0" in printed
+    assert load_rttm(tmp_path / "sample.rttm")["sample"].labels() == ["speaker90", "speaker91"]
+    assert has_colour(tmp_path / "sample.png", COLOURS[1])
+
+
+def test_demo_takes_a_file_of_yours(demo, tmp_path, capsys):
+    soundfile.write(tmp_path / "my talk.flac", np.zeros(16000), 16000)
+    demo([str(tmp_path / "my talk.flac"), "--into", str(tmp_path / "out" / "here")])
+    assert "DER" not in capsys.readouterr().out
+    assert list(load_rttm(tmp_path / "out" / "here" / "my_talk.rttm")) == ["my_talk"]
+    assert (tmp_path / "out" / "here" / "my_talk.png").exists()
+
+
+def test_demo_says_what_is_wrong_with_a_file(demo, tmp_path):
+    with pytest.raises(SystemExit, match="There is no file"):
+        demo([str(tmp_path / "nothing.mp3")])

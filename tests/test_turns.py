@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy import write_rttm
+
+from pyannote_pix2seq.simulation.turns import (
+    PlainTurns,
+    TakenTurns,
+    TurnsError,
+    crop,
+    in_order_of_appearance,
+    join_pauses,
+    read_rttm,
+)
+from pyannote_pix2seq.vocabulary import Triplet
+
+
+def check(turns: list[Triplet], duration: float, max_speakers: int) -> None:
+    """Everything that TurnTaking.draw promises."""
+    assert turns == sorted(turns)
+    assert all(0 <= turn.start < turn.end <= duration for turn in turns)
+    speakers = list(dict.fromkeys(turn.speaker for turn in turns))
+    assert speakers == list(range(len(speakers)))
+    assert len(speakers) <= max_speakers
+    for speaker in speakers:
+        own = [turn for turn in turns if turn.speaker == speaker]
+        assert all(before.end <= after.start for before, after in zip(own, own[1:], strict=False))
+
+
+any_turn = st.builds(
+    lambda start, seconds, speaker: Triplet(start, start + seconds, speaker),
+    st.floats(0, 100),
+    st.floats(0.01, 20),
+    st.integers(0, 9),
+)
+any_recording = st.lists(any_turn, max_size=40).map(lambda turns: [Triplet(0, 1, 0), *turns])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(any_recording, min_size=1, max_size=3), st.integers(0, 2**32), st.floats(5, 60))
+def test_taken_turns_keep_their_promises(recordings: list[list[Triplet]], seed: int, duration: float) -> None:
+    taken = TakenTurns([recordings], max_speakers=10, pause_probability=0.5, empty_probability=0.2)
+    check(taken.draw(np.random.default_rng(seed), duration), duration, max_speakers=10)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    duration=st.floats(1, 60),
+    lengths=st.tuples(st.floats(0.1, 3), st.floats(3, 9)),
+    interrupt_max=st.floats(0, 10),
+    silence_max=st.floats(0, 5),
+    max_speakers=st.integers(1, 8),
+)
+def test_plain_turns_keep_their_promises(
+    seed: int,
+    duration: float,
+    lengths: tuple[float, float],
+    interrupt_max: float,
+    silence_max: float,
+    max_speakers: int,
+) -> None:
+    plain = PlainTurns(*lengths, interrupt_max, silence_max, max_speakers)
+    check(plain.draw(np.random.default_rng(seed), duration), duration, max_speakers)
+
+
+def test_plain_turns_stay_within_their_limits() -> None:
+    plain = PlainTurns(min_seconds=1, max_seconds=2, interrupt_max=0.5, silence_max=1.5, max_speakers=3)
+    turns = plain.draw(np.random.default_rng(3), 600)
+    lengths = [turn.end - turn.start for turn in turns[:-1]]
+    gaps = [after.start - before.end for before, after in zip(turns, turns[1:], strict=False)]
+    assert 1 <= min(lengths) < 1.1 and 1.9 < max(lengths) <= 2
+    assert -0.5 <= min(gaps) < 0 and 1 < max(gaps) <= 1.5
+    assert all(before.speaker != after.speaker for before, after in zip(turns, turns[1:], strict=False))
+
+
+def test_plain_turns_refuse_limits_that_make_no_sense() -> None:
+    with pytest.raises(TurnsError, match="min_seconds <= max_seconds"):
+        PlainTurns(min_seconds=3, max_seconds=2)
+    with pytest.raises(TurnsError, match="max_speakers=0"):
+        PlainTurns(max_speakers=0)
+    with pytest.raises(TypeError):
+        PlainTurns(max_speaker=3)  # type: ignore[call-arg]
+
+
+def test_a_window_is_cut_out_of_the_recording(tmp_path: Path) -> None:
+    path = write_rttm(tmp_path / "m.rttm", [(4 * i, 3.0, "AB"[i % 2]) for i in range(100)])
+    taken = TakenTurns.from_rttms(path, pause_probability=0, empty_probability=0)
+    turns = taken.draw(np.random.default_rng(0), 40)
+    inside = turns[1:-1]
+    assert len(inside) >= 8
+    assert all(turn.end - turn.start == pytest.approx(3) for turn in inside)
+    assert all(
+        after.start - before.end == pytest.approx(1) for before, after in zip(turns, turns[1:], strict=False)
+    )
+    assert [turn.speaker for turn in turns] == [i % 2 for i in range(len(turns))]
+
+
+def test_pauses_are_put_in_and_windows_emptied() -> None:
+    recording = [Triplet(0, 1000, 0), Triplet(0, 1000, 1)]
+    paused = TakenTurns([[recording]], pause_probability=1, empty_probability=0)
+    empty = TakenTurns([[recording]], pause_probability=0, empty_probability=1)
+    for seed in range(20):
+        for speaker in (0, 1):
+            own = [t for t in paused.draw(np.random.default_rng(seed), 50) if t.speaker == speaker]
+            silence = 50 - sum(turn.end - turn.start for turn in own)
+            assert len(own) in (1, 2) and silence <= 8 + 0.2
+            assert silence >= 1 or own[-1].end < 50
+        heard = empty.draw(np.random.default_rng(seed), 50)
+        assert all(turn.end - turn.start <= 5 for turn in heard)
+
+
+def test_corpora_are_as_likely_whatever_their_size() -> None:
+    long, short = [Triplet(0, 1000, 0)], [Triplet(0, 3, 0), Triplet(2, 4, 1)]
+    taken = TakenTurns([[long] * 9, [short]], pause_probability=0, empty_probability=0)
+    rng = np.random.default_rng(0)
+    num_short = sum(len(taken.draw(rng, 10)) == 2 for _ in range(400))
+    assert 160 <= num_short <= 240
+
+
+def test_windows_with_too_many_speakers_are_drawn_again() -> None:
+    crowd = [Triplet(i, i + 1, i) for i in range(20)]
+    pair = [Triplet(i, i + 1, i % 2) for i in range(20)]
+    both = TakenTurns([[crowd], [pair]], max_speakers=2, empty_probability=0)
+    for seed in range(10):
+        check(both.draw(np.random.default_rng(seed), 20), 20, max_speakers=2)
+    with pytest.raises(TurnsError, match="max_speakers=2"):
+        TakenTurns([[crowd]], max_speakers=2, empty_probability=0).draw(np.random.default_rng(0), 20)
+
+
+def test_short_pauses_and_overlaps_of_one_speaker_are_joined() -> None:
+    turns = [
+        Triplet(0, 1, 0),
+        Triplet(0.5, 0.7, 1),
+        Triplet(1.2, 2, 0),
+        Triplet(1.8, 3, 0),
+        Triplet(3.3, 4, 0),
+    ]
+    assert join_pauses(turns, 0.25) == [Triplet(0, 3, 0), Triplet(0.5, 0.7, 1), Triplet(3.3, 4, 0)]
+
+
+def test_crop_drops_what_is_too_short() -> None:
+    assert crop([Triplet(0, 1.05, 0), Triplet(0, 5, 1)], 1, 3) == [Triplet(1, 3, 1)]
+
+
+def test_speakers_who_start_together_are_named_by_the_end_of_their_turns() -> None:
+    turns = [Triplet(1, 3, 7), Triplet(1, 2, 9), Triplet(4, 5, 9), Triplet(4, 5, 7)]
+    named = [Triplet(1, 2, 0), Triplet(1, 3, 1), Triplet(4, 5, 0), Triplet(4, 5, 1)]
+    assert in_order_of_appearance(turns) == named
+
+
+def test_reading_rttm(tmp_path: Path) -> None:
+    path = tmp_path / "two.rttm"
+    path.write_text(
+        ";; a comment\n"
+        "SPKR-INFO a 1 <NA> <NA> <NA> unknown Zoë <NA> <NA>\n"
+        "SPEAKER a 1 2.5 1.0 <NA> <NA> Max <NA> <NA>\n\n"
+        "SPEAKER a 1 0.5 1.0 <NA> <NA> Zoë <NA> <NA>\n"
+        "SPEAKER b 1 7 0.25 <NA> <NA> Max <NA> <NA>\n",
+        encoding="utf-8",
+    )
+    assert read_rttm(path) == {"a": [Triplet(0.5, 1.5, 0), Triplet(2.5, 3.5, 1)], "b": [Triplet(7, 7.25, 0)]}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "SPEAKER m 1 3.0 -0.5 <NA> <NA> A <NA> <NA>",
+        "SPEAKER m 1 -3.0 0.5 <NA> <NA> A <NA> <NA>",
+        "SPEAKER m 1 3.0 nan <NA> <NA> A <NA> <NA>",
+        "SPEAKER m 1 3.0 half <NA> <NA> A <NA> <NA>",
+        "SPEAKER m 1 3.0 0.5",
+    ],
+)
+def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> None:
+    path = write_rttm(tmp_path / "bad.rttm", [(0, 1, "A")])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(TurnsError, match=r"bad\.rttm, line 2"):
+        read_rttm(path)
+
+
+def test_sources_without_turns_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TurnsError, match="No .rttm file"):
+        TakenTurns.from_rttms(tmp_path)
+    with pytest.raises(TurnsError, match="cannot be read"):
+        TakenTurns.from_rttms(tmp_path / "missing.rttm")
+    with pytest.raises(TurnsError, match="one corpus or more"):
+        TakenTurns([])
+    with pytest.raises(TypeError):
+        TakenTurns.from_rttms(write_rttm(tmp_path / "m.rttm", [(0, 1, "A")]), max_speaker=3)

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
+
+from pyannote_pix2seq.simulation import preparation
+from pyannote_pix2seq.simulation.preparation import PreparationError, find_speakers, prepare_voices
+from pyannote_pix2seq.simulation.voices import LEVEL, Voices, VoicesError, to_level, write_voices
+
+
+@pytest.fixture()
+def store(tmp_path: Path) -> Path:
+    return write_toy_voices(tmp_path / "voices")
+
+
+def dominant(waveform: np.ndarray) -> float:
+    """Frequency of the highest peak of the spectrum, in Hz."""
+    return float(np.argmax(np.abs(np.fft.rfft(waveform))) * SAMPLE_RATE / len(waveform))
+
+
+def test_splits_do_not_share_speakers(store: Path) -> None:
+    train, dev = Voices.load(store, "train"), Voices.load(store, "dev")
+    assert train.speakers == [f"train{i:02d}" for i in range(8)]
+    assert dev.speakers == [f"dev{i:02d}" for i in range(8, 12)]
+    assert repr(train).endswith("8 speakers, 0.0 h")
+
+
+def test_speech_is_of_the_speaker_asked_for(store: Path) -> None:
+    voices = Voices.load(store, "train")
+    for number, speaker in enumerate(voices.speakers):
+        speech = voices.speech(speaker, np.random.default_rng(0), 5 * SAMPLE_RATE)
+        assert speech.shape == (5 * SAMPLE_RATE,) and speech.dtype == np.float32
+        assert dominant(speech) == pytest.approx(100 + 20 * number, abs=6)
+
+
+def test_speech_is_level_starts_at_once_and_has_short_pauses_only(store: Path) -> None:
+    speech = Voices.load(store, "train").speech("train00", np.random.default_rng(1), 12 * SAMPLE_RATE)
+    assert rms(speech[speech != 0]) == pytest.approx(LEVEL, rel=0.05)
+    assert rms(speech[:400]) > 0.2 * LEVEL
+    frames = np.abs(speech[: len(speech) // 160 * 160].reshape(-1, 160)).max(1) > 0
+    runs = np.diff(np.flatnonzero(np.concatenate([[True], frames, [True]])))
+    assert 3 <= (runs > 4).sum() <= 5  # 2 s regions, 12 s of speech: every region is followed by a pause
+    assert runs.max() <= 26
+
+
+def test_speech_depends_on_nothing_but_the_seed(store: Path) -> None:
+    voices = Voices.load(store, "train")
+    again = pickle.loads(pickle.dumps(voices))
+    first, second, other = (
+        v.speech("train03", np.random.default_rng(seed), 30_000)
+        for v, seed in [(voices, 1), (again, 1), (voices, 3)]
+    )
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+    assert len(pickle.dumps(voices)) < 1000
+
+
+def test_regions_are_all_heard_before_one_is_heard_again(tmp_path: Path) -> None:
+    levels = [0.1, 0.2, 0.3, 0.4]
+    regions = [np.full(SAMPLE_RATE, round(level * 32768), dtype=np.int16) for level in levels]
+    write_voices(tmp_path, [("steps", "toy", "train", regions)])
+    speech = Voices.load(tmp_path, "train").speech("steps", np.random.default_rng(0), 10 * SAMPLE_RATE)
+    onsets = np.flatnonzero((speech[1:] > 0) & (speech[:-1] == 0))
+    heard = [round(float(speech[onset + 1000]), 1) for onset in onsets]
+    assert sorted(heard[:4]) == levels and sorted(heard[4:8]) == levels
+
+
+def test_small_corpora_are_heard_more_than_their_size(store: Path) -> None:
+    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    drawn = [voices.choose(1, rng)[0] for _ in range(2000)]
+    # half by corpus: 1/2 * 1/2; half by speaker: 1/2 * 1/8
+    assert drawn.count("train00") / 2000 == pytest.approx(0.3125, abs=0.04)
+    assert drawn.count("train05") / 2000 == pytest.approx(0.6875 / 7, abs=0.03)
+
+
+def test_chosen_voices_are_distinct_and_as_many_as_asked_for(store: Path) -> None:
+    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    assert all(len(set(voices.choose(6, rng))) == 6 for _ in range(20))
+    assert voices.choose(0, rng) == ()
+    with pytest.raises(VoicesError, match="9 speakers were asked for .* 8 speakers"):
+        voices.choose(9, rng)
+
+
+def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(VoicesError, match="split 'test'.*It has dev, train"):
+        Voices.load(store, "test")
+    with pytest.raises(VoicesError, match=r"prepare_voices\.py"):
+        Voices.load(tmp_path / "nothing", "train")
+    with pytest.raises(VoicesError, match="'nobody' is none of the 8 speakers"):
+        Voices.load(store, "train").speech("nobody", np.random.default_rng(0), 100)
+    with pytest.raises(VoicesError, match="comes twice"):
+        write_voices(tmp_path / "twice", [("a", "c", "train", []), ("a", "c", "dev", [])])
+
+
+def test_levels_are_equal_whatever_the_recording() -> None:
+    for gain in (0.01, 1.0, 5.0):
+        assert rms(to_level(gain * toy_voice(150, 1.0)) / 32768) == pytest.approx(LEVEL, rel=0.01)
+
+
+@pytest.fixture()
+def recordings(tmp_path: Path) -> Path:
+    """Manifest of three good speakers, one bad file, and a speaker with too little to say."""
+    rows = ["speaker\tcorpus\tsplit\tpath\tseconds"]
+    for speaker, split, seconds in [
+        ("ann", "train", 4),
+        ("bob", "dev", 4),
+        ("cy", "train", 4),
+        ("di", "train", 1),
+    ]:
+        soundfile.write(tmp_path / f"{speaker}.wav", toy_voice(150, seconds), SAMPLE_RATE)
+        rows.append(f"{speaker}\ttoy\t{split}\t{speaker}.wav\t{seconds}")
+    (tmp_path / "bad.wav").write_bytes(b"this is not audio")
+    rows.append("ann\ttoy\ttrain\tbad.wav\t1")
+    manifest = tmp_path / "manifest.tsv"
+    manifest.write_text("\n".join(rows) + "\n")
+    return manifest
+
+
+@pytest.fixture()
+def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Take every recording as speech from end to end, and note how long it was."""
+    lengths: list[int] = []
+
+    def everything(waveform: np.ndarray) -> list[np.ndarray]:
+        lengths.append(len(waveform))
+        return [to_level(waveform)]
+
+    monkeypatch.setattr(preparation, "speech_regions", everything)
+    monkeypatch.setattr(preparation, "_detector", lambda: None)
+    return lengths
+
+
+def test_preparing_refuses_what_is_bad_and_keeps_the_rest(
+    recordings: Path, tmp_path: Path, heard: list[int]
+) -> None:
+    refusals = prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert Voices.load(tmp_path / "store", "train").speakers == ["ann", "cy"]
+    assert Voices.load(tmp_path / "store", "dev").speakers == ["bob"]
+    assert [refusal.speaker for refusal in refusals] == ["ann", "di"]
+    refused = (tmp_path / "store" / "refused.tsv").read_text().splitlines()
+    assert refused[0] == "speaker\tpath\treason"
+    assert "bad.wav" in refused[1] and "1.0 s of speech" in refused[2]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [
+        "refused.tsv",
+        "speech.int16",
+        "voices.json",
+    ]
+
+
+def test_an_interrupted_preparation_goes_on_where_it_stopped(
+    recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(waveform: np.ndarray) -> list[np.ndarray]:
+        if len(heard) == 2:
+            raise KeyboardInterrupt
+        heard.append(len(waveform))
+        return [to_level(waveform)]
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(preparation, "speech_regions", interrupted)
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    with pytest.raises(VoicesError):
+        Voices.load(tmp_path / "store", "train")
+    prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert len(heard) == 4  # each good recording once
+    assert Voices.load(tmp_path / "store", "train").speakers == ["ann", "cy"]
+
+
+def test_other_sample_rates_and_channels_become_16_khz_mono(tmp_path: Path, heard: list[int]) -> None:
+    (tmp_path / "in" / "eve").mkdir(parents=True)
+    stereo = np.stack([toy_voice(200, 4.0)[::2]] * 2, axis=1)
+    soundfile.write(tmp_path / "in" / "eve" / "a.flac", stereo, SAMPLE_RATE // 2)
+    prepare_voices(tmp_path / "in", tmp_path / "store", num_jobs=1)
+    split = find_speakers(tmp_path / "in")[0].split
+    speech = Voices.load(tmp_path / "store", split).speech("eve", np.random.default_rng(0), 4 * SAMPLE_RATE)
+    assert heard == [4 * SAMPLE_RATE]
+    assert dominant(speech) == pytest.approx(200, abs=1)
+
+
+def test_one_speaker_in_ten_of_a_folder_is_for_development(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"s{number}").mkdir()
+        (tmp_path / f"s{number}" / "a.wav").touch()
+    (tmp_path / "stray.wav").touch()
+    speakers = find_speakers(tmp_path)
+    assert len(speakers) == 200
+    assert 10 <= sum(speaker.split == "dev" for speaker in speakers) <= 32
+
+
+def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PreparationError, match="No recording"):
+        find_speakers(tmp_path)
+    manifest = tmp_path / "m.tsv"
+    manifest.write_text("speaker\tfile\na\tb.wav\n")
+    with pytest.raises(PreparationError, match="no column path"):
+        find_speakers(manifest)
+    manifest.write_text("speaker\tsplit\tpath\na\ttrain\tb.wav\na\tdev\tc.wav\n")
+    with pytest.raises(PreparationError, match="'a' is in .* and in"):
+        find_speakers(manifest)
+
+
+def test_silence_holds_no_speech() -> None:
+    pytest.importorskip("silero_vad")
+    assert preparation.speech_regions(np.zeros(2 * SAMPLE_RATE, dtype=np.float32)) == []
