@@ -1,0 +1,52 @@
+"""Speaker diarization written as a language.
+
+Importing this package is quick: whatever needs PyTorch is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .model import Pix2Seq
+    from .output import Pix2SeqOutput
+    from .pipeline import Pix2SeqDiarization
+    from .task import SequenceDiarization
+    from .vocabulary import Triplet, Vocabulary
+
+__all__ = [
+    "PRETRAINED",
+    "Pix2Seq",
+    "Pix2SeqDiarization",
+    "Pix2SeqOutput",
+    "SequenceDiarization",
+    "Triplet",
+    "Vocabulary",
+    "__version__",
+]
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Folder of the pipeline that comes with this package: `Pipeline.from_pretrained(PRETRAINED)`."""
+
+try:
+    __version__ = version("pyannote-pix2seq")
+except PackageNotFoundError:  # a folder of sources on the path, not installed
+    __version__ = "0+unknown"
+
+MODULES = {
+    "Pix2Seq": "model",
+    "Pix2SeqDiarization": "pipeline",
+    "Pix2SeqOutput": "output",
+    "SequenceDiarization": "task",
+    "Triplet": "vocabulary",
+    "Vocabulary": "vocabulary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"{__name__}.{MODULES[name]}"), name)

@@ -7,6 +7,7 @@ itself: no FFmpeg is needed. What comes in from outside is checked here, once, s
 from __future__ import annotations
 
 import re
+from collections import UserDict
 from collections.abc import Mapping
 from io import IOBase
 from pathlib import Path
@@ -14,9 +15,10 @@ from typing import Any, TypedDict
 
 import numpy as np
 import soundfile
+import soxr
 import torch
+from pyannote.database import ProtocolFile
 from torch import Tensor
-from torchaudio.functional import resample
 
 SAMPLE_RATE = 16000
 # The number that stands for a sample of 1.0, by dtype.
@@ -62,6 +64,8 @@ def load(file: str | Path | IOBase | Mapping[str, Any]) -> AudioFile:
         If it is not audio, is empty, holds NaN or infinite samples, or has a wrong shape, dtype, channel or
         sample rate.
     """
+    if isinstance(file, LazyFile):
+        file = file.data
     mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
     uri = mapping.get("uri") or _name(mapping)
     samples, sample_rate = _samples(mapping, uri)
@@ -91,8 +95,36 @@ def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SA
         As `load` does.
     """
     audio = load(file)
-    mono = audio["waveform"].mean(dim=0, keepdim=True)
-    return resample(mono, audio["sample_rate"], _checked_rate(sample_rate, "the result"))
+    mono = audio["waveform"].mean(dim=0)
+    rates = audio["sample_rate"], _checked_rate(sample_rate, "the result")
+    if rates[0] == rates[1]:
+        return mono[None]
+    return torch.from_numpy(soxr.resample(mono.cpu().numpy(), *rates))[None]
+
+
+class LazyFile(UserDict[str, Any]):
+    """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
+
+    pyannote.audio's own reader of paths needs FFmpeg; whatever asks this mapping instead gets by without.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `load` takes.
+    """
+
+    def __init__(self, file: str | Path | IOBase | Mapping[str, Any]):
+        self.data = ProtocolFile(file if isinstance(file, Mapping) else {"audio": file})
+
+    def __contains__(self, key: object) -> bool:
+        return key in AudioFile.__annotations__ or key in self.data
+
+    def __missing__(self, key: str) -> Any:
+        if key == "uri":
+            return _name(self.data)
+        if key in AudioFile.__annotations__:
+            return load(self.data)[key]  # type: ignore[literal-required]
+        raise KeyError(key)
 
 
 def _name(mapping: Mapping[str, Any]) -> str:
@@ -144,9 +176,7 @@ def _read(source: str | Path | IOBase) -> tuple[np.ndarray, int]:
 
 def _check_path(path: Path) -> None:
     if not path.exists():
-        raise AudioNotFoundError(
-            f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder."
-        )
+        raise AudioNotFoundError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
     if path.is_file() and path.stat().st_size == 0:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -82,6 +82,23 @@ class DecodingOptions:
         for name, (is_valid, allowed) in ranges.items():
             if not is_valid:
                 raise ValueError(f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}.")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> DecodingOptions:
+        """Options by name.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        ValueError
+            If an option is out of its range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
+        return cls(**options)
 
 
 class Hypothesis(NamedTuple):

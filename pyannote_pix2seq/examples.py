@@ -138,7 +138,9 @@ class ExampleCache(Dataset):
             note.write_text(json.dumps(origin))
         found = json.loads(note.read_text())
         if found != origin:
-            raise CacheError(f"{self.folder} was made from {found}, not from {origin}. Use another folder or delete it.")
+            raise CacheError(
+                f"{self.folder} was made from {found}, not from {origin}. Use another folder or delete it."
+            )
 
 
 class _Computation(Dataset):

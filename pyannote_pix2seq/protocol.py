@@ -81,9 +81,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         database = registry.databases.get(DATABASE)
         protocols = dict(getattr(database, "_protocols", {}))
         protocols[TASK, name] = make
-        registry.databases[DATABASE] = type(
-            DATABASE, (Database,), {"__init__": _register_all, "_protocols": protocols}
-        )
+        registry.databases[DATABASE] = type(DATABASE, (Database,), {"__init__": _register_all, "_protocols": protocols})
         return protocol
 
     def __str__(self) -> str:
@@ -111,9 +109,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
             If the subset has no such conversation.
         """
         if not 0 <= number < self.sizes.get(subset, 0):
-            raise ValueError(
-                f"{self.name} has no {subset} conversation {number}. Its sizes are {self.sizes}."
-            )
+            raise ValueError(f"{self.name} has no {subset} conversation {number}. Its sizes are {self.sizes}.")
         simulator = self._simulators[subset]
         return to_file(simulator.describe(f"{self._prefix}-{subset}-{number:06d}"), simulator)
 

@@ -186,9 +186,7 @@ def timeline(
     figure.savefig(path, format="png")
 
 
-def pair_speakers(
-    hypothesis: Annotation, reference: Annotation | None, uem: Timeline | None = None
-) -> list[Pair]:
+def pair_speakers(hypothesis: Annotation, reference: Annotation | None, uem: Timeline | None = None) -> list[Pair]:
     """Pair the speakers of the hypothesis with those of the reference, as the error rate does.
 
     Returns
@@ -233,9 +231,7 @@ def _draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence
     rows = [(speaker, _colour(place)) for place, speaker in enumerate(speakers) if speaker is not None]
     for row, (speaker, colour) in enumerate(rows):
         bars = [(turn.start, turn.duration) for turn in annotation.label_timeline(speaker)]
-        axes.broken_barh(
-            bars, (row - 0.36, 0.72), facecolor=colour, edgecolor=colour, linewidth=0.6, zorder=2
-        )
+        axes.broken_barh(bars, (row - 0.36, 0.72), facecolor=colour, edgecolor=colour, linewidth=0.6, zorder=2)
     axes.set_yticks(range(len(rows)), [_plain(speaker) for speaker, _ in rows], fontsize=9)
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     if not rows:

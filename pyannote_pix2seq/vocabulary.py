@@ -200,7 +200,9 @@ class Vocabulary:
                 f"{self.first_speaker - 1}, speakers {self.first_speaker} to {self.size - 1}."
             )
         return Triplet(
-            self.dequantize(start - FIRST_TIME), self.dequantize(end - FIRST_TIME), speaker - self.first_speaker
+            self.dequantize(start - FIRST_TIME),
+            self.dequantize(end - FIRST_TIME),
+            speaker - self.first_speaker,
         )
 
     def _quantized(self, triplets: Iterable[Triplet], num_bins: int) -> list[tuple[int, int, int]]:

@@ -203,5 +203,8 @@ def _outside(segment: Segment, place: Segment) -> list[Segment]:
     """Parts of a segment that do not lie in a place."""
     if not place:
         return [segment]
-    parts = Segment(segment.start, min(segment.end, place.start)), Segment(max(segment.start, place.end), segment.end)
+    parts = (
+        Segment(segment.start, min(segment.end, place.start)),
+        Segment(max(segment.start, place.end), segment.end),
+    )
     return [part for part in parts if part]

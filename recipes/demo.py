@@ -43,12 +43,8 @@ def report(hypothesis: Annotation, audio: AudioFile, reference: Annotation | Non
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)"
-    )
-    parser.add_argument(
-        "--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)"
-    )
+    parser.add_argument("audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)")
+    parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
     options = parser.parse_args(arguments)
     try:
         audio = load(options.audio or SAMPLE / "sample.wav")

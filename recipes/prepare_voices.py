@@ -15,9 +15,7 @@ from pyannote_pix2seq.simulation.preparation import prepare_voices
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, metavar="MANIFEST_OR_FOLDER")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the store")
     parser.add_argument("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")

@@ -28,9 +28,7 @@ print(digest(simulator_of({folder!r}, crowded=True)))
 def simulator_of(folder: str | Path, acoustics: Acoustics | None = None, crowded: bool = False) -> Simulator:
     voices = Voices.load(folder, "train")
     if crowded:
-        acoustics = Acoustics(
-            bystanders=voices, room_probability=1, crowd_probability=1, telephone_probability=1
-        )
+        acoustics = Acoustics(bystanders=voices, room_probability=1, crowd_probability=1, telephone_probability=1)
     return Simulator(voices, PlainTurns(max_speakers=4), acoustics or Acoustics.none(), duration=DURATION)
 
 
@@ -76,11 +74,7 @@ def test_a_description_can_be_rendered_alone_and_out_of_order(store: Path) -> No
 def test_descriptions_hold_what_they_promise(store: Path) -> None:
     conversation = simulator_of(store).describe("Toy-train-000000")
     assert conversation.duration == DURATION
-    assert (
-        len(set(conversation.voices))
-        == len(conversation.voices)
-        == len({t.speaker for t in conversation.turns})
-    )
+    assert len(set(conversation.voices)) == len(conversation.voices) == len({t.speaker for t in conversation.turns})
     named = Conversation("Toy-7", 2.5, (Triplet(0, 1, 0), Triplet(1, 2, 1)), ("ann", "bob"))
     assert repr(named) == "Conversation('Toy-7': 2.5 s, 2 turns of 2 voices: ann, bob)"
 

@@ -193,9 +193,7 @@ def turn_tokens() -> list[tuple[str, slice]]:
 def test_voices_tell_speakers_apart(sample_tokens, index):
     turns = turn_tokens()
     assert {speaker for speaker, _ in turns} == {"speaker90", "speaker91"} and len(turns) >= 4
-    voices = F.normalize(
-        torch.stack([sample_tokens.voice[0, tokens, index].mean(0) for _, tokens in turns]), dim=-1
-    )
+    voices = F.normalize(torch.stack([sample_tokens.voice[0, tokens, index].mean(0) for _, tokens in turns]), dim=-1)
     similarity = voices @ voices.T
     for turn, (speaker, _) in enumerate(turns):
         others = [other for other in range(len(turns)) if other != turn]
@@ -251,8 +249,7 @@ def test_augment_is_reproducible_and_keeps_padding():
     frontend, (content, voice) = SpeakerFrontend(), random_tokens(batch_size=4)
     content[:, 4:] = 0
     first, second = (
-        frontend.augment(AudioTokens(content.half(), voice), torch.Generator().manual_seed(4)).content
-        for _ in range(2)
+        frontend.augment(AudioTokens(content.half(), voice), torch.Generator().manual_seed(4)).content for _ in range(2)
     )
     assert first.dtype == torch.float16 and torch.equal(first, second)
     assert (first[:, 4:] == 0).all()

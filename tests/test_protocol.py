@@ -25,8 +25,7 @@ SIZES = {"num_train": 5, "num_development": 3, "num_test": 2}
 def simulators(tmp_path_factory: pytest.TempPathFactory) -> tuple[Simulator, Simulator]:
     folder = write_toy_voices(tmp_path_factory.mktemp("voices"))
     train, dev = (
-        Simulator(Voices.load(folder, split), PlainTurns(), Acoustics(), duration=6.0)
-        for split in ("train", "dev")
+        Simulator(Voices.load(folder, split), PlainTurns(), Acoustics(), duration=6.0) for split in ("train", "dev")
     )
     return train, dev
 
@@ -42,14 +41,10 @@ def clean_registry() -> Iterator[None]:
 def test_every_subset_has_its_conversations(simulators: tuple[Simulator, Simulator]) -> None:
     protocol = SyntheticProtocol("Meeting", *simulators, **SIZES)
     assert [file["uri"] for file in protocol.train()] == [f"Meeting-train-{i:06d}" for i in range(5)]
-    assert [file["uri"] for file in protocol.development()] == [
-        f"Meeting-development-{i:06d}" for i in range(3)
-    ]
+    assert [file["uri"] for file in protocol.development()] == [f"Meeting-development-{i:06d}" for i in range(3)]
     assert [file["uri"] for file in protocol.test()] == [f"Meeting-test-{i:06d}" for i in range(2)]
     assert len(list(protocol.files())) == 10
-    assert (
-        str(protocol) == "Synthetic.SpeakerDiarization.Meeting: 5 train, 3 development, 2 test conversations"
-    )
+    assert str(protocol) == "Synthetic.SpeakerDiarization.Meeting: 5 train, 3 development, 2 test conversations"
 
 
 def test_files_hold_what_pyannote_expects(simulators: tuple[Simulator, Simulator]) -> None:
@@ -60,13 +55,8 @@ def test_files_hold_what_pyannote_expects(simulators: tuple[Simulator, Simulator
         assert list(file["annotated"]) == [Segment(0, 6)]
         assert file["scope"] == "file" and file["sample_rate"] == SAMPLE_RATE
         assert set(annotation.labels()) == set(conversation.voices)
-        turns = [
-            (segment.start, segment.end, label)
-            for segment, _, label in annotation.itertracks(yield_label=True)
-        ]
-        assert sorted(turns) == sorted(
-            (t.start, t.end, conversation.voices[t.speaker]) for t in conversation.turns
-        )
+        turns = [(segment.start, segment.end, label) for segment, _, label in annotation.itertracks(yield_label=True)]
+        assert sorted(turns) == sorted((t.start, t.end, conversation.voices[t.speaker]) for t in conversation.turns)
 
 
 def test_development_voices_are_never_heard_in_training(simulators: tuple[Simulator, Simulator]) -> None:
@@ -103,9 +93,7 @@ def test_registered_protocols_are_found_by_name(simulators: tuple[Simulator, Sim
     assert {"Synthetic.SpeakerDiarization.Call", "Synthetic.SpeakerDiarization.Meeting"} <= set(registry)
 
 
-def test_registering_keeps_protocols_of_a_database_yml(
-    simulators: tuple[Simulator, Simulator], tmp_path: Path
-) -> None:
+def test_registering_keeps_protocols_of_a_database_yml(simulators: tuple[Simulator, Simulator], tmp_path: Path) -> None:
     (tmp_path / "frozen.lst").write_text("one\n")
     (tmp_path / "database.yml").write_text(
         "Protocols: {Synthetic: {SpeakerDiarization: {Frozen: {train: {uri: frozen.lst}}}}}"

@@ -74,9 +74,7 @@ def test_only_what_is_in_the_uem_and_outside_the_collar_counts():
 
 def test_overlap_counts_for_each_speaker():
     reference = conversation((0, 10, "ann"), (5, 10, "bob"))
-    assert der_components(reference, conversation((0, 10, "x"))).missed_detection == pytest.approx(
-        100 * 5 / 15
-    )
+    assert der_components(reference, conversation((0, 10, "x"))).missed_detection == pytest.approx(100 * 5 / 15)
 
 
 def test_silent_references():

@@ -95,9 +95,7 @@ def test_a_window_is_cut_out_of_the_recording(tmp_path: Path) -> None:
     inside = turns[1:-1]
     assert len(inside) >= 8
     assert all(turn.end - turn.start == pytest.approx(3) for turn in inside)
-    assert all(
-        after.start - before.end == pytest.approx(1) for before, after in zip(turns, turns[1:], strict=False)
-    )
+    assert all(after.start - before.end == pytest.approx(1) for before, after in zip(turns, turns[1:], strict=False))
     assert [turn.speaker for turn in turns] == [i % 2 for i in range(len(turns))]
 
 

@@ -52,8 +52,7 @@ def test_speech_depends_on_nothing_but_the_seed(store: Path) -> None:
     voices = Voices.load(store, "train")
     again = pickle.loads(pickle.dumps(voices))
     first, second, other = (
-        v.speech("train03", np.random.default_rng(seed), 30_000)
-        for v, seed in [(voices, 1), (again, 1), (voices, 3)]
+        v.speech("train03", np.random.default_rng(seed), 30_000) for v, seed in [(voices, 1), (again, 1), (voices, 3)]
     )
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -135,9 +134,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return lengths
 
 
-def test_preparing_refuses_what_is_bad_and_keeps_the_rest(
-    recordings: Path, tmp_path: Path, heard: list[int]
-) -> None:
+def test_preparing_refuses_what_is_bad_and_keeps_the_rest(recordings: Path, tmp_path: Path, heard: list[int]) -> None:
     refusals = prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert Voices.load(tmp_path / "store", "train").speakers == ["ann", "cy"]
     assert Voices.load(tmp_path / "store", "dev").speakers == ["bob"]

@@ -34,8 +34,7 @@ def write_toy_voices(folder: Path, num_train: int = 8, num_dev: int = 4) -> Path
 def write_rttm(path: Path, turns: list[tuple[float, float, str]], uri: str = "meeting") -> Path:
     """RTTM of (start, duration, speaker) turns."""
     lines = [
-        f"SPEAKER {uri} 1 {start:.3f} {seconds:.3f} <NA> <NA> {speaker} <NA> <NA>"
-        for start, seconds, speaker in turns
+        f"SPEAKER {uri} 1 {start:.3f} {seconds:.3f} <NA> <NA> {speaker} <NA> <NA>" for start, seconds, speaker in turns
     ]
     path.write_text("\n".join(lines) + "\n")
     return path

@@ -25,9 +25,7 @@ def fbank(waveforms: Tensor) -> Tensor:
     fbank : (batch, num_frames, 80) torch.Tensor
         Frame i is centred at 12.5 ms + 10 ms * i.
     """
-    features = torch.stack(
-        [kaldi.fbank(waveform, num_mel_bins=NUM_MELS, dither=0.0) for waveform in waveforms]
-    )
+    features = torch.stack([kaldi.fbank(waveform, num_mel_bins=NUM_MELS, dither=0.0) for waveform in waveforms])
     return features - features.mean(dim=1, keepdim=True)
 
 
@@ -112,9 +110,7 @@ class ContextAwareMasking(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, dilation: int) -> None:
         super().__init__()
-        self.linear_local = nn.Conv1d(
-            in_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False
-        )
+        self.linear_local = nn.Conv1d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, bias=False)
         self.linear1 = nn.Conv1d(in_channels, in_channels // 2, 1)
         self.linear2 = nn.Conv1d(in_channels // 2, out_channels, 1)
 

@@ -145,9 +145,7 @@ class SpeakerFrontend(Frontend):
             In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
         """
         features = fbank(padded(waveforms, self.samples_per_token))
-        with torch.autocast(
-            waveforms.device.type, torch.bfloat16, enabled=self.frames_dtype == torch.bfloat16
-        ):
+        with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=self.frames_dtype == torch.bfloat16):
             return self.campplus.frames(features).float()
 
     def _segmentation_centres(self, posteriors: Tensor) -> Tensor:
@@ -211,9 +209,7 @@ class SpeakerFrontend(Frontend):
         weights : (batch, num_tokens, 3, num_frames) torch.Tensor
         """
         frame_centres = centres(num_frames, 200, 320, posteriors.device)
-        posteriors = posteriors[:, nearest(frame_centres, self._segmentation_centres(posteriors))].transpose(
-            1, 2
-        )
+        posteriors = posteriors[:, nearest(frame_centres, self._segmentation_centres(posteriors))].transpose(1, 2)
         # (batch, num_classes, num_frames)
         speech = 1 - posteriors[:, :1] + self.SPEECH_FLOOR
         alone = posteriors[:, 1 : 1 + MAX_LOCAL_SPEAKERS]
@@ -250,9 +246,7 @@ class SpeakerFrontend(Frontend):
         # (batch, num_tokens, bins_per_token, num_classes)
         batch_size, device = len(posteriors), generator.device
         softened = torch.rand(batch_size, generator=generator, device=device) < self.TEMPERATURE_PROBABILITY
-        temperatures = 1 + (self.MAX_TEMPERATURE - 1) * torch.rand(
-            batch_size, generator=generator, device=device
-        )
+        temperatures = 1 + (self.MAX_TEMPERATURE - 1) * torch.rand(batch_size, generator=generator, device=device)
         power = torch.where(softened, 1 / temperatures, 1.0).to(posteriors.device)
         posteriors = posteriors.float() ** power[:, None, None, None]
         posteriors = posteriors / posteriors.sum(dim=-1, keepdim=True).clamp(min=1e-8)

@@ -70,9 +70,7 @@ class Simulator:
         If the duration is not positive.
     """
 
-    def __init__(
-        self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0
-    ) -> None:
+    def __init__(self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0) -> None:
         if not duration > 0:
             raise ValueError(f"A conversation of {duration} s was asked for; its duration must be positive.")
         self.voices = voices
@@ -123,9 +121,7 @@ class Simulator:
         for start, end, speaker in conversation.turns:
             first, last = round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), num_samples)
             voice = conversation.voices[speaker]
-            tracks[speaker, first:last] = self._speech(
-                voice, SPEED_STEPS + int(steps[speaker]), rng, last - first
-            )
+            tracks[speaker, first:last] = self._speech(voice, SPEED_STEPS + int(steps[speaker]), rng, last - first)
         return tracks
 
     def _speech(self, voice: str, speed: int, rng: np.random.Generator, num_samples: int) -> np.ndarray:

@@ -39,9 +39,7 @@ class Noises:
         manifest = self.source / "manifest.tsv" if self.source.is_dir() else self.source
         self._kinds = _read_manifest(manifest) if manifest.is_file() else _scan_folder(self.source)
         if not self._kinds:
-            raise NoiseError(
-                f"No recording in {self.source}. Give a folder of audio files, or a manifest of them."
-            )
+            raise NoiseError(f"No recording in {self.source}. Give a folder of audio files, or a manifest of them.")
         self.kinds = sorted(self._kinds)
 
     def __repr__(self) -> str:
@@ -86,9 +84,7 @@ def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
         rows = csv.DictReader(file, delimiter="\t")
         missing = {"path", "kind"} - set(rows.fieldnames or ())
         if missing:
-            raise NoiseError(
-                f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed."
-            )
+            raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
         for row in rows:
             kinds.setdefault(row["kind"], []).append(manifest.parent / row["path"])
     return kinds

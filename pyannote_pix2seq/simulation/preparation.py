@@ -84,9 +84,7 @@ def find_speakers(source: Path) -> list[Recordings]:
             )
         paths.setdefault(speaker, []).append(path)
     if not speakers:
-        raise PreparationError(
-            f"No recording in {source}. Give a manifest, or a folder with one folder a speaker."
-        )
+        raise PreparationError(f"No recording in {source}. Give a manifest, or a folder with one folder a speaker.")
     return [Recordings(speaker, *speakers[speaker], tuple(paths[speaker])) for speaker in sorted(speakers)]
 
 

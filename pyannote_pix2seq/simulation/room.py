@@ -80,9 +80,7 @@ def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
     spectrum = np.zeros((num_blocks, num_taps + 1), dtype=np.complex64)
     for speaker_blocks, response in zip(blocks, responses, strict=True):
         is_heard = speaker_blocks.any(axis=1)
-        spectrum[is_heard] += fft.rfft(speaker_blocks[is_heard], 2 * num_taps) * fft.rfft(
-            response, 2 * num_taps
-        )
+        spectrum[is_heard] += fft.rfft(speaker_blocks[is_heard], 2 * num_taps) * fft.rfft(response, 2 * num_taps)
     echoed = fft.irfft(spectrum, 2 * num_taps)
     # (num_blocks, 2 * num_taps)
     mixture = echoed[:, :num_taps]
@@ -99,9 +97,7 @@ def _place(
     return np.clip((x, y, rng.uniform(1.1, 1.7)), MARGIN, size - MARGIN)
 
 
-def _early_echoes(
-    size: np.ndarray, rt60: float, microphone: np.ndarray, speakers: list[np.ndarray]
-) -> np.ndarray:
+def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, speakers: list[np.ndarray]) -> np.ndarray:
     """Direct sound and echoes up to the mixing time: (num_speakers, num_samples) float32."""
     pra = _pyroomacoustics()
     volume, surface = np.prod(size), 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])

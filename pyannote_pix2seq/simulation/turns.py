@@ -85,9 +85,7 @@ class TakenTurns:
         self._corpora = [[turns for turns in corpus if crop(turns, 0, np.inf)] for corpus in merged]
         if not self._corpora or not all(self._corpora):
             raise TurnsError("TakenTurns needs one corpus or more, each with a recording that has turns.")
-        self._lengths = [
-            np.array([max(turn.end for turn in turns) for turns in corpus]) for corpus in self._corpora
-        ]
+        self._lengths = [np.array([max(turn.end for turn in turns) for turns in corpus]) for corpus in self._corpora]
 
     @classmethod
     def from_rttms(cls, *paths: Path | str, **options: Any) -> TakenTurns:
@@ -108,9 +106,7 @@ class TakenTurns:
         folders = [path for path in map(Path, paths) if path.is_dir()]
         files = [path for path in map(Path, paths) if not path.is_dir()]
         groups = [*(_rttms_of(folder) for folder in folders), *([files] if files else [])]
-        return cls(
-            [[turns for path in group for turns in read_rttm(path).values()] for group in groups], **options
-        )
+        return cls([[turns for path in group for turns in read_rttm(path).values()] for group in groups], **options)
 
     def __repr__(self) -> str:
         sizes = " + ".join(str(len(corpus)) for corpus in self._corpora)
@@ -178,13 +174,9 @@ class PlainTurns:
 
     def __post_init__(self) -> None:
         if not SHORTEST_TURN <= self.min_seconds <= self.max_seconds:
-            raise TurnsError(
-                f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds."
-            )
+            raise TurnsError(f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds.")
         if self.interrupt_max < 0 or self.silence_max < 0 or self.max_speakers < 1:
-            raise TurnsError(
-                f"{self}: interrupt_max and silence_max must not be negative, max_speakers 1 or more."
-            )
+            raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative, max_speakers 1 or more.")
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
         """Turns until the time is over, see `TurnTaking.draw`."""
@@ -268,9 +260,7 @@ def read_rttm(path: Path) -> dict[str, Turns]:
         except (IndexError, ValueError) as error:
             raise TurnsError(f"{path}, line {number}: {line!r} is not an RTTM line ({error}).") from error
         if not (0 <= start < np.inf and 0 <= seconds < np.inf):
-            raise TurnsError(
-                f"{path}, line {number}: start {start} and duration {seconds} must not be negative."
-            )
+            raise TurnsError(f"{path}, line {number}: start {start} and duration {seconds} must not be negative.")
         name = names.setdefault((uri, speaker), len(names))
         recordings.setdefault(uri, []).append(Triplet(start, start + seconds, name))
     return {uri: in_order_of_appearance(turns) for uri, turns in recordings.items()}

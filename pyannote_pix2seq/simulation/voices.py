@@ -184,9 +184,7 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     with speech_part.open("wb") as file:
         for speaker, corpus, split, regions in voices:
             if speaker in index:
-                raise VoicesError(
-                    f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus."
-                )
+                raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
             placed = []
             for region in regions:
                 file.write(region.tobytes())
@@ -212,8 +210,6 @@ def _read_index(folder: Path) -> dict[str, Voice]:
             f"No {INDEX_FILE} in {folder}: not a store of voices. Make one with recipes/prepare_voices.py."
         ) from error
     return {
-        speaker: Voice(
-            entry["corpus"], entry["split"], np.array(entry["regions"], dtype=np.int64).reshape(-1, 2)
-        )
+        speaker: Voice(entry["corpus"], entry["split"], np.array(entry["regions"], dtype=np.int64).reshape(-1, 2))
         for speaker, entry in index["speakers"].items()
     }

@@ -1,0 +1,56 @@
+"""How many times faster than real time a pipeline is, weights loading aside.
+
+    python recipes/benchmark.py [AUDIO] [--minutes 10] [--threads 2]
+
+AUDIO (by default the 30 s recording that comes with pyannote.audio) is repeated until it lasts that long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import time
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import pyannote.audio  # noqa: E402
+import torch  # noqa: E402
+
+import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.audio import load  # noqa: E402
+
+SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("audio", nargs="?", type=Path, default=SAMPLE)
+    parser.add_argument("--pipeline", default=pyannote_pix2seq.PRETRAINED)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    pipeline = pyannote.audio.Pipeline.from_pretrained(options.pipeline)
+    audio = load(options.audio)
+    pipeline(audio)  # warm up
+    num_samples = round(60 * options.minutes * audio["sample_rate"])
+    repeats = -(-num_samples // audio["waveform"].shape[1])
+    audio["waveform"] = audio["waveform"].repeat(1, repeats)[:, :num_samples]
+    factors = []
+    for _ in range(options.runs):
+        start = time.perf_counter()
+        pipeline(audio)
+        factors.append(60 * options.minutes / (time.perf_counter() - start))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"{options.minutes:g} minutes on {options.threads} threads: {statistics.median(factors):.1f} times real time "
+        f"(median of {options.runs}, {min(factors):.1f} to {max(factors):.1f}), peak memory {peak:.1f} GB"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Make a pipeline of a checkpoint: a folder that `Pipeline.from_pretrained` takes.
+
+    python recipes/export.py run/checkpoints/last.ckpt pipeline/
+
+What only training needs is left out. Weights that float16 can hold without loss are stored as such.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import torch  # noqa: E402
+import yaml  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization, load_model  # noqa: E402
+
+KEPT = (
+    "state_dict",
+    "hyper_parameters",
+    "pytorch-lightning_version",
+    "pyannote.audio",
+    "epoch",
+    "global_step",
+)
+MODEL = "pix2seq"
+
+
+def compact(weight: Tensor) -> Tensor:
+    """A weight in half precision if that loses nothing."""
+    half = weight.half()
+    return half if weight.is_floating_point() and torch.equal(half.to(weight.dtype), weight) else weight
+
+
+def config() -> dict[str, Any]:
+    """The config.yaml of a pipeline whose model lies beside it."""
+    return {
+        "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
+        "pipeline": {
+            "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
+            "params": {"model": f"$model/{MODEL}"},
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("into", type=Path)
+    options = parser.parse_args()
+    load_model(str(options.checkpoint), token=None, cache_dir=None)
+    checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
+    kept = {key: checkpoint[key] for key in KEPT}
+    kept["state_dict"] = {name: compact(weight) for name, weight in kept["state_dict"].items()}
+    weights = options.into / MODEL / "pytorch_model.bin"
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(kept, weights)
+    (options.into / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
+    print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Train a Pix2Seq model on conversations made from single-speaker speech.
+
+    python recipes/prepare_voices.py speech/manifest.tsv voices/
+    python recipes/fetch_frontends.py frontend.pt
+    python recipes/train.py --voices voices/ --turns ami/ --noise noise/ --frontend frontend.pt --into run/
+
+Nothing but the voices and the turns is needed: without --noise all noise is generated. Audio tokens are computed first
+and kept in run/tokens (this is what takes long), then the model is trained; checkpoints are kept in run/checkpoints.
+Stop it when you like: the same command goes on where it was. At the end, recipes/export.py makes a pipeline of the last
+checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import torch  # noqa: E402
+from lightning import Trainer  # noqa: E402
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar  # noqa: E402
+from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+
+from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
+from pyannote_pix2seq.protocol import SyntheticProtocol  # noqa: E402
+from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices  # noqa: E402
+from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
+
+LAST = "last.ckpt"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument(
+        "--turns",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="folders of RTTM files; named twice, drawn from twice as often",
+    )
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument(
+        "--frontend", type=Path, help="what recipes/fetch_frontends.py made; without it, `mel` is learned"
+    )
+    parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
+    parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
+    parser.add_argument("--development", type=int, default=60, help="conversations for validation (default: 60)")
+    parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
+    parser.add_argument("--batch-size", type=int, default=16, help="windows in a batch (default: 16)")
+    parser.add_argument("--precision", default="bf16-mixed", help="of Lightning's Trainer (default: bf16-mixed)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that compute audio tokens (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    return parser.parse_args()
+
+
+def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
+    """Training conversations of the train voices, validation conversations of the dev voices."""
+    turns = TakenTurns.from_rttms(*options.turns)
+    noises = Noises(options.noise) if options.noise else None
+    simulators = [
+        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
+        for voices, duration in (
+            (Voices.load(options.voices, "train"), options.duration),
+            (Voices.load(options.voices, "dev"), 30.0),
+        )
+    ]
+    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
+    return SyntheticProtocol("Meeting", *simulators, **sizes)
+
+
+def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:
+    torch.manual_seed(options.seed)
+    model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
+    if options.frontend:
+        model.frontend.load_state_dict(torch.load(options.frontend, weights_only=True))
+    return model
+
+
+def main() -> None:
+    options = parse()
+    checkpoints = options.into / "checkpoints"
+    task = SequenceDiarization(
+        make_protocol(options),
+        options.into / "tokens",
+        stretch=options.duration,
+        batch_size=options.batch_size,
+        num_workers=options.jobs,
+        seed=options.seed,
+    )
+    trainer = Trainer(
+        accelerator="auto",
+        max_steps=options.steps,
+        precision=options.precision,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        logger=CSVLogger(options.into, name="logs"),
+        callbacks=[
+            ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=100, enable_version_counter=False),
+            TQDMProgressBar(refresh_rate=10),
+        ],
+    )
+    last = checkpoints / LAST
+    trainer.fit(make_model(options, task), ckpt_path=last if last.exists() else None, weights_only=False)
+    trainer.save_checkpoint(last)
+    print(f"Done: {last}. Make a pipeline of it with: python recipes/export.py {last} pipeline/")
+
+
+if __name__ == "__main__":
+    main()

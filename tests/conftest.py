@@ -1,0 +1,52 @@
+"""What several tests share: a tiny model with random weights, and a pipeline made of it."""
+
+import os
+
+os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: report no usage
+
+from pathlib import Path  # noqa: E402
+
+import lightning  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+import yaml  # noqa: E402
+
+from pyannote_pix2seq.model import Pix2Seq, specifications_of  # noqa: E402
+from pyannote_pix2seq.vocabulary import Vocabulary  # noqa: E402
+
+
+def make_tiny_model() -> Pix2Seq:
+    """One narrow layer over mel-spectrograms: 20 s windows, bins of 40 ms, 4 speakers."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Pix2Seq(frontend="mel", width=32, num_layers=1, num_heads=2)
+        model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
+        model.build()
+    return model.eval()
+
+
+@pytest.fixture
+def tiny_model() -> Pix2Seq:
+    """The same random weights in every test."""
+    return make_tiny_model()
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that `Pipeline.from_pretrained` takes: chunks of 10 s, the tiny model."""
+    folder = tmp_path_factory.mktemp("tiny_pipeline")
+    model = make_tiny_model()
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": dict(model.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    model.on_save_checkpoint(checkpoint)
+    (folder / "model").mkdir()
+    torch.save(checkpoint, folder / "model" / "pytorch_model.bin")
+    pipeline = {
+        "name": "pyannote_pix2seq.pipeline.Pix2SeqDiarization",
+        "params": {"model": "$model/model", "chunk": 10.0},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump({"pipeline": pipeline}))
+    return folder
