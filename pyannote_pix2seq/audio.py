@@ -102,6 +102,12 @@ def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SA
     return torch.from_numpy(soxr.resample(mono.cpu().numpy(), *rates))[None]
 
 
+def as_protocol_file(file: Any, preprocessors: Mapping[str, Any] | None = None) -> ProtocolFile:
+    """A file as pyannote.database has it; what is computed on demand stays so."""
+    mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
+    return ProtocolFile(mapping, lazy=dict(preprocessors or {}))
+
+
 class LazyFile(UserDict[str, Any]):
     """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
 
@@ -114,7 +120,7 @@ class LazyFile(UserDict[str, Any]):
     """
 
     def __init__(self, file: str | Path | IOBase | Mapping[str, Any]):
-        self.data = ProtocolFile(file if isinstance(file, Mapping) else {"audio": file})
+        self.data = as_protocol_file(file)  # type: ignore[assignment]
 
     def __contains__(self, key: object) -> bool:
         return key in AudioFile.__annotations__ or key in self.data

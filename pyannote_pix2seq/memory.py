@@ -1,8 +1,8 @@
 """The speakers known so far, and how a chunk is prompted with them.
 
 A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence, and the
-written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`. Prompts are audio tokens,
-so a speaker of the recording is prompted with tokens that were computed when he was first heard.
+written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`. Prompts are audio
+tokens, so a speaker of the recording is prompted with tokens that were computed when he was heard.
 """
 
 from __future__ import annotations

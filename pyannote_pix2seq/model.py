@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
@@ -18,7 +18,7 @@ from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
 
 LEARNING_RATE = 1e-3
-WARM_UP = 500
+WARM_UP = 200
 """Steps over which the learning rate grows."""
 
 
@@ -96,6 +96,7 @@ class Pix2Seq(Model):
         self.save_hyperparameters("frontend", "width", "num_layers", "num_heads", "dropout")
         if frontend not in FRONTENDS:
             raise ValueError(f"There is no frontend {frontend!r}. Use one of {', '.join(sorted(FRONTENDS))}.")
+        self.width = width
         self.frontend: Frontend = FRONTENDS[frontend]()
         if sample_rate != self.frontend.sample_rate:
             raise ValueError(
@@ -108,11 +109,14 @@ class Pix2Seq(Model):
         self.pointer = nn.Linear(width, self.frontend.bins_per_token * width)
         self.point = nn.Linear(width, width)
         self.stop = nn.Linear(width, 1)
+        nn.init.normal_(self.embed_content.weight, std=2.5 / self.frontend.content_dim**0.5)
+        nn.init.normal_(self.embed_role.weight, std=0.3)
 
     def build(self) -> None:
         """Add the layers whose size depends on the number of speakers in the vocabulary."""
-        num_speakers, width = self.vocabulary.num_speakers, self.hparams.width
+        num_speakers, width = self.vocabulary.num_speakers, self.width
         self.embed_speaker = nn.Embedding(num_speakers, width)
+        nn.init.normal_(self.embed_speaker.weight, std=0.5)
         self.name = nn.Linear(width, num_speakers)
         self.frames = nn.Linear(width, self.frontend.bins_per_token * num_speakers)
 
@@ -130,21 +134,21 @@ class Pix2Seq(Model):
         VocabularyError
             If the classes are not those of a vocabulary over the specifications' duration.
         """
-        specifications = self.specifications
+        specifications = cast(Specifications, self.specifications)
         cached = self.__dict__.get("_vocabulary")
         if cached is None or cached[0] is not specifications:
             cached = (specifications, _vocabulary_of(specifications, self.bin_duration))
             self.__dict__["_vocabulary"] = cached
         return cached[1]
 
-    @property
-    def example_input_array(self) -> tuple[Tensor, Tensor]:
+    @property  # type: ignore[misc]
+    def example_input_array(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Two seconds of noise, and one triplet about them."""
-        waveforms = torch.randn(1, 1, 2 * self.hparams.sample_rate, device=self.device)
+        waveforms = torch.randn(1, 1, 2 * self.frontend.sample_rate, device=self.device)
         triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
         return waveforms, torch.tensor([triplet], device=self.device)
 
-    def forward(self, waveforms: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, waveforms: Tensor, tokens: Tensor) -> Tensor:  # type: ignore[override]
         """Logits of every next token.
 
         Parameters
@@ -186,7 +190,7 @@ class Pix2Seq(Model):
         state, cache = self.transformer(stream, is_real)
         return Context(
             cache=cache,
-            pointers=self.pointer(state).view(batch, -1, self.hparams.width),
+            pointers=self.pointer(state).view(batch, -1, self.width),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
             content=_running_sum(audio.content),
             voice=_running_sum(audio.voice),
@@ -215,7 +219,7 @@ class Pix2Seq(Model):
 
     def _logits(self, state: Tensor, pointers: Tensor) -> Tensor:
         """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone."""
-        times = self.point(state) @ pointers.transpose(1, 2) / self.hparams.width**0.5
+        times = self.point(state) @ pointers.transpose(1, 2) / self.width**0.5
         # (B, T, W) x (B, W, num_bins) -> (B, T, num_bins)
         times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
         padding = torch.zeros_like(times[..., :1])
@@ -257,7 +261,7 @@ class Pix2Seq(Model):
         """Trainable parameters."""
         return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         """AdamW, with a linear warm-up and a cosine decay over the trainer's steps."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
@@ -276,7 +280,7 @@ class Pix2Seq(Model):
 
     def receptive_field_size(self, num_frames: int = 1) -> int:
         """Samples that `num_frames` audio tokens cover."""
-        return round(num_frames * self.frontend.token_duration * self.hparams.sample_rate)
+        return round(num_frames * self.frontend.token_duration * self.frontend.sample_rate)
 
     def receptive_field_center(self, frame: int = 0) -> int:
         """Sample in the middle of an audio token."""

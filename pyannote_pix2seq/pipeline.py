@@ -15,11 +15,10 @@ import torch
 from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin, get_model
 from pyannote.core import Annotation
-from pyannote.database import ProtocolFile
 from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
 
-from pyannote_pix2seq.audio import AudioError, LazyFile, load, prepare
+from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load, prepare
 from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import SpeakerMemory, prompt
@@ -72,11 +71,11 @@ class SpeakerLimits(NamedTuple):
         """Whether there may be speakers besides those known."""
         return self.most is None or known < self.most
 
-    def of_chunk(self, known: int, prompted: int, is_last: bool, capacity: int) -> dict[str, int]:
+    def of_chunk(self, known: int, prompted: int, is_last: bool, capacity: int) -> tuple[int, int]:
         """Limits on the speakers of a chunk, those that it is prompted with included."""
         new = capacity - prompted if self.most is None else min(self.most - known, capacity - prompted)
         needed = self.least - known if is_last else 0
-        return {"min_speakers": prompted + max(needed, 0), "max_speakers": prompted + max(new, 0)}
+        return prompted + max(needed, 0), prompted + max(new, 0)
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
@@ -166,9 +165,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         AudioError
             If the file is to be loaded and cannot be.
         """
-        mapping = file if isinstance(file, Mapping) else {"audio": file}
-        if hasattr(self, "preprocessors"):
-            mapping = ProtocolFile(mapping, lazy=self.preprocessors)
+        mapping = as_protocol_file(file, getattr(self, "preprocessors", None))
         lazy = LazyFile(mapping)
         return {**mapping, **load(lazy)} if preload else lazy
 
@@ -260,7 +257,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         audio = AudioTokens(content[0], voice[0])
         capacity = self.model.vocabulary.num_speakers
         prompted = memory.most_recent(capacity - 1 if limits.may_grow(len(memory)) else capacity)
-        options = replace(self.decoding, **limits.of_chunk(len(memory), len(prompted), is_last, capacity))
+        least, most = limits.of_chunk(len(memory), len(prompted), is_last, capacity)
+        options = replace(self.decoding, min_speakers=least, max_speakers=most)
         offset, hypothesis = self._write(audio, memory.clips(prompted, self.model.vocabulary.window / 2), options)
         numbers = {letter: number for letter, number in enumerate(prompted)}
         turns = []
@@ -294,7 +292,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     """
     source = model.get("checkpoint", model) if isinstance(model, dict) else model
     try:
-        loaded = get_model(model, token=token, cache_dir=cache_dir)
+        loaded = get_model(str(model) if isinstance(model, Path) else model, token=token, cache_dir=cache_dir)
     except (KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
         raise ModelError(
             f"{source} is not a checkpoint of a Pix2Seq model: {type(error).__name__}: {error}. "

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
+from lightning import Trainer
 from pyannote.audio.core.task import Task
 from pyannote.audio.torchmetrics import DiarizationErrorRate
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 from torch.utils.data import get_worker_info
+from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
@@ -28,8 +30,8 @@ WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", 
 class SequenceDiarization(Task):
     """Speaker diarization as writing.
 
-    A frozen frontend hears each recording once: its audio tokens are kept in `cache`. Every training step is a function of
-    `seed` and the number of the step, so training that is stopped at any checkpoint goes on as if it had not been.
+    A frozen frontend hears each recording once: its audio tokens are kept in `cache`. Every training step is a function
+    of `seed` and the number of the step, so training that is stopped at any checkpoint goes on as if it had not been.
 
     Parameters
     ----------
@@ -94,6 +96,7 @@ class SequenceDiarization(Task):
         self.windows = windows
 
     model: Pix2Seq
+    protocol: Any
 
     def prepare_data(self) -> None:
         """Nothing: audio tokens need the model's frontend, see `setup`."""
@@ -102,7 +105,7 @@ class SequenceDiarization(Task):
         """Fill the cache, once the model (whose frontend makes the tokens) is known."""
         if stage != "fit" or hasattr(self, "examples"):
             return
-        self.model = self.trainer.lightning_module
+        self.model = cast(Pix2Seq, cast(Trainer, self.trainer).lightning_module)
         self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
         self.examples = self._fill("train", self.protocol.train())
         if self.has_validation:
@@ -169,10 +172,9 @@ class SequenceDiarization(Task):
         activity = torch.zeros_like(batch.activity)
         for hypothesis, example in zip(written, activity, strict=True):
             rasterize(self.vocabulary, hypothesis.tokens, example)
-        self.model.validation_metric(activity.transpose(1, 2), batch.activity.transpose(1, 2))
-        self.model.log_dict(
-            self.model.validation_metric, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch)
-        )
+        metric = cast(MetricCollection, self.model.validation_metric)
+        metric(activity.transpose(1, 2), batch.activity.transpose(1, 2))
+        self.model.log_dict(metric, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
 
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, overlap scored, no collar, at the resolution of time bins."""

@@ -14,6 +14,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+VOICE_GAIN = 16.0
+"""Learned scales are that much larger than their parameters: cosines of voices differ by tenths, logits by tens."""
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -84,7 +87,7 @@ class Attention(nn.Module):
         self.voice_scale = nn.Parameter(torch.zeros(num_heads, num_voices * num_voices))
         with torch.no_grad():
             same = torch.eye(num_voices).flatten()
-            self.voice_scale += same * torch.linspace(0, 4, num_heads)[:, None]
+            self.voice_scale.add_(same * torch.linspace(0, 1, num_heads)[:, None])
 
     def project(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values, (batch, num_heads, num_positions, head_dim) each."""
@@ -110,7 +113,7 @@ class Attention(nn.Module):
         """
         logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
         # (B, H, Q, D) x (B, H, D, K) -> (B, H, Q, K)
-        logits = logits + (self.voice_scale.to(cosines.dtype) @ cosines).view_as(logits)
+        logits = logits + (VOICE_GAIN * self.voice_scale.to(cosines.dtype) @ cosines).view_as(logits)
         # (H, V * V) x (B, V * V, Q * K) -> (B, H, Q * K)
         weights = logits.masked_fill(blocked, -torch.inf).softmax(-1)
         return self.output((weights @ value).transpose(1, 2).flatten(2))
@@ -127,6 +130,36 @@ class Block(nn.Module):
             nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
         self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        state: Tensor,
+        rotation: Tensor,
+        cosines: Tensor,
+        blocked: Tensor,
+        past: tuple[Tensor, Tensor] | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Read positions.
+
+        Parameters
+        ----------
+        state : (batch, num_positions, width)
+        rotation, cosines, blocked
+            See `Attention`.
+        past : pair of (batch, num_heads, num_past, head_dim), optional
+            Keys and values of earlier positions.
+
+        Returns
+        -------
+        state : (batch, num_positions, width)
+        keys, values : (batch, num_heads, num_past + num_positions, head_dim)
+        """
+        query, key, value = self.attention.project(self.attention_norm(state), rotation)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        state = state + self.dropout(self.attention(query, key, value, cosines, blocked))
+        state = state + self.dropout(self.perceptron(state))
+        return state, key, value
 
 
 class Transformer(nn.Module):
@@ -154,6 +187,8 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), width // num_heads // 2)
         self.register_buffer("frequencies", frequencies, persistent=False)
+
+    frequencies: Tensor
 
     def forward(self, stream: Stream, is_real: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """Read more positions.
@@ -184,12 +219,8 @@ class Transformer(nn.Module):
         # (2, batch, 1, num_positions, head_dim / 2)
         state, keys, values = stream.state, [], []
         for layer, block in enumerate(self.blocks):
-            query, key, value = block.attention.project(block.attention_norm(state), rotation)
-            if past is not None:
-                key = torch.cat([past.keys[layer], key], dim=2)
-                value = torch.cat([past.values[layer], value], dim=2)
-            state = state + block.dropout(block.attention(query, key, value, cosines, blocked))
-            state = state + block.dropout(block.perceptron(state))
+            remembered = (past.keys[layer], past.values[layer]) if past else None
+            state, key, value = block(state, rotation, cosines, blocked, remembered)
             keys.append(key)
             values.append(value)
         return self.norm(state), replace(cache, keys=tuple(keys), values=tuple(values))

@@ -111,7 +111,7 @@ class WindowSampler:
             clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
             if rng.random() < self.absent:
                 strangers = self._clips(_any(examples, rng), Segment(), rng)
-                clips |= {STRANGER: clip for clip in list(strangers.values())[:1]}
+                clips |= dict(zip([STRANGER], strangers.values(), strict=False))
             chunk = crop(example, place, self.frontend.token_duration)
             window = self.window(chunk, dict(sorted(clips.items(), key=lambda _: rng.random())))
             if len({turn.speaker for turn in window.turns}) <= self.max_speakers:

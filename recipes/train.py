@@ -47,9 +47,10 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
     parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
-    parser.add_argument("--development", type=int, default=60, help="conversations for validation (default: 60)")
+    parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
     parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
+    parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
     parser.add_argument("--batch-size", type=int, default=16, help="windows in a batch (default: 16)")
     parser.add_argument("--precision", default="bf16-mixed", help="of Lightning's Trainer (default: bf16-mixed)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that compute audio tokens (default: 2)")
@@ -88,6 +89,7 @@ def main() -> None:
         options.into / "tokens",
         stretch=options.duration,
         batch_size=options.batch_size,
+        steps_per_epoch=options.validate_every,
         num_workers=options.jobs,
         seed=options.seed,
     )

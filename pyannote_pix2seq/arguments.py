@@ -1,0 +1,102 @@
+"""What the command line understands, and its help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pyannote_pix2seq import PRETRAINED, __version__
+
+PROGRAM = "pyannote-pix2seq"
+
+ABOUT = """\
+Who speaks when? Speaker diarization written as a language, token by token.
+
+  pyannote-pix2seq diarize talk.wav > talk.rttm
+  pyannote-pix2seq diarize --help
+"""
+PRIVACY = """\
+pyannote.audio reports its usage over the network unless PYANNOTE_METRICS_ENABLED=0.
+This command sets it to 0, unless your environment sets it to something else.
+"""
+DIARIZE = """\
+Write who speaks when, as RTTM: to stdout for one file, or to DIR/NAME.rttm for each of many.
+
+  pyannote-pix2seq diarize talk.wav > talk.rttm
+  pyannote-pix2seq diarize *.mp3 --into turns --picture --max-speakers 4
+"""
+RESUME = """\
+NAME is the file's name without its folder and suffix, each space replaced by an underscore.
+
+A file whose RTTM is in DIR already is skipped, and no RTTM is ever half written: after a batch
+was killed, the same command does the rest. A file that cannot be read does not stop the others.
+
+exit status: 0 all is well; 1 a file failed; 2 the command cannot be obeyed; 130 Ctrl-C
+"""
+VOCABULARY = """\
+How many tokens does it take to write times with a wanted precision?
+
+  pyannote-pix2seq vocabulary --window 30 --speakers 8
+  pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
+"""
+STRATEGIES = ("greedy", "sample", "beam")
+
+
+class Parser(argparse.ArgumentParser):
+    """Options have to be written out; what is wrong with them is said in one line."""
+
+    def __init__(self, **options: Any) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def make_parser() -> Parser:
+    """The parser of the whole command line; `command` is the name of the command."""
+    parser = Parser(prog=PROGRAM, description=ABOUT, epilog=PRIVACY)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    _add_diarize(commands)
+    _add_vocabulary(commands)
+    return parser
+
+
+def _add_diarize(commands: Any) -> None:
+    epilog = f"{RESUME}\n{PRIVACY}"
+    command = commands.add_parser("diarize", help="write who speaks when", description=DIARIZE, epilog=epilog)
+    add = command.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="a recording: wav, flac, ogg, mp3...")
+    add("--into", type=Path, metavar="DIR", help="folder of what is written; made if need be")
+    add("--picture", action="store_true", help="also draw DIR/NAME.png, who speaks when")
+    add("--overwrite", action="store_true", help="do again what is in DIR already")
+    add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
+    add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
+    add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
+    model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
+    add("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
+    add("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
+    add("--strategy", choices=STRATEGIES, help="how turns are written (default: as the pipeline says)")
+    add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
+
+
+def _add_vocabulary(commands: Any) -> None:
+    command = commands.add_parser("vocabulary", help="tokens for a precision", description=VOCABULARY)
+    add = command.add_argument
+    add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio to write about")
+    add("--speakers", type=int, required=True, metavar="N", help="how many speakers have a name")
+    add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
+
+
+def _seconds(text: str) -> float:
+    """A duration."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds

@@ -1,0 +1,329 @@
+"""The command line: what it writes where, how it goes on, and what it says when it cannot."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from pyannote.audio import Pipeline
+from pyannote.database.util import load_rttm
+
+from pyannote_pix2seq import arguments, cli
+from pyannote_pix2seq.decoding import STRATEGIES
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.vocabulary import quantization_report
+
+ROOT = Path(__file__).parents[1]
+
+
+def write_talk(path: Path, seed: int = 0) -> Path:
+    """12 s of noise that comes and goes: two chunks of the tiny pipeline."""
+    noise = np.random.default_rng(seed).normal(0, 0.1, 12 * 16000)
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(path, noise * (np.arange(len(noise)) // 16000 % 3 > 0), 16000)
+    return path
+
+
+@pytest.fixture
+def talk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return write_talk(tmp_path / "talk.wav")
+
+
+@pytest.fixture
+def diarize(tiny_pipeline, capsys):
+    """Run `diarize` with the tiny pipeline: status, stdout and the lines of stderr."""
+
+    def run(*options: object, model: Path = tiny_pipeline):
+        status = cli.main(["diarize", *(str(option) for option in options), "--model", str(model)])
+        said = capsys.readouterr()
+        return status, said.out, said.err.splitlines()
+
+    return run
+
+
+# what is written
+
+
+def test_the_turns_of_one_file_go_to_stdout_as_python_finds_them(talk, diarize, tiny_pipeline):
+    status, written, said = diarize(talk)
+    assert (status, said) == (0, [])
+    assert written == Pipeline.from_pretrained(tiny_pipeline)(talk).speaker_diarization.to_rttm()
+    assert len(written.splitlines()) > 2
+    assert [path.name for path in talk.parent.iterdir()] == ["talk.wav"]
+
+
+def test_a_folder_gets_an_rttm_and_a_picture_of_each_file(talk, diarize):
+    spaced = write_talk(talk.parent / "my  talk.v2.flac", seed=1)
+    status, written, said = diarize(talk, spaced, "--into", "new/turns", "--picture")
+    assert (status, written, said) == (0, "", ["2 of 2 files diarized"])
+    folder = talk.parent / "new" / "turns"
+    names = ["my_talk.v2.png", "my_talk.v2.rttm", "talk.png", "talk.rttm"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert set(load_rttm(folder / "my_talk.v2.rttm")) == {"my_talk.v2"}
+    assert (folder / "talk.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "talk.rttm").read_text() == diarize(talk)[1]
+
+
+@pytest.mark.parametrize(
+    "options, allowed",
+    [
+        (["--num-speakers", 1], {1}),
+        (["--num-speakers", 3], {3}),
+        (["--min-speakers", 2, "--max-speakers", 2], {2}),
+        (["--max-speakers", 2], {0, 1, 2}),
+        (["--min-speakers", 4], {4, 5, 6, 7, 8}),
+    ],
+)
+def test_the_number_of_speakers_is_obeyed(talk, diarize, options, allowed):
+    status, written, _ = diarize(talk, *options)
+    assert status == 0
+    assert len({line.split()[7] for line in written.splitlines()}) in allowed
+
+
+def test_strategies_are_those_of_the_decoder(talk, diarize, tiny_pipeline, tmp_path):
+    assert arguments.STRATEGIES == STRATEGIES
+    config = yaml.safe_load((tiny_pipeline / "config.yaml").read_text())
+    config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "decoding": {"strategy": "beam"}}
+    (tmp_path / "beam.yaml").write_text(yaml.safe_dump(config))
+    _, greedy, _ = diarize(talk)
+    _, asked_for, _ = diarize(talk, "--strategy", "beam")
+    _, configured, _ = diarize(talk, model=tmp_path / "beam.yaml")
+    assert asked_for == configured != greedy
+
+
+def test_a_legacy_pipeline_will_do(talk, diarize, tiny_pipeline, tmp_path):
+    config = yaml.safe_load((tiny_pipeline / "config.yaml").read_text())
+    config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "legacy": True}
+    (tmp_path / "legacy.yaml").write_text(yaml.safe_dump(config))
+    assert diarize(talk, model=tmp_path / "legacy.yaml") == diarize(talk)
+
+
+# many files
+
+
+def test_what_is_there_already_is_skipped_unless_asked(talk, diarize):
+    other = write_talk(talk.parent / "other.wav", seed=1)
+    assert diarize(talk, "--into", "out")[0] == 0
+    first = Path("out/talk.rttm")
+    turns = first.read_text()
+    first.write_text("mine\n")
+    status, _, said = diarize(talk, other, "--into", "out")
+    assert (status, first.read_text(), Path("out/other.rttm").exists()) == (0, "mine\n", True)
+    assert said == [
+        "1 of 2 files diarized, 1 skipped as their RTTM was there already (see --overwrite)",
+    ]
+    assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
+    assert first.read_text() == turns
+
+
+def test_bad_files_do_not_stop_the_others(talk, diarize):
+    (talk.parent / "bad.wav").write_text("not audio")
+    soundfile.write(talk.parent / "short.wav", np.zeros(160), 16000)
+    last = write_talk(talk.parent / "last.wav")
+    status, _, said = diarize("bad.wav", "short.wav", "gone.wav", last, "--into", "out")
+    assert status == 1
+    assert [path.name for path in Path("out").iterdir()] == ["last.rttm"]
+    reasons = ["bad.wav cannot be read as audio", "short lasts 10 ms", "There is no file gone.wav"]
+    assert [reason in line for reason, line in zip(reasons, said, strict=False)] == [True] * 3
+    assert said[3:] == ["1 of 4 files diarized, 3 failed"]
+
+
+def test_one_bad_file_is_one_line(talk, diarize):
+    status, written, said = diarize("gone.wav")
+    assert (status, written, len(said)) == (1, "", 1)
+    assert "There is no file gone.wav" in said[0]
+
+
+def test_the_same_name_twice_is_refused_before_anything_is_done(talk, diarize):
+    other = write_talk(talk.parent / "b" / "talk.flac")
+    status, _, said = diarize(talk, other, "--into", "out")
+    assert (status, len(said), list(Path("out").iterdir())) == (2, 1, [])
+    assert f"{talk} and {other} would both be written to out/talk.rttm" in said[0]
+
+
+def test_ctrl_c_says_what_is_done_and_the_same_command_does_the_rest(talk, diarize, monkeypatch):
+    files = [write_talk(talk.parent / f"{name}.wav") for name in "abc"]
+    apply = Pix2SeqDiarization.apply
+
+    def interrupted(self, file, **options):
+        if file["uri"] == "b":
+            raise KeyboardInterrupt
+        return apply(self, file, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pix2SeqDiarization, "apply", interrupted)
+        status, _, said = diarize(*files, "--into", "out")
+    assert (status, said[0]) == (130, "1 of 3 files diarized")
+    assert said[1].startswith("Interrupted.") and len(said) == 2
+    assert [path.name for path in Path("out").iterdir()] == ["a.rttm"]
+    status, _, said = diarize(*files, "--into", "out")
+    assert status == 0 and said[0].startswith("2 of 3 files diarized, 1 skipped")
+
+
+def test_nothing_is_half_written_on_a_full_disk(talk, diarize, monkeypatch):
+    def fill(path, text, encoding):
+        path.write_bytes(text[:10].encode())
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    status, _, said = diarize(talk, "--into", "out")
+    assert (status, list(Path("out").iterdir())) == (1, [])
+    assert said == ["0 of 1 files diarized", "pyannote-pix2seq: [Errno 28] No space left on device"]
+
+
+def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert diarize(talk, "--quiet")[2] == []
+    assert any("talk: 100%" in line and "2/2" in line for line in diarize(talk)[2])
+
+
+# what cannot be obeyed
+
+
+@pytest.mark.parametrize(
+    "options, complaint",
+    [
+        (["--num-speakers", 2, "--max-speakers", 3], "leave out --min-speakers and --max-speakers"),
+        (["--num-speakers", 5], "at most 4 speakers"),
+        (["--num-speakers", 0], "1 or more"),
+        (["--min-speakers", 3, "--max-speakers", 2], "min_speakers cannot be more than max_speakers"),
+        (["other.wav"], "2 files need a folder to write to: add --into DIR"),
+        (["--picture"], "add --into DIR"),
+        (["--overwrite"], "add --into DIR"),
+        (["--into", "talk.wav"], "--into talk.wav cannot be a folder"),
+        (["--device", "abacus"], "--device abacus cannot be used here"),
+        (["b\x07.wav", "--into", "out"], "'b\\x07.wav' has a name that cannot be written in RTTM"),
+    ],
+)
+def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, complaint):
+    status, written, said = diarize(talk, *options)
+    assert (status, written, len(said)) == (2, "", 1)
+    assert complaint in said[0]
+
+
+@pytest.mark.parametrize(
+    "given, complaint",
+    [
+        ("diarize", "the following arguments are required: FILE"),
+        ("diarize talk.wav --speakers 3", "unrecognized arguments: --speakers 3"),
+        ("diarize talk.wav --over", "unrecognized arguments: --over"),
+        ("diarize talk.wav --num-speakers two", "invalid int value: 'two'"),
+        ("diarize talk.wav --strategy best", "invalid choice: 'best'"),
+        ("transcribe talk.wav", "invalid choice: 'transcribe'"),
+        ("", "the following arguments are required: COMMAND"),
+        ("vocabulary --window inf --speakers 8", "'inf' is not a number of seconds above 0"),
+        ("vocabulary --window 30 --speakers 8 --error 0", "'0' is not a number of seconds above 0"),
+    ],
+)
+def test_unknown_options_are_one_line_and_status_2(capsys, given, complaint):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(given.split())
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert complaint in said and said.count("\n") == 1
+
+
+def test_a_missing_pipeline(talk, diarize, tmp_path):
+    for model in (tmp_path, tmp_path / "config.yaml"):
+        status, _, said = diarize(talk, model=model)
+        assert (status, len(said)) == (2, 1)
+        assert f"There is no file {tmp_path / 'config.yaml'} to load a pipeline from" in said[0]
+
+
+class OtherPipeline(Pipeline):
+    """One that has nothing to do with this package."""
+
+    def __init__(self, token: object = None, cache_dir: object = None):
+        super().__init__()
+
+
+NAME = "pyannote_pix2seq.pipeline.Pix2SeqDiarization"
+
+
+@pytest.mark.parametrize(
+    "config, complaint",
+    [
+        ("{", "ParserError"),
+        ("", "TypeError"),
+        (f"pipeline: {{name: {NAME}, params: {{}}}}", "'model'"),
+        (f"pipeline: {{name: {NAME}, params: {{model: $model/model, chunks: 9}}}}", "'chunks'"),
+        (f"pipeline: {{name: {NAME}, params: {{model: $model/model, chunk: 11}}}}", "chunk=11"),
+        (f"pipeline: {{name: {NAME}, params: {{model: $model/none}}}}", "none/pytorch_model.bin"),
+        (f"pipeline: {{name: {NAME}, params: {{model: $model/broken}}}}", "ModelError"),
+        (f"pipeline: {{name: {NAME}s}}", "Pix2SeqDiarizations"),
+        (f"pipeline: {{name: {__name__}.OtherPipeline}}", "is a OtherPipeline; it has to be"),
+    ],
+)
+def test_a_pipeline_that_cannot_be_used(talk, diarize, tiny_pipeline, tmp_path, config, complaint):
+    folder = tmp_path / "pipeline"
+    (folder / "broken").mkdir(parents=True)
+    (folder / "broken" / "pytorch_model.bin").write_bytes(b"no checkpoint")
+    (folder / "model").symlink_to(tiny_pipeline / "model")
+    (folder / "config.yaml").write_text(config)
+    status, written, said = diarize(talk, model=folder)
+    assert (status, written, len(said)) == (2, "", 1)
+    assert str(folder / "config.yaml") in said[0]
+    assert complaint in said[0]
+
+
+# the rest
+
+
+def test_the_table_of_vocabularies(capsys):
+    assert cli.main(["vocabulary", "--window", "30", "--speakers", "8"]) == 0
+    table = capsys.readouterr().out
+    assert table == quantization_report(30.0, 8) + "\n"
+    assert "    512    502      59.8                29.9" in table
+    assert cli.main(shlex.split("vocabulary --window 60 --speakers 4 --error 0.02 0.04")) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "512",
+        "756",
+        "1024",
+        "1506",
+    ]
+    assert cli.main(["vocabulary", "--window", "30", "--speakers", "0"]) == 2
+    assert "num_speakers is 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["diarize"], ["vocabulary"]])
+def test_the_examples_of_the_help_can_be_typed(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*command, "--help"])
+    assert stopped.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    examples = [line.split()[1:] for line in lines if line.startswith("  pyannote-pix2seq ")]
+    assert len(examples) == 2
+    for example in examples:
+        given = example[: example.index(">")] if ">" in example else example
+        if "--help" not in given:
+            arguments.make_parser().parse_args(given)
+
+
+@pytest.mark.parametrize("command", [[], ["diarize"]])
+def test_the_help_tells_of_the_reports_that_are_switched_off(capsys, command):
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--help"])
+    assert "PYANNOTE_METRICS_ENABLED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("before, after", [(None, "0"), ("1", "1")])
+def test_no_usage_is_reported_unless_asked(capsys, monkeypatch, before, after):
+    monkeypatch.setenv("PYANNOTE_METRICS_ENABLED", before or "")
+    if before is None:
+        monkeypatch.delenv("PYANNOTE_METRICS_ENABLED")
+    cli.main(["vocabulary", "--window", "30", "--speakers", "8"])
+    assert os.environ["PYANNOTE_METRICS_ENABLED"] == after
+
+
+def test_python_dash_m_is_the_same_and_its_stdout_is_pure_rttm(talk, diarize, tiny_pipeline):
+    command = [sys.executable, "-m", "pyannote_pix2seq", "diarize", str(talk), "--model", str(tiny_pipeline)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == diarize(talk)[1]

@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.vocabulary import (
+    DIARIZE,
+    EOS,
+    FIRST_TIME,
+    TOKENS_PER_TRIPLET,
+    Triplet,
+    VocabularyError,
+    follows_grammar,
+    grammar,
+)
+
+STRATEGIES = ("greedy", "sample", "beam")
+LENGTHS = (19, 3, 11)
+MAX_TURNS = 6
+PROMPTS = [[Triplet(0.0, 0.6, 0), Triplet(0.8, 1.2, 1)], [], [Triplet(0.1, 0.9, 0)]]
+
+seeds = st.integers(0, 10_000)
+few = settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def reseed(model: Pix2Seq, seed: int) -> Pix2Seq:
+    """New weights: some confident, some not; some stop soon, some never."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+        model.point.weight *= 3
+        model.name.weight *= 3
+        model.stop.bias.copy_(6 * torch.rand(1, generator=generator) - 1)
+    return model
+
+
+@torch.inference_mode()
+def listen(model: Pix2Seq, lengths: tuple[int, ...] = LENGTHS, seed: int = 0) -> tuple[Context, Tensor]:
+    """Noise of several lengths, in audio tokens, and their time bins."""
+    generator = torch.Generator().manual_seed(seed)
+    content = torch.randn(len(lengths), max(lengths), model.frontend.content_dim, generator=generator)
+    audio = AudioTokens(content, content.new_zeros(*content.shape[:2], 0, 0))
+    return model.listen(audio, torch.tensor(lengths)), model.frontend.bins_per_token * torch.tensor(lengths)
+
+
+def write(
+    model: Pix2Seq, lengths: tuple[int, ...] = LENGTHS, prompts: list[list[Triplet]] | None = None, **options: Any
+) -> list[Hypothesis]:
+    context, num_bins = listen(model, lengths)
+    given = None if prompts is None else [model.vocabulary.encode(turns)[:-1] for turns in prompts]
+    options.setdefault("max_turns", MAX_TURNS)
+    return decode(model, context, num_bins, given, DecodingOptions(**options))
+
+
+@torch.inference_mode()
+def log_prob_of(
+    model: Pix2Seq, context: Context, num_bins: Tensor, tokens: list[int], num_given: int = 0, **limits: int
+) -> float:
+    """Log-probability of tokens among those that the grammar allows, all read at once."""
+    row = torch.tensor([tokens])
+    logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), row[:, :-1]], dim=1))
+    allowed = grammar(model.vocabulary, row[:, :-1], num_bins=num_bins, **limits)
+    log_probs = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    return float(log_probs.gather(2, row[..., None])[0, num_given:].sum())
+
+
+def finished(hypothesis: Hypothesis, max_turns: int = MAX_TURNS) -> list[int]:
+    """Its tokens and, unless it had to end there, `<eos>`."""
+    return [*hypothesis.tokens, EOS] if len(hypothesis.turns) < max_turns else hypothesis.tokens
+
+
+# what holds for every strategy
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@given(seed=seeds, least=st.integers(0, 2), more=st.integers(0, 2))
+@few
+def test_everything_written_follows_the_grammar(
+    tiny_model: Pix2Seq, strategy: str, seed: int, least: int, more: int
+) -> None:
+    model = reseed(tiny_model, seed)
+    limits = {"min_speakers": least, "max_speakers": max(least + more, 1)}
+    for length, hypothesis in zip(LENGTHS, write(model, strategy=strategy, **limits), strict=True):
+        tokens = hypothesis.tokens
+        assert len(tokens) == TOKENS_PER_TRIPLET * len(hypothesis.turns) <= TOKENS_PER_TRIPLET * MAX_TURNS
+        num_bins = torch.tensor([4 * length])
+        assert follows_grammar(model.vocabulary, torch.tensor([finished(hypothesis)]), num_bins=num_bins, **limits)
+        assert hypothesis.turns == model.vocabulary.decode(tokens)
+        assert len(hypothesis.confidence) == len(hypothesis.turns)
+        assert all(0 <= sure <= 1 for sure in hypothesis.confidence)
+        heard = len({turn.speaker for turn in hypothesis.turns})
+        assert least <= heard <= limits["max_speakers"]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@given(seed=seeds)
+@few
+def test_log_prob_is_that_of_the_tokens(tiny_model: Pix2Seq, strategy: str, seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    options = {"strategy": strategy, "temperature": 0.7, "min_speakers": 1, "max_speakers": 3}
+    for prompts in (None, PROMPTS):
+        found = write(model, prompts=prompts, **options)
+        for i, hypothesis in enumerate(found):
+            context, num_bins = listen(model)
+            num_given = TOKENS_PER_TRIPLET * len(prompts[i]) if prompts else 0
+            one = context.select(torch.tensor([i])), num_bins[i : i + 1]
+            expected = log_prob_of(model, *one, finished(hypothesis), num_given, min_speakers=1, max_speakers=3)
+            assert hypothesis.log_prob == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("strategy", ["greedy", "beam"])
+@given(seed=seeds)
+@few
+def test_a_batch_is_written_like_one_by_one(tiny_model: Pix2Seq, strategy: str, seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    together = write(model, prompts=PROMPTS, strategy=strategy)
+    context, num_bins = listen(model)
+    for i, hypothesis in enumerate(together):
+        given = [model.vocabulary.encode(PROMPTS[i])[:-1]]
+        one = context.select(torch.tensor([i])), num_bins[i : i + 1]
+        options = DecodingOptions(strategy=strategy, max_turns=MAX_TURNS)  # type: ignore[arg-type]
+        alone = decode(model, *one, given, options)[0]
+        assert alone.tokens == hypothesis.tokens
+        assert alone.log_prob == pytest.approx(hypothesis.log_prob, abs=1e-4)
+        assert alone.confidence == pytest.approx(hypothesis.confidence, abs=1e-4)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@given(seed=seeds)
+@few
+def test_prompts_are_kept(tiny_model: Pix2Seq, strategy: str, seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    for turns, hypothesis in zip(PROMPTS, write(model, prompts=PROMPTS, strategy=strategy), strict=True):
+        given = model.vocabulary.encode(turns)[:-1]
+        assert hypothesis.tokens[: len(given)] == given
+        assert follows_grammar(model.vocabulary, torch.tensor([hypothesis.tokens])).all()
+        heard = {turn.speaker for turn in hypothesis.turns}
+        assert len(heard) >= len(turns) and heard == set(range(len(heard)))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("max_turns", [1, 2, 5])
+def test_sequences_end_after_max_turns(tiny_model: Pix2Seq, strategy: str, max_turns: int) -> None:
+    model = reseed(tiny_model, 0)
+    with torch.no_grad():
+        model.stop.bias.fill_(-100.0)
+    for prompts in (None, [[Triplet(0.0, 0.6, 0)]] * 2):
+        for hypothesis in write(model, (100, 19), prompts, strategy=strategy, max_turns=max_turns):
+            assert len(hypothesis.turns) == max_turns
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nothing_is_said_where_stopping_is_certain(tiny_model: Pix2Seq, strategy: str) -> None:
+    model = reseed(tiny_model, 0)
+    with torch.no_grad():
+        model.stop.bias.fill_(100.0)
+    for hypothesis in write(model, strategy=strategy):
+        assert hypothesis == ([], [], [], pytest.approx(0.0, abs=1e-4))
+    # unless somebody has to speak
+    for hypothesis in write(model, strategy=strategy, min_speakers=2):
+        assert {turn.speaker for turn in hypothesis.turns} == {0, 1}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_all_speakers_asked_for_are_written_before_the_turns_run_out(tiny_model: Pix2Seq, strategy: str) -> None:
+    for seed in range(4):
+        found = write(reseed(tiny_model, seed), strategy=strategy, min_speakers=4, max_turns=5)
+        assert [len({turn.speaker for turn in hypothesis.turns}) for hypothesis in found] == [4, 4, 4]
+
+
+# greedy
+
+
+@torch.inference_mode()
+def test_greedy_times_are_neighbourhoods_and_medians(tiny_model: Pix2Seq) -> None:
+    model = reseed(tiny_model, 1)
+    with torch.no_grad():
+        model.stop.bias.fill_(-100.0)
+    context, num_bins = listen(model, (6,))
+    found = decode(model, context, num_bins, options=DecodingOptions(max_turns=3))[0]
+    tokens = torch.tensor([found.tokens])
+    logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), tokens[:, :-1]], dim=1))
+    allowed = grammar(model.vocabulary, tokens[:, :-1], num_bins=num_bins)
+    probs = logits.masked_fill(~allowed, -torch.inf).softmax(-1)[0]
+    times = probs[:, FIRST_TIME : FIRST_TIME + 24]
+    mass = torch.stack([times[:, max(t - 2, 0) : t + 3].sum(-1) for t in range(24)], dim=-1)
+    for i in range(0, len(found.tokens), TOKENS_PER_TRIPLET):
+        start, end, speaker = found.tokens[i : i + TOKENS_PER_TRIPLET]
+        may_start = allowed[0, i, FIRST_TIME : FIRST_TIME + 24]
+        best = mass[i].masked_fill(~may_start, 0).max()
+        assert mass[i, start - FIRST_TIME] == pytest.approx(float(best), abs=1e-5)
+        before, until = times[i + 1, : end - FIRST_TIME].sum(), times[i + 1, : end - FIRST_TIME + 1].sum()
+        assert before < 0.5 <= until + 1e-5
+        assert speaker == probs[i + 2].argmax()
+        expected = mass[i, start - FIRST_TIME] * mass[i + 1, end - FIRST_TIME] * probs[i + 2, speaker]
+        assert found.confidence[i // TOKENS_PER_TRIPLET] == pytest.approx(float(expected), abs=1e-5)
+
+
+# sampling
+
+
+def test_the_seed_decides_what_is_sampled(tiny_model: Pix2Seq) -> None:
+    torch.manual_seed(1)
+    first = write(tiny_model, strategy="sample", seed=3)
+    torch.manual_seed(2)
+    assert write(tiny_model, strategy="sample", seed=3) == first
+    assert write(tiny_model, strategy="sample", seed=4) != first
+
+
+@torch.inference_mode()
+def likeliest(model: Pix2Seq, context: Context, num_bins: Tensor) -> list[int]:
+    """Take the likeliest token again and again."""
+    tokens: list[int] = []
+    for _ in range(TOKENS_PER_TRIPLET * MAX_TURNS):
+        row = torch.tensor([tokens], dtype=torch.int64)
+        logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), row], dim=1))
+        allowed = grammar(model.vocabulary, row, num_bins=num_bins, last=True)
+        token = int(logits[:, -1].masked_fill(~allowed[:, 0], -torch.inf).argmax())
+        if token == EOS:
+            break
+        tokens.append(token)
+    return tokens
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"strategy": "sample", "top_k": 1},
+        {"strategy": "sample", "top_p": 1e-6},
+        {"strategy": "sample", "temperature": 1e-4},
+        {"strategy": "beam", "num_beams": 1},
+    ],
+)
+@given(seed=seeds)
+@few
+def test_without_choice_the_likeliest_token_is_taken(tiny_model: Pix2Seq, options: dict[str, Any], seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    for i, hypothesis in enumerate(write(model, **options)):
+        context, num_bins = listen(model)
+        expected = likeliest(model, context.select(torch.tensor([i])), num_bins[i : i + 1])
+        assert hypothesis.tokens == expected
+
+
+def first_tokens(model: Pix2Seq, count: int, **options: Any) -> tuple[Tensor, Tensor]:
+    """How often each token is sampled first, and its probability."""
+    lengths = (2,) * count
+    context, num_bins = listen(model, lengths)
+    context = context.select(torch.zeros(count, dtype=torch.int64))
+    options = {"strategy": "sample", "max_turns": 1, **options}
+    written = decode(model, context, num_bins, options=DecodingOptions(**options))
+    found = torch.tensor([(hypothesis.tokens or [EOS])[0] for hypothesis in written])
+    with torch.inference_mode():
+        logits, _ = model.write(context.select(torch.tensor([0])), torch.tensor([[DIARIZE]]))
+    nothing = torch.empty(1, 0, dtype=torch.int64)
+    allowed = grammar(model.vocabulary, nothing, num_bins=num_bins[:1], last=True)
+    probs = (logits / options.get("temperature", 1.0)).masked_fill(~allowed, -torch.inf).softmax(-1)[0, 0]
+    return found.bincount(minlength=model.vocabulary.size) / count, probs
+
+
+def test_samples_are_as_frequent_as_they_are_likely(tiny_model: Pix2Seq) -> None:
+    for temperature in (1.0, 2.0):
+        frequency, probs = first_tokens(reseed(tiny_model, 5), 2000, temperature=temperature)
+        # 7 starts or the end; within four standard deviations
+        assert (frequency > 0).sum() <= 8
+        assert ((frequency - probs).abs() <= 4 * (probs * (1 - probs) / 2000).sqrt() + 1e-3).all()
+
+
+def test_unlikely_tokens_are_left_out(tiny_model: Pix2Seq) -> None:
+    model = reseed(tiny_model, 5)
+    _, probs = first_tokens(model, 1, temperature=5.0)
+    order = probs.argsort(descending=True)
+    frequency, _ = first_tokens(model, 500, top_k=3, temperature=5.0)
+    assert set(frequency.nonzero()[:, 0].tolist()) == set(order[:3].tolist())
+    nucleus = int((probs[order].cumsum(0) < 0.7).sum()) + 1
+    assert 1 < nucleus < 8
+    frequency, _ = first_tokens(model, 500, top_p=0.7, temperature=5.0)
+    assert set(frequency.nonzero()[:, 0].tolist()) == set(order[:nucleus].tolist())
+
+
+# beam search
+
+
+@torch.inference_mode()
+def all_sequences(model: Pix2Seq, context: Context, num_bins: Tensor, max_turns: int) -> dict[tuple[int, ...], float]:
+    """Every sequence within the grammar and its log-probability."""
+    found: dict[tuple[int, ...], float] = {}
+    drafts: list[list[int]] = [[]]
+    for length in range(TOKENS_PER_TRIPLET * max_turns + 1):
+        rows = torch.tensor(drafts, dtype=torch.int64).view(len(drafts), length)
+        allowed = grammar(model.vocabulary, rows, num_bins=num_bins.expand(len(drafts)), max_speakers=2, last=True)[
+            :, 0
+        ]
+        if length == TOKENS_PER_TRIPLET * max_turns:
+            found |= {tuple(draft): log_prob_of(model, context, num_bins, draft, max_speakers=2) for draft in drafts}
+            break
+        grown = [
+            [*draft, token]
+            for draft, row in zip(drafts, allowed, strict=True)
+            for token in row.nonzero()[:, 0].tolist()
+        ]
+        ended = [draft for draft in grown if draft[-1] == EOS]
+        found |= {tuple(draft): log_prob_of(model, context, num_bins, draft, max_speakers=2) for draft in ended}
+        drafts = [draft for draft in grown if draft[-1] != EOS]
+    return found
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_beam_that_is_wide_enough_finds_the_best_of_all_sequences(tiny_model: Pix2Seq, seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    context, num_bins = listen(model, (1,))
+    every = all_sequences(model, context, num_bins, max_turns=2)
+    options = DecodingOptions(strategy="beam", num_beams=200, max_turns=2, max_speakers=2)
+    found = decode(model, context, num_bins, options=options)[0]
+    best = max(every, key=every.__getitem__)
+    assert finished(found, max_turns=2) == list(best)
+    assert found.log_prob == pytest.approx(every[best], abs=1e-4)
+
+
+@torch.inference_mode()
+def beam_by_hand(model: Pix2Seq, context: Context, num_bins: Tensor, width: int) -> tuple[list[int], float]:
+    """Beam search with lists."""
+    drafts: list[tuple[float, list[int]]] = [(0.0, [])]
+    for _ in range(TOKENS_PER_TRIPLET * MAX_TURNS):
+        grown = [draft for draft in drafts if EOS in draft[1]]
+        for score, tokens in drafts:
+            if EOS in tokens:
+                continue
+            row = torch.tensor([tokens], dtype=torch.int64)
+            logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), row], dim=1))
+            allowed = grammar(model.vocabulary, row, num_bins=num_bins, last=True)[0, 0]
+            log_probs = logits[0, -1].masked_fill(~allowed, -torch.inf).log_softmax(-1)
+            grown += [(score + float(log_probs[k]), [*tokens, k]) for k in allowed.nonzero()[:, 0].tolist()]
+        drafts = sorted(grown, reverse=True)[:width]
+    return drafts[0][1], drafts[0][0]
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+@given(seed=seeds)
+@few
+def test_beams_are_those_of_a_search_by_hand(tiny_model: Pix2Seq, width: int, seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    context, num_bins = listen(model, (1,))
+    tokens, score = beam_by_hand(model, context, num_bins, width)
+    options = DecodingOptions(strategy="beam", num_beams=width, max_turns=MAX_TURNS)
+    found = decode(model, context, num_bins, options=options)[0]
+    assert finished(found) == tokens
+    assert found.log_prob == pytest.approx(score, abs=1e-4)
+
+
+# options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": "best"}, "strategy='best' was given; it has to be one of greedy, sample, beam"),
+        ({"temperature": 0.0}, "temperature=0.0 was given; it has to be above 0"),
+        ({"top_k": 0}, "top_k=0 was given; it has to be 1 or more"),
+        ({"top_p": 0.0}, "top_p=0.0 was given"),
+        ({"top_p": 1.1}, "above 0 and at most 1"),
+        ({"num_beams": 0}, "num_beams=0"),
+        ({"max_turns": 0}, "max_turns=0"),
+    ],
+)
+def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DecodingOptions(**options)
+    with pytest.raises(ValueError, match=message):
+        DecodingOptions.of(options)
+
+
+def test_unknown_options_are_named_and_known_ones_listed() -> None:
+    with pytest.raises(TypeError, match="no decoding option beam_size, tempreature. There are .*num_beams.*seed"):
+        DecodingOptions.of({"tempreature": 1.0, "beam_size": 3, "seed": 1})
+    assert asdict(DecodingOptions.of({"strategy": "beam", "num_beams": 3})) == {
+        **asdict(DecodingOptions()),
+        "strategy": "beam",
+        "num_beams": 3,
+    }
+
+
+@pytest.mark.parametrize("limits", [{"min_speakers": 3, "max_speakers": 2}, {"max_speakers": 5}, {"min_speakers": 5}])
+def test_numbers_of_speakers_that_cannot_be_written(tiny_model: Pix2Seq, limits: dict[str, int]) -> None:
+    with pytest.raises(VocabularyError, match="1 <= max_speakers <= 4"):
+        write(tiny_model, **limits)

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
+from pyannote.core import Segment, Timeline
+
+from pyannote_pix2seq.output import Pix2SeqOutput, Turn, clip, exclusive, join, to_annotation, to_output
+
+hundredths = st.integers(0, 600).map(lambda n: n / 100)
+many_turns = st.lists(
+    st.builds(
+        lambda start, duration, speaker, sure: Turn(start, start + duration, speaker, sure),
+        hundredths,
+        st.integers(1, 300).map(lambda n: n / 100),
+        st.integers(0, 3),
+        st.sampled_from([0.1, 0.5, 0.9]),
+    ),
+    max_size=12,
+)
+
+
+def support(turns: list[Turn]) -> Timeline:
+    return Timeline(turn.segment for turn in turns).support()
+
+
+def duration(turns: list[Turn]) -> float:
+    return sum(turn.segment.duration for turn in turns)
+
+
+# joining
+
+
+def test_turns_with_a_short_pause_are_joined() -> None:
+    turns = [Turn(0.0, 1.0, 0, 0.9), Turn(1.1, 1.6, 0, 0.3)]
+    (joined,) = join(turns, pause=0.1001)
+    assert joined[:3] == (0.0, 1.6, 0)
+    # 1 s of 0.9 and 0.5 s of 0.3
+    assert joined.confidence == pytest.approx((1.0 * 0.9 + 0.5 * 0.3) / 1.5)
+    assert join(turns, pause=0.05) == turns
+
+
+def test_only_turns_of_the_same_speaker_are_joined() -> None:
+    turns = [Turn(0.0, 1.0, 0, 0.5), Turn(0.5, 2.0, 1, 0.5), Turn(1.0, 3.0, 0, 0.5), Turn(5.0, 6.0, 1, 0.5)]
+    assert join(reversed(turns), pause=0.0) == [
+        Turn(0.0, 3.0, 0, 0.5), Turn(0.5, 2.0, 1, 0.5), Turn(5.0, 6.0, 1, 0.5),
+    ]  # fmt: skip
+
+
+def test_a_turn_within_another_does_not_shorten_it() -> None:
+    assert join([Turn(0.0, 5.0, 0, 0.5), Turn(1.0, 2.0, 0, 0.5), Turn(4.9, 5.5, 0, 0.5)], pause=0.0) == [
+        Turn(0.0, 5.5, 0, pytest.approx(0.5))
+    ]
+
+
+def test_nothing_to_join() -> None:
+    assert join([], pause=0.1) == [] == exclusive([])
+
+
+@given(many_turns)
+def test_joined_turns_of_a_speaker_lie_apart_and_cover_the_same_time(turns: list[Turn]) -> None:
+    joined = join(turns, pause=0.0)
+    assert joined == sorted(joined)
+    for speaker in range(4):
+        own = [turn for turn in joined if turn.speaker == speaker]
+        assert all(first.end < second.start for first, second in zip(own[:-1], own[1:], strict=True))
+        assert support(own) == support([turn for turn in turns if turn.speaker == speaker])
+    assert all(0.1 - 1e-9 <= turn.confidence <= 0.9 + 1e-9 for turn in joined)
+
+
+# one speaker at a time
+
+
+def test_the_surest_turn_wins() -> None:
+    turns = [Turn(0.0, 4.0, 0, 0.5), Turn(3.0, 6.0, 1, 0.9), Turn(5.0, 8.0, 2, 0.1)]
+    assert exclusive(turns) == [Turn(0.0, 3.0, 0, 0.5), Turn(3.0, 6.0, 1, 0.9), Turn(6.0, 8.0, 2, 0.1)]
+
+
+def test_a_surer_turn_splits_a_longer_one() -> None:
+    assert exclusive([Turn(0.0, 9.0, 0, 0.5), Turn(3.0, 4.0, 1, 0.9)]) == [
+        Turn(0.0, 3.0, 0, 0.5), Turn(3.0, 4.0, 1, 0.9), Turn(4.0, 9.0, 0, 0.5),
+    ]  # fmt: skip
+    assert exclusive([Turn(0.0, 9.0, 0, 0.9), Turn(3.0, 4.0, 1, 0.5)]) == [Turn(0.0, 9.0, 0, 0.9)]
+
+
+@given(many_turns)
+@settings(deadline=None)
+def test_no_moment_is_claimed_twice_and_none_is_lost(turns: list[Turn]) -> None:
+    parts = exclusive(turns)
+    assert parts == sorted(parts)
+    assert all(first.end <= second.start for first, second in zip(parts[:-1], parts[1:], strict=True))
+    assert support(parts) == support(turns)
+    for part in parts:
+        claims = [turn for turn in turns if (turn.segment & part.segment).duration > 1e-6]
+        assert part.confidence == max(turn.confidence for turn in claims)
+        assert any(turn.speaker == part.speaker and part.segment in turn.segment for turn in claims)
+
+
+# the end of the recording
+
+
+def test_turns_end_with_the_recording() -> None:
+    turns = [Turn(0.0, 1.0, 0, 0.5), Turn(2.0, 9.5, 1, 0.5), Turn(8.5, 9.0, 2, 0.5)]
+    assert clip(turns, 8.0) == [Turn(0.0, 1.0, 0, 0.5), Turn(2.0, 8.0, 1, 0.5), Turn(7.99, 8.0, 2, 0.5)]
+
+
+# what users get
+
+
+def test_annotations_name_speakers_by_number() -> None:
+    annotation = to_annotation([Turn(2.0, 3.0, 11, 0.5), Turn(0.0, 1.0, 0, 0.5)], "talk")
+    assert annotation.uri == "talk"
+    assert [(*segment, label) for segment, _, label in annotation.itertracks(yield_label=True)] == [
+        (0.0, 1.0, "SPEAKER_00"),
+        (2.0, 3.0, "SPEAKER_11"),
+    ]
+
+
+def test_speakers_who_say_the_same_time_are_both_kept() -> None:
+    annotation = to_annotation([Turn(0.0, 1.0, 0, 0.5), Turn(0.0, 1.0, 1, 0.5)], "talk")
+    assert annotation.get_labels(Segment(0.0, 1.0)) == {"SPEAKER_00", "SPEAKER_01"}
+
+
+def test_an_output_is_what_pyannote_audio_expects() -> None:
+    turns = [Turn(3.0, 6.0, 1, 0.9), Turn(0.0, 4.0, 0, 0.5)]
+    embeddings = np.eye(2)
+    output = to_output(turns, "talk", embeddings)
+    assert isinstance(output, Pix2SeqOutput) and isinstance(output, DiarizeOutput)
+    assert output.speaker_diarization.uri == output.exclusive_speaker_diarization.uri == "talk"
+    assert output.confidence == [0.5, 0.9]
+    assert output.speaker_embeddings is embeddings
+    assert output.serialize() == {
+        "diarization": [
+            {"start": 0.0, "end": 4.0, "speaker": "SPEAKER_00"},
+            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01"},
+        ],
+        "exclusive_diarization": [
+            {"start": 0.0, "end": 3.0, "speaker": "SPEAKER_00"},
+            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01"},
+        ],
+    }
+
+
+def test_nobody_speaks() -> None:
+    output = to_output([], "talk", None)
+    assert not output.speaker_diarization and not output.exclusive_speaker_diarization
+    assert output.speaker_embeddings is None and list(output.confidence) == []
+
+
+def test_each_turn_has_its_own_confidence_even_where_turns_are_equal() -> None:
+    # turns 9 and 10 are the same time said by two: tracks are sorted by their names
+    turns = [Turn(k / 10, k / 10 + 0.05, 0, 0.5) for k in range(9)]
+    turns += [Turn(5.0, 6.0, 2, 0.2), Turn(5.0, 6.0, 3, 0.3)]
+    output = to_output(turns, "talk", None)
+    labels = [label for _, _, label in output.speaker_diarization.itertracks(yield_label=True)]
+    assert dict(zip(labels, output.confidence, strict=True)) == {
+        "SPEAKER_00": 0.5, "SPEAKER_02": 0.2, "SPEAKER_03": 0.3,
+    }  # fmt: skip

@@ -1,0 +1,60 @@
+"""What `import pyannote_pix2seq` gives, and what it costs."""
+
+import os
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+
+import pyannote_pix2seq
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_public_surface():
+    assert pyannote_pix2seq.__all__ == [
+        "PRETRAINED",
+        "Pix2Seq",
+        "Pix2SeqDiarization",
+        "Pix2SeqOutput",
+        "SequenceDiarization",
+        "Triplet",
+        "Vocabulary",
+        "__version__",
+    ]
+
+
+def test_every_public_name_is_there_and_says_what_it_is():
+    for name in set(pyannote_pix2seq.__all__) - {"PRETRAINED", "__version__"}:
+        public = getattr(pyannote_pix2seq, name)
+        assert (public.__name__, public.__module__.split(".")[0]) == (name, "pyannote_pix2seq")
+        assert public.__doc__
+
+
+def test_what_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'Pix2Sequence'.*it has PRETRAINED, Pix2Seq,"):
+        _ = pyannote_pix2seq.Pix2Sequence
+    assert not hasattr(pyannote_pix2seq, "utils")
+
+
+def test_the_pretrained_pipeline_lies_in_the_package():
+    assert pyannote_pix2seq.PRETRAINED == Path(pyannote_pix2seq.__file__).parent / "pretrained"
+
+
+def test_the_version_is_that_of_the_installation():
+    try:
+        installed = version("pyannote-pix2seq")
+    except PackageNotFoundError:
+        installed = "0+unknown"
+    assert pyannote_pix2seq.__version__ == installed
+
+
+@pytest.mark.parametrize("statement", ["import pyannote_pix2seq", "import pyannote_pix2seq.cli"])
+def test_importing_is_light(statement):
+    heavy = "{'torch', 'numpy', 'matplotlib', 'pyannote.audio', 'pyannote.core'}"
+    code = f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

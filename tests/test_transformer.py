@@ -1,0 +1,152 @@
+import pytest
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.transformer import Attention, Cache, Stream, Transformer, rotate
+
+WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
+
+
+def make_transformer(num_layers: int = 3, num_voices: int = VOICES) -> Transformer:
+    torch.manual_seed(0)
+    transformer = Transformer(WIDTH, num_layers, HEADS, num_voices, dropout=0.1).double().eval()
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    return transformer
+
+
+def make_stream(num_positions: int, batch: int = 2, seed: int = 0) -> Stream:
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    time = torch.rand(batch, num_positions, generator=generator, dtype=torch.float64) * 50
+    voice = torch.nn.functional.normalize(normal(batch, num_positions, VOICES, VOICE_DIM), dim=-1)
+    return Stream(normal(batch, num_positions, WIDTH), time, voice)
+
+
+def part(stream: Stream, first: int, last: int) -> Stream:
+    return Stream(stream.state[:, first:last], stream.time[:, first:last], stream.voice[:, first:last])
+
+
+def real(stream: Stream) -> Tensor:
+    return torch.ones(stream.time.shape, dtype=torch.bool)
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Transformer:
+    return make_transformer()
+
+
+@pytest.fixture(scope="module")
+def prefix(transformer: Transformer) -> Cache:
+    stream = make_stream(6)
+    return transformer(stream, real(stream))[1]
+
+
+def close(found: Tensor, expected: Tensor) -> None:
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+def test_reading_in_pieces_equals_reading_at_once(transformer: Transformer, prefix: Cache) -> None:
+    written = make_stream(7, seed=1)
+    expected, whole = transformer(written, real(written), past=prefix)
+    for borders in [range(8), (0, 3, 4, 7)]:
+        cache, states = prefix, []
+        for first, last in zip(borders[:-1], borders[1:], strict=True):
+            piece = part(written, first, last)
+            state, cache = transformer(piece, real(piece), past=cache)
+            states.append(state)
+        close(torch.cat(states, dim=1), expected)
+        for found, keys in zip(cache.keys, whole.keys, strict=True):
+            close(found, keys)
+        close(cache.voice, whole.voice)
+
+
+def test_the_prefix_sees_itself_in_both_directions(transformer: Transformer) -> None:
+    stream, other = make_stream(6), make_stream(6)
+    other.state[:, -1, 0] += 1
+    state, changed = (transformer(s, real(s))[0] for s in (stream, other))
+    assert ((state - changed).abs().amax(-1) > 1e-6).all()
+
+
+def test_written_positions_see_only_what_was_before(transformer: Transformer, prefix: Cache) -> None:
+    written, other = make_stream(7, seed=1), make_stream(7, seed=1)
+    other.state[:, 4, 0] += 1
+    other.voice[:, 4] *= -1
+    state, changed = (transformer(s, real(s), past=prefix)[0] for s in (written, other))
+    assert torch.equal(state[:, :4], changed[:, :4])
+    assert ((state[:, 4:] - changed[:, 4:]).abs().amax(-1) > 1e-6).all()
+
+
+def test_padding_is_not_seen(transformer: Transformer) -> None:
+    short, padded = make_stream(4), make_stream(6)
+    padded.state[:, :4], padded.time[:, :4], padded.voice[:, :4] = short.state, short.time, short.voice
+    is_real = torch.arange(6).expand(2, -1) < 4
+    expected, past = transformer(short, real(short))
+    found, padded_past = transformer(padded, is_real)
+    close(found[:, :4], expected)
+    written = make_stream(3, seed=1)
+    close(transformer(written, real(written), padded_past)[0], transformer(written, real(written), past)[0])
+
+
+def test_only_differences_of_time_matter(transformer: Transformer) -> None:
+    stream = make_stream(6)
+    later = Stream(stream.state, stream.time + 17.3, stream.voice)
+    close(transformer(later, real(later))[0], transformer(stream, real(stream))[0])
+
+
+def test_only_cosines_of_voices_matter(transformer: Transformer) -> None:
+    stream = make_stream(6)
+    rotation = torch.linalg.qr(torch.randn(VOICE_DIM, VOICE_DIM, dtype=torch.float64)).Q
+    turned = Stream(stream.state, stream.time, stream.voice @ rotation)
+    close(transformer(turned, real(turned))[0], transformer(stream, real(stream))[0])
+    silent = Stream(stream.state, stream.time, torch.zeros_like(stream.voice))
+    assert (transformer(silent, real(silent))[0] - transformer(stream, real(stream))[0]).abs().max() > 1e-3
+
+
+def test_examples_of_a_cache_are_kept_repeated_and_reordered(transformer: Transformer, prefix: Cache) -> None:
+    index = torch.tensor([1, 1, 0])
+    written = make_stream(2, seed=1)
+    chosen = Stream(written.state[index], written.time[index], written.voice[index])
+    expected = transformer(written, real(written), past=prefix)[0][index]
+    close(transformer(chosen, real(chosen), past=prefix.select(index))[0], expected)
+
+
+def test_attention_equals_its_formula() -> None:
+    attention = Attention(WIDTH, HEADS, VOICES).double()
+    torch.nn.init.normal_(attention.voice_scale)
+    stream = make_stream(5, batch=1)
+    no_rotation = torch.stack([torch.ones(1, 1, 5, WIDTH // HEADS // 2), torch.zeros(1, 1, 5, WIDTH // HEADS // 2)])
+    query, key, value = attention.project(stream.state, no_rotation.double())
+    products = torch.einsum("bqvd,bkwd->bvwqk", stream.voice, stream.voice)
+    blocked = torch.zeros(1, 1, 5, 5, dtype=torch.bool)
+    found = attention(query, key, value, products.reshape(1, VOICES**2, 25), blocked)
+    heads = []
+    for head in range(HEADS):
+        logits = query[0, head] @ key[0, head].T / (WIDTH / HEADS) ** 0.5
+        for i in range(VOICES):
+            for j in range(VOICES):
+                scale = attention.voice_scale[head, VOICES * i + j]
+                logits = logits + scale * stream.voice[0, :, i] @ stream.voice[0, :, j].T
+        heads.append(logits.softmax(-1) @ value[0, head])
+    close(found[0], attention.output(torch.cat(heads, dim=-1)))
+
+
+def test_heads_differ_in_how_much_the_same_voice_matters_before_training() -> None:
+    scale = Attention(24, 4, 2).voice_scale
+    assert scale.tolist() == pytest.approx(
+        torch.tensor([[0, 0, 0, 0], [4 / 3, 0, 0, 4 / 3], [8 / 3, 0, 0, 8 / 3], [4.0, 0, 0, 4.0]]).numpy()
+    )
+
+
+def test_rotation_by_a_quarter() -> None:
+    vector = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    quarter = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # cosines and sines: the first pair turns, the second stays
+    assert rotate(vector, quarter).tolist() == [-3.0, 2.0, 1.0, 4.0]
+
+
+def test_a_width_that_heads_cannot_share() -> None:
+    with pytest.raises(ValueError, match="width=18 cannot be shared by 2 heads: it must be a multiple of 4"):
+        Transformer(18, 1, 2, 0, 0.0)
