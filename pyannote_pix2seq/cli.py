@@ -155,7 +155,7 @@ def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
 
     jobs: dict[str, Job] = {}
     for file in files:
-        job = Job(file, LazyFile({"audio": file})["uri"], folder)
+        job = Job(file, LazyFile(file)["uri"], folder)
         if not job.uri.isprintable():
             raise UsageError(f"{str(file)!r} has a name that cannot be written in RTTM. Rename it.")
         if job.uri in jobs:
@@ -188,7 +188,7 @@ def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
     """The pipeline that `--model`, `--strategy` and `--device` ask for, if it knows enough speakers."""
     import torch
 
-    from pyannote_pix2seq.pipeline import SpeakerCountError, SpeakerLimits
+    from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 
     pipeline = _read_pipeline(options.model)
     pipeline.legacy = False

@@ -13,17 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
-from pyannote_pix2seq.vocabulary import (
-    DIARIZE,
-    EOS,
-    FIRST_TIME,
-    PAD,
-    TOKENS_PER_TRIPLET,
-    Triplet,
-    Vocabulary,
-    grammar,
-)
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
@@ -48,7 +40,7 @@ class DecodingOptions:
     num_beams : int
         For beam search.
     max_turns : int
-        Sequences end after that many turns, prompts included.
+        Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`.
     min_speakers, max_speakers : int, optional
         Limits on the number of speakers, prompted ones included. Defaults to whatever the vocabulary can name.
     seed : int
@@ -84,8 +76,8 @@ class DecodingOptions:
                 raise ValueError(f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}.")
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> DecodingOptions:
-        """Options by name.
+    def of(cls, options: Mapping[str, Any], refused: Sequence[str] = ()) -> DecodingOptions:
+        """Options by name, but for some that are refused.
 
         Raises
         ------
@@ -94,7 +86,7 @@ class DecodingOptions:
         ValueError
             If an option is out of its range.
         """
-        known = [field.name for field in fields(cls)]
+        known = [field.name for field in fields(cls) if field.name not in refused]
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
@@ -153,7 +145,8 @@ def decode(
     forced = _pad(given or [[] for _ in num_bins], num_bins.device).repeat_interleave(width, 0)
     draft = _Draft.begin(context, num_bins, width)
     choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
-    for position in range(TOKENS_PER_TRIPLET * options.max_turns + 1):
+    longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
+    for position in range(longest + 1):
         log_probs, draft = _predict(model, draft, options)
         mass = _neighbourhood(log_probs.exp(), model.vocabulary)
         if position < forced.shape[1]:
@@ -219,18 +212,20 @@ def _predict(model: Pix2Seq, draft: _Draft, options: DecodingOptions) -> tuple[T
         num_bins=draft.num_bins,
         last=True,
     )[:, 0]
-    if draft.tokens.shape[1] == TOKENS_PER_TRIPLET * options.max_turns:
-        allowed = _only_stop(allowed)
+    position = draft.tokens.shape[1]
+    if position >= TOKENS_PER_TRIPLET * options.max_turns:
+        allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
     logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
     return logits.log_softmax(-1), draft._replace(context=context)
 
 
-def _only_stop(allowed: Tensor) -> Tensor:
-    """When the last turn is written: `<eos>`, or padding where there was one before."""
-    stop = torch.zeros_like(allowed)
-    stop[:, PAD] = allowed[:, PAD]
-    stop[:, EOS] = ~allowed[:, PAD]
-    return stop
+def _wind_up(allowed: Tensor, phase: int) -> Tensor:
+    """After the last turn: stop where that is allowed, else let speakers who are still needed have a turn each."""
+    token = torch.arange(allowed.shape[1], device=allowed.device)
+    if phase == 0:
+        return torch.where(allowed[:, EOS : EOS + 1], token == EOS, allowed)
+    newest = (token * allowed).argmax(-1, keepdim=True)
+    return token == newest if phase == 2 else allowed
 
 
 def _force(log_probs: Tensor, token: Tensor) -> Tensor:

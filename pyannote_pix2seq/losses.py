@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyannote_pix2seq.vocabulary import FIRST_TIME, PAD, Vocabulary, grammar
+from pyannote_pix2seq.grammar import grammar
+from pyannote_pix2seq.vocabulary import FIRST_TIME, PAD, Vocabulary
 
 TIME_WEIGHTS = (1.0, 2.0, 3.0, 2.0, 1.0)
 """How much of the target goes to a time bin and its neighbours."""

@@ -75,7 +75,7 @@ def num_silent_tokens(token_duration: float) -> int:
 
 def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTokens:
     """Audio tokens that lie within a segment: one at least."""
-    first = math.ceil(segment.start / token_duration - 1e-6)
+    first = min(math.ceil(segment.start / token_duration - 1e-6), len(audio.content) - 1)
     last = max(math.floor(segment.end / token_duration + 1e-6), first + 1)
     return AudioTokens(audio.content[first:last], audio.voice[first:last])
 
@@ -160,7 +160,7 @@ class SpeakerMemory:
             heard = KnownSpeaker(
                 clip=clip,
                 quality=len(clip.content) * self.token_duration * sure,
-                voice=self._voice(audio, solo_segments(turns, number)),
+                voice=self._voice(audio, solo_segments(turns, number) or _segments(own)),
                 last_heard=time + max(turn.end for turn in own),
             )
             self._update(number, heard)

@@ -14,6 +14,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
+from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
 
@@ -192,8 +193,8 @@ class Pix2Seq(Model):
             cache=cache,
             pointers=self.pointer(state).view(batch, -1, self.width),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
-            content=_running_sum(audio.content),
-            voice=_running_sum(audio.voice),
+            content=running_sum(audio.content),
+            voice=running_sum(audio.voice),
             written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
         )
 
@@ -234,8 +235,8 @@ class Pix2Seq(Model):
         role, start, end, speaker = (field[:, -num_tokens:] for field in self._read_written(context.written))
         regions = torch.stack([start, end], dim=-1) / self.frontend.bins_per_token
         is_turn = (role > 0)[..., None]
-        content = torch.where(is_turn, _region_mean(context.content, regions), 0)
-        voice = torch.where(is_turn[..., None], _region_mean(context.voice, regions), 0)
+        content = torch.where(is_turn, region_mean(context.content, regions), 0)
+        voice = torch.where(is_turn[..., None], region_mean(context.voice, regions), 0)
         is_speaker = (role == TOKENS_PER_TRIPLET)[..., None]
         state = self.embed_content(content.to(self.stop.weight.dtype)) + self.embed_role(role + 1)
         state = state + torch.where(is_speaker, self.embed_speaker(speaker), 0)
@@ -312,33 +313,3 @@ def _vocabulary_of(specifications: Specifications, resolution: float) -> Vocabul
             f"window={specifications.duration}, resolution={resolution}, num_speakers=...))."
         )
     return vocabulary
-
-
-def _running_sum(values: Tensor) -> Tensor:
-    """Sums of the first 0, 1, 2... audio tokens: (batch, num_tokens, ...) -> (batch, num_tokens + 1, ...)."""
-    sums = values.cumsum(1, dtype=torch.promote_types(values.dtype, torch.float32))
-    return torch.cat([torch.zeros_like(sums[:, :1]), sums], dim=1)
-
-
-def _region_mean(running_sum: Tensor, regions: Tensor) -> Tensor:
-    """Mean over regions of the audio whose borders may lie within a token.
-
-    Parameters
-    ----------
-    running_sum : (batch, num_tokens + 1, ...)
-    regions : (batch, num_regions, 2)
-        Start and end, in audio tokens.
-
-    Returns
-    -------
-    mean : (batch, num_regions, ...)
-    """
-    border = regions.clamp(0, running_sum.shape[1] - 1)
-    before = border.long().clamp(max=running_sum.shape[1] - 2)
-    fraction = (border - before).to(running_sum.dtype)
-    batch = torch.arange(len(regions), device=regions.device)[:, None, None]
-    trailing = (...,) + (None,) * (running_sum.dim() - 2)
-    sums = torch.lerp(running_sum[batch, before], running_sum[batch, before + 1], fraction[trailing])
-    # (batch, num_regions, 2, ...)
-    length = (regions[..., 1] - regions[..., 0])[trailing]
-    return (sums[:, :, 1] - sums[:, :, 0]) / length.clamp(min=1e-3)

@@ -79,7 +79,7 @@ def to_annotation(turns: Iterable[Turn], uri: str) -> Annotation:
     """Turns with speakers called SPEAKER_00, SPEAKER_01...; tracks are numbered, so equal segments are kept apart."""
     annotation = Annotation(uri=uri)
     for track, turn in enumerate(sorted(turns)):
-        annotation[turn.segment, track] = speaker_label(turn.speaker)
+        annotation[turn.segment, f"{track:06d}"] = speaker_label(turn.speaker)
     return annotation
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from pyannote.audio.core.pipeline import Pipeline
@@ -21,6 +21,7 @@ from torch import Tensor
 from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load, prepare
 from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.memory import SpeakerMemory, prompt
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, Turn, clip, join, speaker_label, to_output
@@ -32,50 +33,22 @@ SHORTEST_TURN = 0.01
 """Seconds."""
 BORDER = 0.1
 """Turns of one speaker with at most so many seconds between them are one: a chunk's border lies between them."""
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+)
+"""What loading a file that is no checkpoint of ours may raise."""
 
 
 class ModelError(ValueError):
     """A checkpoint that is no Pix2Seq model."""
-
-
-class SpeakerCountError(ValueError):
-    """A number of speakers that cannot be obeyed."""
-
-
-class SpeakerLimits(NamedTuple):
-    """How many speakers a recording has at least and at most."""
-
-    least: int
-    most: int | None
-
-    @classmethod
-    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: int) -> SpeakerLimits:
-        """Limits that can be obeyed by a model that names `capacity` speakers.
-
-        Raises
-        ------
-        SpeakerCountError
-            If they cannot.
-        """
-        limits = cls(exactly or least or 0, exactly or most)
-        asked = f"num_speakers={exactly}, min_speakers={least}, max_speakers={most}"
-        if any(number is not None and number < 1 for number in (exactly, least, most)):
-            raise SpeakerCountError(f"{asked} was asked for; a number of speakers is 1 or more.")
-        if limits.least > capacity:
-            raise SpeakerCountError(f"{asked} was asked for, but the model can promise at most {capacity} speakers.")
-        if limits.most is not None and limits.least > limits.most:
-            raise SpeakerCountError(f"{asked} was asked for; min_speakers cannot be more than max_speakers.")
-        return limits
-
-    def may_grow(self, known: int) -> bool:
-        """Whether there may be speakers besides those known."""
-        return self.most is None or known < self.most
-
-    def of_chunk(self, known: int, prompted: int, is_last: bool, capacity: int) -> tuple[int, int]:
-        """Limits on the speakers of a chunk, those that it is prompted with included."""
-        new = capacity - prompted if self.most is None else min(self.most - known, capacity - prompted)
-        needed = self.least - known if is_last else 0
-        return prompted + max(needed, 0), prompted + max(new, 0)
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
@@ -125,7 +98,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         super().__init__()
         self.model = load_model(model, token, cache_dir)
         self.model.eval()
-        self.decoding = DecodingOptions.of(decoding or {})
+        self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
         self.chunk = chunk
         longest = self.model.vocabulary.window / 2
@@ -290,13 +263,13 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     ModelError
         If the checkpoint holds something else.
     """
-    source = model.get("checkpoint", model) if isinstance(model, dict) else model
+    source = model["checkpoint"] if isinstance(model, dict) else model
     try:
-        loaded = get_model(str(model) if isinstance(model, Path) else model, token=token, cache_dir=cache_dir)
-    except (KeyError, TypeError, AttributeError, RuntimeError, UnpicklingError) as error:
+        loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
         raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model: {type(error).__name__}: {error}. "
-            f"Checkpoints are made by recipes/train.py and recipes/export.py."
+            f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
         ) from error
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")

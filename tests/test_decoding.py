@@ -11,17 +11,9 @@ from torch import Tensor
 
 from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.grammar import follows_grammar, grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
-from pyannote_pix2seq.vocabulary import (
-    DIARIZE,
-    EOS,
-    FIRST_TIME,
-    TOKENS_PER_TRIPLET,
-    Triplet,
-    VocabularyError,
-    follows_grammar,
-    grammar,
-)
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError
 
 STRATEGIES = ("greedy", "sample", "beam")
 LENGTHS = (19, 3, 11)

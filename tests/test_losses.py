@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.losses import TIME_WEIGHTS, activity_loss, sequence_loss
-from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, Triplet, Vocabulary, grammar
+from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, Triplet, Vocabulary
 
 V = Vocabulary(window=20.0, resolution=0.5, num_speakers=3)
 A, B, C = range(V.first_speaker, V.size)

@@ -125,8 +125,8 @@ def test_the_speakers_heard_last_are_given_in_order_of_appearance() -> None:
 @pytest.mark.parametrize(("count", "seconds", "expected"), [(1, 30.0, 31), (2, 30.0, 31), (4, 10.0, 13), (4, 1.0, 1)])
 def test_clips_share_the_time_for_prompts(count: int, seconds: float, expected: int) -> None:
     memory = SpeakerMemory(TOKEN)
-    turns = [Triplet(10.0 * k, 10.0 * k + 8.0, k) for k in range(count)]
-    memory.hear(numbered(250), turns, [0.5] * count, time=0.0)
+    turns = [Triplet(11.2 * k, 11.2 * k + 8.0, k) for k in range(count)]
+    memory.hear(numbered(300), turns, [0.5] * count, time=0.0)
     clips = memory.clips(range(count), seconds)
     assert [len(clip.content) for clip in clips] == [expected] * count
     assert [len(clip.voice) for clip in clips] == [expected] * count

@@ -1,0 +1,370 @@
+"""Cached examples, and the windows that are drawn from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pyannote.core import Annotation, Segment, Timeline
+from torch import Tensor
+
+from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.mel import MelFrontend
+from pyannote_pix2seq.memory import solo_segments
+from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary, follows_grammar
+from pyannote_pix2seq.windows import Window, WindowSampler, collate, crop, rasterize
+
+TOKEN = 0.16
+SAMPLES = 2560
+VOCABULARY = Vocabulary(window=60.0, resolution=0.04, num_speakers=8)
+
+
+class LoudnessFrontend(Frontend):
+    """Frozen; content is the mean of each token's samples, there is one voice of one weight."""
+
+    content_dim, num_voices, voice_dim, frozen = 1, 1, 2, True
+
+    def __init__(self, weight: float = 1.0) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.tensor(weight), requires_grad=False)
+        self.calls = 0
+
+    def forward(self, waveforms: Tensor) -> AudioTokens:
+        self.check(waveforms)
+        self.calls += 1
+        padding = -waveforms.shape[-1] % SAMPLES
+        pieces = torch.nn.functional.pad(waveforms[:, 0], (0, padding)).view(len(waveforms), -1, SAMPLES)
+        content = self.weight * pieces.mean(-1, keepdim=True)
+        return AudioTokens(content, content.new_ones(*content.shape[:2], 1, 2))
+
+
+def annotation_of(*turns: tuple[float, float, str]) -> Annotation:
+    annotation = Annotation()
+    for track, (start, end, speaker) in enumerate(turns):
+        annotation[Segment(start, end), track] = speaker
+    return annotation
+
+
+def file_of(uri: str, seconds: float, *turns: tuple[float, float, str], **fields: Any) -> dict[str, Any]:
+    """A recording whose token k is as loud as k / 256."""
+    num_tokens = round(seconds / TOKEN)
+    waveform = (torch.arange(num_tokens) / 256).repeat_interleave(SAMPLES)[None]
+    return {
+        "uri": uri,
+        "annotation": annotation_of(*turns),
+        "annotated": Timeline([Segment(0, seconds)]),
+        "waveform": waveform,
+        "sample_rate": 16000,
+        **fields,
+    }
+
+
+def numbers(audio: AudioTokens) -> list[int]:
+    return (256 * audio.content[:, 0].float()).round().int().tolist()
+
+
+FILES = [
+    file_of("first", 9.6, (1.0, 3.0, "ann"), (2.0, 5.0, "bob"), (6.0, 9.0, "ann")),
+    file_of("b/second", 6.4, (0.0, 6.0, "cleo")),
+]
+
+
+def cache_of(folder: Path, frontend: Frontend | None = None, source: str = "toy", duration: float = 50.0) -> ExampleCache:
+    return ExampleCache(folder, frontend or LoudnessFrontend(), source, duration)
+
+
+# the cache
+
+
+def test_examples_hold_tokens_and_turns(tmp_path: Path) -> None:
+    cache = cache_of(tmp_path / "new" / "folder")
+    cache.fill(FILES)
+    assert len(cache) == 2
+    first, second = cache[0], cache[1]
+    assert (first.uri, second.uri) == ("first@0.00", "b_second@0.00")
+    assert numbers(first.audio) == list(range(60)) and first.audio.voice.shape == (60, 1, 2)
+    assert first.audio.content.dtype == torch.float16
+    assert first.turns == [Triplet(1.0, 3.0, 0), Triplet(2.0, 5.0, 1), Triplet(6.0, 9.0, 0)]
+    assert second.turns == [Triplet(0.0, 6.0, 0)]
+
+
+def test_long_recordings_are_cut_into_stretches_of_annotated_audio(tmp_path: Path) -> None:
+    annotated = Timeline([Segment(0.64, 4.64), Segment(6.4, 9.6)])
+    cache = cache_of(tmp_path, duration=3.2)
+    cache.fill([FILES[0] | {"annotated": annotated}])
+    # 0.64 to 3.84, 3.84 to 4.64, 6.4 to 9.6
+    assert [numbers(cache[k].audio) for k in range(3)] == [
+        list(range(4, 24)), list(range(24, 29)), list(range(40, 60)),
+    ]  # fmt: skip
+    assert [cache[k].uri for k in range(3)] == ["first@0.64", "first@3.84", "first@6.40"]
+    turns = [[tuple(round(number, 6) for number in turn) for turn in cache[k].turns] for k in range(3)]
+    assert turns == [[(0.36, 2.36, 0), (1.36, 3.2, 1)], [(0.0, 0.8, 0)], [(0.0, 2.6, 0)]]
+
+
+def test_nothing_is_computed_twice(tmp_path: Path) -> None:
+    frontend = LoudnessFrontend()
+    cache_of(tmp_path, frontend).fill(FILES[:1])
+    assert frontend.calls == 1
+    again = cache_of(tmp_path, frontend)
+    assert len(again) == 1
+    again.fill(FILES)
+    assert (frontend.calls, len(again)) == (2, 2)
+    again.fill(FILES)
+    assert frontend.calls == 2
+
+
+def test_what_was_interrupted_is_computed_again(tmp_path: Path) -> None:
+    (tmp_path / "first@0.00.123.partial").write_bytes(b"half a file")
+    cache = cache_of(tmp_path)
+    assert len(cache) == 0
+    cache.fill(FILES)
+    assert [numbers(cache[k].audio)[-1] for k in range(2)] == [59, 39]
+
+
+def test_the_cache_holds_what_was_asked_for_and_no_more(tmp_path: Path) -> None:
+    cache_of(tmp_path).fill(FILES)
+    cache = cache_of(tmp_path)
+    cache.fill(FILES[1:])
+    assert len(cache) == 1 and cache[0].uri == "b_second@0.00"
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_broken_file_is_passed_over_with_a_warning(tmp_path: Path, num_workers: int) -> None:
+    noise = torch.full((1, 16000), torch.nan)
+    broken = [
+        file_of("missing", 3.2, waveform=None, audio=str(tmp_path / "missing.wav")),
+        file_of("silent", 3.2, waveform=noise),
+    ]
+    cache = cache_of(tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        cache.fill([broken[0], FILES[0], broken[1]], num_workers=num_workers)
+    messages = [str(warning.message) for warning in caught if "left out" in str(warning.message)]
+    assert len(messages) == 2
+    assert messages[0].startswith("missing is left out: There is no file")
+    assert messages[1].startswith("silent is left out: 16000 of the 16000 samples")
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00"]
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.filterwarnings("ignore:.*is left out")
+def test_a_cache_of_nothing_is_an_error(tmp_path: Path) -> None:
+    broken = file_of("missing", 3.2, waveform=None, audio=str(tmp_path / "missing.wav"))
+    with pytest.raises(CacheError, match="none of 1 stretches of audio gave an example"):
+        cache_of(tmp_path).fill([broken])
+
+
+def test_a_cache_made_from_something_else_is_refused(tmp_path: Path) -> None:
+    cache_of(tmp_path)
+    cache_of(tmp_path, LoudnessFrontend())
+    for other in (
+        {"source": "other"},
+        {"duration": 30.0},
+        {"frontend": LoudnessFrontend(weight=2.0)},
+        {"frontend": MelFrontend()},
+    ):
+        with pytest.raises(CacheError, match="was made from .*, not from .*another folder or delete it"):
+            cache_of(tmp_path, **other)  # type: ignore[arg-type]
+
+
+def test_weights_that_are_trained_do_not_matter_for_what_is_kept(tmp_path: Path) -> None:
+    assert fingerprint(MelFrontend()) == fingerprint(MelFrontend())
+    cache = cache_of(tmp_path, MelFrontend())
+    cache.fill(FILES[:1])
+    content = cache[0].audio.content
+    assert content.shape == (60, SAMPLES) and content[7].unique().tolist() == [7 / 256]
+    assert cache[0].audio.voice.shape == (60, 0, 0)
+
+
+# windows
+
+
+def conversation(seed: int, seconds: float = 48.0, num_speakers: int = 4, first: int = 0) -> Example:
+    """Random turns; the content of each token is its number plus `first`."""
+    rng = np.random.default_rng(seed)
+    turns, position = [], 0.0
+    while True:
+        start = max(position + rng.normal(0.2, 1.0), 0.0)
+        end = start + rng.exponential(3.0) + 0.2
+        if end > seconds:
+            break
+        turns.append(Triplet(start, end, int(rng.integers(num_speakers))))
+        position = end
+    count = round(seconds / TOKEN)
+    content = torch.arange(first, first + count, dtype=torch.float)[:, None]
+    return Example(f"example{seed}", AudioTokens(content, torch.ones(count, 1, 2)), sorted(turns))
+
+
+EXAMPLES = [conversation(seed, first=1000 * seed + 1) for seed in range(6)]
+
+
+def draw(seed: int, **options: Any) -> Window:
+    sampler = WindowSampler(LoudnessFrontend(), **options)
+    return sampler.draw(EXAMPLES, np.random.default_rng(seed))  # type: ignore[arg-type]
+
+
+def pieces(window: Window) -> list[list[int]]:
+    """Runs of audio between the silences: prompts, then the chunk."""
+    found: list[list[int]] = [[]]
+    for number in window.audio.content[:, 0].int().tolist():
+        if number:
+            found[-1].append(number)
+        elif found[-1]:
+            found.append([])
+    return found
+
+
+def test_cropping_keeps_times_right() -> None:
+    example = Example(
+        "x",
+        AudioTokens(torch.arange(100.0)[:, None], torch.zeros(100, 0, 0)),
+        [Triplet(0.0, 5.0, 3), Triplet(4.0, 9.0, 1), Triplet(1.0, 1.61, 2), Triplet(8.0, 9.0, 2)],
+    )
+    part = crop(example, Segment(1.6, 8.0), TOKEN)
+    assert part.audio.content[:, 0].tolist() == list(range(10, 50))
+    # of speaker 2, 10 ms are left: not worth writing
+    assert part.turns == [
+        pytest.approx((0.0, 3.4, 3)), pytest.approx((2.4, 6.4, 1)),
+    ]  # fmt: skip
+
+
+def test_chunks_without_prompts_lie_anywhere() -> None:
+    firsts = set()
+    for seed in range(60):
+        window = draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.0)
+        (chunk,) = pieces(window)
+        assert window.num_prompts == 0 and len(chunk) == 100
+        assert chunk == list(range(chunk[0], chunk[0] + 100))
+        firsts.add(chunk[0] % 1000)
+        place = Segment((chunk[0] - 1) % 1000 * TOKEN, ((chunk[0] - 1) % 1000 + 100) * TOKEN)
+        assert window.turns == [
+            Triplet(t.start, t.end, t.speaker) for t in _named(crop(EXAMPLES[chunk[0] // 1000], place, TOKEN).turns)
+        ]
+    assert min(firsts) < 40 and max(firsts) > 160 and len(firsts) > 40
+
+
+def _named(turns: list[Triplet]) -> list[Triplet]:
+    names: dict[int, int] = {}
+    return [Triplet(t.start, t.end, names.setdefault(t.speaker, len(names))) for t in turns]
+
+
+def test_some_chunks_are_shorter() -> None:
+    lengths = [
+        len(draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.5).audio.content) for seed in range(100)
+    ]
+    assert 30 <= sum(length < 100 for length in lengths) <= 70
+    assert min(lengths) >= 17 and max(lengths) == 100
+
+
+def test_prompts_come_from_elsewhere_in_the_same_example() -> None:
+    num_prompts = []
+    for seed in range(60):
+        window = draw(seed, chunk=16.0, prompted=1.0, absent=0.0)
+        *prompts, chunk = pieces(window)
+        num_prompts.append(len(prompts))
+        assert window.num_prompts == len(prompts)
+        example = EXAMPLES[chunk[0] // 1000]
+        base = 1000 * (chunk[0] // 1000) + 1
+        speakers = []
+        for clip in prompts:
+            assert 6 <= len(clip) <= 31 and not set(clip) & set(chunk)
+            place = Segment((clip[0] - base) * TOKEN + 1e-3, (clip[-1] + 1 - base) * TOKEN - 1e-3)
+            owners = [k for k in range(4) if any(place in solo for solo in solo_segments(example.turns, k))]
+            assert len(owners) == 1
+            speakers += owners
+        assert len(set(speakers)) == len(speakers)
+        # whoever is prompted keeps his letter in the chunk; newcomers come after
+        start = (chunk[0] - base) * TOKEN
+        names = {speaker: letter for letter, speaker in enumerate(speakers)}
+        spoken = crop(example, Segment(start, start + len(chunk) * TOKEN), TOKEN).turns
+        letters = [names.setdefault(turn.speaker, len(names)) for turn in spoken]
+        assert [turn.speaker for turn in window.turns] == [*range(len(prompts)), *letters]
+        offset = len(window.audio.content) - len(chunk)
+        for turn, original in zip(window.turns[len(prompts) :], spoken, strict=True):
+            assert (turn.start, turn.end) == pytest.approx(
+                (original.start + offset * TOKEN, original.end + offset * TOKEN)
+            )
+    assert max(num_prompts) == 4 and np.mean(num_prompts) > 1.5
+
+
+def test_strangers_are_prompts_of_other_examples() -> None:
+    foreign = 0
+    for seed in range(60):
+        window = draw(seed, chunk=16.0, prompted=0.5, absent=1.0)
+        *prompts, chunk = pieces(window)
+        others = [k for k, clip in enumerate(prompts) if clip[0] // 1000 != chunk[0] // 1000]
+        assert len(others) <= 1
+        foreign += len(others)
+        for k in others:  # he never speaks in the chunk
+            assert [turn.speaker for turn in window.turns].count(k) == 1
+    assert foreign >= 30
+
+
+def test_windows_with_too_many_speakers_are_drawn_again() -> None:
+    counts = [
+        len({turn.speaker for turn in draw(seed, chunk=16.0, absent=0.3, max_speakers=2).turns}) for seed in range(40)
+    ]
+    assert max(counts) == 2
+
+
+def test_the_beginning_is_always_the_same_window() -> None:
+    sampler = WindowSampler(LoudnessFrontend(), chunk=16.0)
+    window = sampler.beginning(EXAMPLES[1])
+    assert pieces(window) == [list(range(1001, 1101))] and window.num_prompts == 0
+    assert window.turns == sampler.beginning(EXAMPLES[1]).turns
+    short = sampler.beginning(conversation(0, seconds=8.0, first=1))
+    assert len(short.audio.content) == 50
+
+
+def test_the_same_generator_gives_the_same_window() -> None:
+    first, second = draw(7), draw(7)
+    assert first.turns == second.turns and torch.equal(first.audio.content, second.audio.content)
+
+
+# batches
+
+
+def test_targets_of_hundreds_of_windows_follow_the_grammar() -> None:
+    for seed in range(25):
+        windows = [draw(100 * seed + k, chunk=30.0, prompted=0.6, absent=0.3) for k in range(12)]
+        batch = collate(windows, VOCABULARY, bins_per_token=4)
+        assert follows_grammar(VOCABULARY, batch.tokens, num_bins=4 * batch.lengths).all()
+        assert (batch.tokens == EOS).sum(1).tolist() == [1] * 12
+        assert batch.lengths.tolist() == [len(window.audio.content) for window in windows]
+        assert batch.audio.content.shape == (12, max(batch.lengths), 1)
+        assert batch.activity.shape == (12, 4 * max(batch.lengths), 8)
+        assert (batch.num_given % 3 == 0).all()
+        for row, given, window in zip(batch.tokens.tolist(), batch.num_given.tolist(), windows, strict=True):
+            # the given triplets are those of the prompts: A, B, C...
+            assert row[2:given:3] == [VOCABULARY.first_speaker + k for k in range(window.num_prompts)]
+            written = VOCABULARY.decode(row)
+            for turn, found in zip(window.turns[: window.num_prompts], written, strict=False):
+                assert (found.start, found.end) == pytest.approx((turn.start, turn.end), abs=0.021)
+
+
+def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:
+    long, short = draw(0, chunk=16.0, shorter=0.0, prompted=0.0, absent=0.0), draw(1, chunk=3.2, shorter=0.0)
+    batch = collate([long, short], VOCABULARY, bins_per_token=4)
+    length = int(batch.lengths[1])
+    assert length < 100 == len(batch.audio.content[0])
+    assert not batch.audio.content[1, length:].any() and batch.audio.content[1, :length].all()
+    assert not batch.activity[1, 4 * length :].any()
+    moved = batch.to(torch.device("meta"))
+    assert len(moved) == 2
+    tensors = [*moved.audio, moved.lengths, moved.tokens, moved.num_given, moved.activity]
+    assert all(tensor.is_meta for tensor in tensors)
+
+
+def test_activity_by_hand() -> None:
+    vocabulary = Vocabulary(window=4.0, resolution=0.5, num_speakers=2)
+    tokens = vocabulary.encode([Triplet(0.5, 1.6, 0), Triplet(1.5, 3.9, 1)])
+    activity = rasterize(vocabulary, tokens, torch.zeros(8, 2))
+    assert activity.T.tolist() == [[0, 1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1, 1]]
+    # what stands after the end, or is unfinished, is not there
+    more = [*tokens, FIRST_TIME, FIRST_TIME + 7, vocabulary.first_speaker]
+    assert torch.equal(rasterize(vocabulary, more, torch.zeros(8, 2)), activity)
+    assert torch.equal(rasterize(vocabulary, [*tokens[:-1], FIRST_TIME + 6], torch.zeros(8, 2)), activity)
+    assert not rasterize(vocabulary, [EOS], torch.zeros(8, 2)).any()
