@@ -14,7 +14,7 @@ from pyannote.audio.core.task import Task
 from pyannote.audio.torchmetrics import DiarizationErrorRate
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
-from torch.utils.data import get_worker_info
+from torch.utils.data import DataLoader, get_worker_info
 from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.decoding import decode
@@ -113,8 +113,17 @@ class SequenceDiarization(Task):
 
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
         cache = ExampleCache(self.folder / subset, self.model.frontend, self.protocol.name, self.stretch)
+        trainer = cast(Trainer, self.trainer)
+        if not trainer.is_global_zero:
+            trainer.strategy.barrier()
         cache.fill(files, self.num_workers)
+        if trainer.is_global_zero:
+            trainer.strategy.barrier()
         return cache
+
+    def train_dataloader(self) -> LateLoader:
+        """Batches whose workers start when the first is asked for."""
+        return LateLoader(super().train_dataloader())
 
     def train__len__(self) -> int:
         return self.steps_per_epoch * self.batch_size
@@ -129,7 +138,7 @@ class SequenceDiarization(Task):
         done = self.model.global_step
         end = (done // self.steps_per_epoch + 1) * self.steps_per_epoch
         for step in range(done + offset, end, stride):
-            rng = np.random.default_rng([self.seed, step])
+            rng = np.random.default_rng([self.seed, step, self.model.global_rank])
             yield from (self.sampler.draw(self.examples, rng) for _ in range(self.batch_size))
 
     def val__len__(self) -> int:
@@ -144,7 +153,7 @@ class SequenceDiarization(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch: of the written sequence, and of frame-level activity."""
-        seed = hash((self.seed, self.model.global_step)) % 2**63
+        seed = hash((self.seed, self.model.global_step, self.model.global_rank)) % 2**63
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -179,3 +188,19 @@ class SequenceDiarization(Task):
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, overlap scored, no collar, at the resolution of time bins."""
         return DiarizationErrorRate(0.5)
+
+
+class LateLoader:
+    """Starts the workers of a data loader when the first batch is asked for.
+
+    Lightning makes its iterator before it restores a checkpoint: workers that started then would not know the step.
+    """
+
+    def __init__(self, loader: DataLoader):
+        self.loader = loader
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self.loader

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from pyannote.audio import Model
+from torch import Tensor
+from toy import write_toy_voices
+
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.protocol import SyntheticProtocol
+from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
+from pyannote_pix2seq.task import SequenceDiarization
+from pyannote_pix2seq.vocabulary import Vocabulary
+
+STEPS_PER_EPOCH = 3
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Remember(Callback):
+    """Keeps what was logged after each epoch, the loss of each step, and the global step of each batch."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self.logged: list[dict[str, float]] = []
+
+    def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.losses.append(float(outputs["loss"]))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, model: Any) -> None:
+        self.logged.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+
+@pytest.fixture(scope="module")
+def protocol(tmp_path_factory: pytest.TempPathFactory) -> SyntheticProtocol:
+    """Six training and two development conversations of 6 s."""
+    folder = write_toy_voices(tmp_path_factory.mktemp("voices"), num_train=3, num_dev=3)
+    train, dev = (
+        Simulator(Voices.load(folder, split), PlainTurns(max_speakers=2), Acoustics.none(), duration=6.0)
+        for split in ("train", "dev")
+    )
+    return SyntheticProtocol("Toy", train, dev, num_train=6, num_development=2)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def make_task(protocol: SyntheticProtocol, cache: Path, **options: Any) -> SequenceDiarization:
+    options = {
+        "model_window": 12.0,
+        "num_speakers": 3,
+        "batch_size": 2,
+        "steps_per_epoch": STEPS_PER_EPOCH,
+        "chunk": 4.0,
+        **options,
+    }
+    return SequenceDiarization(protocol, cache, **options)
+
+
+def make_model(task: SequenceDiarization, seed: int = 0) -> Pix2Seq:
+    torch.manual_seed(seed)
+    return Pix2Seq(frontend="mel", width=16, num_layers=1, num_heads=2, dropout=0.2, task=task)
+
+
+def fit(model: Pix2Seq, *callbacks: Callback, max_epochs: int = 3, **options: Any) -> lightning.Trainer:
+    checkpoint = options.pop("ckpt_path", None)
+    trainer = lightning.Trainer(
+        max_epochs=max_epochs,
+        accelerator="cpu",
+        devices=1,
+        callbacks=list(callbacks),
+        logger=False,
+        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+    trainer.fit(model, ckpt_path=checkpoint, weights_only=False)
+    return trainer
+
+
+def weights_of(model: Pix2Seq) -> dict[str, Tensor]:
+    return {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    protocol: SyntheticProtocol, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Tensor], Remember, Path]:
+    """Weights after three epochs of three steps, what was logged, and a folder with a checkpoint of every step."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    every_step = ModelCheckpoint(folder, "{step}", save_top_k=-1, every_n_train_steps=1)
+    remember = Remember()
+    model = make_model(make_task(protocol, cache))
+    fit(model, every_step, remember)
+    return weights_of(model), remember, folder
+
+
+def test_every_step_is_a_checkpoint(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:
+    _, remember, folder = uninterrupted
+    assert sorted(path.name for path in folder.iterdir()) == [f"step={step}.ckpt" for step in range(1, 10)]
+    assert len(remember.losses) == 9 and len(remember.logged) == 3
+
+
+# in the middle of an epoch, at its end, at the beginning of another
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 8])
+def test_going_on_from_a_checkpoint_equals_never_having_stopped(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: tuple[dict[str, Tensor], Remember, Path], step: int
+) -> None:
+    expected, whole, folder = uninterrupted
+    remember = Remember()
+    model = make_model(make_task(protocol, cache), seed=99)
+    trainer = fit(model, remember, ckpt_path=folder / f"step={step}.ckpt")
+    assert trainer.global_step == 9
+    assert remember.losses == whole.losses[step:]
+    assert_same(weights_of(model), expected)
+    assert remember.logged[-1]["DiarizationErrorRate"] == whole.logged[-1]["DiarizationErrorRate"]
+
+
+class Stop(Callback):
+    """Saves and stops training after so many steps, as a person does who runs out of time."""
+
+    def __init__(self, step: int, path: Path) -> None:
+        self.step, self.path = step, path
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *rest: Any) -> None:
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.path)
+            raise KeyboardInterrupt
+
+
+def test_stopping_twice_equals_never_having_stopped(
+    protocol: SyntheticProtocol,
+    cache: Path,
+    uninterrupted: tuple[dict[str, Tensor], Remember, Path],
+    tmp_path: Path,
+) -> None:
+    checkpoint: Path | None = None
+    for step in (2, 5):
+        with pytest.raises((SystemExit, KeyboardInterrupt)):
+            model = make_model(make_task(protocol, cache), seed=step if checkpoint else 0)
+            fit(model, Stop(step, tmp_path / f"{step}.ckpt"), ckpt_path=checkpoint)
+        checkpoint = tmp_path / f"{step}.ckpt"
+    model = make_model(make_task(protocol, cache), seed=7)
+    fit(model, ckpt_path=checkpoint)
+    assert_same(weights_of(model), uninterrupted[0])
+
+
+def test_workers_change_nothing(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: tuple[dict[str, Tensor], Remember, Path]
+) -> None:
+    expected, _, folder = uninterrupted
+    model = make_model(make_task(protocol, cache, num_workers=2))
+    fit(model)
+    assert_same(weights_of(model), expected)
+    resumed = make_model(make_task(protocol, cache, num_workers=2), seed=99)
+    fit(resumed, ckpt_path=folder / "step=4.ckpt")
+    assert_same(weights_of(resumed), expected)
+
+
+def test_another_seed_is_another_training(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: tuple[dict[str, Tensor], Remember, Path]
+) -> None:
+    remember = Remember()
+    fit(make_model(make_task(protocol, cache, seed=1)), remember, max_epochs=1)
+    assert remember.losses[0] != uninterrupted[1].losses[0]
+
+
+def test_training_lowers_the_loss(protocol: SyntheticProtocol, cache: Path) -> None:
+    task = make_task(protocol, cache, steps_per_epoch=30, batch_size=4, prompted=0.0, absent=0.0, shorter=0.0)
+    remember = Remember()
+    model = make_model(task)
+    fit(model, remember, max_epochs=2)
+    first, last = sum(remember.losses[:5]) / 5, sum(remember.losses[-5:]) / 5
+    assert last < 0.75 * first
+    assert remember.logged[-1]["loss/train/sequence"] < remember.logged[0]["loss/train/sequence"]
+    assert remember.logged[-1]["loss/train/activity"] < remember.logged[0]["loss/train/activity"]
+
+
+def test_what_is_logged(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:
+    for logged in uninterrupted[1].logged:
+        assert {"DiarizationErrorRate", "loss/train/sequence", "loss/train/activity"} <= set(logged)
+        assert 0 <= logged["DiarizationErrorRate"] < 10
+
+
+def test_checkpoints_are_models(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:
+    expected, _, folder = uninterrupted
+    model = Model.from_pretrained(folder / "step=9.ckpt")
+    assert isinstance(model, Pix2Seq)
+    assert model.vocabulary == Vocabulary(window=12.0, resolution=0.04, num_speakers=3)
+    assert_same(weights_of(model), expected)
+
+
+def test_validation_scores_perfect_and_empty_outputs(
+    protocol: SyntheticProtocol, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyannote_pix2seq import task as module
+    from pyannote_pix2seq.decoding import Hypothesis
+
+    task = make_task(protocol, cache)
+    model = make_model(task)
+    fit(model, max_epochs=1)
+    rates = []
+    for is_perfect in (True, False):
+        batch = task.collate_fn([task.val__getitem__(k) for k in range(task.val__len__())], stage="val")
+        rows = batch.tokens.tolist() if is_perfect else [[] for _ in range(len(batch))]
+        written = [Hypothesis(row, [], [], 0.0) for row in rows]
+        monkeypatch.setattr(module, "decode", lambda *_, written=written: written)
+        monkeypatch.setattr(model, "log_dict", lambda *_, **__: None)
+        model.validation_metric.reset()
+        model.eval()
+        task.validation_step(batch, 0)
+        rates.append(float(model.validation_metric.compute()["DiarizationErrorRate"]))
+    assert rates == [0.0, 1.0]
+
+
+def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:
+    with pytest.raises(TypeError, match="no option crop, promted. .*absent, chunk, prompted, shorter"):
+        make_task(protocol, cache, promted=0.3, crop=1)
+
+
+def test_steps_of_an_epoch(protocol: SyntheticProtocol, cache: Path) -> None:
+    task = make_task(protocol, cache, steps_per_epoch=5, batch_size=3)
+    assert task.train__len__() == 15
+    assert task.vocabulary.size == len(task.specifications.classes) == 2 + 300 + 3
