@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.regions import region_mean, running_sum
-from pyannote_pix2seq.transformer import Cache, Stream, Transformer
+from pyannote_pix2seq.transformer import Cache, Rotary, Stream, Transformer, rotate
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
 
 LEARNING_RATE = 1e-3
@@ -109,6 +109,7 @@ class Pix2Seq(Model):
         self.transformer = Transformer(width, num_layers, num_heads, self.frontend.num_voices, dropout)
         self.pointer = nn.Linear(width, self.frontend.bins_per_token * width)
         self.point = nn.Linear(width, width)
+        self.point_rotary = Rotary(width)
         self.stop = nn.Linear(width, 1)
         nn.init.normal_(self.embed_content.weight, std=2.5 / self.frontend.content_dim**0.5)
         nn.init.normal_(self.embed_role.weight, std=0.3)
@@ -191,12 +192,18 @@ class Pix2Seq(Model):
         state, cache = self.transformer(stream, is_real)
         return Context(
             cache=cache,
-            pointers=self.pointer(state).view(batch, -1, self.width),
+            pointers=self._pointers(state),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
             content=running_sum(audio.content),
             voice=running_sum(audio.voice),
             written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
         )
+
+    def _pointers(self, state: Tensor) -> Tensor:
+        """Keys of all time bins, (batch, num_bins, width), rotated by their times."""
+        keys = self.pointer(state).view(len(state), -1, self.width)
+        time = (torch.arange(keys.shape[1], device=keys.device) + 0.5) / self.frontend.bins_per_token
+        return rotate(keys, self.point_rotary(time).to(keys.dtype))
 
     def write(self, context: Context, tokens: Tensor) -> tuple[Tensor, Context]:
         """Write more tokens; the first one ever written is `<diarize>`.
@@ -216,11 +223,16 @@ class Pix2Seq(Model):
         stream = self._embed_written(context, tokens.shape[1])
         is_real = torch.ones_like(tokens, dtype=torch.bool)
         state, cache = self.transformer(stream, is_real, past=context.cache)
-        return self._logits(state, context.pointers), replace(context, cache=cache)
+        return self._logits(state, stream.time, context.pointers), replace(context, cache=cache)
 
-    def _logits(self, state: Tensor, pointers: Tensor) -> Tensor:
-        """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone."""
-        times = self.point(state) @ pointers.transpose(1, 2) / self.width**0.5
+    def _logits(self, state: Tensor, time: Tensor, pointers: Tensor) -> Tensor:
+        """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone.
+
+        Both sides of the pointing are rotated by their times: "the first pause after this start" is a matter of what
+        lies where, not of what lies there alone.
+        """
+        query = rotate(self.point(state), self.point_rotary(time).to(state.dtype))
+        times = query @ pointers.transpose(1, 2) / self.width**0.5
         # (B, T, W) x (B, W, num_bins) -> (B, T, num_bins)
         times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
         padding = torch.zeros_like(times[..., :1])

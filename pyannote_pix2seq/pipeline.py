@@ -140,7 +140,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         """
         mapping = as_protocol_file(file, getattr(self, "preprocessors", None))
         lazy = LazyFile(mapping)
-        return {**mapping, **load(lazy)} if preload else lazy
+        return {**mapping, **load(lazy), "channel": None} if preload else lazy
 
     @torch.inference_mode()
     def apply(

@@ -121,7 +121,7 @@ class SequenceDiarization(Task):
             trainer.strategy.barrier()
         return cache
 
-    def train_dataloader(self) -> LateLoader:
+    def train_dataloader(self) -> LateLoader:  # type: ignore[override]
         """Batches whose workers start when the first is asked for."""
         return LateLoader(super().train_dataloader())
 

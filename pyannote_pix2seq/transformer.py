@@ -64,12 +64,35 @@ class Cache:
         )
 
 
+class Rotary(nn.Module):
+    """How much vectors are rotated at which time, so that scalar products depend on the time between them.
+
+    Su et al., "RoFormer" (arXiv 2104.09864), but for time instead of rank, with periods from 2 to 1000 audio tokens.
+
+    Parameters
+    ----------
+    dim : int
+        Size of the vectors.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, dim: int):
+        super().__init__()
+        frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), dim // 2)
+        self.register_buffer("frequencies", frequencies, persistent=False)
+
+    def forward(self, time: Tensor) -> Tensor:
+        """Cosines and sines, (2, ..., dim / 2), of times (...) in audio tokens."""
+        angle = time[..., None] * self.frequencies
+        return torch.stack([angle.cos(), angle.sin()])
+
+
 class Attention(nn.Module):
     """Multi-head attention with rotary positions and a bias from voices.
 
     To the logit of two positions each head adds the cosines of their voices, times a learned scale for every pair of
     voices. Voices enter the network nowhere else, so it cannot memorise speakers: it learns to compare them.
-    Rotary positions are Su et al., "RoFormer" (arXiv 2104.09864), here rotated by time instead of by rank.
 
     Parameters
     ----------
@@ -185,10 +208,7 @@ class Transformer(nn.Module):
         self.num_heads = num_heads
         self.blocks = nn.ModuleList(Block(width, num_heads, num_voices, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(width)
-        frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), width // num_heads // 2)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-
-    frequencies: Tensor
+        self.rotary = Rotary(width // num_heads)
 
     def forward(self, stream: Stream, is_real: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
         """Read more positions.
@@ -214,8 +234,7 @@ class Transformer(nn.Module):
         if past is not None:
             blocked = blocked | _future(stream.time.shape[1], cache.is_real.shape[1], blocked.device)
         cosines = _cosines(stream.voice, cache.voice)
-        angle = stream.time[..., None] * self.frequencies
-        rotation = torch.stack([angle.cos(), angle.sin()])[:, :, None].to(stream.state.dtype)
+        rotation = self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
         # (2, batch, 1, num_positions, head_dim / 2)
         state, keys, values = stream.state, [], []
         for layer, block in enumerate(self.blocks):

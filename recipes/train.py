@@ -51,7 +51,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
-    parser.add_argument("--batch-size", type=int, default=16, help="windows in a step, over all processes (default: 16)")
+    parser.add_argument(
+        "--batch-size", type=int, default=16, help="windows in a step, over all processes (default: 16)"
+    )
     parser.add_argument("--precision", default="bf16-mixed", help="of Lightning's Trainer (default: bf16-mixed)")
     parser.add_argument("--jobs", type=int, default=2, help="processes that compute audio tokens (default: 2)")
     parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")

@@ -74,7 +74,9 @@ FILES = [
 ]
 
 
-def cache_of(folder: Path, frontend: Frontend | None = None, source: str = "toy", duration: float = 50.0) -> ExampleCache:
+def cache_of(
+    folder: Path, frontend: Frontend | None = None, source: str = "toy", duration: float = 50.0
+) -> ExampleCache:
     return ExampleCache(folder, frontend or LoudnessFrontend(), source, duration)
 
 
@@ -253,9 +255,7 @@ def _named(turns: list[Triplet]) -> list[Triplet]:
 
 
 def test_some_chunks_are_shorter() -> None:
-    lengths = [
-        len(draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.5).audio.content) for seed in range(100)
-    ]
+    lengths = [len(draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.5).audio.content) for seed in range(100)]
     assert 30 <= sum(length < 100 for length in lengths) <= 70
     assert min(lengths) >= 17 and max(lengths) == 100
 
