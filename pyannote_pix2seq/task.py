@@ -62,6 +62,8 @@ class SequenceDiarization(Task):
     ------
     TypeError
         If there is no such option.
+    ValueError
+        If chunks and prompts do not fit the window together.
     """
 
     def __init__(
@@ -85,6 +87,13 @@ class SequenceDiarization(Task):
                 f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
                 f"WindowSampler: {', '.join(sorted(WINDOW_OPTIONS))}."
             )
+        chunk = windows.get("chunk", WindowSampler.chunk)
+        prompts = windows.setdefault("prompts", max(model_window - chunk, 0.0))
+        if chunk + prompts > model_window:
+            raise ValueError(
+                f"SequenceDiarization: chunks of {chunk} s and prompts of {prompts} s do not fit a window of "
+                f"{model_window} s. Use a longer model_window or shorter chunks."
+            )
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
         self.vocabulary = Vocabulary(model_window, resolution, num_speakers)
@@ -105,11 +114,19 @@ class SequenceDiarization(Task):
         """Fill the cache, once the model (whose frontend makes the tokens) is known."""
         if stage != "fit" or hasattr(self, "examples"):
             return
-        self.model = cast(Pix2Seq, cast(Trainer, self.trainer).lightning_module)
+        trainer = cast(Trainer, self.trainer)
+        if trainer.accumulate_grad_batches != 1:
+            raise ValueError(
+                f"accumulate_grad_batches={trainer.accumulate_grad_batches}: the data of a step depend on its number, "
+                f"so a batch has to be a step. Use a larger batch_size."
+            )
+        self.model = cast(Pix2Seq, trainer.lightning_module)
         self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
         self.examples = self._fill("train", self.protocol.train())
         if self.has_validation:
             self.development = self._fill("development", self.protocol.development())
+            speakers = [self.sampler.beginning(example).num_speakers for example in self.development]
+            self.validated = [i for i, count in enumerate(speakers) if count <= self.vocabulary.num_speakers]
 
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
         cache = ExampleCache(self.folder / subset, self.model.frontend, self.protocol.name, self.stretch)
@@ -142,11 +159,11 @@ class SequenceDiarization(Task):
             yield from (self.sampler.draw(self.examples, rng) for _ in range(self.batch_size))
 
     def val__len__(self) -> int:
-        return len(self.development)
+        return len(self.validated)
 
     def val__getitem__(self, index: int) -> Window:
         """The beginning of an example, as long as a chunk."""
-        return self.sampler.beginning(self.development[index])
+        return self.sampler.beginning(self.development[self.validated[index]])
 
     def collate_fn(self, batch: Sequence[Window], stage: str = "train") -> Batch:
         return collate(batch, self.vocabulary, self.model.frontend.bins_per_token)

@@ -12,15 +12,16 @@ from pyannote.core import Segment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pyannote_pix2seq.examples import Example, ExampleCache
+from pyannote_pix2seq.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
-from pyannote_pix2seq.memory import PROMPT, cut, prompt, solo_segments
+from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TURN = 0.08
 """Less of a turn is not worth writing where a chunk cuts it, in seconds."""
 SHORTEST_PROMPT = 1.0
 """Seconds."""
+MAX_TRIES = 1000
 STRANGER = -1
 """Number of a speaker who does not speak in the example."""
 
@@ -40,6 +41,11 @@ class Window(NamedTuple):
     audio: AudioTokens
     turns: list[Triplet]
     num_prompts: int
+
+    @property
+    def num_speakers(self) -> int:
+        """Number of speakers, prompted ones included."""
+        return len({turn.speaker for turn in self.turns})
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ class WindowSampler:
         Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
     absent : float
         Probability of one more prompt, of somebody who speaks in another example.
+    prompts : float
+        Longest prompts together, silences included, in seconds; further ones are left out.
     max_speakers : int
         Speakers of a window, prompts included; examples with more are passed over.
     """
@@ -101,11 +109,18 @@ class WindowSampler:
     shorter: float = 0.25
     prompted: float = 0.4
     absent: float = 0.15
+    prompts: float = 30.0
     max_speakers: int = 8
 
     def draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
-        """A random window of a random example."""
-        while True:
+        """A random window of a random example.
+
+        Raises
+        ------
+        CacheError
+            If hardly any window has few enough speakers.
+        """
+        for _ in range(MAX_TRIES):
             example = _any(examples, rng)
             place = self._place(example, rng)
             clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
@@ -113,9 +128,14 @@ class WindowSampler:
                 strangers = self._clips(_any(examples, rng), Segment(), rng)
                 clips |= dict(zip([STRANGER], strangers.values(), strict=False))
             chunk = crop(example, place, self.frontend.token_duration)
-            window = self.window(chunk, dict(sorted(clips.items(), key=lambda _: rng.random())))
-            if len({turn.speaker for turn in window.turns}) <= self.max_speakers:
+            clips = dict(sorted(clips.items(), key=lambda _: rng.random()))
+            window = self.window(chunk, self._that_fit(clips))
+            if window.num_speakers <= self.max_speakers:
                 return window
+        raise CacheError(
+            f"{MAX_TRIES} windows all had more than {self.max_speakers} speakers. Use shorter "
+            f"chunks, fewer prompts or a model that names more speakers."
+        )
 
     def beginning(self, example: Example) -> Window:
         """The first chunk of an example, without prompts: the same window every time."""
@@ -131,6 +151,13 @@ class WindowSampler:
             name = names.setdefault(speaker, len(names))
             turns.append(Triplet(start + offset, end + offset, name))
         return Window(audio, turns, len(clips))
+
+    def _that_fit(self, clips: dict[int, AudioTokens]) -> dict[int, AudioTokens]:
+        """The first clips, as many as may be prompts together."""
+        silence = num_silent_tokens(self.frontend.token_duration)
+        lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
+        num_clips = int((lengths * self.frontend.token_duration <= self.prompts).sum())
+        return dict(list(clips.items())[:num_clips])
 
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
         """Where the chunk lies, on the grid of audio tokens."""

@@ -14,6 +14,8 @@ import yaml  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq, specifications_of  # noqa: E402
 from pyannote_pix2seq.vocabulary import Vocabulary  # noqa: E402
 
+torch.set_num_threads(1)  # the models of these tests are too small to share
+
 
 def make_tiny_model() -> Pix2Seq:
     """One narrow layer over mel-spectrograms: 20 s windows, bins of 40 ms, 4 speakers."""

@@ -11,6 +11,7 @@ from pyannote.audio import Model
 from torch import Tensor
 from toy import write_toy_voices
 
+from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class Remember(Callback):
-    """Keeps what was logged after each epoch, the loss of each step, and the global step of each batch."""
+    """Keeps what was logged after each epoch, and the loss of each step."""
 
     def __init__(self) -> None:
         self.losses: list[float] = []
@@ -207,9 +208,6 @@ def test_checkpoints_are_models(uninterrupted: tuple[dict[str, Tensor], Remember
 def test_validation_scores_perfect_and_empty_outputs(
     protocol: SyntheticProtocol, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyannote_pix2seq import task as module
-    from pyannote_pix2seq.decoding import Hypothesis
-
     task = make_task(protocol, cache)
     model = make_model(task)
     fit(model, max_epochs=1)
@@ -218,7 +216,7 @@ def test_validation_scores_perfect_and_empty_outputs(
         batch = task.collate_fn([task.val__getitem__(k) for k in range(task.val__len__())], stage="val")
         rows = batch.tokens.tolist() if is_perfect else [[] for _ in range(len(batch))]
         written = [Hypothesis(row, [], [], 0.0) for row in rows]
-        monkeypatch.setattr(module, "decode", lambda *_, written=written: written)
+        monkeypatch.setattr("pyannote_pix2seq.task.decode", lambda *_, written=written: written)
         monkeypatch.setattr(model, "log_dict", lambda *_, **__: None)
         model.validation_metric.reset()
         model.eval()
@@ -228,8 +226,21 @@ def test_validation_scores_perfect_and_empty_outputs(
 
 
 def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:
-    with pytest.raises(TypeError, match="no option crop, promted. .*absent, chunk, prompted, shorter"):
+    with pytest.raises(TypeError, match="no option crop, promted. .*absent, chunk, prompted, prompts, shorter"):
         make_task(protocol, cache, promted=0.3, crop=1)
+
+
+def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, cache: Path) -> None:
+    assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows["prompts"] == 8.0
+    with pytest.raises(ValueError, match="chunks of 9.0 s and prompts of 4.0 s do not fit a window of 12.0 s"):
+        make_task(protocol, cache, model_window=12.0, chunk=9.0, prompts=4.0)
+    with pytest.raises(ValueError, match="do not fit"):
+        make_task(protocol, cache, model_window=12.0, chunk=13.0)
+
+
+def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
+    with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
+        fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
 
 
 def test_steps_of_an_epoch(protocol: SyntheticProtocol, cache: Path) -> None:

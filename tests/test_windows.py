@@ -311,6 +311,21 @@ def test_windows_with_too_many_speakers_are_drawn_again() -> None:
     assert max(counts) == 2
 
 
+def test_examples_with_too_many_speakers_only_are_an_error() -> None:
+    crowd = [Example("crowd", EXAMPLES[0].audio, [Triplet(0.0, 48.0, k) for k in range(3)])]
+    with pytest.raises(CacheError, match="1000 windows all had more than 2 speakers"):
+        WindowSampler(LoudnessFrontend(), max_speakers=2).draw(crowd, np.random.default_rng(0))  # type: ignore[arg-type]
+
+
+def test_prompts_that_do_not_fit_are_left_out() -> None:
+    windows = [draw(seed, chunk=10.0, prompted=1.0, absent=0.0, prompts=6.0) for seed in range(40)]
+    silence = 2
+    for window in windows:
+        *prompts, chunk = pieces(window)
+        assert sum(len(prompt) + silence for prompt in prompts) * TOKEN <= 6.0
+    assert max(window.num_prompts for window in windows) >= 2
+
+
 def test_the_beginning_is_always_the_same_window() -> None:
     sampler = WindowSampler(LoudnessFrontend(), chunk=16.0)
     window = sampler.beginning(EXAMPLES[1])
