@@ -17,7 +17,7 @@ from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
-NEIGHBOURS = 2
+NEIGHBOURS = 5
 """A time is as likely as all bins this near to it are together."""
 STRATEGIES = ("greedy", "sample", "beam")
 
@@ -31,9 +31,9 @@ class DecodingOptions:
     Parameters
     ----------
     strategy : {"greedy", "sample", "beam"}
-        Greedy writing takes the likeliest neighbourhood of bins as start of the next turn, the median of all ends as
-        its end (which costs the least speech in expectation), the likeliest speaker, and stops where stopping is
-        likelier than not.
+        Greedy writing starts the next turn where it has more likely begun than not, or stops if that never is, ends
+        it in the likeliest neighbourhood of bins, and takes the likeliest speaker. (A start that is likely in one bin
+        only is no match for one that is likelier somewhere in a second of sound.)
     temperature, top_k, top_p : optional
         For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
         that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
@@ -102,7 +102,7 @@ class Hypothesis(NamedTuple):
         Given ones included, `<eos>` and padding not.
     turns : list of Triplet
     confidence : list of float
-        Probability that the model gave to each turn: of its speaker, and of times within two bins of its own.
+        Probability that the model gave to each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own.
     log_prob : float
         Of the tokens that were not given, `<eos>` included.
     """
@@ -246,13 +246,11 @@ def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
 def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     log_probs = scores.flatten(0, 1).log_softmax(-1)
     probs = log_probs.exp()
-    times = probs[:, FIRST_TIME : vocabulary.first_speaker]
     if phase == 0:
-        mass = _neighbourhood(probs, vocabulary).masked_fill(log_probs == -torch.inf, 0)
-        start = mass[:, FIRST_TIME:].argmax(-1) + FIRST_TIME
-        token = torch.where(probs[:, EOS] >= 0.5, EOS, start)
+        begun = probs[:, FIRST_TIME:].cumsum(-1) >= 0.5
+        token = torch.where(begun.any(-1), begun.int().argmax(-1) + FIRST_TIME, EOS)
     elif phase == 1:
-        token = (times.cumsum(-1) >= 0.5).int().argmax(-1) + FIRST_TIME
+        token = _neighbourhood(probs, vocabulary).masked_fill(log_probs == -torch.inf, -1).argmax(-1)
     else:
         token = probs.argmax(-1)
     token = torch.where(probs[:, PAD] > 0, PAD, token)

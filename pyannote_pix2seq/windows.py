@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -98,6 +99,9 @@ class WindowSampler:
         Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
     absent : float
         Probability of one more prompt, of somebody who speaks in another example.
+    audible : float
+        Turns during which the frontend hears speech with a lower probability than this, on average, are not to be
+        written: who learns to write what cannot be heard invents turns in silence.
     prompts : float
         Longest prompts together, silences included, in seconds; further ones are left out.
     max_speakers : int
@@ -109,6 +113,7 @@ class WindowSampler:
     shorter: float = 0.25
     prompted: float = 0.4
     absent: float = 0.15
+    audible: float = 0.25
     prompts: float = 30.0
     max_speakers: int = 8
 
@@ -121,7 +126,7 @@ class WindowSampler:
             If hardly any window has few enough speakers.
         """
         for _ in range(MAX_TRIES):
-            example = _any(examples, rng)
+            example = self._heard(_any(examples, rng))
             place = self._place(example, rng)
             clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
             if rng.random() < self.absent:
@@ -151,6 +156,17 @@ class WindowSampler:
             name = names.setdefault(speaker, len(names))
             turns.append(Triplet(start + offset, end + offset, name))
         return Window(audio, turns, len(clips))
+
+    def _heard(self, example: Example) -> Example:
+        """An example without the turns that cannot be heard."""
+        speech = self.frontend.speech(example.audio.content.float())
+        step = self.frontend.token_duration
+        turns = [
+            turn
+            for turn in example.turns
+            if speech[int(turn.start / step) : math.ceil(turn.end / step)].mean() >= self.audible
+        ]
+        return replace(example, turns=turns)
 
     def _that_fit(self, clips: dict[int, AudioTokens]) -> dict[int, AudioTokens]:
         """The first clips, as many as may be prompts together."""

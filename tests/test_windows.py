@@ -317,6 +317,18 @@ def test_examples_with_too_many_speakers_only_are_an_error() -> None:
         WindowSampler(LoudnessFrontend(), max_speakers=2).draw(crowd, np.random.default_rng(0))  # type: ignore[arg-type]
 
 
+def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
+    class DeafFrontend(LoudnessFrontend):
+        def speech(self, content: Tensor) -> Tensor:
+            return (content[..., 0] > 100).float()  # deaf for the first hundred tokens, 16 s
+
+    example = Example("deaf", EXAMPLES[0].audio, [Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
+    sampler = WindowSampler(DeafFrontend(), chunk=48.0, shorter=0.0, prompted=0.0, absent=0.0, audible=0.5)
+    window = sampler.draw([example], np.random.default_rng(0))  # type: ignore[arg-type]
+    assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20)]
+    assert len(sampler.beginning(example).turns) == 3  # what is scored is not filtered
+
+
 def test_prompts_that_do_not_fit_are_left_out() -> None:
     windows = [draw(seed, chunk=10.0, prompted=1.0, absent=0.0, prompts=6.0) for seed in range(40)]
     silence = 2

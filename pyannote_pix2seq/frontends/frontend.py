@@ -153,6 +153,19 @@ class Frontend(nn.Module):
         fields = ([field[0] for field in group] for group in zip(*tokens, strict=True))
         return AudioTokens(*(pad_sequence(field, batch_first=True) for field in fields))
 
+    def speech(self, content: Tensor) -> Tensor:
+        """Probability that anybody can be heard during each token: 1 unless a subclass knows better.
+
+        Parameters
+        ----------
+        content : (..., num_tokens, content_dim) torch.Tensor
+
+        Returns
+        -------
+        speech : (..., num_tokens) torch.Tensor
+        """
+        return torch.ones_like(content[..., 0])
+
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
         """Vary tokens at random, at training time; the identity unless a subclass says otherwise.
 

@@ -224,6 +224,10 @@ class SpeakerFrontend(Frontend):
         around = torch.stack([s[o] for s, o in zip(speakers, order, strict=True)])
         return torch.cat([near, around * (distances <= self.AROUND)[:, None]], dim=2)
 
+    def speech(self, content: Tensor) -> Tensor:
+        """Mean over the bins of a token of the posterior that somebody speaks, see `Frontend.speech`."""
+        return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
+
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
         """Soften posteriors and rename local speakers, at random for each example.
 
