@@ -25,7 +25,8 @@ class SpeakerLimits(NamedTuple):
         SpeakerCountError
             If they cannot.
         """
-        asked = f"num_speakers={exactly!r}, min_speakers={least!r}, max_speakers={most!r}"
+        given = {"num_speakers": exactly, "min_speakers": least, "max_speakers": most}
+        asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
         if not all(
             number is None or (isinstance(number, Integral) and number >= 1) for number in (exactly, least, most)
         ):

@@ -125,8 +125,11 @@ class SequenceDiarization(Task):
         self.examples = self._fill("train", self.protocol.train())
         if self.has_validation:
             self.development = self._fill("development", self.protocol.development())
-            speakers = [self.sampler.beginning(example).num_speakers for example in self.development]
-            self.validated = [i for i, count in enumerate(speakers) if count <= self.vocabulary.num_speakers]
+            self.validated = [
+                index
+                for index in range(len(self.development))
+                if self.sampler.beginning(self.development[index]).num_speakers <= self.vocabulary.num_speakers
+            ]
 
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
         cache = ExampleCache(self.folder / subset, self.model.frontend, self.protocol.name, self.stretch)

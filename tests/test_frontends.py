@@ -1,7 +1,6 @@
 """Frontends: golden numbers, shapes, silence, voices, augmentation; and the recipe of their weights."""
 
 import math
-import os
 import runpy
 import sys
 import zipfile
@@ -29,12 +28,9 @@ LENGTHS = [1600, 16000, 96000, 480160]
 
 @pytest.fixture(scope="module")
 def speaker_frontend() -> SpeakerFrontend:
-    if path := os.environ.get("PIX2SEQ_FRONTEND"):
-        state_dict = torch.load(path, map_location="cpu", weights_only=True)
-    else:
-        checkpoint = torch.load(SHIPPED, map_location="cpu", weights_only=False)["state_dict"]
-        prefix = "frontend."
-        state_dict = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
+    checkpoint = torch.load(SHIPPED, map_location="cpu", weights_only=False)["state_dict"]
+    prefix = "frontend."
+    state_dict = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
     frontend = SpeakerFrontend(bfloat16=False)
     frontend.load_state_dict(state_dict)
     return frontend
@@ -264,3 +260,11 @@ def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=rf"sha256 of {path} .* is .*, not da85c298"):
         runpy.run_path(str(RECIPE), run_name="__main__")
     assert not (tmp_path / "out.pt").exists()
+
+
+def test_speech_is_where_somebody_speaks(speaker_frontend: SpeakerFrontend, sample_tokens: AudioTokens) -> None:
+    speech = speaker_frontend.speech(sample_tokens.content)[0]
+    assert speech.shape == sample_tokens.content.shape[1:2]
+    assert speech[:40].max() < 0.2  # nobody until 6.7 s
+    assert speech[60:100].mean() > 0.9
+    assert MelFrontend().speech(torch.zeros(2, 5, 192)).tolist() == [[1.0] * 5] * 2

@@ -1,0 +1,75 @@
+"""The pipeline that ships inside the package, on the recording that ships inside pyannote.audio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyannote.audio
+import pytest
+import soundfile
+import torch
+from pyannote.audio import Pipeline
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database.util import load_rttm
+
+from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
+from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.report import der_components
+
+SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
+SCORED = Timeline([Segment(0, 30)])
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> Pix2SeqDiarization:
+    return Pipeline.from_pretrained(PRETRAINED)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Annotation:
+    return load_rttm(SAMPLE / "sample.rttm")["sample"]
+
+
+def test_sample(pipeline: Pix2SeqDiarization, reference: Annotation) -> None:
+    output = pipeline(SAMPLE / "sample.wav")
+    assert der_components(reference, output.speaker_diarization, SCORED).total <= 20.0
+    assert len(output.speaker_diarization.labels()) == 2
+    assert output.speaker_embeddings.shape == (2, 192)
+    assert np.linalg.norm(output.speaker_embeddings, axis=1) == pytest.approx(1.0, abs=1e-5)
+    assert output.speaker_embeddings[0] @ output.speaker_embeddings[1] < 0.5  # two people
+
+
+@pytest.mark.parametrize("num_speakers", [1, 3])
+def test_the_number_of_speakers_is_obeyed(pipeline: Pix2SeqDiarization, num_speakers: int) -> None:
+    output = pipeline(SAMPLE / "sample.wav", num_speakers=num_speakers)
+    assert len(output.speaker_diarization.labels()) == num_speakers
+
+
+@pytest.mark.parametrize("seconds", [0.5, 10.0, 45.0])
+def test_silence_is_nobody(pipeline: Pix2SeqDiarization, seconds: float) -> None:
+    silence = {"waveform": torch.zeros(1, int(16000 * seconds)), "sample_rate": 16000, "uri": "silence"}
+    output = pipeline(silence)
+    assert len(output.speaker_diarization) == len(output.exclusive_speaker_diarization) == 0
+    assert output.speaker_embeddings is None and output.confidence == []
+
+
+@pytest.mark.parametrize(("sample_rate", "num_channels", "suffix"), [(44100, 2, "mp3"), (8000, 1, "wav")])
+def test_other_formats_sound_the_same(
+    pipeline: Pix2SeqDiarization,
+    reference: Annotation,
+    tmp_path: Path,
+    sample_rate: int,
+    num_channels: int,
+    suffix: str,
+) -> None:
+    audio = load(SAMPLE / "sample.wav")
+    waveform = pyannote.audio.Audio(sample_rate=sample_rate)(dict(audio))[0]
+    path = tmp_path / f"sample.{suffix}"
+    soundfile.write(path, waveform.expand(num_channels, -1).T.numpy(), sample_rate)
+    assert der_components(reference, pipeline(path).speaker_diarization, SCORED).total <= 30.0
+
+
+def test_the_package_stays_small() -> None:
+    files = [path for path in PRETRAINED.parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in files) <= 40e6
