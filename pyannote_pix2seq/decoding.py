@@ -17,7 +17,7 @@ from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
-NEIGHBOURS = 5
+NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
 STRATEGIES = ("greedy", "sample", "beam")
 
@@ -31,9 +31,10 @@ class DecodingOptions:
     Parameters
     ----------
     strategy : {"greedy", "sample", "beam"}
-        Greedy writing starts the next turn where it has more likely begun than not, or stops if that never is, ends
-        it in the likeliest neighbourhood of bins, and takes the likeliest speaker. (A start that is likely in one bin
-        only is no match for one that is likelier somewhere in a second of sound.)
+        Greedy writing takes the median of each time: the next turn starts where it has more likely begun than not,
+        or never if stopping is likelier, and ends where it is more likely over than not, which costs the least speech
+        in expectation. (The likeliest bin is a bad guess: a time that is sharp beats one that is likely.) The speaker
+        is the likeliest one.
     temperature, top_k, top_p : optional
         For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
         that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
@@ -246,11 +247,9 @@ def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
 def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
     log_probs = scores.flatten(0, 1).log_softmax(-1)
     probs = log_probs.exp()
-    if phase == 0:
-        begun = probs[:, FIRST_TIME:].cumsum(-1) >= 0.5
-        token = torch.where(begun.any(-1), begun.int().argmax(-1) + FIRST_TIME, EOS)
-    elif phase == 1:
-        token = _neighbourhood(probs, vocabulary).masked_fill(log_probs == -torch.inf, -1).argmax(-1)
+    if phase < TOKENS_PER_TRIPLET - 1:
+        is_past = probs[:, FIRST_TIME:].cumsum(-1) >= 0.5
+        token = torch.where(is_past.any(-1), is_past.int().argmax(-1) + FIRST_TIME, EOS)
     else:
         token = probs.argmax(-1)
     token = torch.where(probs[:, PAD] > 0, PAD, token)

@@ -177,7 +177,7 @@ def test_after_the_last_turn_only_speakers_who_are_missing_are_heard(tiny_model:
 
 
 @torch.inference_mode()
-def test_greedy_times_are_medians_and_neighbourhoods(tiny_model: Pix2Seq) -> None:
+def test_greedy_times_are_medians(tiny_model: Pix2Seq) -> None:
     model = reseed(tiny_model, 1)
     with torch.no_grad():
         model.stop.bias.fill_(-100.0)
@@ -188,14 +188,12 @@ def test_greedy_times_are_medians_and_neighbourhoods(tiny_model: Pix2Seq) -> Non
     allowed = grammar(model.vocabulary, tokens[:, :-1], num_bins=num_bins)
     probs = logits.masked_fill(~allowed, -torch.inf).softmax(-1)[0]
     times = probs[:, FIRST_TIME : FIRST_TIME + 24]
-    mass = torch.stack([times[:, max(t - 5, 0) : t + 6].sum(-1) for t in range(24)], dim=-1)
+    mass = torch.stack([times[:, max(t - 2, 0) : t + 3].sum(-1) for t in range(24)], dim=-1)
     for i in range(0, len(found.tokens), TOKENS_PER_TRIPLET):
         start, end, speaker = found.tokens[i : i + TOKENS_PER_TRIPLET]
-        before, until = times[i, : start - FIRST_TIME].sum(), times[i, : start - FIRST_TIME + 1].sum()
-        assert before < 0.5 <= until + 1e-5
-        may_end = allowed[0, i + 1, FIRST_TIME : FIRST_TIME + 24]
-        best = mass[i + 1].masked_fill(~may_end, 0).max()
-        assert mass[i + 1, end - FIRST_TIME] == pytest.approx(float(best), abs=1e-5)
+        for row, token in ((i, start), (i + 1, end)):
+            before, until = times[row, : token - FIRST_TIME].sum(), times[row, : token - FIRST_TIME + 1].sum()
+            assert before < 0.5 <= until + 1e-5
         assert speaker == probs[i + 2].argmax()
         expected = mass[i, start - FIRST_TIME] * mass[i + 1, end - FIRST_TIME] * probs[i + 2, speaker]
         assert found.confidence[i // TOKENS_PER_TRIPLET] == pytest.approx(float(expected), abs=1e-5)
