@@ -154,13 +154,14 @@ class SpeakerMemory:
         """Learn from the turns of a chunk that starts at `time`; speakers carry their numbers in this memory."""
         for number in sorted({turn.speaker for turn in turns}):
             own = {turn: sure for turn, sure in zip(turns, confidence, strict=True) if turn.speaker == number}
-            best = max(solo_segments(turns, number) or _segments(own), key=lambda segment: segment.duration)
+            segments = solo_segments(turns, number) or _segments(own)
+            best = max(segments, key=lambda segment: segment.duration)
             sure = max(own[turn] for turn in own if Segment(turn.start, turn.end) & best)
             clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), self.token_duration)
             heard = KnownSpeaker(
                 clip=clip,
                 quality=len(clip.content) * self.token_duration * sure,
-                voice=self._voice(audio, solo_segments(turns, number) or _segments(own)),
+                voice=self._voice(audio, segments),
                 last_heard=time + max(turn.end for turn in own),
             )
             self._update(number, heard)

@@ -10,6 +10,9 @@ import numpy as np
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Annotation, Segment, Timeline
 
+SHORTEST_TURN = 0.01
+"""Seconds."""
+
 
 class Turn(NamedTuple):
     """One speaker turn of a recording.
@@ -89,8 +92,8 @@ def speaker_label(number: int) -> str:
 
 
 def clip(turns: Iterable[Turn], end: float) -> list[Turn]:
-    """Turns that end with the recording; one that would start at its very end starts 10 ms before."""
-    return [turn._replace(start=min(turn.start, end - 0.01), end=min(turn.end, end)) for turn in turns]
+    """Turns that end with the recording; one that would start at its very end starts `SHORTEST_TURN` before."""
+    return [turn._replace(start=min(turn.start, end - SHORTEST_TURN), end=min(turn.end, end)) for turn in turns]
 
 
 def join(turns: Iterable[Turn], pause: float) -> list[Turn]:

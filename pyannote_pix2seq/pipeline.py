@@ -24,13 +24,11 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.memory import SpeakerMemory, prompt
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.output import Pix2SeqOutput, Turn, clip, join, speaker_label, to_output
+from pyannote_pix2seq.output import SHORTEST_TURN, Pix2SeqOutput, Turn, clip, join, speaker_label, to_output
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST = 0.1
 """Shortest recording, in seconds."""
-SHORTEST_TURN = 0.01
-"""Seconds."""
 BORDER = 0.1
 """Turns of one speaker with at most so many seconds between them are one: a chunk's border lies between them."""
 UNREADABLE = (
@@ -233,7 +231,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         least, most = limits.of_chunk(len(memory), len(prompted), is_last, capacity)
         options = replace(self.decoding, min_speakers=least, max_speakers=most)
         offset, hypothesis = self._write(audio, memory.clips(prompted, self.model.vocabulary.window / 2), options)
-        numbers = {letter: number for letter, number in enumerate(prompted)}
+        numbers = dict(enumerate(prompted))
         turns = []
         for triplet in hypothesis.turns[len(prompted) :]:
             number = numbers.setdefault(triplet.speaker, len(memory) + len(numbers) - len(prompted))

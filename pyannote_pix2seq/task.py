@@ -185,12 +185,9 @@ class SequenceDiarization(Task):
         num_bins = batch.lengths * self.model.frontend.bins_per_token
         sequence = sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
         activity = activity_loss(context.activity, batch.activity, num_bins)
-        self._log("train", sequence, activity, len(batch))
+        losses = {"loss/train/sequence": sequence, "loss/train/activity": activity}
+        self.model.log_dict(losses, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
         return sequence + self.activity_weight * activity
-
-    def _log(self, stage: str, sequence: Tensor, activity: Tensor, batch_size: int) -> None:
-        losses = {f"loss/{stage}/sequence": sequence, f"loss/{stage}/activity": activity}
-        self.model.log_dict(losses, on_epoch=True, on_step=False, prog_bar=True, batch_size=batch_size)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Diarization error rate of greedily written sequences."""
