@@ -13,12 +13,16 @@ from pyannote.audio.core.model import Model
 from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
 from torch import Tensor
 
+from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.transformer import Cache, Rotary, Stream, Transformer, rotate
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
+from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
 LEARNING_RATE = 1e-3
+COMPARISON = (10.0, -5.0)
+"""At first, a speaker with a cosine of c to the turn's voice has a logit of 10 c - 5 more than one without a name."""
 WARM_UP = 200
 """Steps over which the learning rate grows."""
 
@@ -35,8 +39,9 @@ class Context:
         One key for each time bin of the audio.
     activity : (batch, num_bins, num_speakers)
         Logits of the auxiliary frame head: is a speaker, in order of arrival, active in a time bin.
-    content, voice : (batch, num_audio_tokens + 1, ...)
-        Running sums of the audio tokens, from which the mean over any region is read.
+    content : (batch, num_audio_tokens + 1, content_dim)
+        Running sum of the audio tokens' content, from which the mean over any region is read.
+    voice : (batch, num_audio_tokens, num_voices, voice_dim)
     written : (batch, num_written) int64
         Tokens written so far, `<diarize>` included.
     """
@@ -111,6 +116,10 @@ class Pix2Seq(Model):
         self.point = nn.Linear(width, width)
         self.point_rotary = Rotary(width)
         self.stop = nn.Linear(width, 1)
+        self.compare = nn.Linear(width, self.frontend.num_voices + 1)
+        nn.init.zeros_(self.compare.weight)
+        with torch.no_grad():
+            self.compare.bias.zero_()[[0, -1]] = torch.tensor(COMPARISON) * bool(self.frontend.num_voices)
         nn.init.normal_(self.embed_content.weight, std=2.5 / self.frontend.content_dim**0.5)
         nn.init.normal_(self.embed_role.weight, std=0.3)
 
@@ -195,7 +204,7 @@ class Pix2Seq(Model):
             pointers=self._pointers(state),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
             content=running_sum(audio.content),
-            voice=running_sum(audio.voice),
+            voice=audio.voice,
             written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
         )
 
@@ -220,54 +229,40 @@ class Pix2Seq(Model):
         context : Context
         """
         context = replace(context, written=torch.cat([context.written, tokens], dim=1))
-        stream = self._embed_written(context, tokens.shape[1])
+        written = Written.read(context.written, self.vocabulary, self.frontend.bins_per_token)
+        claims = Claims.of(written, context.voice, self.vocabulary.num_speakers)
+        written = written.last(tokens.shape[1])
+        stream = self._embed_written(written, claims.voices(written, context.voice), context.content)
         is_real = torch.ones_like(tokens, dtype=torch.bool)
         state, cache = self.transformer(stream, is_real, past=context.cache)
-        return self._logits(state, stream.time, context.pointers), replace(context, cache=cache)
+        similarities = claims.similarities(written, stream.voice, context.voice)
+        logits = self._logits(state, stream.time, context.pointers, similarities)
+        return logits, replace(context, cache=cache)
 
-    def _logits(self, state: Tensor, time: Tensor, pointers: Tensor) -> Tensor:
+    def _logits(self, state: Tensor, time: Tensor, pointers: Tensor, similarities: Tensor) -> Tensor:
         """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone.
 
         Both sides of the pointing are rotated by their times: "the first pause after this start" is a matter of what
-        lies where, not of what lies there alone.
+        lies where, not of what lies there alone. Speakers point as well, at those who have been named.
         """
         query = rotate(self.point(state), self.point_rotary(time).to(state.dtype))
         times = query @ pointers.transpose(1, 2) / self.width**0.5
         # (B, T, W) x (B, W, num_bins) -> (B, T, num_bins)
         times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
         padding = torch.zeros_like(times[..., :1])
-        return torch.cat([padding, self.stop(state), times, self.name(state)], dim=-1)
+        named = (similarities.to(state.dtype) @ self.compare(state)[..., None]).squeeze(-1)
+        # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S)
+        return torch.cat([padding, self.stop(state), times, self.name(state) + named], dim=-1)
 
-    def _embed_written(self, context: Context, num_tokens: int) -> Stream:
-        """Stream of the last `num_tokens` written tokens.
-
-        Every token stands for a region of the audio and carries its mean content and voices: a start for its own bin,
-        an end and a speaker for the whole turn.
-        """
-        role, start, end, speaker = (field[:, -num_tokens:] for field in self._read_written(context.written))
-        regions = torch.stack([start, end], dim=-1) / self.frontend.bins_per_token
-        is_turn = (role > 0)[..., None]
-        content = torch.where(is_turn, region_mean(context.content, regions), 0)
-        voice = torch.where(is_turn[..., None], region_mean(context.voice, regions), 0)
-        is_speaker = (role == TOKENS_PER_TRIPLET)[..., None]
-        state = self.embed_content(content.to(self.stop.weight.dtype)) + self.embed_role(role + 1)
-        state = state + torch.where(is_speaker, self.embed_speaker(speaker), 0)
-        time = torch.where(role == 2, regions[..., 1], regions[..., 0])
-        return Stream(state, time, F.normalize(voice, dim=-1))
-
-    def _read_written(self, written: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Role (0 diarize, 1 start, 2 end, 3 speaker), region in bins and speaker of each written token."""
-        vocabulary = self.vocabulary
-        position = torch.arange(written.shape[1], device=written.device)
-        role = torch.where(position == 0, 0, (position - 1) % TOKENS_PER_TRIPLET + 1)
-        first = position - (role - 1).clamp(min=0)
-        time_bin = (written - FIRST_TIME).clamp(0, vocabulary.num_bins - 1)
-        start = time_bin[:, first] + 0.5
-        end = time_bin[:, (first + 1).clamp(max=written.shape[1] - 1)] + 0.5
-        end = torch.where(role > 1, end, start + 0.5)
-        start = torch.where(role > 1, start, start - 0.5)
-        speaker = (written - vocabulary.first_speaker).clamp(0, vocabulary.num_speakers - 1)
-        return role.expand_as(written), start, end, speaker
+    def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Stream:
+        """Stream of written tokens, which carry the mean content and the voices of the region they are about."""
+        is_turn = (written.role != DIARIZE_ROLE)[:, None]
+        mean = torch.where(is_turn, region_mean(content, written.regions), 0)
+        state = self.embed_content(mean.to(self.stop.weight.dtype)) + self.embed_role(written.role + 1)
+        is_speaker = (written.role == SPEAKER_ROLE)[:, None]
+        state = state + torch.where(is_speaker, self.embed_speaker(written.speakers), 0)
+        time = torch.where(written.role == END_ROLE, written.regions[..., 1], written.regions[..., 0])
+        return Stream(state, time, torch.where(is_turn[..., None], voice, 0))
 
     @property
     def num_parameters(self) -> int:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq, specifications_of
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Triplet, Vocabulary, VocabularyError
+from pyannote_pix2seq.written import Written
 
 TURNS = [Triplet(0.2, 1.1, 0), Triplet(0.9, 2.0, 1), Triplet(1.3, 2.4, 0), Triplet(2.5, 2.7, 2)]
 NUM_AUDIO_TOKENS = 18
@@ -137,10 +137,9 @@ def test_voices_enter_through_their_cosines_alone(speaker_model: Pix2Seq) -> Non
 def test_a_turn_carries_the_mean_of_its_region(tiny_model: Pix2Seq) -> None:
     # 4 bins a token: the turn from the middle of bin 2 to the middle of bin 9 covers 0.375 of token 0, 1, 0.375 of 2
     audio = random_audio(tiny_model, batch=1, num_tokens=5)
-    context = tiny_model.listen(audio)
     triplet = [FIRST_TIME + 2, FIRST_TIME + 9, tiny_model.vocabulary.first_speaker + 1]
-    tokens = torch.tensor([[DIARIZE, *triplet]])
-    stream = tiny_model._embed_written(replace(context, written=tokens), 4)
+    written = Written.read(torch.tensor([[DIARIZE, *triplet]]), tiny_model.vocabulary, 4)
+    stream = tiny_model._embed_written(written, torch.zeros(1, 4, 0, 0), tiny_model.listen(audio).content)
     content = audio.content[0]
     turn = (0.375 * content[0] + content[1] + 0.375 * content[2]) / 1.75
     roles = tiny_model.embed_role.weight

@@ -80,10 +80,11 @@ class SpeakerFrontend(Frontend):
     voice_dim = EMBEDDING_DIM
     frozen = True
 
-    # shorter waveforms are followed by zeros: alone, 1 s of digital silence sounds like speech to the network
-    SHORTEST_SEGMENTATION = 5.0
+    # in tokens: 10.24 s, and half of it. Shorter waveforms are followed by zeros
+    CHUNK = 64
+    HOP = 32
     NEAR = 0.4
-    AROUND = 2.0
+    AROUND = 1.5
     SPEECH_FLOOR = 1e-3
     SPEAKER_FLOOR = 1e-4
     OVERLAP_WEIGHT = 0.05
@@ -124,11 +125,10 @@ class SpeakerFrontend(Frontend):
         self.check(waveforms)
         num_tokens = self.num_tokens(waveforms.shape[-1])
         posteriors = self._posteriors(waveforms, num_tokens)
-        # (batch, num_segmentation_frames, num_classes)
+        # (batch, num_bins, num_classes)
         frames = self.frames(waveforms)
         # (batch, num_channels, num_frames)
-        content = self._bin(posteriors, num_tokens * self.bins_per_token)
-        content = content.unflatten(1, (num_tokens, self.bins_per_token))
+        content = posteriors.unflatten(1, (num_tokens, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
         return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
 
@@ -148,27 +148,58 @@ class SpeakerFrontend(Frontend):
         with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=self.frames_dtype == torch.bfloat16):
             return self.campplus.frames(features).float()
 
-    def _segmentation_centres(self, posteriors: Tensor) -> Tensor:
-        return centres(posteriors.shape[1], 495.5, 270, posteriors.device)
-
     def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:
-        """(batch, num_segmentation_frames, num_classes) posteriors of the frames centred in a token."""
-        waveforms = padded(waveforms, round(self.SHORTEST_SEGMENTATION * self.sample_rate))
-        posteriors = self.segmentation(waveforms).exp()
-        inside = self._segmentation_centres(posteriors) < num_tokens * self.samples_per_token
-        return posteriors[:, inside]
+        """(batch, num_bins, num_classes) posteriors of the local segmentation network.
+
+        It hears chunks of about as many seconds as it was trained on: in longer ones it misses quiet speakers beside
+        loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two chunks
+        overlap their posteriors are cross-faded.
+        """
+        num_chunks = 1 + max(0, -(-(num_tokens - self.CHUNK) // self.HOP))
+        length, hop = (num * self.samples_per_token for num in (self.CHUNK, self.HOP))
+        waveforms = padded(waveforms, length + (num_chunks - 1) * hop)
+        chunks = waveforms[:, 0].unfold(-1, length, hop)
+        # (batch, num_chunks, num_samples)
+        posteriors = self.segmentation(chunks.flatten(0, 1).unsqueeze(1)).exp()
+        posteriors = self._bin(posteriors, self.CHUNK * self.bins_per_token).unflatten(0, chunks.shape[:2])
+        return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
+
+    def _join(self, chunks: Tensor) -> Tensor:
+        """Posteriors of overlapping chunks as one, (batch, num_chunks, num_bins, num_classes) -> (batch, num_bins, ...)."""
+        num_chunks, num_bins = chunks.shape[1:3]
+        hop = self.HOP * self.bins_per_token
+        fade = torch.bartlett_window(num_bins + 2, periodic=False, device=chunks.device)[1:-1, None]
+        joined = chunks.new_zeros(len(chunks), num_bins + (num_chunks - 1) * hop, chunks.shape[-1])
+        previous = chunks[:, 0]
+        for index in range(num_chunks):
+            previous = self._agreeing(chunks[:, index], previous, hop if index else 0)
+            joined[:, index * hop : index * hop + num_bins] += fade * previous
+        return joined / joined.sum(dim=-1, keepdim=True)
+
+    def _agreeing(self, chunk: Tensor, previous: Tensor, hop: int) -> Tensor:
+        """A chunk whose local speakers are named as in the previous one, which began `hop` bins before."""
+        renamed = chunk[..., self.relabellings]
+        # (batch, num_bins, 6, num_classes)
+        agreement = (renamed[:, : chunk.shape[1] - hop] * previous[:, hop:, None]).sum(dim=(1, 3))
+        return renamed[torch.arange(len(chunk)), :, agreement.argmax(dim=-1)]
 
     def _bin(self, posteriors: Tensor, num_bins: int) -> Tensor:
         """(batch, num_bins, num_classes) mean over frames centred in each bin, or the nearest frame."""
-        frame_centres = self._segmentation_centres(posteriors)
-        bin_duration = self.samples_per_token / self.bins_per_token
-        bins = (frame_centres / bin_duration).long()
+        frame_centres = centres(posteriors.shape[1], 495.5, 270, posteriors.device)
+        bins = (frame_centres / self.samples_per_bin).long().clamp(max=num_bins - 1)
         counts = torch.bincount(bins, minlength=num_bins).unsqueeze(-1)
         sums = posteriors.new_zeros(len(posteriors), num_bins, posteriors.shape[-1])
         sums.index_add_(1, bins, posteriors)
-        bin_centres = centres(num_bins, bin_duration / 2, bin_duration, posteriors.device)
-        closest = posteriors[:, nearest(bin_centres, frame_centres)]
+        closest = posteriors[:, nearest(self._bin_centres(sums), frame_centres)]
         return torch.where(counts > 0, sums / counts.clamp(min=1), closest)
+
+    @property
+    def samples_per_bin(self) -> float:
+        """Number of samples that a time bin spans."""
+        return self.samples_per_token / self.bins_per_token
+
+    def _bin_centres(self, bins: Tensor) -> Tensor:
+        return centres(bins.shape[1], self.samples_per_bin / 2, self.samples_per_bin, bins.device)
 
     def _voices(self, frames: Tensor, posteriors: Tensor, classes: Tensor) -> Tensor:
         """Voices of each token.
@@ -176,7 +207,7 @@ class SpeakerFrontend(Frontend):
         Parameters
         ----------
         frames : (batch, num_channels, num_frames) torch.Tensor
-        posteriors : (batch, num_segmentation_frames, num_classes) torch.Tensor
+        posteriors : (batch, num_bins, num_classes) torch.Tensor
         classes : (batch, num_tokens, num_classes) torch.Tensor
             Mean posteriors during each token.
 
@@ -186,7 +217,8 @@ class SpeakerFrontend(Frontend):
         """
         activity, order = (classes @ self.mapping).topk(2, dim=-1)
         # (batch, num_tokens, 2)
-        lengths = torch.cat([1 - classes[..., :1], activity], dim=-1)
+        alone = classes[..., 1 : 1 + MAX_LOCAL_SPEAKERS].sum(dim=-1, keepdim=True)
+        lengths = torch.cat([alone, activity], dim=-1)
         # (batch, num_tokens, 3)
         weights = self._weights(posteriors, order, frames.shape[-1])
         # (batch, num_tokens, 3, num_frames)
@@ -198,7 +230,7 @@ class SpeakerFrontend(Frontend):
 
         Parameters
         ----------
-        posteriors : (batch, num_segmentation_frames, num_classes) torch.Tensor
+        posteriors : (batch, num_bins, num_classes) torch.Tensor
         order : (batch, num_tokens, 2) torch.Tensor
             The two most active local speakers during each token.
         num_frames : int
@@ -209,7 +241,7 @@ class SpeakerFrontend(Frontend):
         weights : (batch, num_tokens, 3, num_frames) torch.Tensor
         """
         frame_centres = centres(num_frames, 200, 320, posteriors.device)
-        posteriors = posteriors[:, nearest(frame_centres, self._segmentation_centres(posteriors))].transpose(1, 2)
+        posteriors = posteriors[:, nearest(frame_centres, self._bin_centres(posteriors))].transpose(1, 2)
         # (batch, num_classes, num_frames)
         speech = 1 - posteriors[:, :1] + self.SPEECH_FLOOR
         alone = posteriors[:, 1 : 1 + MAX_LOCAL_SPEAKERS]

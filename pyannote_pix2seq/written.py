@@ -1,0 +1,69 @@
+"""What written tokens say: which role each plays, which region of the audio it is about, and whose turn that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
+
+DIARIZE_ROLE, START_ROLE, END_ROLE, SPEAKER_ROLE = range(TOKENS_PER_TRIPLET + 1)
+
+
+@dataclass(frozen=True)
+class Written:
+    """Written tokens, read.
+
+    Attributes
+    ----------
+    role : (num_tokens,) int64
+        Of `<diarize>`, a start, an end or a speaker.
+    rank : (num_tokens,) int64
+        Number of the triplet that a token belongs to.
+    regions : (batch, num_tokens, 2)
+        Start and end, in audio tokens: of its own bin for a start, of the whole turn for an end and a speaker.
+    speakers : (batch, num_tokens) int64
+        Meaningful for speaker tokens.
+    """
+
+    role: Tensor
+    rank: Tensor
+    regions: Tensor
+    speakers: Tensor
+
+    @classmethod
+    def read(cls, tokens: Tensor, vocabulary: Vocabulary, bins_per_token: int) -> Written:
+        """Read tokens (batch, num_tokens), the first of which is `<diarize>`."""
+        position = torch.arange(tokens.shape[1], device=tokens.device)
+        role = torch.where(position == 0, DIARIZE_ROLE, (position - 1) % TOKENS_PER_TRIPLET + 1)
+        first = position - (role - 1).clamp(min=0)
+        bins = (tokens - FIRST_TIME).clamp(0, vocabulary.num_bins - 1)
+        start, second = bins[:, first], bins[:, (first + 1).clamp(max=tokens.shape[1] - 1)]
+        has_end = role > START_ROLE
+        regions = torch.stack(
+            [torch.where(has_end, start + 0.5, start), torch.where(has_end, second + 0.5, start + 1)], dim=-1
+        )
+        speakers = (tokens - vocabulary.first_speaker).clamp(0, vocabulary.num_speakers - 1)
+        rank = (position - 1).clamp(min=0) // TOKENS_PER_TRIPLET
+        return cls(role, rank, regions / bins_per_token, speakers)
+
+    @property
+    def turns(self) -> Tensor:
+        """(batch, num_turns, 2) regions of the turns that are complete."""
+        return self.regions[:, TOKENS_PER_TRIPLET::TOKENS_PER_TRIPLET]
+
+    @property
+    def turn_speakers(self) -> Tensor:
+        """(batch, num_turns) speakers of the turns that are complete."""
+        return self.speakers[:, TOKENS_PER_TRIPLET::TOKENS_PER_TRIPLET]
+
+    def last(self, num_tokens: int) -> Written:
+        """The last few tokens; their turns can no longer be asked for."""
+        return Written(
+            self.role[-num_tokens:],
+            self.rank[-num_tokens:],
+            self.regions[:, -num_tokens:],
+            self.speakers[:, -num_tokens:],
+        )

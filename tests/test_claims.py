@@ -1,0 +1,104 @@
+"""Whose voice turns and speakers have, apart from the turns that overlap them."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.claims import Claims, coverage
+from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Vocabulary
+from pyannote_pix2seq.written import Written
+
+BINS_PER_TOKEN = 4
+VOCABULARY = Vocabulary(window=1.6, resolution=0.04, num_speakers=3)
+ALICE, BOB = torch.eye(2)
+
+
+def written(*triplets: tuple[int, int, int]) -> Written:
+    """Turns of (first bin, last bin, speaker)."""
+    tokens = [DIARIZE]
+    for start, end, speaker in triplets:
+        tokens += [FIRST_TIME + start, FIRST_TIME + end, VOCABULARY.first_speaker + speaker]
+    return Written.read(torch.tensor([tokens]), VOCABULARY, BINS_PER_TOKEN)
+
+
+def voice_of(*parts: tuple[Tensor, int]) -> Tensor:
+    """(1, num_audio_tokens, 1, 2) voices, each for a number of audio tokens."""
+    return torch.cat([voice.expand(number, -1) for voice, number in parts])[None, :, None]
+
+
+def at(tokens: Written, *positions: int) -> Written:
+    index = list(positions)
+    return Written(tokens.role[index], tokens.rank[index], tokens.regions[:, index], tokens.speakers[:, index])
+
+
+def test_reading_gives_role_rank_region_and_speaker() -> None:
+    tokens = written((2, 9, 0), (8, 21, 1))
+    assert tokens.role.tolist() == [0, 1, 2, 3, 1, 2, 3]
+    assert tokens.rank.tolist() == [0, 0, 0, 0, 1, 1, 1]
+    # a start stands for its bin; an end and a speaker for the turn from the middle of the first bin to that of the last
+    assert tokens.regions[0, 1:4].tolist() == [[0.5, 0.75], [0.625, 2.375], [0.625, 2.375]]
+    assert tokens.turns[0].tolist() == [[0.625, 2.375], [2.125, 5.375]]
+    assert tokens.turn_speakers.tolist() == [[0, 1]]
+    assert tokens.last(2).role.tolist() == [2, 3]
+
+
+def test_a_turn_that_is_being_written_is_not_complete() -> None:
+    tokens = Written.read(torch.tensor([[DIARIZE, FIRST_TIME, FIRST_TIME + 3]]), VOCABULARY, BINS_PER_TOKEN)
+    assert tokens.turns.shape == (1, 0, 2) and tokens.turn_speakers.shape == (1, 0)
+
+
+def test_coverage_is_the_share_of_each_token() -> None:
+    regions = torch.tensor([[[0.5, 2.25], [1.0, 1.5], [9.0, 12.0]]])
+    expected = [[0.5, 1, 0.25, 0], [0, 0.5, 0, 0], [0, 0, 0, 0]]
+    assert coverage(regions, torch.zeros(1, 4, 1, 2)).tolist() == [expected]
+
+
+def test_a_voice_is_heard_where_no_earlier_turn_lies() -> None:
+    # Alice from token 0 to 6, Bob from 4 to 10: where both talk, the voice is Alice's
+    tokens = written((0, 23, 0), (16, 39, 1))
+    voice = voice_of((ALICE, 6), (BOB, 4))
+    claims = Claims.of(tokens, voice, 3)
+    voices = claims.voices(at(tokens, 3, 5), voice)[0, :, 0]
+    assert voices.norm(dim=-1).tolist() == pytest.approx([1, 1])
+    assert voices[0] @ ALICE > 0.999 and voices[1] @ BOB > 0.995
+    plain = (coverage(tokens.regions[:, 5:6], voice)[0] @ voice[0, :, 0])[0]
+    assert torch.nn.functional.normalize(plain, dim=0) @ BOB < 0.93
+
+
+def test_a_turn_within_another_has_a_voice_nevertheless() -> None:
+    tokens = written((0, 39, 0), (16, 23, 1))
+    voice = voice_of((ALICE, 4), (BOB, 2), (ALICE, 4))
+    claims = Claims.of(tokens, voice, 3)
+    torch.testing.assert_close(claims.voices(at(tokens, 5), voice)[0, 0, 0], BOB)
+
+
+def test_a_speaker_sounds_as_where_he_speaks_alone() -> None:
+    # Alice, Bob over her end, then a turn that may be anybody's
+    tokens = written((0, 15, 0), (8, 23, 1), (24, 39, 1))
+    voice = voice_of((ALICE, 4), (BOB, 6))
+    claims = Claims.of(tokens, voice, 3)
+    third = at(tokens, 8)
+    similarities = claims.similarities(third, claims.voices(third, voice), voice)[0, 0]
+    # (num_speakers, num_voices + 1)
+    assert similarities[:, 1].tolist() == [1, 1, 0]
+    assert similarities[0, 0] < 0.1 and similarities[1, 0] > 0.99 and similarities[2, 0] == 0
+
+
+def test_the_turn_itself_says_nothing_about_the_others() -> None:
+    # Bob talks over the end of Alice's turn: what he says there is not hers, if she said something before
+    tokens = written((0, 39, 0), (8, 39, 1))
+    voice = voice_of((ALICE, 2), (BOB, 8))
+    claims = Claims.of(tokens, voice, 3)
+    second = at(tokens, 5)
+    similarity = claims.similarities(second, claims.voices(second, voice), voice)[0, 0, 0, 0]
+    assert similarity < 0.2
+    blurred = torch.nn.functional.normalize(coverage(tokens.regions[:, 3:4], voice)[0] @ voice[0, :, 0], dim=-1)[0]
+    assert blurred @ BOB > 0.9
+
+
+def test_without_voices_only_names_are_known() -> None:
+    tokens = written((0, 15, 0), (16, 23, 1))
+    voice = torch.zeros(1, 10, 0, 0)
+    claims = Claims.of(tokens, voice, 3)
+    second = at(tokens, 5)
+    assert claims.similarities(second, claims.voices(second, voice), voice).tolist() == [[[[1.0], [0.0], [0.0]]]]
