@@ -15,8 +15,9 @@ from torch import Tensor
 
 from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
+from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
-from pyannote_pix2seq.transformer import Cache, Rotary, Stream, Transformer, rotate
+from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
@@ -112,9 +113,7 @@ class Pix2Seq(Model):
         self.embed_content = nn.Linear(self.frontend.content_dim, width)
         self.embed_role = nn.Embedding(2 + TOKENS_PER_TRIPLET, width)
         self.transformer = Transformer(width, num_layers, num_heads, self.frontend.num_voices, dropout)
-        self.pointer = nn.Linear(width, self.frontend.bins_per_token * width)
-        self.point = nn.Linear(width, width)
-        self.point_rotary = Rotary(width)
+        self.pointing = Pointing(width, self.frontend.bins_per_token, self.frontend.num_voices)
         self.stop = nn.Linear(width, 1)
         self.compare = nn.Linear(width, self.frontend.num_voices + 1)
         nn.init.zeros_(self.compare.weight)
@@ -195,24 +194,19 @@ class Pix2Seq(Model):
             lengths = torch.full((batch,), num_tokens, device=audio.content.device)
         index = torch.arange(num_tokens, device=audio.content.device)
         is_real = index < lengths[:, None]
+        audio = AudioTokens(audio.content * is_real[..., None], audio.voice * is_real[..., None, None])
         role = self.embed_role.weight[0]
         time = (index + 0.5).expand(batch, -1)
         stream = Stream(self.embed_content(audio.content) + role, time, audio.voice)
         state, cache = self.transformer(stream, is_real)
         return Context(
             cache=cache,
-            pointers=self._pointers(state),
+            pointers=self.pointing.keys(state),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
             content=running_sum(audio.content),
             voice=audio.voice,
             written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
         )
-
-    def _pointers(self, state: Tensor) -> Tensor:
-        """Keys of all time bins, (batch, num_bins, width), rotated by their times."""
-        keys = self.pointer(state).view(len(state), -1, self.width)
-        time = (torch.arange(keys.shape[1], device=keys.device) + 0.5) / self.frontend.bins_per_token
-        return rotate(keys, self.point_rotary(time).to(keys.dtype))
 
     def write(self, context: Context, tokens: Tensor) -> tuple[Tensor, Context]:
         """Write more tokens; the first one ever written is `<diarize>`.
@@ -225,7 +219,8 @@ class Pix2Seq(Model):
         Returns
         -------
         logits : (batch, num_tokens, size)
-            Prediction of the token after each of `tokens`. Times beyond the audio are minus infinity.
+            Prediction of the token after each of `tokens`. Times beyond the audio are minus infinity; when to write
+            padding is up to the grammar alone.
         context : Context
         """
         context = replace(context, written=torch.cat([context.written, tokens], dim=1))
@@ -235,24 +230,15 @@ class Pix2Seq(Model):
         stream = self._embed_written(written, claims.voices(written, context.voice), context.content)
         is_real = torch.ones_like(tokens, dtype=torch.bool)
         state, cache = self.transformer(stream, is_real, past=context.cache)
-        similarities = claims.similarities(written, stream.voice, context.voice)
-        logits = self._logits(state, stream.time, context.pointers, similarities)
-        return logits, replace(context, cache=cache)
-
-    def _logits(self, state: Tensor, time: Tensor, pointers: Tensor, similarities: Tensor) -> Tensor:
-        """(batch, num_tokens, size): times point at the audio; when to write padding is up to the grammar alone.
-
-        Both sides of the pointing are rotated by their times: "the first pause after this start" is a matter of what
-        lies where, not of what lies there alone. Speakers point as well, at those who have been named.
-        """
-        query = rotate(self.point(state), self.point_rotary(time).to(state.dtype))
-        times = query @ pointers.transpose(1, 2) / self.width**0.5
-        # (B, T, W) x (B, W, num_bins) -> (B, T, num_bins)
+        voices = stream.voice, context.voice
+        real = cache.is_real[:, : context.voice.shape[1]]
+        times, never = self.pointing(state, stream.time, written, context.pointers, voices, real)
+        named = claims.similarities(written, *voices).to(state.dtype) @ self.compare(state)[..., None]
+        # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S, 1)
+        padding = torch.zeros_like(never)
         times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
-        padding = torch.zeros_like(times[..., :1])
-        named = (similarities.to(state.dtype) @ self.compare(state)[..., None]).squeeze(-1)
-        # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S)
-        return torch.cat([padding, self.stop(state), times, self.name(state) + named], dim=-1)
+        logits = [padding, self.stop(state) + never, times, self.name(state) + named.squeeze(-1)]
+        return torch.cat(logits, dim=-1), replace(context, cache=cache)
 
     def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Stream:
         """Stream of written tokens, which carry the mean content and the voices of the region they are about."""

@@ -233,13 +233,13 @@ class Transformer(nn.Module):
         blocked = ~cache.is_real[:, None, None, :]
         if past is not None:
             blocked = blocked | _future(stream.time.shape[1], cache.is_real.shape[1], blocked.device)
-        cosines = _cosines(stream.voice, cache.voice)
+        similarity = cosines(stream.voice, cache.voice)
         rotation = self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
         # (2, batch, 1, num_positions, head_dim / 2)
         state, keys, values = stream.state, [], []
         for layer, block in enumerate(self.blocks):
             remembered = (past.keys[layer], past.values[layer]) if past else None
-            state, key, value = block(state, rotation, cosines, blocked, remembered)
+            state, key, value = block(state, rotation, similarity, blocked, remembered)
             keys.append(key)
             values.append(value)
         return self.norm(state), replace(cache, keys=tuple(keys), values=tuple(values))
@@ -259,7 +259,7 @@ def rotate(vectors: Tensor, rotation: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
 
 
-def _cosines(voice: Tensor, others: Tensor) -> Tensor:
+def cosines(voice: Tensor, others: Tensor) -> Tensor:
     """Scalar products of all pairs of voices, (batch, num_voices ** 2, num_queries * num_keys)."""
     batch, num_queries, num_voices, _ = voice.shape
     products = torch.einsum("bqvd,bkwd->bvwqk", voice, others)

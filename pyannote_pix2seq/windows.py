@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,8 @@ SHORTEST_TURN = 0.08
 """Less of a turn is not worth writing where a chunk cuts it, in seconds."""
 SHORTEST_PROMPT = 1.0
 """Seconds."""
+DENSE_CANDIDATES = 4
+"""Windows out of which the one with the most overlap may be taken."""
 MAX_TRIES = 1000
 STRANGER = -1
 """Number of a speaker who does not speak in the example."""
@@ -47,6 +50,13 @@ class Window(NamedTuple):
     def num_speakers(self) -> int:
         """Number of speakers, prompted ones included."""
         return len({turn.speaker for turn in self.turns})
+
+    @property
+    def overlap(self) -> float:
+        """Time during which turns overlap, counted once for each turn that does so with one before it, in seconds."""
+        turns = sorted(self.turns)
+        ends = accumulate((turn.end for turn in turns), max, initial=0.0)
+        return sum(max(min(end, turn.end) - turn.start, 0.0) for end, turn in zip(ends, turns, strict=False))
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,9 @@ class WindowSampler:
         Longest chunk, in seconds.
     shorter : float
         Probability of a chunk of random length.
+    dense : float
+        Probability that the window with the most overlap is taken out of several: real meetings have more than random
+        windows of simulated ones, and what is rare is not learned.
     prompted : float
         Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
     absent : float
@@ -111,6 +124,7 @@ class WindowSampler:
     frontend: Frontend
     chunk: float = 30.0
     shorter: float = 0.25
+    dense: float = 0.5
     prompted: float = 0.4
     absent: float = 0.15
     audible: float = 0.25
@@ -125,6 +139,10 @@ class WindowSampler:
         CacheError
             If hardly any window has few enough speakers.
         """
+        num_windows = DENSE_CANDIDATES if rng.random() < self.dense else 1
+        return max((self._draw(examples, rng) for _ in range(num_windows)), key=lambda window: window.overlap)
+
+    def _draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
         for _ in range(MAX_TRIES):
             example = self._heard(_any(examples, rng))
             place = self._place(example, rng)

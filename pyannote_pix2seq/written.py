@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 
+ONSET = 4.0
+"""A start stands for what is heard after it, for so many audio tokens."""
 DIARIZE_ROLE, START_ROLE, END_ROLE, SPEAKER_ROLE = range(TOKENS_PER_TRIPLET + 1)
 
 
@@ -23,7 +25,9 @@ class Written:
     rank : (num_tokens,) int64
         Number of the triplet that a token belongs to.
     regions : (batch, num_tokens, 2)
-        Start and end, in audio tokens: of its own bin for a start, of the whole turn for an end and a speaker.
+        Start and end, in audio tokens: of the onset for a start, of the whole turn for an end and a speaker.
+    starts : (batch, num_tokens) int64
+        First bin of the turn that a token belongs to; 0 for `<diarize>`.
     speakers : (batch, num_tokens) int64
         Meaningful for speaker tokens.
     """
@@ -31,6 +35,7 @@ class Written:
     role: Tensor
     rank: Tensor
     regions: Tensor
+    starts: Tensor
     speakers: Tensor
 
     @classmethod
@@ -41,13 +46,11 @@ class Written:
         first = position - (role - 1).clamp(min=0)
         bins = (tokens - FIRST_TIME).clamp(0, vocabulary.num_bins - 1)
         start, second = bins[:, first], bins[:, (first + 1).clamp(max=tokens.shape[1] - 1)]
-        has_end = role > START_ROLE
-        regions = torch.stack(
-            [torch.where(has_end, start + 0.5, start), torch.where(has_end, second + 0.5, start + 1)], dim=-1
-        )
+        end = torch.where(role > START_ROLE, second + 0.5, start + 0.5 + ONSET * bins_per_token)
+        regions = torch.stack([start + 0.5, end], dim=-1) / bins_per_token
         speakers = (tokens - vocabulary.first_speaker).clamp(0, vocabulary.num_speakers - 1)
         rank = (position - 1).clamp(min=0) // TOKENS_PER_TRIPLET
-        return cls(role, rank, regions / bins_per_token, speakers)
+        return cls(role, rank, regions, start, speakers)
 
     @property
     def turns(self) -> Tensor:
@@ -65,5 +68,6 @@ class Written:
             self.role[-num_tokens:],
             self.rank[-num_tokens:],
             self.regions[:, -num_tokens:],
+            self.starts[:, -num_tokens:],
             self.speakers[:, -num_tokens:],
         )

@@ -28,15 +28,17 @@ def voice_of(*parts: tuple[Tensor, int]) -> Tensor:
 
 def at(tokens: Written, *positions: int) -> Written:
     index = list(positions)
-    return Written(tokens.role[index], tokens.rank[index], tokens.regions[:, index], tokens.speakers[:, index])
+    fields = (field[:, index] for field in (tokens.regions, tokens.starts, tokens.speakers))
+    return Written(tokens.role[index], tokens.rank[index], *fields)
 
 
 def test_reading_gives_role_rank_region_and_speaker() -> None:
     tokens = written((2, 9, 0), (8, 21, 1))
     assert tokens.role.tolist() == [0, 1, 2, 3, 1, 2, 3]
     assert tokens.rank.tolist() == [0, 0, 0, 0, 1, 1, 1]
-    # a start stands for its bin; an end and a speaker for the turn from the middle of the first bin to that of the last
-    assert tokens.regions[0, 1:4].tolist() == [[0.5, 0.75], [0.625, 2.375], [0.625, 2.375]]
+    # an end and a speaker stand for the turn from the middle of the first bin to that of the last, a start for 4 tokens
+    assert tokens.regions[0, 1:4].tolist() == [[0.625, 4.625], [0.625, 2.375], [0.625, 2.375]]
+    assert tokens.starts.tolist() == [[0, 2, 2, 2, 8, 8, 8]]
     assert tokens.turns[0].tolist() == [[0.625, 2.375], [2.125, 5.375]]
     assert tokens.turn_speakers.tolist() == [[0, 1]]
     assert tokens.last(2).role.tolist() == [2, 3]

@@ -30,7 +30,7 @@ def reseed(model: Pix2Seq, seed: int) -> Pix2Seq:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
-        model.point.weight *= 3
+        model.pointing.query.weight *= 3
         model.name.weight *= 3
         model.stop.bias.copy_(6 * torch.rand(1, generator=generator) - 1)
     return model

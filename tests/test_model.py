@@ -142,13 +142,14 @@ def test_a_turn_carries_the_mean_of_its_region(tiny_model: Pix2Seq) -> None:
     stream = tiny_model._embed_written(written, torch.zeros(1, 4, 0, 0), tiny_model.listen(audio).content)
     content = audio.content[0]
     turn = (0.375 * content[0] + content[1] + 0.375 * content[2]) / 1.75
+    onset = (0.375 * content[0] + content[1] + content[2] + content[3] + 0.625 * content[4]) / 4
     roles = tiny_model.embed_role.weight
     torch.testing.assert_close(stream.state[0, 0], tiny_model.embed_content.bias + roles[1])
-    torch.testing.assert_close(stream.state[0, 1], tiny_model.embed_content(content[0]) + roles[2])
+    torch.testing.assert_close(stream.state[0, 1], tiny_model.embed_content(onset) + roles[2])
     torch.testing.assert_close(stream.state[0, 2], tiny_model.embed_content(turn) + roles[3])
     speaker = tiny_model.embed_content(turn) + roles[4] + tiny_model.embed_speaker.weight[1]
     torch.testing.assert_close(stream.state[0, 3], speaker)
-    assert stream.time[0, 1:].tolist() == [0.5, 2.375, 0.625]
+    assert stream.time[0, 1:].tolist() == [0.625, 2.375, 0.625]
 
 
 @torch.inference_mode()

@@ -249,6 +249,20 @@ def test_chunks_without_prompts_lie_anywhere() -> None:
     assert min(firsts) < 40 and max(firsts) > 160 and len(firsts) > 40
 
 
+def test_overlap_is_counted_once_for_each_turn_that_starts_before_another_ends() -> None:
+    turns = [Triplet(0.0, 5.0, 0), Triplet(4.0, 7.0, 1), Triplet(4.5, 6.0, 2), Triplet(8.0, 9.0, 0)]
+    assert Window(EXAMPLES[0].audio, turns, 0).overlap == pytest.approx(1.0 + 1.5)
+    assert Window(EXAMPLES[0].audio, [], 0).overlap == 0
+
+
+def test_dense_windows_have_more_overlap() -> None:
+    def overlap(dense: float) -> float:
+        return float(np.mean([draw(seed, dense=dense, prompted=0, absent=0).overlap for seed in range(100)]))
+
+    random, mixed, dense = overlap(0.0), overlap(0.5), overlap(1.0)
+    assert 1.1 * random < mixed < dense and dense > 1.3 * random
+
+
 def _named(turns: list[Triplet]) -> list[Triplet]:
     names: dict[int, int] = {}
     return [Triplet(t.start, t.end, names.setdefault(t.speaker, len(names))) for t in turns]

@@ -90,6 +90,9 @@ class SpeakerFrontend(Frontend):
     OVERLAP_WEIGHT = 0.05
     MAX_TEMPERATURE = 3.0
     TEMPERATURE_PROBABILITY = 0.7
+    MAX_COMMON_BLUR = 0.5
+    MAX_BLUR = 0.6
+    BLUR_TOKENS = 8
 
     def __init__(self, bfloat16: bool = True) -> None:
         super().__init__()
@@ -152,8 +155,8 @@ class SpeakerFrontend(Frontend):
         """(batch, num_bins, num_classes) posteriors of the local segmentation network.
 
         It hears chunks of about as many seconds as it was trained on: in longer ones it misses quiet speakers beside
-        loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two chunks
-        overlap their posteriors are cross-faded.
+        loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two
+        chunks overlap their posteriors are cross-faded.
         """
         num_chunks = 1 + max(0, -(-(num_tokens - self.CHUNK) // self.HOP))
         length, hop = (num * self.samples_per_token for num in (self.CHUNK, self.HOP))
@@ -165,7 +168,7 @@ class SpeakerFrontend(Frontend):
         return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
 
     def _join(self, chunks: Tensor) -> Tensor:
-        """Posteriors of overlapping chunks as one, (batch, num_chunks, num_bins, num_classes) -> (batch, num_bins, ...)."""
+        """Posteriors of overlapping chunks as one: (batch, num_chunks, num_bins, ...) -> (batch, num_bins, ...)."""
         num_chunks, num_bins = chunks.shape[1:3]
         hop = self.HOP * self.bins_per_token
         fade = torch.bartlett_window(num_bins + 2, periodic=False, device=chunks.device)[1:-1, None]
@@ -261,10 +264,12 @@ class SpeakerFrontend(Frontend):
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
-        """Soften posteriors and rename local speakers, at random for each example.
+        """Soften posteriors, rename local speakers and blur voices, at random for each example.
 
         On clean simulated speech the segmentation network is always sure; in a real room it is not. So the
-        posteriors of 7 examples in 10 are raised to the power 1 / T, with T between 1 and 3.
+        posteriors of 7 examples in 10 are raised to the power 1 / T, with T between 1 and 3. And in a real room all
+        voices have the room in common, and each varies with what is said and how: so a vector that stays and one that
+        changes every 1.3 s are added to the directions of the voices.
 
         Parameters
         ----------
@@ -276,9 +281,12 @@ class SpeakerFrontend(Frontend):
         Returns
         -------
         tokens : AudioTokens
-            Same voices, other contents.
+            Voices are as long as before.
         """
-        posteriors = tokens.content.unflatten(-1, (self.bins_per_token, -1))
+        return AudioTokens(self._soften(tokens.content, generator), self._blur(tokens.voice, generator))
+
+    def _soften(self, content: Tensor, generator: torch.Generator) -> Tensor:
+        posteriors = content.unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)
         batch_size, device = len(posteriors), generator.device
         softened = torch.rand(batch_size, generator=generator, device=device) < self.TEMPERATURE_PROBABILITY
@@ -289,4 +297,18 @@ class SpeakerFrontend(Frontend):
         drawn = torch.randint(len(self.relabellings), (batch_size,), generator=generator, device=device)
         sources = self.relabellings[drawn.to(self.relabellings.device)].to(posteriors.device)
         posteriors = posteriors.gather(-1, sources[:, None, None].expand_as(posteriors))
-        return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), tokens.voice)
+        return posteriors.flatten(2).to(content.dtype)
+
+    def _blur(self, voice: Tensor, generator: torch.Generator) -> Tensor:
+        batch_size, num_tokens = voice.shape[:2]
+        num_blocks = -(-num_tokens // self.BLUR_TOKENS)
+        device = generator.device
+        drawn = torch.randn(batch_size, 1 + num_blocks, self.voice_dim, generator=generator, device=device)
+        most = drawn.new_tensor([self.MAX_COMMON_BLUR, self.MAX_BLUR])
+        common, changing = (most * torch.rand(batch_size, 2, generator=generator, device=device)).unbind(1)
+        drawn = F.normalize(drawn, dim=-1)
+        added = common[:, None, None] * drawn[:, :1] + changing[:, None, None] * drawn[:, 1:]
+        added = added.repeat_interleave(self.BLUR_TOKENS, dim=1)[:, :num_tokens].to(voice)
+        # (batch, num_tokens, voice_dim)
+        length = voice.norm(dim=-1, keepdim=True)
+        return F.normalize(F.normalize(voice, dim=-1) + added[:, :, None], dim=-1) * length
