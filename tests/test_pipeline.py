@@ -326,9 +326,9 @@ def test_many_files_at_once(pipeline: Pix2SeqDiarization, wav: Path, preload: bo
 
 def test_8_khz_mono(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:
     path = tmp_path / "telephone.wav"
-    soundfile.write(path, noise(3.0, sample_rate=8000)[0].numpy(), 8000)
+    soundfile.write(path, noise(10.0, sample_rate=8000)[0].numpy(), 8000)
     extent = pipeline(path).speaker_diarization.get_timeline().extent()
-    assert 0 <= extent.start < extent.end <= 3.0
+    assert 0 <= extent.start < extent.end <= 10.0
 
 
 def test_44_khz_stereo_of_integers(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_validation_scores_perfect_and_empty_outputs(
 
 def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(
-        TypeError, match="no option crop, promted. .*absent, audible, chunk, prompted, prompts, shorter"
+        TypeError, match="no option crop, promted. .*absent, audible, chunk, dense, prompted, prompts, shorter"
     ):
         make_task(protocol, cache, promted=0.3, crop=1)
 
