@@ -1,10 +1,10 @@
-"""How sequences are written: greedily, sampled, or by beam search, always within the grammar."""
+"""How sequences are written: greedily, sampled, by beam search or by consensus, always within the grammar."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.consensus import agree
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
-STRATEGIES = ("greedy", "sample", "beam")
+STRATEGIES = ("greedy", "sample", "beam", "consensus")
 
 Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
 
@@ -30,18 +31,24 @@ class DecodingOptions:
 
     Parameters
     ----------
-    strategy : {"greedy", "sample", "beam"}
+    strategy : {"greedy", "sample", "beam", "consensus"}
         Greedy writing takes the median of each time: the next turn starts where it has more likely begun than not,
         or never if stopping is likelier, and ends where it is more likely over than not, which costs the least speech
         in expectation. (The likeliest bin is a bad guess: a time that is sharp beats one that is likely.) The speaker
-        is the likeliest one.
+        is the likeliest one. A consensus is what enough of several samples say, see `consensus.py`; where it breaks the
+        limits on the number of speakers, the likeliest sample.
     temperature, top_k, top_p : optional
         For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
         that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
     num_beams : int
         For beam search.
+    num_samples : int
+        For a consensus.
+    threshold : float
+        A speaker is active where more than this share of the samples of a consensus say so.
     max_turns : int
-        Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`.
+        Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
+        samples of a consensus; it may say more than each of them.
     min_speakers, max_speakers : int, optional
         Limits on the number of speakers, prompted ones included. Defaults to whatever the vocabulary can name.
     seed : int
@@ -53,11 +60,13 @@ class DecodingOptions:
         If an option is out of its range.
     """
 
-    strategy: Literal["greedy", "sample", "beam"] = "greedy"
+    strategy: Literal["greedy", "sample", "beam", "consensus"] = "greedy"
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float = 1.0
     num_beams: int = 4
+    num_samples: int = 8
+    threshold: float = 0.4
     max_turns: int = 100
     min_speakers: int = 0
     max_speakers: int | None = None
@@ -70,6 +79,8 @@ class DecodingOptions:
             "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
             "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
             "num_beams": (self.num_beams >= 1, "1 or more"),
+            "num_samples": (self.num_samples >= 1, "1 or more"),
+            "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
             "max_turns": (self.max_turns >= 1, "1 or more"),
         }
         for name, (is_valid, allowed) in ranges.items():
@@ -104,8 +115,9 @@ class Hypothesis(NamedTuple):
     turns : list of Triplet
     confidence : list of float
         Probability that the model gave to each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own.
+        Of a consensus: the share of samples that agree.
     log_prob : float
-        Of the tokens that were not given, `<eos>` included.
+        Of the tokens that were not given, `<eos>` included. Of a consensus: mean of the samples.
     """
 
     tokens: list[int]
@@ -142,6 +154,8 @@ def decode(
         The best one for each recording.
     """
     options = options or DecodingOptions()
+    if options.strategy == "consensus":
+        return _by_consensus(model, context, num_bins, given, options)
     width = options.num_beams if options.strategy == "beam" else 1
     forced = _pad(given or [[] for _ in num_bins], num_bins.device).repeat_interleave(width, 0)
     draft = _Draft.begin(context, num_bins, width)
@@ -158,6 +172,32 @@ def decode(
         if (token < FIRST_TIME).all():
             break
     return [_hypothesis(model.vocabulary, *row) for row in draft.best(width)]
+
+
+def _by_consensus(
+    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]] | None, options: DecodingOptions
+) -> list[Hypothesis]:
+    given = given or [[] for _ in num_bins]
+    index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
+    sampling = replace(options, strategy="sample")
+    samples = decode(model, context.select(index), num_bins[index], [given[i] for i in index.tolist()], sampling)
+    groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
+    return [
+        _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options)
+        for number, group in enumerate(groups)
+    ]
+
+
+def _agreed(
+    vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
+) -> Hypothesis:
+    tokens, agreement = agree(vocabulary, [sample.tokens for sample in samples], given, num_bins, options.threshold)
+    num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
+    most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
+    if not options.min_speakers <= num_speakers <= most:
+        return max(samples, key=lambda sample: sample.log_prob)
+    log_prob = sum(sample.log_prob for sample in samples) / len(samples)
+    return Hypothesis(tokens, vocabulary.decode(tokens), agreement, log_prob)
 
 
 class _Draft(NamedTuple):

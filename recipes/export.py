@@ -30,6 +30,8 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
+DECODING = {"strategy": "consensus", "temperature": 0.6}
+"""See the log of 2026-11-22 in docs/log.md."""
 
 
 def compact(weight: Tensor) -> Tensor:
@@ -44,7 +46,7 @@ def config() -> dict[str, Any]:
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}"},
+            "params": {"model": f"$model/{MODEL}", "decoding": DECODING},
         },
     }
 

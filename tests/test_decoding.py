@@ -14,8 +14,10 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import follows_grammar, grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError
+from pyannote_pix2seq.windows import rasterize
 
-STRATEGIES = ("greedy", "sample", "beam")
+SEQUENTIAL = ("greedy", "sample", "beam")
+STRATEGIES = (*SEQUENTIAL, "consensus")
 LENGTHS = (19, 3, 11)
 MAX_TURNS = 6
 PROMPTS = [[Triplet(0.0, 0.6, 0), Triplet(0.8, 1.2, 1)], [], [Triplet(0.1, 0.9, 0)]]
@@ -94,7 +96,7 @@ def test_everything_written_follows_the_grammar(
         assert least <= heard <= limits["max_speakers"]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SEQUENTIAL)
 @given(seed=seeds)
 @few
 def test_log_prob_is_that_of_the_tokens(tiny_model: Pix2Seq, strategy: str, seed: int) -> None:
@@ -140,7 +142,7 @@ def test_prompts_are_kept(tiny_model: Pix2Seq, strategy: str, seed: int) -> None
         assert len(heard) >= len(turns) and heard == set(range(len(heard)))
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SEQUENTIAL)
 @pytest.mark.parametrize("max_turns", [1, 2, 5])
 def test_sequences_end_after_max_turns(tiny_model: Pix2Seq, strategy: str, max_turns: int) -> None:
     model = reseed(tiny_model, 0)
@@ -163,7 +165,7 @@ def test_nothing_is_said_where_stopping_is_certain(tiny_model: Pix2Seq, strategy
         assert {turn.speaker for turn in hypothesis.turns} == {0, 1}
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SEQUENTIAL)
 def test_after_the_last_turn_only_speakers_who_are_missing_are_heard(tiny_model: Pix2Seq, strategy: str) -> None:
     for seed in range(4):
         for hypothesis in write(reseed(tiny_model, seed), strategy=strategy, min_speakers=4, max_turns=2):
@@ -386,3 +388,17 @@ def test_unknown_options_are_named_and_known_ones_listed() -> None:
 def test_numbers_of_speakers_that_cannot_be_written(tiny_model: Pix2Seq, limits: dict[str, int]) -> None:
     with pytest.raises(VocabularyError, match="1 <= max_speakers <= 4"):
         write(tiny_model, **limits)
+
+
+def test_one_sample_agrees_with_itself(tiny_model: Pix2Seq) -> None:
+    model = reseed(tiny_model, 3)
+    alone = write(model, strategy="consensus", num_samples=1, seed=5)
+    sampled = write(model, strategy="sample", seed=5)
+    assert any(hypothesis.turns for hypothesis in alone)
+    for one, other in zip(alone, sampled, strict=True):
+        assert one.log_prob == other.log_prob and all(sure == 1 for sure in one.confidence)
+        activity, expected = (
+            rasterize(model.vocabulary, tokens, torch.zeros(model.vocabulary.num_bins, model.vocabulary.num_speakers))
+            for tokens in (one.tokens, other.tokens)
+        )
+        assert torch.equal(activity, expected)

@@ -1,0 +1,86 @@
+"""One sequence out of several that were sampled: what most of them say at every moment.
+
+Speakers of different samples are matched by when they speak, as DOVER-Lap does with whole systems (Raj et al.,
+arXiv 2011.01997); then a speaker is active where he is in enough of the samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
+from pyannote_pix2seq.windows import rasterize
+
+
+def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
+    """Activity (num_bins, num_speakers) with its speakers ordered so that they agree best with those of a reference.
+
+    The first `num_fixed` speakers stay where they are.
+    """
+    agreement = reference.T @ activity
+    agreement[:num_fixed, :num_fixed] += len(activity) * torch.eye(num_fixed)
+    _, order = linear_sum_assignment(-agreement.numpy())
+    return activity[:, torch.as_tensor(order)]
+
+
+def nearest(samples: Tensor, num_fixed: int) -> int:
+    """Index of the sample, of (num_samples, num_bins, num_speakers), that differs least from all others."""
+    distances = [
+        sum((match(sample, other, num_fixed) - other).abs().sum().item() for sample in samples) for other in samples
+    ]
+    return distances.index(min(distances))
+
+
+def agree(
+    vocabulary: Vocabulary, samples: Sequence[Sequence[int]], given: Sequence[int], num_bins: int, threshold: float
+) -> tuple[list[int], list[float]]:
+    """What enough of the samples say.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    samples : sequence of sequences of int
+        Whole triplets, `given` ones first.
+    given : sequence of int
+        Whole triplets of the prompts, which all samples begin with.
+    num_bins : int
+        Time bins of the audio.
+    threshold : float
+        A speaker is active where more than this share of the samples say so.
+
+    Returns
+    -------
+    tokens : list of int
+        Whole triplets within the grammar, the given ones first; there may be no others.
+    agreement : list of float
+        Share of the samples that say so, mean over each turn; 1 for given ones.
+    """
+
+    def activity_of(sequence: Sequence[int]) -> Tensor:
+        return rasterize(vocabulary, sequence, torch.zeros(num_bins, vocabulary.num_speakers))
+
+    num_given = len(given) // TOKENS_PER_TRIPLET
+    activities = torch.stack([activity_of(sample) for sample in samples])
+    reference = activities[nearest(activities, num_given)]
+    matched = torch.stack([match(activity, reference, num_given) for activity in activities])
+    mean = (matched - activity_of(given)).clamp(min=0).mean(0)
+    names = {speaker: speaker for speaker in range(num_given)}
+    tokens, agreement = list(given), [1.0] * num_given
+    for start, end, speaker in sorted(_runs(mean > threshold)):
+        name = names.setdefault(speaker, len(names))
+        tokens += [FIRST_TIME + start, FIRST_TIME + end, vocabulary.first_speaker + name]
+        agreement.append(mean[start : end + 1, speaker].mean().item())
+    return tokens, agreement
+
+
+def _runs(active: Tensor) -> Iterator[tuple[int, int, int]]:
+    """First bin, last bin and speaker of each stretch of two bins or more in (num_bins, num_speakers) bool."""
+    edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
+    edges = torch.cat([edges, -active[-1:].int()])
+    for speaker in range(active.shape[1]):
+        starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
+        yield from ((start, end - 1, speaker) for start, end in zip(starts, ends, strict=True) if end - start >= 2)

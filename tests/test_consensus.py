@@ -1,0 +1,99 @@
+"""What several samples agree on."""
+
+import pytest
+import torch
+
+from pyannote_pix2seq.consensus import agree, match, nearest
+from pyannote_pix2seq.grammar import follows_grammar
+from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
+from pyannote_pix2seq.windows import rasterize
+
+VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
+NUM_BINS = 100
+
+
+def written(*turns: tuple[int, int, int]) -> list[int]:
+    """Tokens of turns of (first bin, last bin, speaker)."""
+    return [
+        token
+        for start, end, speaker in turns
+        for token in (FIRST_TIME + start, FIRST_TIME + end, VOCABULARY.first_speaker + speaker)
+    ]
+
+
+def consensus(*samples: list[int], given: list[int] | None = None, threshold: float = 0.5) -> list[int]:
+    return agree(VOCABULARY, samples, given or [], NUM_BINS, threshold)[0]
+
+
+def activity(tokens: list[int]) -> torch.Tensor:
+    return rasterize(VOCABULARY, tokens, torch.zeros(NUM_BINS, VOCABULARY.num_speakers))
+
+
+def test_samples_that_say_the_same_are_right() -> None:
+    tokens = written((3, 20, 0), (15, 40, 1), (50, 60, 0))
+    assert agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, 0.5) == (tokens, [1.0, 1.0, 1.0])
+
+
+def test_the_majority_decides_bin_by_bin() -> None:
+    samples = [written((0, 20, 0)), written((0, 30, 0)), written((10, 40, 0))]
+    assert consensus(*samples) == written((0, 30, 0))
+    assert consensus(*samples, threshold=0.3) == written((0, 40, 0))
+    assert consensus(*samples, threshold=0.7) == written((10, 20, 0))
+    _, agreement = agree(VOCABULARY, samples, [], NUM_BINS, 0.5)
+    assert agreement == [pytest.approx((10 * 2 + 11 * 3 + 10 * 2) / 31 / 3)]
+
+
+def test_a_speaker_whom_one_sample_misses_shifts_no_names() -> None:
+    # the second sample misses the first speaker, so it calls the others by other letters
+    full = written((0, 9, 0), (10, 49, 1), (50, 99, 2))
+    assert consensus(full, written((10, 49, 0), (50, 99, 1)), full) == full
+
+
+def test_a_speaker_whom_few_samples_hear_is_nobody_and_names_are_given_anew() -> None:
+    full = written((0, 9, 0), (10, 49, 1), (50, 99, 2))
+    short = written((10, 49, 0), (50, 99, 1))
+    assert consensus(full, short, short) == short
+
+
+def test_prompts_stay_as_they_are() -> None:
+    given = written((0, 19, 0), (22, 40, 1))
+    samples = [given + written((50, 80, 1)), given + written((50, 80, 1), (60, 70, 2)), given + written((50, 80, 0))]
+    tokens, agreement = agree(VOCABULARY, samples, given, NUM_BINS, 0.5)
+    assert tokens == given + written((50, 80, 1))
+    assert agreement == [1.0, 1.0, pytest.approx(2 / 3)]
+
+
+def test_prompted_speakers_who_never_agree_are_not_exchanged() -> None:
+    given = written((0, 4, 0), (8, 12, 1))
+    samples = [given + written((20, 99, 0)), given + written((20, 99, 1))]
+    assert consensus(*samples, given=given) == given
+    assert consensus(*samples, given=given, threshold=0.4) == given + written((20, 99, 0), (20, 99, 1))
+
+
+def test_a_single_bin_is_no_turn_and_nothing_is_nothing() -> None:
+    assert consensus(written((0, 9, 0)), written((9, 19, 0))) == []
+    assert consensus([], []) == []
+
+
+def test_matching_puts_speakers_where_they_agree() -> None:
+    reference = activity(written((0, 9, 0), (10, 30, 1)))
+    other = activity(written((12, 30, 0), (40, 50, 1)))
+    assert match(other, reference)[:, 1].sum() == 19
+    assert torch.equal(match(other, reference, num_fixed=4), other)
+
+
+def test_the_nearest_sample_is_the_one_between_the_others() -> None:
+    samples = torch.stack([activity(written((0, end, 0))) for end in (10, 50, 30)])
+    assert nearest(samples, 0) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_consensus_of_anything_follows_the_grammar(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    samples = []
+    for _ in range(5):
+        starts = torch.randint(0, 60, (6,), generator=generator).sort().values.tolist()
+        turns = [(start, start + 5 + 3 * number, number % 3) for number, start in enumerate(starts)]
+        samples.append(written(*turns))
+    tokens = consensus(*samples, threshold=0.2)
+    assert tokens and follows_grammar(VOCABULARY, torch.tensor([[*tokens, EOS]]), num_bins=torch.tensor([NUM_BINS]))
