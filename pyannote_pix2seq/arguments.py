@@ -41,7 +41,7 @@ How many tokens does it take to write times with a wanted precision?
   pyannote-pix2seq vocabulary --window 30 --speakers 8
   pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
 """
-STRATEGIES = ("greedy", "sample", "beam")
+STRATEGIES = ("greedy", "sample", "beam", "consensus")
 
 
 class Parser(argparse.ArgumentParser):

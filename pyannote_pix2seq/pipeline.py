@@ -17,6 +17,7 @@ from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin, get_model
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
+from tqdm import tqdm
 
 from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load, prepare
 from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
@@ -187,17 +188,27 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 
-    def apply_batch(self, files: Iterable[Mapping[str, Any]], **options: Any) -> Iterator[tuple[Any, Any]]:
+    def apply_batch(
+        self, files: Iterable[Mapping[str, Any]], progress: bool = False, **options: Any
+    ) -> Iterator[tuple[Any, Any]]:
         """Diarize files one after the other; one that cannot be read is reported in a warning and passed over.
+
+        Parameters
+        ----------
+        files : iterable of mapping
+        progress : bool, optional
+            Show a progress bar, as `pyannote-audio benchmark` asks for.
+        **options
+            See `apply`; those that a file has under "pipeline_kwargs" come first.
 
         Yields
         ------
         file, output
             See `apply`.
         """
-        for file in files:
+        for file in tqdm(files, desc="recordings", disable=not progress):
             try:
-                yield file, self.apply(file, **options)
+                yield file, self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
             except AudioError as error:
                 warnings.warn(f"{file['uri']} is left out: {error}", stacklevel=2)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -15,25 +17,35 @@ from torch import Tensor
 
 from .audio import SAMPLE_RATE
 from .simulation.conversation import Conversation, Simulator
+from .simulation.labels import HEARD, Labels
 
 DATABASE, TASK = "Synthetic", "SpeakerDiarization"
 SUBSETS = ("train", "development", "test")
+SCOPE = "file"
+
+ENDLESS = 10**9
+"""More conversations than anybody will hear."""
 
 
 class SyntheticProtocol(SpeakerDiarizationProtocol):
     """Conversations that are imagined when they are asked for.
 
-    Files hold `uri`, `annotation` (whose labels are names of voices), `annotated`, `scope` and `sample_rate`;
-    `waveform`, (1, num_samples) float32, is rendered when it is read, which `"waveform" in file` does too.
-    The uri of a file, `{name}-{subset}-{number}`, is all that its conversation depends on.
+    Files hold `uri`, `database`, `subset`, `annotation` (whose labels are names of voices), `annotated`, `labels` (the
+    style of the annotation, in one word), `scope` and `sample_rate`; `waveform`, (1, num_samples) float32, is rendered
+    when it is read, which `"waveform" in file` does too. The uri of a file, `{name}-{subset}-{number}`, is all that its
+    conversation depends on: development and test sets are the same every time. Training does not end: ask for as many
+    conversations as you want (`num_train`), or stop.
 
     Parameters
     ----------
     name : str
         Name of the protocol.
     train, development : Simulator
-        Where conversations come from. Development and test conversations come from the same simulator: give
-        it voices that training never hears.
+        Where conversations come from. Give `development` voices that training never hears.
+    test : Simulator, optional
+        Defaults to that of development.
+    labels : Labels
+        How conversations are annotated.
     num_train, num_development, num_test : int
         Number of conversations of each subset.
     preprocessors : dict, optional
@@ -43,6 +55,11 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     ------
     ValueError
         If a number of conversations is negative, or the name is no part of a protocol's full name.
+
+    Examples
+    --------
+    >>> SyntheticProtocol.register("Crowd", **simulators("Crowd", "voices/"))  # doctest: +SKIP
+    >>> protocol = registry.get_protocol("Synthetic.SpeakerDiarization.Crowd")  # doctest: +SKIP
     """
 
     def __init__(
@@ -50,7 +67,9 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         name: str,
         train: Simulator,
         development: Simulator,
-        num_train: int = 10_000,
+        test: Simulator | None = None,
+        labels: Labels = HEARD,
+        num_train: int = ENDLESS,
         num_development: int = 100,
         num_test: int = 100,
         preprocessors: dict[str, Any] | None = None,
@@ -59,14 +78,15 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         if not name or set(name) & set(". \t\n"):
             raise ValueError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
         self.name = f"{DATABASE}.{TASK}.{name}"
+        self.labels = labels
         self.sizes = dict(zip(SUBSETS, (num_train, num_development, num_test), strict=True))
         if min(self.sizes.values()) < 0:
             raise ValueError(f"{self.name} was given sizes {self.sizes}; none of them may be negative.")
         self._prefix = name
-        self._simulators = dict(zip(SUBSETS, (train, development, development), strict=True))
+        self._simulators = dict(zip(SUBSETS, (train, development, test or development), strict=True))
 
     @classmethod
-    def register(cls, name: str, train: Simulator, development: Simulator, **sizes: Any) -> SyntheticProtocol:
+    def register(cls, name: str, train: Simulator, development: Simulator, **options: Any) -> SyntheticProtocol:
         """Let `registry.get_protocol("Synthetic.SpeakerDiarization.{name}")` find a protocol in this process.
 
         Parameters are those of the class. A protocol of this name that was there before is replaced.
@@ -75,8 +95,17 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         -------
         protocol : SyntheticProtocol
             The same as the registry gives out.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
         """
-        make = partial(cls, name, train, development, **sizes)
+        known = [option for option in signature(cls).parameters if option != "preprocessors"]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no option {', '.join(unknown)}. It has {', '.join(known)}.")
+        make = partial(cls, name, train, development, **options)
         protocol = make()
         database = registry.databases.get(DATABASE)
         protocols = dict(getattr(database, "_protocols", {}))
@@ -85,8 +114,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         return protocol
 
     def __str__(self) -> str:
-        sizes = ", ".join(f"{size} {subset}" for subset, size in self.sizes.items())
-        return f"{self.name}: {sizes} conversations"
+        sizes = ", ".join(f"{'endless' if size == ENDLESS else size} {subset}" for subset, size in self.sizes.items())
+        return f"{self.name}: {sizes} conversations, labels {self.labels}"
 
     def train_iter(self) -> Iterator[ProtocolFile]:
         """Training conversations."""
@@ -100,8 +129,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         """Test conversations."""
         return self._files("test")
 
-    def file(self, subset: str, number: int) -> ProtocolFile:
-        """One conversation, without those before it.
+    def uri(self, subset: str, number: int) -> str:
+        """Name of a conversation.
 
         Raises
         ------
@@ -110,37 +139,57 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         """
         if not 0 <= number < self.sizes.get(subset, 0):
             raise ValueError(f"{self.name} has no {subset} conversation {number}. Its sizes are {self.sizes}.")
+        return f"{self._prefix}-{subset}-{number:06d}"
+
+    def file(self, subset: str, number: int) -> ProtocolFile:
+        """One conversation, without those before it; errors are those of `uri`."""
+        uri = self.uri(subset, number)
         simulator = self._simulators[subset]
-        return to_file(simulator.describe(f"{self._prefix}-{subset}-{number:06d}"), simulator)
+        conversation = simulator.describe(uri)
+        return ProtocolFile(
+            {
+                "uri": uri,
+                "database": DATABASE,
+                "subset": subset,
+                "annotation": to_annotation(conversation, self.labels),
+                "annotated": Timeline([Segment(0, conversation.duration)], uri=uri),
+                "labels": str(self.labels),
+                "scope": SCOPE,
+                "sample_rate": SAMPLE_RATE,
+            },
+            lazy={"waveform": partial(_render, conversation, simulator)},
+        )
 
     def _files(self, subset: str) -> Iterator[ProtocolFile]:
         return (self.file(subset, number) for number in range(self.sizes[subset]))
 
 
-def to_file(conversation: Conversation, simulator: Simulator) -> ProtocolFile:
-    """Conversation as pyannote.database knows it, rendered by `simulator` once `waveform` is read."""
-    return ProtocolFile(
-        {
-            "uri": conversation.uri,
-            "annotation": to_annotation(conversation),
-            "annotated": Timeline([Segment(0, conversation.duration)], uri=conversation.uri),
-            "scope": "file",
-            "sample_rate": SAMPLE_RATE,
-        },
-        lazy={"waveform": partial(_render, conversation, simulator)},
-    )
-
-
-def to_annotation(conversation: Conversation) -> Annotation:
-    """Turns of a conversation, labelled with the names of the voices."""
+def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
+    """Annotate a conversation, with the names of the voices; as in an address, white space in them becomes %20."""
     annotation = Annotation(uri=conversation.uri)
-    for track, (start, end, speaker) in enumerate(conversation.turns):
-        annotation[Segment(start, end), track] = conversation.voices[speaker]
+    for track, (start, end, speaker) in enumerate(labels.apply(conversation.turns, conversation.duration)):
+        annotation[Segment(start, end), track] = _one_word(conversation.voices[speaker])
     return annotation
+
+
+def origin(protocol: Any) -> str:
+    """What the examples of any protocol are made from: its name and, unless it is the usual one, the style of labels.
+
+    A folder of examples that were made from something else must not be used for the protocol.
+    """
+    usual = str(HEARD)
+    first = next(protocol.train(), None)
+    labels = usual if first is None else first.get("labels", usual)
+    return protocol.name if labels == usual else f"{protocol.name}, labels {labels}"
 
 
 def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(simulator.render(conversation)))
+
+
+def _one_word(text: str) -> str:
+    """Text without white space, which separates the fields of an RTTM line."""
+    return re.sub(r"[\s%]", lambda match: f"%{ord(match[0]):02X}", text)
 
 
 def _register_all(database: Any) -> None:

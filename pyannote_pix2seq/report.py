@@ -174,11 +174,11 @@ def timeline(
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     panels = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0])
     if audio is not None:
-        _draw_waveform(panels[0], audio)
+        draw_waveform(panels[0], audio)
     for axes, (name, annotation, speakers) in zip(panels[-len(lanes) :], lanes, strict=True):
-        _draw_lane(axes, name, annotation, speakers)
-    _draw_time(panels, _duration([annotation for _, annotation, _ in lanes], audio))
-    figure.suptitle(_plain(hypothesis.uri or "conversation"), x=0.01, ha="left", weight="bold", color=INK)
+        draw_lane(axes, name, annotation, speakers)
+    draw_time(panels, _duration([annotation for _, annotation, _ in lanes], audio))
+    figure.suptitle(plain(hypothesis.uri or "conversation"), x=0.01, ha="left", weight="bold", color=INK)
     if reference is not None:
         rates = der_components(reference, hypothesis, uem)
         figure.text(0.99, 0.98, str(rates), ha="right", va="top", color=INK)
@@ -215,7 +215,7 @@ def _duration(annotations: Sequence[Annotation], audio: AudioFile | None) -> flo
     return max(ends, default=1.0)
 
 
-def _draw_waveform(axes: Axes, audio: AudioFile) -> None:
+def draw_waveform(axes: Axes, audio: AudioFile) -> None:
     """Draw the loudest sample of each of some 2000 pieces of the recording."""
     samples = audio["waveform"].abs().amax(dim=0).cpu().numpy()
     # (time,)
@@ -226,20 +226,20 @@ def _draw_waveform(axes: Axes, audio: AudioFile) -> None:
     axes.margins(y=0.02)
 
 
-def _draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence[object]) -> None:
+def draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence[object]) -> None:
     """Draw one row a speaker, each in the colour of its place in `speakers`."""
     rows = [(speaker, _colour(place)) for place, speaker in enumerate(speakers) if speaker is not None]
     for row, (speaker, colour) in enumerate(rows):
         bars = [(turn.start, turn.duration) for turn in annotation.label_timeline(speaker)]
         axes.broken_barh(bars, (row - 0.36, 0.72), facecolor=colour, edgecolor=colour, linewidth=0.6, zorder=2)
-    axes.set_yticks(range(len(rows)), [_plain(speaker) for speaker, _ in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), [plain(speaker) for speaker, _ in rows], fontsize=9)
     axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
     if not rows:
         axes.text(0.5, 0.5, "nobody speaks", transform=axes.transAxes, ha="center", va="center", color=FAINT)
     axes.set_title(name, loc="left", fontsize=9, color=FAINT, pad=3)
 
 
-def _draw_time(panels: Sequence[Axes], duration: float) -> None:
+def draw_time(panels: Sequence[Axes], duration: float) -> None:
     """Give all the panels one time axis, in m:ss."""
     step = next((step for step in TICKS if duration / step <= 16), 2 * TICKS[-1])
     for axes in panels:
@@ -263,7 +263,7 @@ def _draw_legend(figure: Figure, pairs: Sequence[Pair], has_reference: bool) -> 
             text += " (nobody in the reference)"
         if has_reference and found is None:
             text += " (not found)"
-        patches.append(Patch(color=_colour(place), label=_plain(text)))
+        patches.append(Patch(color=_colour(place), label=plain(text)))
     if patches:
         figure.legend(
             handles=patches,
@@ -280,6 +280,6 @@ def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
 
 
-def _plain(text: object) -> str:
+def plain(text: object) -> str:
     """Keep matplotlib from reading dollars as mathematics."""
     return str(text).replace("$", r"\$")

@@ -1,9 +1,11 @@
 """Make a store of voices from recordings of single speakers.
 
-    python recipes/prepare_voices.py MANIFEST_OR_FOLDER OUT
+    python recipes/prepare_voices.py SOURCE [SOURCE ...] OUT
 
-MANIFEST_OR_FOLDER is a tab-separated file with columns speaker, path, corpus, split (the last two may be
-missing), or a folder with one folder of audio files a speaker. An interrupted run goes on where it stopped.
+A SOURCE is a folder of LibriSpeech, LibriTTS, Libri-light, VCTK or Common Voice, a folder with one folder of audio
+files a speaker, or a tab-separated file with columns speaker, path, corpus, split (the last two may be missing). An
+interrupted run goes on where it stopped. One speaker in ten is kept for development and one for tests, by name; reader
+19 of LibriVox is one speaker, whether he comes from LibriSpeech, LibriTTS or Libri-light.
 """
 
 from __future__ import annotations
@@ -11,17 +13,44 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.simulation.preparation import prepare_voices
+from pyannote_pix2seq.simulation.layout import AUTO, CHOICES
+from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
+from pyannote_pix2seq.simulation.voices import Voices, VoicesError
+
+SHOWN = 10
+"""Refusals that are printed; all of them are in refused.tsv."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the store")
+    parser.add_argument(
+        "--layout", choices=CHOICES, default=AUTO, help="of folders (default: as their files are named)"
+    )
+    parser.add_argument("--denoise", action="store_true", help="reduce steady noise; needs the extra [denoising]")
+    parser.add_argument(
+        "--most-speech", type=float, default=MOST_SPEECH, help=f"of one speaker, in seconds (default: {MOST_SPEECH:g})"
+    )
+    parser.add_argument("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
+    return parser.parse_args()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path, metavar="MANIFEST_OR_FOLDER")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder of the store")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
-    arguments = parser.parse_args()
-    refusals = prepare_voices(arguments.source, arguments.out, num_jobs=arguments.jobs)
-    print(f"{len(refusals)} refused, see {arguments.out / 'refused.tsv'}")
+    options = parse()
+    preparation = Preparation(options.denoise, options.most_speech)
+    try:
+        refusals = prepare_voices(options.sources, options.out, options.jobs, options.layout, preparation)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SystemExit(f"prepare_voices.py: {error}") from error
+    for refusal in refusals[:SHOWN]:
+        print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")
+    print(f"{len(refusals)} refused, see {options.out / 'refused.tsv'}")
+    for split in ("train", "dev", "test"):
+        try:
+            print(Voices.load(options.out, split))
+        except VoicesError:
+            print(f"nobody in split {split!r}")
 
 
 if __name__ == "__main__":

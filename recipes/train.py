@@ -4,10 +4,10 @@
     python recipes/fetch_frontends.py frontend.pt
     python recipes/train.py --voices voices/ --turns ami/ --noise noise/ --frontend frontend.pt --into run/
 
-Nothing but the voices and the turns is needed: without --noise all noise is generated. Audio tokens are computed first
-and kept in run/tokens (this is what takes long), then the model is trained; checkpoints are kept in run/checkpoints.
-Stop it when you like: the same command goes on where it was. At the end, recipes/export.py makes a pipeline of the last
-checkpoint.
+Nothing but the voices and the turns is needed: without --noise all noise is generated. --difficulty NAME, in the place
+of --turns, takes a kind of conversation of docs/simulation.md. Audio tokens are computed first and kept in run/tokens
+(this is what takes long), then the model is trained; checkpoints are kept in run/checkpoints. Stop it when you like:
+the same command goes on where it was. At the end, recipes/export.py makes a pipeline of the last checkpoint.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from lightning.pytorch.loggers import CSVLogger  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
+from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 
 LAST = "last.ckpt"
@@ -34,13 +36,14 @@ LAST = "last.ckpt"
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument(
+    conversation = parser.add_mutually_exclusive_group(required=True)
+    conversation.add_argument(
         "--turns",
         type=Path,
         nargs="+",
-        required=True,
         help="folders of RTTM files; named twice, drawn from twice as often",
     )
+    conversation.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument(
         "--frontend", type=Path, help="what recipes/fetch_frontends.py made; without it, `mel` is learned"
@@ -49,6 +52,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
     parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
     parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument(
+        "--merge-pauses", type=float, default=0.0, help="label shorter pauses as speech, in seconds (default: 0)"
+    )
+    parser.add_argument(
+        "--padding", type=float, default=0.0, help="seconds by which labels are looser than turns (default: 0)"
+    )
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
     parser.add_argument(
@@ -63,17 +72,21 @@ def parse() -> argparse.Namespace:
 
 def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
     """Training conversations of the train voices, validation conversations of the dev voices."""
-    turns = TakenTurns.from_rttms(*options.turns)
     noises = Noises(options.noise) if options.noise else None
-    simulators = [
+    labels = Labels(options.merge_pauses, options.padding)
+    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
+    if options.difficulty:
+        made = simulators(options.difficulty, options.voices, noises, options.duration)
+        return SyntheticProtocol(options.difficulty, **made, labels=labels, **sizes)
+    turns = TakenTurns.from_rttms(*options.turns)
+    taken = [
         Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
         for voices, duration in (
             (Voices.load(options.voices, "train"), options.duration),
             (Voices.load(options.voices, "dev"), 30.0),
         )
     ]
-    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
-    return SyntheticProtocol("Meeting", *simulators, **sizes)
+    return SyntheticProtocol("Meeting", *taken, labels=labels, **sizes)
 
 
 def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:

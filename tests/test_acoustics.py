@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
-from pyannote_pix2seq.simulation.acoustics import Acoustics, AcousticsError, clip, telephone
-from pyannote_pix2seq.simulation.noise import NoiseError, Noises, coloured_noise
-from pyannote_pix2seq.simulation.room import NEAR, heard_in_room, impulse_responses
+from pyannote_pix2seq.simulation.acoustics import LIMITS, Acoustics, AcousticsError
+from pyannote_pix2seq.simulation.level import clip, wandering_gains
+from pyannote_pix2seq.simulation.pitch import shift_pitch
+from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.voices import LEVEL, Voices
 
 SILENT = Acoustics.none()
+ALONE = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.0), pitches=(0.0, 0.0))
 
 
 def rng_of(seed: int = 0) -> np.random.Generator:
@@ -30,106 +32,191 @@ def two_speakers(seconds: int = 4) -> np.ndarray:
     return tracks
 
 
+def hear(acoustics: Acoustics, tracks: np.ndarray, seed: int = 0) -> np.ndarray:
+    return acoustics.apply(tracks, acoustics.draw(("ann", "bob"), rng_of(seed)), rng_of(seed + 1000))
+
+
 def test_without_acoustics_voices_are_added_up() -> None:
     tracks = two_speakers()
-    mixture, dry = SILENT.apply(tracks, rng_of()), tracks.sum(axis=0)
+    mixture, dry = hear(SILENT, tracks), tracks.sum(axis=0)
     assert mixture.dtype == np.float32
     np.testing.assert_allclose(mixture, dry * np.abs(mixture).max() / np.abs(dry).max(), atol=1e-6)
     assert np.abs(mixture).max() == pytest.approx(10 ** (-1 / 20), rel=1e-5)
+    scene = SILENT.draw(("ann", "bob"), rng_of())
+    assert (scene.levels, scene.speeds, scene.pitches) == (ALONE.levels, ALONE.speeds, ALONE.pitches)
+    assert str(scene) == "voices alone"
 
 
 def test_levels_differ_between_speakers_and_some_are_quiet() -> None:
     loud = replace(SILENT, loudness=5.0, quiet_probability=0.15)
     tracks, half = two_speakers(), 2 * SAMPLE_RATE
-    sounds = [loud.apply(tracks, rng_of(seed)) for seed in range(300)]
+    sounds = [hear(loud, tracks, seed) for seed in range(300)]
     difference = np.array([20 * np.log10(rms(sound[:half]) / rms(sound[half:])) for sound in sounds])
     assert np.abs(difference).max() <= 30 + 1
     assert 6 < difference.std() < 12  # sqrt(2) * 5 dB for normal speakers, and some are quiet
     assert abs(difference.mean()) < 2
 
 
+def test_levels_drift_within_a_turn_without_a_step() -> None:
+    gains = wandering_gains([0.0] * 60, 2.0, 20 * SAMPLE_RATE, rng_of())
+    decibels = 20 * np.log10(gains[:, :: 5 * SAMPLE_RATE])
+    assert gains.dtype == np.float32 and gains.shape == (60, 20 * SAMPLE_RATE)
+    assert np.diff(decibels, axis=1).std() == pytest.approx(2.0, rel=0.2)
+    assert np.abs(np.diff(gains, axis=1)).max() < 1e-4
+
+
 @pytest.mark.parametrize("decibels", [0.0, 20.0])
 def test_noise_is_as_far_below_speech_as_asked(decibels: float) -> None:
     noisy = replace(SILENT, noise_probability=1.0, signal_to_noise=(decibels, decibels))
     tracks = np.pad(two_speakers(), ((0, 0), (0, 4 * SAMPLE_RATE)))
-    sound = noisy.apply(tracks, rng_of())
+    sound = hear(noisy, tracks)
     noise = rms(sound[4 * SAMPLE_RATE + 100 :])
     speech = np.sqrt(rms(sound[: 4 * SAMPLE_RATE]) ** 2 - noise**2)
     assert 20 * np.log10(speech / noise) == pytest.approx(decibels, abs=1.5)
 
 
-@pytest.mark.parametrize("rt60", [0.2, 0.6])
-def test_rooms_decay_as_fast_as_asked(rt60: float) -> None:
-    response = impulse_responses(3, rt60, NEAR, rng_of(1))
-    np.testing.assert_allclose(np.linalg.norm(response, axis=1), 1, rtol=1e-5)
-    assert np.abs(response).argmax(axis=1).max() < 0.002 * SAMPLE_RATE  # nothing is late
-    late = np.square(response[:, SAMPLE_RATE // 16 :], dtype=np.float64)
-    energy = 10 * np.log10(late[:, ::-1].cumsum(axis=1)[:, ::-1].mean(axis=0))  # Schroeder
-    window = int(0.25 * rt60 * SAMPLE_RATE)
-    assert (energy[0] - energy[window]) / 0.25 == pytest.approx(60, rel=0.15)
-
-
-def test_a_room_is_a_convolution() -> None:
-    rng = rng_of()
-    tracks = rng.standard_normal((2, 2500)).astype(np.float32)
-    tracks[0, 600:1900] = 0
-    responses = rng.standard_normal((2, 400)).astype(np.float32)
-    expected = sum(np.convolve(*pair)[:2500] for pair in zip(tracks, responses, strict=True))
-    np.testing.assert_allclose(heard_in_room(tracks, responses), expected, atol=1e-3)
-
-
-def test_a_crowd_is_heard_where_nobody_speaks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room_probability", [0.0, 1.0])
+def test_a_crowd_is_heard_where_nobody_speaks(tmp_path: Path, room_probability: float) -> None:
     voices = Voices.load(write_toy_voices(tmp_path), "train")
-    crowd = {"bystanders": voices, "crowd_probability": 1.0, "crowd_size": (3, 3)}
-    crowded = replace(SILENT, **crowd, signal_to_crowd=(20.0, 20.0))
-    sound = crowded.apply(np.pad(two_speakers(), ((0, 0), (0, 32000))), rng_of())
-    assert 20 * np.log10(rms(sound[:64000]) / rms(sound[64000:])) == pytest.approx(20, abs=2)
+    crowd = {"bystanders": voices, "crowd_probability": 1.0, "crowd_size": (3, 3), "signal_to_crowd": (20.0, 20.0)}
+    crowded = replace(SILENT, **crowd, room_probability=room_probability, rt60=(0.2, 0.2))
+    sound = hear(crowded, np.pad(two_speakers(), ((0, 0), (0, 48000))))
+    assert 20 * np.log10(rms(sound[:64000]) / rms(sound[80000:])) == pytest.approx(20, abs=3)
 
 
-def test_a_telephone_keeps_its_band_only() -> None:
-    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
-    sound = sum(np.sin(2 * np.pi * f * time) for f in (100, 1000, 6000)).astype(np.float32)
-    spectrum = np.abs(np.fft.rfft(telephone(sound)))
-    assert len(telephone(sound)) == len(sound) and telephone(sound).dtype == np.float32
-    assert spectrum[100] < 0.05 * spectrum[1000] and spectrum[6000] < 0.02 * spectrum[1000]
+def test_nobody_is_in_the_conversation_and_in_the_crowd(tmp_path: Path) -> None:
+    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    crowded = replace(SILENT, bystanders=voices, crowd_probability=1.0, crowd_size=(8, 8))
+    speakers = tuple(voices.speakers[:3])
+    for seed in range(20):
+        assert sorted(crowded.draw(speakers, rng_of(seed)).crowd) == voices.speakers[3:]  # five of eight are left
+    assert crowded.draw(tuple(voices.speakers), rng_of()).crowd == ()
+
+
+def test_a_far_microphone_hears_more_of_the_room() -> None:
+    shares = {}
+    for distant in (0.0, 1.0):
+        room = replace(SILENT, room_probability=1.0, distant_probability=distant, rt60=(0.5, 0.5))
+        click = np.zeros((2, SAMPLE_RATE), dtype=np.float32)
+        click[0, 0] = 1.0
+        sounds = [np.square(hear(room, click, seed)) for seed in range(30)]
+        shares[distant] = np.median([sound[200:].sum() / sound.sum() for sound in sounds])
+    assert shares[1.0] > shares[0.0] + 0.1
+
+
+def test_echoes_last_longer_than_speech_and_are_as_loud_as_the_room() -> None:
+    tracks = np.pad(two_speakers(2), ((0, 0), (0, SAMPLE_RATE)))
+    end = 2 * SAMPLE_RATE
+    assert not hear(SILENT, tracks)[end:].any()
+    after = {}
+    for rt60 in (0.2, 0.6):
+        sounds = [hear(replace(SILENT, room_probability=1.0, rt60=(rt60, rt60)), tracks, seed) for seed in range(10)]
+        after[rt60] = np.mean([rms(sound[end + 1600 : end + 4800]) / rms(sound[:end]) for sound in sounds])
+    assert 0.002 < after[0.2] < 0.3 * after[0.6]
 
 
 def test_clipping_flattens_peaks() -> None:
     sound = np.sin(np.linspace(0, 100, 5000)).astype(np.float32)
     assert np.abs(clip(sound, 6.0)).max() == pytest.approx(0.501, abs=0.001)
+    clipped = hear(replace(SILENT, clipping_probability=1.0, clipping=(12.0, 12.0)), two_speakers())
+    assert np.mean(np.abs(clipped) > 0.999 * np.abs(clipped).max()) > 0.05
 
 
-def test_noise_of_any_colour_is_heard_at_low_frequencies_most() -> None:
-    for seed in range(5):
-        power = np.square(np.abs(np.fft.rfft(coloured_noise(rng_of(seed), SAMPLE_RATE))))
-        assert power[:2000].mean() > 0.9 * power[6000:].mean()
+@pytest.mark.parametrize("semitones", [-2.0, 3.0])
+def test_pitch_changes_and_speed_does_not(semitones: float) -> None:
+    pytest.importorskip("python_stretch")
+    voice = np.concatenate([np.zeros(8000, np.float32), toy_voice(200, 1.0), np.zeros(8000, np.float32)])
+    higher = shift_pitch(voice, semitones)
+    assert higher.shape == voice.shape and higher.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(higher))
+    assert np.argmax(spectrum) * SAMPLE_RATE / len(voice) == pytest.approx(200 * 2 ** (semitones / 12), abs=5)
+    assert rms(higher[8000:24000]) == pytest.approx(rms(voice[8000:24000]), rel=0.1)
+    assert rms(higher[:7000]) < 0.02 * rms(voice) > rms(higher[25000:])
+    assert np.array_equal(higher, shift_pitch(voice, semitones))
 
 
-def test_recorded_noise_is_of_one_kind_from_start_to_end(tmp_path: Path) -> None:
-    for kind, level in (("hum", 0.1), ("hiss", 0.5)):
-        (tmp_path / kind).mkdir()
-        for number in range(2):
-            soundfile.write(tmp_path / kind / f"{number}.wav", np.full(SAMPLE_RATE, level), SAMPLE_RATE)
-    noises = Noises(tmp_path)
-    assert noises.kinds == ["hiss", "hum"] and "4 recordings of 2 kinds" in repr(noises)
-    medians = {round(float(np.median(noises.draw(rng_of(seed), 5 * SAMPLE_RATE))), 2) for seed in range(10)}
-    assert medians == {0.1, 0.5}
-    (tmp_path / "manifest.tsv").write_text("path\tkind\nhum/0.wav\thum\n")
-    assert Noises(tmp_path).kinds == Noises(tmp_path / "manifest.tsv").kinds == ["hum"]
+def test_each_option_is_drawn_apart_from_the_others(tmp_path: Path) -> None:
+    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    usual = Acoustics(bystanders=voices)
+    for seed in range(20):
+        scene = usual.draw(("train00", "train01"), rng_of(seed))
+        quiet = replace(usual, noise_probability=0, crowd_probability=0).draw(("train00", "train01"), rng_of(seed))
+        assert quiet == replace(scene, noise=None, crowd=())
+        dry = replace(usual, room_probability=0, telephone_probability=1).draw(("train00", "train01"), rng_of(seed))
+        assert replace(dry, telephone=None) == replace(scene, rt60=None, telephone=None)
 
 
-def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(NoiseError, match="No recording"):
-        Noises(tmp_path)
-    (tmp_path / "manifest.tsv").write_text("file\tkind\n")
-    with pytest.raises(NoiseError, match="no column path"):
-        Noises(tmp_path)
+def test_options_are_drawn_as_often_as_asked_and_within_their_ranges() -> None:
+    scenes = [Acoustics().draw(("ann", "bob"), rng_of(seed)) for seed in range(2000)]
+    often = {
+        "rt60": 0.7,
+        "noise": 0.85,
+        "clipping": 0.03,
+        "telephone": 0.08,
+        "codec": 0.15,
+    }
+    for name, probability in often.items():
+        assert np.mean([getattr(scene, name) is not None for scene in scenes]) == pytest.approx(probability, abs=0.03)
+    assert np.mean([scene.is_distant for scene in scenes]) == pytest.approx(0.1, abs=0.03)
+    assert np.mean([pitch != 0 for scene in scenes for pitch in scene.pitches]) == pytest.approx(0.1, abs=0.02)
+    speeds = np.array([scene.speeds for scene in scenes])
+    assert 0.9 <= speeds.min() < 0.91 and 1.09 < speeds.max() <= 1.1
+    assert {scene.telephone for scene in scenes} == {None, "alaw", "mulaw", "gsm"}
+    assert {scene.codec for scene in scenes} == {None, "mp3", "vorbis"}
 
 
-def test_options_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(AcousticsError, match="noise_probability=2"):
-        Acoustics(noise_probability=2)
-    with pytest.raises(AcousticsError, match="rt60"):
-        Acoustics(rt60=(0.7, 0.2))
-    with pytest.raises(TypeError):
+def test_scenes_say_what_will_be_heard() -> None:
+    assert str(ALONE) == "voices alone"
+    scene = replace(
+        ALONE, rt60=0.413, noise="rain", signal_to_noise=12.2, crowd=("a", "b"), signal_to_crowd=20, codec="mp3"
+    )
+    assert str(scene) == (
+        "a near microphone in a room of 0.41 s, rain 12 dB below speech, a crowd of 2 20 dB below speech, mp3 file"
+    )
+    generated = replace(ALONE, is_distant=True, rt60=0.5, noise="generated", clipping=3.0, telephone="gsm")
+    assert str(generated) == (
+        "a distant microphone in a room of 0.50 s, noise 0 dB below speech, clipped by 3 dB, gsm telephone"
+    )
+
+
+def test_scenes_that_cannot_be_heard_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(AcousticsError, match="'rain' to be heard and no recording.*Give `noises`"):
+        SILENT.apply(two_speakers(), replace(ALONE, noise="rain"), rng_of())
+    with pytest.raises(AcousticsError, match="crowd of 1 .*Give `bystanders`"):
+        SILENT.apply(two_speakers(), replace(ALONE, crowd=("ann",)), rng_of())
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"noise_probability": 2}, "noise_probability=2: it must be a number from 0 to 1"),
+    ({"room_probability": "often"}, "room_probability='often'"),
+    ({"rt60": (0.7, 0.2)}, r"rt60=\(0.7, 0.2\): the first number must not be above"),
+    ({"rt60": 0.5}, "rt60=0.5: it must be two numbers"),
+    ({"rt60": (0.0, 0.5)}, r"rt60=0.0: it must be a number from 0.05 to 3"),
+    ({"speed": (0.9, 5.0)}, "speed=5.0: it must be a number from 0.5 to 2"),
+    ({"drift": -1.0}, "drift=-1.0"),
+    ({"crowd_size": (0, 4)}, "crowd_size=0"),
+    ({"compression": (0.5, 1.0)}, "compression=1.0: .* 0 to 0.99"),
+    ({"codecs": ("mp3", "aac")}, r"codecs=\('mp3', 'aac'\): it must be one or more of mp3, vorbis, opus"),
+    ({"telephones": ()}, r"telephones=\(\): it must be one or more of alaw, mulaw, gsm"),
+    ({"codecs": "mp3"}, "codecs='mp3'"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG, ids=[str(options) for options, _ in WRONG])
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(AcousticsError, match=message):
+        Acoustics(**options)
+
+
+def test_every_number_has_limits_and_there_are_no_unknown_options() -> None:
+    numbers = {field.name for field in fields(Acoustics)} - {"noises", "bystanders", "telephones", "codecs"}
+    assert {name for name in numbers if not name.endswith("_probability")} == set(LIMITS)
+    with pytest.raises(TypeError, match="noise"):
         Acoustics(noise=0.5)  # type: ignore[call-arg]
+
+
+def test_a_codec_that_this_libsndfile_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("soundfile.check_format", lambda format, subtype: format != "MP3")
+    with pytest.raises(AcousticsError, match="here lacks mp3. Leave them out, or install the wheel"):
+        Acoustics()
+    Acoustics(codecs=("vorbis",))

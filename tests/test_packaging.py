@@ -63,7 +63,7 @@ def test_wheel_ships_the_weights_and_the_licences(wheel):
     assert {f"{information}/licenses/{name}" for name in LICENCES} <= names
     metadata = Parser().parsestr(wheel.read(f"{information}/METADATA").decode())
     assert (metadata["Name"], metadata["License-Expression"]) == ("pyannote-pix2seq", "MIT")
-    assert set(metadata.get_all("Provides-Extra")) == {"simulation", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"simulation", "denoising", "dev"}
     scripts = wheel.read(f"{information}/entry_points.txt").decode()
     assert "pyannote-pix2seq = pyannote_pix2seq.cli:main" in scripts
 
@@ -112,7 +112,7 @@ def imported_by(path: Path) -> set[str]:
 
 
 def test_whatever_is_imported_is_a_dependency():
-    extras = PROJECT["optional-dependencies"]["simulation"]
+    extras = [line for name in ("simulation", "denoising") for line in PROJECT["optional-dependencies"][name]]
     allowed = names_of(PROJECT["dependencies"]) | names_of(extras) | names_of(requires("pyannote.audio"))
     owners = packages_distributions()
     files = [*(ROOT / "pyannote_pix2seq").rglob("*.py"), *(ROOT / "recipes").glob("*.py")]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from pyannote.core import Segment
 from pyannote.database import registry
 from toy import SAMPLE_RATE, write_toy_voices
 
-from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
+from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, to_annotation
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
+from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.turns import PlainTurns
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
@@ -44,7 +46,10 @@ def test_every_subset_has_its_conversations(simulators: tuple[Simulator, Simulat
     assert [file["uri"] for file in protocol.development()] == [f"Meeting-development-{i:06d}" for i in range(3)]
     assert [file["uri"] for file in protocol.test()] == [f"Meeting-test-{i:06d}" for i in range(2)]
     assert len(list(protocol.files())) == 10
-    assert str(protocol) == "Synthetic.SpeakerDiarization.Meeting: 5 train, 3 development, 2 test conversations"
+    assert str(protocol) == (
+        "Synthetic.SpeakerDiarization.Meeting: 5 train, 3 development, 2 test conversations, "
+        "labels merge_pauses=0,padding=0"
+    )
 
 
 def test_files_hold_what_pyannote_expects(simulators: tuple[Simulator, Simulator]) -> None:
@@ -54,9 +59,11 @@ def test_files_hold_what_pyannote_expects(simulators: tuple[Simulator, Simulator
         assert annotation.uri == file["annotated"].uri == file["uri"]
         assert list(file["annotated"]) == [Segment(0, 6)]
         assert file["scope"] == "file" and file["sample_rate"] == SAMPLE_RATE
+        assert file["database"] == "Synthetic" and file["subset"] == "train"
         assert set(annotation.labels()) == set(conversation.voices)
         turns = [(segment.start, segment.end, label) for segment, _, label in annotation.itertracks(yield_label=True)]
-        assert sorted(turns) == sorted((t.start, t.end, conversation.voices[t.speaker]) for t in conversation.turns)
+        heard = [(round(t.start, 3), round(t.end, 3), conversation.voices[t.speaker]) for t in conversation.turns]
+        assert sorted(turns) == sorted(heard)
 
 
 def test_development_voices_are_never_heard_in_training(simulators: tuple[Simulator, Simulator]) -> None:
@@ -107,6 +114,74 @@ def test_registering_keeps_protocols_of_a_database_yml(simulators: tuple[Simulat
         assert len(list(registry.get_protocol(f"Synthetic.SpeakerDiarization.{name}").test())) == 2
 
 
+def test_training_does_not_end_and_takes_no_longer_to_begin(simulators: tuple[Simulator, Simulator]) -> None:
+    protocol = SyntheticProtocol("Meeting", *simulators)
+    assert [file["uri"][-6:] for file in islice(protocol.train(), 3)] == ["000000", "000001", "000002"]
+    assert protocol.file("train", ENDLESS - 1)["uri"] == "Meeting-train-999999999"
+    assert str(protocol).startswith("Synthetic.SpeakerDiarization.Meeting: endless train, 100 development, 100 test")
+
+
+def test_test_conversations_can_have_a_simulator_of_their_own(simulators: tuple[Simulator, Simulator]) -> None:
+    longer = Simulator(simulators[1].voices, PlainTurns(), Acoustics.none(), duration=7.0)
+    protocol = SyntheticProtocol("Meeting", *simulators, test=longer, **SIZES)
+    durations = {file["subset"]: file["annotated"].duration() for file in protocol.files()}
+    assert durations == {"train": 6.0, "development": 6.0, "test": 7.0}
+
+
+def test_a_yml_can_be_loaded_again_and_again(simulators: tuple[Simulator, Simulator], tmp_path: Path) -> None:
+    (tmp_path / "frozen.lst").write_text("one\n")
+    yml = "Protocols: {Synthetic: {SpeakerDiarization: {Frozen: {scope: file, train: {uri: frozen.lst}}}}}"
+    (tmp_path / "database.yml").write_text(yml)
+    SyntheticProtocol.register("Meeting", *simulators, **SIZES)
+    registry.load_database(tmp_path / "database.yml")
+    SyntheticProtocol.register("Meeting", *simulators, **SIZES)
+    with pytest.warns(UserWarning, match="Replacing existing Synthetic.SpeakerDiarization.Frozen"):
+        registry.load_database(tmp_path / "database.yml")
+    assert {name for name in registry if name.startswith("Synthetic")} == {
+        "Synthetic.SpeakerDiarization.Frozen",
+        "Synthetic.SpeakerDiarization.Meeting",
+    }
+    assert len(list(registry.get_protocol("Synthetic.SpeakerDiarization.Meeting").train())) == 5
+
+
+def test_meta_protocols_can_hold_conversations_that_are_not_on_disk(
+    simulators: tuple[Simulator, Simulator], tmp_path: Path
+) -> None:
+    (tmp_path / "real.lst").write_text("ES2002a\n")
+    (tmp_path / "real.rttm").write_text("SPEAKER ES2002a 1 0.500 1.000 <NA> <NA> ann <NA> <NA>\n")
+    (tmp_path / "database.yml").write_text(
+        """
+        Protocols:
+          Real: {SpeakerDiarization: {Corpus: {scope: file, train: {uri: real.lst, annotation: real.rttm}}}}
+          X:
+            SpeakerDiarization:
+              Mixed:
+                train: {Synthetic.SpeakerDiarization.Meeting: [train], Real.SpeakerDiarization.Corpus: [train]}
+                development: {Synthetic.SpeakerDiarization.Meeting: [development, test]}
+        """
+    )
+    registry.load_database(tmp_path / "database.yml")
+    SyntheticProtocol.register("Meeting", *simulators, **SIZES)
+    mixed = registry.get_protocol("X.SpeakerDiarization.Mixed", preprocessors={"from": lambda file: file["database"]})
+    files = list(mixed.train())
+    assert [file["from"] for file in files] == ["Synthetic"] * 5 + ["Real"]
+    assert files[0]["waveform"].shape == (1, 6 * SAMPLE_RATE) and files[-1]["annotation"].labels() == ["ann"]
+    assert [file["subset"] for file in mixed.development()] == ["development"] * 3 + ["test"] * 2
+
+
+def test_names_of_voices_can_be_written_as_rttm() -> None:
+    conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(2, 3, 1), Triplet(3, 4, 2)), ("a b", "a%20b", "é"))
+    annotation = to_annotation(conversation)
+    assert annotation.labels() == ["a%20b", "a%2520b", "é"]
+    assert "SPEAKER x 1 1.000 1.000 <NA> <NA> a%20b <NA> <NA>" in annotation.to_rttm()
+
+
+def test_annotations_follow_the_style_of_labels() -> None:
+    conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(2.2, 3, 0)), ("ann",))
+    assert list(to_annotation(conversation).itersegments()) == [Segment(1, 2), Segment(2.2, 3)]
+    assert list(to_annotation(conversation, Labels(0.3, 0.1)).itersegments()) == [Segment(0.9, 3.1)]
+
+
 def test_turns_of_two_voices_at_the_same_time_are_both_kept() -> None:
     conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(1, 2, 1)), ("ann", "bob"))
     assert to_annotation(conversation).get_labels(Segment(1, 2)) == {"ann", "bob"}
@@ -117,7 +192,9 @@ def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simul
         SyntheticProtocol.register("My.Meeting", *simulators)
     with pytest.raises(ValueError, match="negative"):
         SyntheticProtocol.register("Meeting", *simulators, num_test=-1)
-    with pytest.raises(TypeError):
+    with pytest.raises(
+        TypeError, match="no option num_dev. It has .*test, labels, num_train, num_development, num_test"
+    ):
         SyntheticProtocol.register("Meeting", *simulators, num_dev=3)
     with pytest.raises(ValueError, match="no train conversation 5"):
         SyntheticProtocol("Meeting", *simulators, **SIZES).file("train", 5)

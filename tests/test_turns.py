@@ -8,15 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import write_rttm
 
-from pyannote_pix2seq.simulation.turns import (
-    PlainTurns,
-    TakenTurns,
-    TurnsError,
-    crop,
-    in_order_of_appearance,
-    join_pauses,
-    read_rttm,
-)
+from pyannote_pix2seq.simulation.rttm import in_thirds, read_rttm
+from pyannote_pix2seq.simulation.taken import TakenTurns
+from pyannote_pix2seq.simulation.turns import PlainTurns, TurnsError, crop, in_order_of_appearance, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
 
 
@@ -113,6 +107,25 @@ def test_pauses_are_put_in_and_windows_emptied() -> None:
         assert all(turn.end - turn.start <= 5 for turn in heard)
 
 
+def test_the_same_seed_draws_what_it_always_drew() -> None:
+    plain = PlainTurns().draw(np.random.default_rng(0), 12)
+    assert plain == [
+        Triplet(0.5395734275277406, 1.8263880950811036, 0),
+        Triplet(0.8759710016666908, 7.568862676068598, 1),
+        Triplet(8.388770003370137, 12.0, 0),
+    ]
+    recordings = [
+        [Triplet(3 * i, 3 * i + 4, i % 3) for i in range(40)],
+        [Triplet(5 * i, 5 * i + 1, i % 2) for i in range(20)],
+    ]
+    taken = TakenTurns([recordings])
+    assert taken.draw(np.random.default_rng(0), 12) == [Triplet(2.3379160438348947, 3.3379160438348947, 0)]
+    assert taken.draw(np.random.default_rng(1), 12)[:2] == [
+        Triplet(0, 2.3994571004730574, 0),
+        Triplet(1.3994571004730574, 5.399457100473057, 1),
+    ]
+
+
 def test_corpora_are_as_likely_whatever_their_size() -> None:
     long, short = [Triplet(0, 1000, 0)], [Triplet(0, 3, 0), Triplet(2, 4, 1)]
     taken = TakenTurns([[long] * 9, [short]], pause_probability=0, empty_probability=0)
@@ -180,6 +193,21 @@ def test_a_bad_line_is_named_by_file_and_number(tmp_path: Path, line: str) -> No
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(TurnsError, match=r"bad\.rttm, line 2"):
         read_rttm(path)
+
+
+def test_thirds_are_the_same_every_time_and_do_not_part_meetings() -> None:
+    names = [f"ES{number}{letter}" for number in range(2002, 2017) for letter in "abcd"] + ["abjxc", "abjxd", "abjxe"]
+    thirds = in_thirds(Path(f"{name}.rttm") for name in names)
+    assert sorted(file.stem for third in thirds for file in third) == sorted(names)
+    assert min(map(len, thirds)) > 8
+    for third in thirds:
+        meetings = [file.stem[:-1] for file in third if file.stem.startswith("ES")]
+        assert all(meetings.count(meeting) == 4 for meeting in meetings)
+    assert [file.stem for third in thirds for file in third if file.stem.startswith("abj")] == [
+        "abjxe",
+        "abjxc",
+        "abjxd",
+    ]
 
 
 def test_sources_without_turns_are_refused(tmp_path: Path) -> None:

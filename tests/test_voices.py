@@ -9,7 +9,8 @@ import soundfile
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
 from pyannote_pix2seq.simulation import preparation
-from pyannote_pix2seq.simulation.preparation import PreparationError, find_speakers, prepare_voices
+from pyannote_pix2seq.simulation.layout import split_of
+from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.voices import LEVEL, Voices, VoicesError, to_level, write_voices
 
 
@@ -81,8 +82,17 @@ def test_chosen_voices_are_distinct_and_as_many_as_asked_for(store: Path) -> Non
     voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
     assert all(len(set(voices.choose(6, rng))) == 6 for _ in range(20))
     assert voices.choose(0, rng) == ()
-    with pytest.raises(VoicesError, match="9 speakers were asked for .* 8 speakers"):
+    with pytest.raises(VoicesError, match="9 speakers were asked for .* 8 to choose from"):
         voices.choose(9, rng)
+
+
+def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:
+    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    taken = ("train00", "train05", "somebody else")
+    drawn = {voice for _ in range(50) for voice in voices.choose(4, rng, excluding=taken)}
+    assert drawn == set(voices.speakers) - set(taken)
+    with pytest.raises(VoicesError, match="7 speakers were asked for .* 6 to choose from"):
+        voices.choose(7, rng, excluding=taken)
 
 
 def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
@@ -92,8 +102,34 @@ def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
         Voices.load(tmp_path / "nothing", "train")
     with pytest.raises(VoicesError, match="'nobody' is none of the 8 speakers"):
         Voices.load(store, "train").speech("nobody", np.random.default_rng(0), 100)
-    with pytest.raises(VoicesError, match="comes twice"):
-        write_voices(tmp_path / "twice", [("a", "c", "train", []), ("a", "c", "dev", [])])
+    speech = [np.zeros(4 * SAMPLE_RATE, dtype=np.int16)]
+    with pytest.raises(VoicesError, match="'a' comes twice"):
+        write_voices(tmp_path / "twice", [("a", "c", "train", speech), ("a", "c", "dev", speech)])
+    with pytest.raises(VoicesError, match="'b' has no speech"):
+        write_voices(tmp_path / "mute", [("b", "c", "train", [speech[0][:0]])])
+    with pytest.raises(VoicesError, match=r"No speaker is left.*refused\.tsv"):
+        write_voices(tmp_path / "empty", [])
+
+
+def test_a_damaged_store_is_told(store: Path) -> None:
+    speech, index = store / "speech.int16", store / "voices.json"
+    whole = speech.read_bytes()
+    speech.write_bytes(whole[:-2])
+    with pytest.raises(VoicesError, match=f"speech.int16 has {len(whole) - 2} bytes of {len(whole)}"):
+        Voices.load(store, "train")
+    speech.unlink()
+    with pytest.raises(VoicesError, match="has 0 bytes"):
+        Voices.load(store, "train")
+    index.write_text(index.read_text()[:100])
+    with pytest.raises(VoicesError, match=r"voices\.json is damaged"):
+        Voices.load(store, "train")
+
+
+def test_regions_are_as_they_were_written(tmp_path: Path) -> None:
+    regions = [to_level(toy_voice(150, seconds)) for seconds in (2.0, 1.5)]
+    write_voices(tmp_path, [("ann", "toy", "train", regions)])
+    stored = list(Voices.load(tmp_path, "train").regions("ann"))
+    assert all(np.array_equal(*pair) for pair in zip(stored, regions, strict=True))
 
 
 def test_levels_are_equal_whatever_the_recording() -> None:
@@ -125,7 +161,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Take every recording as speech from end to end, and note how long it was."""
     lengths: list[int] = []
 
-    def everything(waveform: np.ndarray) -> list[np.ndarray]:
+    def everything(waveform: np.ndarray, how: Preparation) -> list[np.ndarray]:
         lengths.append(len(waveform))
         return [to_level(waveform)]
 
@@ -152,7 +188,7 @@ def test_preparing_refuses_what_is_bad_and_keeps_the_rest(recordings: Path, tmp_
 def test_an_interrupted_preparation_goes_on_where_it_stopped(
     recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(waveform: np.ndarray) -> list[np.ndarray]:
+    def interrupted(waveform: np.ndarray, how: Preparation) -> list[np.ndarray]:
         if len(heard) == 2:
             raise KeyboardInterrupt
         heard.append(len(waveform))
@@ -173,34 +209,44 @@ def test_other_sample_rates_and_channels_become_16_khz_mono(tmp_path: Path, hear
     stereo = np.stack([toy_voice(200, 4.0)[::2]] * 2, axis=1)
     soundfile.write(tmp_path / "in" / "eve" / "a.flac", stereo, SAMPLE_RATE // 2)
     prepare_voices(tmp_path / "in", tmp_path / "store", num_jobs=1)
-    split = find_speakers(tmp_path / "in")[0].split
+    split = split_of("eve")
     speech = Voices.load(tmp_path / "store", split).speech("eve", np.random.default_rng(0), 4 * SAMPLE_RATE)
     assert heard == [4 * SAMPLE_RATE]
     assert dominant(speech) == pytest.approx(200, abs=1)
 
 
-def test_one_speaker_in_ten_of_a_folder_is_for_development(tmp_path: Path) -> None:
-    for number in range(200):
-        (tmp_path / f"s{number}").mkdir()
-        (tmp_path / f"s{number}" / "a.wav").touch()
-    (tmp_path / "stray.wav").touch()
-    speakers = find_speakers(tmp_path)
-    assert len(speakers) == 200
-    assert 10 <= sum(speaker.split == "dev" for speaker in speakers) <= 32
+def test_speakers_with_too_little_to_say_are_refused_and_nobody_left_is_an_error(
+    tmp_path: Path, heard: list[int]
+) -> None:
+    (tmp_path / "in" / "di").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "di" / "a.wav", toy_voice(150, 1.0), SAMPLE_RATE)
+    with pytest.raises(VoicesError, match=r"No speaker is left to be kept in .*store.*refused\.tsv says why"):
+        prepare_voices(tmp_path / "in", tmp_path / "store", num_jobs=1)
+    assert "di\t*\t1.0 s of speech, at least 3.0 s" in (tmp_path / "store" / "refused.tsv").read_text()
 
 
-def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PreparationError, match="No recording"):
-        find_speakers(tmp_path)
-    manifest = tmp_path / "m.tsv"
-    manifest.write_text("speaker\tfile\na\tb.wav\n")
-    with pytest.raises(PreparationError, match="no column path"):
-        find_speakers(manifest)
-    manifest.write_text("speaker\tsplit\tpath\na\ttrain\tb.wav\na\tdev\tc.wav\n")
-    with pytest.raises(PreparationError, match="'a' is in .* and in"):
-        find_speakers(manifest)
+def test_nobody_needs_more_speech_than_enough(recordings: Path, tmp_path: Path, heard: list[int]) -> None:
+    recordings.write_text(recordings.read_text().replace("bad.wav", "bob.wav"))
+    refusals = prepare_voices(recordings, tmp_path / "store", 1, preparation=Preparation(most_speech=3.5))
+    assert ("ann", "*", "1 more recordings: 3.5 s of speech are enough") in [
+        (refusal.speaker, refusal.path, refusal.reason) for refusal in refusals
+    ]
+    assert len(heard) == 4  # one recording each
+
+
+def test_what_was_prepared_in_another_way_is_prepared_again(
+    recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(VoicesError):
+        patch.setattr(preparation, "MIN_SPEECH", 100.0)  # stops when all are prepared and nothing is written
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert len(heard) == 4
+    prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert len(heard) == 4  # nothing was done again
+    prepare_voices(recordings, tmp_path / "store", 1, preparation=Preparation(most_speech=1.0))
+    assert len(heard) == 8
 
 
 def test_silence_holds_no_speech() -> None:
     pytest.importorskip("silero_vad")
-    assert preparation.speech_regions(np.zeros(2 * SAMPLE_RATE, dtype=np.float32)) == []
+    assert preparation.speech_regions(np.zeros(2 * SAMPLE_RATE, dtype=np.float32), AS_THEY_ARE) == []

@@ -2,15 +2,20 @@
 
 from .acoustics import Acoustics
 from .conversation import Conversation, Simulator
+from .fitted import FittedTurns
 from .noise import Noises
-from .turns import PlainTurns, TakenTurns, TurnTaking
+from .scene import Scene
+from .taken import TakenTurns
+from .turns import PlainTurns, TurnTaking
 from .voices import Voices
 
 __all__ = [
     "Acoustics",
     "Conversation",
+    "FittedTurns",
     "Noises",
     "PlainTurns",
+    "Scene",
     "Simulator",
     "TakenTurns",
     "TurnTaking",

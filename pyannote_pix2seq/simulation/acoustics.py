@@ -1,22 +1,43 @@
-"""How a conversation sounds: loudness, rooms, noise, telephones."""
+"""How conversations sound: loudness, pitch, rooms, noise, telephones, files."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any, TypeVar
 
 import numpy as np
-from scipy.signal import butter, resample_poly, sosfilt
+import soundfile
 
-from ..audio import SAMPLE_RATE
+from .codec import FILES, TELEPHONES, transmit
+from .level import clip, mix, rms, to_peak, wandering_gains
 from .noise import Noises, coloured_noise
-from .room import DISTANT, NEAR, heard_in_room, impulse_responses
+from .room import heard_in_room, impulse_responses
+from .scene import Scene
 from .voices import LEVEL, Voices
 
+Value = TypeVar("Value")
 Range = tuple[float, float]
 
-LOUDNESS_LIMITS = (-20.0, 10.0)
-DRIFT_HOP = 5 * SAMPLE_RATE
-TELEPHONE_BAND = butter(4, (300, 3400), btype="bandpass", fs=SAMPLE_RATE, output="sos").astype(np.float32)
+GENERATED = "generated"
+
+LIMITS: dict[str, Range] = {
+    "loudness": (0, 20),
+    "quiet": (0, 40),
+    "drift": (0, 10),
+    "speed": (0.5, 2),
+    "pitch": (-12, 12),
+    "rt60": (0.05, 3),
+    "near": (0.1, 20),
+    "distant": (0.1, 20),
+    "signal_to_noise": (-30, 100),
+    "signal_to_crowd": (-30, 100),
+    "crowd_size": (1, 100),
+    "clipping": (0, 60),
+    "peak": (-60, 0),
+    "compression": (0, 0.99),
+}
+"""What numbers may be, both ends included; probabilities are between 0 and 1."""
 
 
 class AcousticsError(ValueError):
@@ -27,22 +48,35 @@ class AcousticsError(ValueError):
 class Acoustics:
     """How conversations sound; everything is drawn anew for each of them.
 
+    Ranges are drawn from uniformly. What an option changes is drawn apart from everything else: with another
+    `noise_probability`, the same conversation has the same room.
+
     Parameters
     ----------
     noises : Noises, optional
         Recorded noise; without it, all noise is generated.
     bystanders : Voices, optional
-        Voices of an unlabelled crowd; without it, there is none.
+        Voices of an unlabelled crowd; without it, there is none. Who takes part is not in the crowd.
     loudness : float
         Standard deviation of the speakers' levels, in dB.
     quiet_probability : float
-        How often a speaker is quiet: another 5 to 15 dB down.
+        How often a speaker is quiet.
+    quiet : (float, float)
+        How much quieter, in dB.
     drift : float
-        Standard deviation of how much the level of a speaker changes in 5 s, in dB.
+        Standard deviation of how much the level of a speaker changes in 5 s, within turns too, in dB.
+    speed : (float, float)
+        How many times faster voices are played, pitch included.
+    pitch_probability : float
+        How often a voice is made higher or lower, its speed kept.
+    pitch : (float, float)
+        How much higher, in semitones.
     room_probability, distant_probability : float
         How often the conversation is in a room, and how often a room's microphone is far from everyone.
     rt60 : (float, float)
         Reverberation time of rooms, in seconds.
+    near, distant : (float, float)
+        Distance of the speakers from a microphone that is near, and from one that is far, in metres.
     noise_probability, recorded_probability : float
         How often there is noise, and how often noise is recorded rather than generated.
     signal_to_noise : (float, float)
@@ -53,142 +87,205 @@ class Acoustics:
         Voices in a crowd.
     signal_to_crowd : (float, float)
         Level of speech over the crowd, in dB.
-    telephone_probability, clipping_probability : float
-        How often the recording went over a telephone, and how often it is clipped.
+    clipping_probability : float
+        How often the recording is clipped.
     clipping : (float, float)
         How far the highest peak was above what could be recorded, in dB.
     peak : (float, float)
-        Highest peak of the recording, in dBFS.
+        Highest peak of what was recorded, in dBFS.
+    telephone_probability : float
+        How often the recording went over a telephone.
+    telephones : tuple of str
+        Codecs of telephones, all as likely; see `codec.TELEPHONES`.
+    codec_probability : float
+        How often the recording was kept in a lossy file.
+    codecs : tuple of str
+        Codecs of files, all as likely; see `codec.FILES`. "opus" takes longer than all the rest together.
+    compression : (float, float)
+        Of files, see `codec.transmit`.
 
     Raises
     ------
     AcousticsError
-        If a probability is not between 0 and 1, or a range is upside down.
+        If a number is out of its limits, a range is upside down, or there is no such codec.
     """
 
     noises: Noises | None = None
     bystanders: Voices | None = None
     loudness: float = 5.0
     quiet_probability: float = 0.15
+    quiet: Range = (5.0, 15.0)
     drift: float = 1.0
+    speed: Range = (0.9, 1.1)
+    pitch_probability: float = 0.1
+    pitch: Range = (-2.0, 2.0)
     room_probability: float = 0.7
     distant_probability: float = 0.1
     rt60: Range = (0.15, 0.7)
+    near: Range = (0.3, 2.5)
+    distant: Range = (2.5, 5.0)
     noise_probability: float = 0.85
     recorded_probability: float = 0.6
     signal_to_noise: Range = (0.0, 30.0)
     crowd_probability: float = 0.15
     crowd_size: tuple[int, int] = (4, 8)
     signal_to_crowd: Range = (12.0, 30.0)
-    telephone_probability: float = 0.08
     clipping_probability: float = 0.03
     clipping: Range = (3.0, 12.0)
     peak: Range = (-30.0, -1.0)
+    telephone_probability: float = 0.08
+    telephones: tuple[str, ...] = ("alaw", "mulaw", "gsm")
+    codec_probability: float = 0.15
+    codecs: tuple[str, ...] = ("mp3", "vorbis")
+    compression: Range = (0.3, 0.97)
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name.endswith("_probability") and not 0 <= value <= 1:
-                raise AcousticsError(f"{field.name}={value}: a probability must be between 0 and 1.")
-            if isinstance(value, tuple) and not value[0] <= value[1]:
-                raise AcousticsError(f"{field.name}={value}: the first number must not be above the second.")
+            if field.name.endswith("_probability"):
+                _check_number(field.name, value, (0, 1))
+            elif field.name in LIMITS:
+                is_number = isinstance(field.default, float)
+                (_check_number if is_number else _check_range)(field.name, value, LIMITS[field.name])
+        _check_codecs("telephones", self.telephones, TELEPHONES)
+        _check_codecs("codecs", self.codecs, FILES)
 
     @classmethod
     def none(cls) -> Acoustics:
-        """Nothing but voices side by side, all at one level."""
-        never = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_probability")}
-        return cls(loudness=0.0, drift=0.0, peak=(-1.0, -1.0), **never)  # type: ignore[arg-type]
+        """Nothing but voices side by side, as they are, all at one level."""
+        never: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_probability")}
+        return cls(loudness=0.0, drift=0.0, speed=(1.0, 1.0), peak=(-1.0, -1.0), **never)
 
-    def apply(self, tracks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def draw(self, voices: Sequence[str], rng: np.random.Generator) -> Scene:
+        """Decide how a conversation sounds.
+
+        Parameters
+        ----------
+        voices : (num_speakers,) sequence of str
+            Who takes part.
+        rng : np.random.Generator
+        """
+        speakers, place, line, kind, crowd = rng.spawn(5)
+        size = len(voices)
+        is_quiet = speakers.random(size) < self.quiet_probability
+        levels = speakers.normal(0, self.loudness, size) - is_quiet * speakers.uniform(*self.quiet, size)
+        has_pitch = speakers.random(size) < self.pitch_probability
+        return Scene(
+            levels=tuple(levels.tolist()),
+            speeds=tuple(speakers.uniform(*self.speed, size).tolist()),
+            pitches=tuple((has_pitch * speakers.uniform(*self.pitch, size)).tolist()),
+            rt60=_maybe(self.room_probability, place.uniform(*self.rt60), place),
+            is_distant=place.random() < self.distant_probability,
+            peak=line.uniform(*self.peak),
+            clipping=_maybe(self.clipping_probability, line.uniform(*self.clipping), line),
+            telephone=_maybe(self.telephone_probability, _one_of(self.telephones, line), line),
+            codec=_maybe(self.codec_probability, _one_of(self.codecs, line), line),
+            compression=line.uniform(*self.compression),
+            noise=_maybe(self.noise_probability, self._kind_of_noise(kind), kind),
+            signal_to_noise=kind.uniform(*self.signal_to_noise),
+            signal_to_crowd=crowd.uniform(*self.signal_to_crowd),
+            crowd=_maybe(self.crowd_probability, self._crowd(voices, crowd), crowd) or (),
+        )
+
+    def apply(self, tracks: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
         """Make one recording of what each speaker says.
 
         Parameters
         ----------
         tracks : (num_speakers, num_samples) float32
             Speech at `LEVEL`, silent (0) where a speaker is.
+        scene : Scene
         rng : np.random.Generator
 
         Returns
         -------
         mixture : (num_samples,) float32
         """
-        tracks = tracks * self._gains(tracks.shape, rng)
+        walk, place, crowd, noise = rng.spawn(4)
+        num_samples = tracks.shape[1]
         is_active = tracks.any(axis=0)
-        mixture = self._in_room(tracks, rng)
-        level = _rms(mixture[is_active]) if is_active.any() else LEVEL
-        mixture = self._with_crowd(mixture, level, rng)
-        mixture = self._with_noise(mixture, level, rng)
-        if rng.random() < self.telephone_probability:
-            mixture = telephone(mixture)
-        if rng.random() < self.clipping_probability:
-            mixture = clip(mixture, rng.uniform(*self.clipping))
-        return _to_peak(mixture, rng.uniform(*self.peak))
+        tracks = tracks * wandering_gains(scene.levels, self.drift, num_samples, walk)
+        mixture, murmur = self._in_room(tracks, self._murmur(scene, num_samples, crowd), scene, place)
+        level = rms(mixture[is_active]) if is_active.any() else LEVEL
+        if scene.crowd:
+            mixture = mix(mixture, level, murmur, scene.signal_to_crowd)
+        if scene.noise is not None:
+            mixture = mix(mixture, level, self._noise(scene.noise, num_samples, noise), scene.signal_to_noise)
+        return _record(mixture, scene)
 
-    def _gains(self, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-        """Level of each speaker over time: (num_speakers, num_samples) float32."""
-        num_speakers, num_samples = shape
-        level = rng.normal(0, self.loudness, (num_speakers, 1))
-        is_quiet = rng.random((num_speakers, 1)) < self.quiet_probability
-        level -= is_quiet * rng.uniform(5, 15, (num_speakers, 1))
-        num_hops = -(-num_samples // DRIFT_HOP)
-        walk = rng.normal(0, self.drift, (num_speakers, num_hops + 1)).cumsum(axis=1)
-        gain = _amplitude(np.clip(level + walk, *LOUDNESS_LIMITS)).astype(np.float32)[..., None]
-        ramp = np.linspace(0, 1, DRIFT_HOP, endpoint=False, dtype=np.float32)
-        gains = gain[:, :-1] + (gain[:, 1:] - gain[:, :-1]) * ramp
-        # (num_speakers, num_hops, hop)
-        return gains.reshape(num_speakers, num_hops * DRIFT_HOP)[:, :num_samples]
+    def _kind_of_noise(self, rng: np.random.Generator) -> str:
+        is_recorded = rng.random() < self.recorded_probability
+        return _one_of(self.noises.kinds, rng) if self.noises is not None and is_recorded else GENERATED
 
-    def _in_room(self, tracks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if not len(tracks) or rng.random() >= self.room_probability:
-            return tracks.sum(axis=0)
-        distance = DISTANT if rng.random() < self.distant_probability else NEAR
-        return heard_in_room(tracks, impulse_responses(len(tracks), rng.uniform(*self.rt60), distance, rng))
+    def _crowd(self, voices: Sequence[str], rng: np.random.Generator) -> tuple[str, ...]:
+        if self.bystanders is None:
+            return ()
+        num_others = len(set(self.bystanders.speakers) - set(voices))
+        size = int(rng.integers(*self.crowd_size, endpoint=True))
+        return self.bystanders.choose(min(size, num_others), rng, excluding=voices)
 
-    def _with_crowd(self, mixture: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-        if self.bystanders is None or rng.random() >= self.crowd_probability:
-            return mixture
-        speakers = self.bystanders.choose(int(rng.integers(*self.crowd_size, endpoint=True)), rng)
-        crowd = sum(self.bystanders.speech(speaker, rng, len(mixture)) for speaker in speakers)
-        return _mix(mixture, level, np.asarray(crowd), rng.uniform(*self.signal_to_crowd))
+    def _in_room(
+        self, tracks: np.ndarray, crowd: np.ndarray, scene: Scene, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Speakers together, and the crowd from behind them: two times (num_samples,)."""
+        if scene.rt60 is None:
+            return tracks.sum(axis=0), crowd
+        distances = [self.distant if scene.is_distant else self.near] * len(tracks)
+        responses = impulse_responses(scene.rt60, [*distances, self.distant], rng)
+        return heard_in_room(tracks, responses[:-1]), heard_in_room(crowd[None], responses[-1:])
 
-    def _with_noise(self, mixture: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() >= self.noise_probability:
-            return mixture
-        is_recorded = self.noises is not None and rng.random() < self.recorded_probability
-        draw = self.noises.draw if self.noises is not None and is_recorded else coloured_noise
-        return _mix(mixture, level, draw(rng, len(mixture)), rng.uniform(*self.signal_to_noise))
+    def _murmur(self, scene: Scene, num_samples: int, rng: np.random.Generator) -> np.ndarray:
+        murmur = np.zeros(num_samples, dtype=np.float32)
+        for voice in scene.crowd:
+            if self.bystanders is None:
+                raise AcousticsError(f"There is a crowd ({scene}) and no voice it could have. Give `bystanders`.")
+            murmur += self.bystanders.speech(voice, rng, num_samples)
+        return murmur
 
-
-def telephone(waveform: np.ndarray) -> np.ndarray:
-    """Band from 300 to 3400 Hz, 8 kHz, 8-bit mu-law (ITU-T G.711, continuous): (num_samples,) float32."""
-    narrow = _to_peak(resample_poly(sosfilt(TELEPHONE_BAND, waveform), 1, 2), 0.0)
-    companded = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)
-    quantized = np.round(companded * 127) / 127
-    expanded = np.sign(quantized) * np.expm1(np.abs(quantized) * np.log(256)) / 255
-    return resample_poly(expanded.astype(np.float32), 2, 1)[: len(waveform)]
+    def _noise(self, kind: str, num_samples: int, rng: np.random.Generator) -> np.ndarray:
+        if kind == GENERATED:
+            return coloured_noise(rng, num_samples)
+        if self.noises is None:
+            raise AcousticsError(f"There is {kind!r} to be heard and no recording of it. Give `noises`.")
+        return self.noises.draw(kind, rng, num_samples)
 
 
-def clip(waveform: np.ndarray, excess: float) -> np.ndarray:
-    """Cut off what is above `excess` dB below the highest peak: (num_samples,) float32."""
-    limit = np.abs(waveform).max(initial=0) * np.float32(_amplitude(-excess))
-    return np.clip(waveform, -limit, limit)
+def _record(mixture: np.ndarray, scene: Scene) -> np.ndarray:
+    """What is left of a sound after the microphone, the line and the file: (num_samples,) float32."""
+    if scene.clipping is not None:
+        mixture = clip(mixture, scene.clipping)
+    recording = transmit(to_peak(mixture, scene.peak), scene.telephone, scene.codec, scene.compression)
+    return np.clip(recording, -1, 1)
 
 
-def _mix(mixture: np.ndarray, level: float, noise: np.ndarray, decibels: float) -> np.ndarray:
-    """Add noise whose level is `decibels` below `level`."""
-    gain = level * _amplitude(-decibels) / max(_rms(noise), 1e-9)
-    return mixture + noise * np.float32(gain)
+def _maybe(probability: float, value: Value, rng: np.random.Generator) -> Value | None:
+    return value if rng.random() < probability else None
 
 
-def _to_peak(waveform: np.ndarray, decibels: float) -> np.ndarray:
-    """Scale to a highest peak in dBFS; silence stays silent."""
-    peak = max(float(np.abs(waveform).max(initial=0)), 1e-9)
-    return waveform * np.float32(_amplitude(decibels) / peak)
+def _one_of(names: Sequence[str], rng: np.random.Generator) -> str:
+    return names[int(rng.integers(len(names)))]
 
 
-def _rms(waveform: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(waveform))))
+def _check_number(name: str, value: Any, limits: Range) -> None:
+    if not isinstance(value, (int, float)) or not limits[0] <= value <= limits[1]:
+        raise AcousticsError(f"{name}={value!r}: it must be a number from {limits[0]} to {limits[1]}.")
 
 
-def _amplitude(decibels: np.ndarray | float) -> np.ndarray:
-    return np.asarray(10 ** (np.asarray(decibels) / 20))
+def _check_range(name: str, value: Any, limits: Range) -> None:
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise AcousticsError(f"{name}={value!r}: it must be two numbers, the lowest and the highest.")
+    for number in value:
+        _check_number(name, number, limits)
+    if value[0] > value[1]:
+        raise AcousticsError(f"{name}={value!r}: the first number must not be above the second.")
+
+
+def _check_codecs(name: str, value: Any, known: dict[str, tuple[str, str]]) -> None:
+    if not isinstance(value, (tuple, list)) or not value or not set(value) <= set(known):
+        raise AcousticsError(f"{name}={value!r}: it must be one or more of {', '.join(known)}.")
+    missing = [codec for codec in value if not soundfile.check_format(*known[codec])]
+    if missing:
+        raise AcousticsError(
+            f"{name}={value!r}: libsndfile {soundfile.__libsndfile_version__} here lacks {', '.join(missing)}. "
+            f"Leave them out, or install the wheel of soundfile from PyPI, which has them all."
+        )

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from scipy.signal import resample_poly
+import soxr
 
 from ..audio import SAMPLE_RATE
 from ..vocabulary import Triplet
 from .acoustics import Acoustics
+from .pitch import shift_pitch
+from .scene import Scene
 from .seed import seed_of
 from .turns import TurnTaking
 from .voices import Voices
 
-SPEED_STEPS = 20
-MAX_STEPS = 2
-"""Voices are played up to `MAX_STEPS / SPEED_STEPS` (10 %) faster or slower."""
-
-DESCRIPTION, SOUND = range(2)
+DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Each part of a conversation has a stream of random numbers of its own."""
 
 
@@ -36,17 +36,21 @@ class Conversation:
         Sorted; speakers are named in the order in which they are first heard.
     voices : tuple of str
         Name of the voice of each speaker.
+    scene : Scene, optional
+        How it sounds. Left out, it is drawn when the conversation is rendered.
     """
 
     uri: str
     duration: float
     turns: tuple[Triplet, ...]
     voices: tuple[str, ...]
+    scene: Scene | None = None
 
     def __repr__(self) -> str:
+        scene = f"; {self.scene}" if self.scene is not None else ""
         return (
             f"Conversation({self.uri!r}: {self.duration:g} s, {len(self.turns)} turns of "
-            f"{len(self.voices)} voices: {', '.join(self.voices) or 'nobody'})"
+            f"{len(self.voices)} voices: {', '.join(self.voices) or 'nobody'}{scene})"
         )
 
 
@@ -82,7 +86,7 @@ class Simulator:
         return f"Simulator({self.duration:g} s, {self.voices!r}, {self.turns!r})"
 
     def describe(self, uri: str) -> Conversation:
-        """Draw turns and voices: the same for the same `uri` in any process.
+        """Draw turns, voices and scene: the same for the same `uri` in any process.
 
         Raises
         ------
@@ -92,7 +96,8 @@ class Simulator:
         rng = _stream(uri, DESCRIPTION)
         turns = self.turns.draw(rng, self.duration)
         num_speakers = len({turn.speaker for turn in turns})
-        return Conversation(uri, self.duration, tuple(turns), self.voices.choose(num_speakers, rng))
+        voices = self.voices.choose(num_speakers, rng)
+        return Conversation(uri, self.duration, tuple(turns), voices, self._draw_scene(uri, voices))
 
     def render(self, conversation: Conversation) -> np.ndarray:
         """Make a conversation heard: the same samples for the same conversation in any process.
@@ -107,28 +112,43 @@ class Simulator:
         VoicesError
             If a voice is not in the store.
         """
-        rng = _stream(conversation.uri, SOUND)
-        return self.acoustics.apply(self._tracks(conversation, rng), rng)[None]
+        scene = self._scene_of(conversation)
+        return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def tracks(self, conversation: Conversation) -> np.ndarray:
-        """What each speaker says, unaltered by any acoustics: (num_speakers, num_samples) float32."""
-        return self._tracks(conversation, _stream(conversation.uri, SOUND))
+        """What each speaker says, and nothing else: no room, no noise, all at one level.
 
-    def _tracks(self, conversation: Conversation, rng: np.random.Generator) -> np.ndarray:
+        Returns
+        -------
+        tracks : (num_speakers, num_samples) float32
+            Silent (0) outside of each speaker's turns.
+        """
+        rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
         num_samples = round(conversation.duration * SAMPLE_RATE)
         tracks = np.zeros((len(conversation.voices), num_samples), dtype=np.float32)
-        steps = rng.integers(-MAX_STEPS, MAX_STEPS + 1, size=len(conversation.voices))
         for start, end, speaker in conversation.turns:
             first, last = round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), num_samples)
-            voice = conversation.voices[speaker]
-            tracks[speaker, first:last] = self._speech(voice, SPEED_STEPS + int(steps[speaker]), rng, last - first)
+            voice, speed, pitch = conversation.voices[speaker], scene.speeds[speaker], scene.pitches[speaker]
+            tracks[speaker, first:last] = self._speech(voice, speed, pitch, last - first, rng)
         return tracks
 
-    def _speech(self, voice: str, speed: int, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-        """Speech played at `speed / SPEED_STEPS` times its speed, pitch included: (num_samples,)."""
-        num_original = -(-num_samples * speed // SPEED_STEPS)
-        speech = self.voices.speech(voice, rng, num_original)
-        return resample_poly(speech, SPEED_STEPS, speed)[:num_samples]
+    def draw(self, conversation: Conversation, path: Path | str) -> None:
+        """Draw a conversation as a PNG picture: waveform, turns and events, see `portrait.draw`."""
+        from .portrait import draw  # matplotlib takes a second
+
+        draw(conversation, self.render(conversation), path)
+
+    def _scene_of(self, conversation: Conversation) -> Scene:
+        return conversation.scene or self._draw_scene(conversation.uri, conversation.voices)
+
+    def _draw_scene(self, uri: str, voices: tuple[str, ...]) -> Scene:
+        return self.acoustics.draw(voices, _stream(uri, SCENE))
+
+    def _speech(self, voice: str, speed: float, pitch: float, num_samples: int, rng: np.random.Generator) -> np.ndarray:
+        """Speech of one turn: (num_samples,)."""
+        speech = self.voices.speech(voice, rng, math.ceil(num_samples * speed) + 1)
+        played = soxr.resample(speech, speed, 1)[:num_samples]
+        return shift_pitch(played, pitch) if pitch else played
 
 
 def _stream(uri: str, part: int) -> np.random.Generator:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import csv
+import math
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import lfilter
 
-from .recording import fade, find_recordings, read_recording
+from ..audio import SAMPLE_RATE
+from .recording import duration_of, fade, find_recordings, read_piece
 
-_read = lru_cache(maxsize=512)(read_recording)
+PIECE = 10
+"""Seconds that are read, and kept, at a time: however long recordings are, memory is bounded."""
+
+_read = lru_cache(maxsize=512)(read_piece)
+_duration = lru_cache(maxsize=65536)(duration_of)
 
 
 class NoiseError(ValueError):
@@ -31,7 +37,7 @@ class Noises:
     Raises
     ------
     NoiseError
-        If there is no recording.
+        If there is no recording, or a file of the manifest is missing.
     """
 
     def __init__(self, source: Path | str) -> None:
@@ -46,8 +52,16 @@ class Noises:
         num_recordings = sum(len(paths) for paths in self._kinds.values())
         return f"Noises({str(self.source)!r}): {num_recordings} recordings of {len(self.kinds)} kinds"
 
-    def draw(self, rng: np.random.Generator, num_samples: int) -> np.ndarray:
-        """Noise of one kind, all kinds as likely: random crops of its recordings, one after the other.
+    def draw(self, kind: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
+        """Noise of one kind: random crops of its recordings, one after the other.
+
+        Parameters
+        ----------
+        kind : str
+            One of `kinds`.
+        rng : np.random.Generator
+        num_samples : int
+            At 16 kHz.
 
         Returns
         -------
@@ -55,16 +69,20 @@ class Noises:
 
         Raises
         ------
+        NoiseError
+            If there is no such kind.
         AudioError
             If a recording cannot be read.
         """
-        paths = self._kinds[self.kinds[rng.integers(len(self.kinds))]]
+        if kind not in self._kinds:
+            raise NoiseError(f"{kind!r} is no kind of noise of {self.source}. It has {', '.join(self.kinds)}.")
+        paths = self._kinds[kind]
         noise = np.zeros(num_samples, dtype=np.float32)
         position = 0
         while position < num_samples:
-            recording = _read(paths[rng.integers(len(paths))])
-            start = int(rng.integers(1 + len(recording) // 2))
-            crop = recording[start : start + num_samples - position]
+            path = paths[rng.integers(len(paths))]
+            start = int(rng.integers(1 + int(_duration(path) / 2 * SAMPLE_RATE)))
+            crop = _crop(path, start, num_samples - position)
             noise[position : position + len(crop)] = crop
             fade(noise[position : position + len(crop)])
             position += len(crop)
@@ -78,6 +96,15 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
     return lfilter(np.ones(1, dtype=np.float32), np.array([1, -pole], dtype=np.float32), white)
 
 
+def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
+    """Samples of a recording from one on, as many as there are up to a number: (<= num_samples,)."""
+    first, end = start // (PIECE * SAMPLE_RATE), min((start + num_samples) / SAMPLE_RATE, _duration(path))
+    pieces = [
+        _read(path, number, PIECE) for number in range(first * PIECE, max(math.ceil(end), first * PIECE + 1), PIECE)
+    ]
+    return np.concatenate(pieces)[start - first * PIECE * SAMPLE_RATE :][:num_samples]
+
+
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
     with manifest.open(newline="") as file:
@@ -86,7 +113,10 @@ def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
         if missing:
             raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
         for row in rows:
-            kinds.setdefault(row["kind"], []).append(manifest.parent / row["path"])
+            path = manifest.parent / row["path"]
+            if not path.is_file():
+                raise NoiseError(f"{manifest}, line {rows.line_num}: there is no file {path}.")
+            kinds.setdefault(row["kind"], []).append(path)
     return kinds
 
 

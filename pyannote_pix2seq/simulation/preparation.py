@@ -6,10 +6,9 @@ interrupted preparation goes on where it stopped.
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -21,7 +20,9 @@ import torch
 from tqdm import tqdm
 
 from ..audio import SAMPLE_RATE
-from .recording import find_recordings, read_recording
+from .denoising import denoise, noisereduce
+from .layout import AUTO, Recordings, find_speakers
+from .recording import read_recording
 from .seed import seed_of
 from .voices import to_level, write_voices
 
@@ -31,21 +32,8 @@ LONGEST_PAUSE = 0.3
 MIN_SPEECH = 3.0
 """Speakers with less speech are refused, in seconds."""
 
-COLUMNS = ("speaker", "path")
-
-
-class PreparationError(ValueError):
-    """A source of recordings that cannot be understood."""
-
-
-@dataclass(frozen=True)
-class Recordings:
-    """All recordings of one speaker."""
-
-    speaker: str
-    corpus: str
-    split: str
-    paths: tuple[Path, ...]
+MOST_SPEECH = 1800.0
+"""Nobody needs more speech, in seconds; audio books are much longer."""
 
 
 @dataclass(frozen=True)
@@ -57,67 +45,71 @@ class Refusal:
     reason: str
 
 
-def find_speakers(source: Path) -> list[Recordings]:
-    """Speakers of a manifest, or of a folder with one folder a speaker.
+@dataclass(frozen=True)
+class Preparation:
+    """How recordings become voices.
 
     Parameters
     ----------
-    source : Path
-        Tab-separated values with columns speaker, path (relative to the manifest's folder) and, if there are
-        any, corpus and split; or a folder `{speaker}/**` of audio files. Where there is no split, one speaker
-        in ten goes to "dev", the others to "train".
-
-    Raises
-    ------
-    PreparationError
-        If a column is missing, a speaker has two corpora or splits, or there is no recording at all.
+    is_denoised : bool
+        Whether steady noise is reduced, see `denoising.py`.
+    most_speech : float
+        Recordings of a speaker are passed over once there is this much speech, in seconds.
     """
-    rows = _read_manifest(source) if source.is_file() else _scan_folder(source)
-    speakers: dict[str, tuple[str, str]] = {}
-    paths: dict[str, list[Path]] = {}
-    for speaker, corpus, split, path in rows:
-        home = speakers.setdefault(speaker, (corpus, split))
-        if home != (corpus, split):
-            raise PreparationError(
-                f"{source}: speaker {speaker!r} is in {home} and in {(corpus, split)} (corpus, split). "
-                f"Names must be unique over corpora and a speaker belongs to one split."
-            )
-        paths.setdefault(speaker, []).append(path)
-    if not speakers:
-        raise PreparationError(f"No recording in {source}. Give a manifest, or a folder with one folder a speaker.")
-    return [Recordings(speaker, *speakers[speaker], tuple(paths[speaker])) for speaker in sorted(speakers)]
+
+    is_denoised: bool = False
+    most_speech: float = MOST_SPEECH
 
 
-def prepare_voices(source: Path, folder: Path, num_jobs: int = 2) -> list[Refusal]:
+AS_THEY_ARE = Preparation()
+
+
+def prepare_voices(
+    sources: Sequence[Path] | Path,
+    folder: Path,
+    num_jobs: int = 2,
+    layout: str = AUTO,
+    preparation: Preparation = AS_THEY_ARE,
+) -> list[Refusal]:
     """Cut recordings at their pauses and write the store; what is refused is listed in `folder/refused.tsv`.
 
     Parameters
     ----------
-    source : Path
-        See `find_speakers`.
+    sources, layout
+        See `layout.find_speakers`.
     folder : Path
         Where the store goes.
     num_jobs : int
         Processes that work side by side.
+    preparation : Preparation
 
     Raises
     ------
-    PreparationError
-        If the source cannot be understood.
+    LayoutError
+        If a source cannot be understood.
+    ModuleNotFoundError
+        If silero-vad is not installed, or noisereduce where it is asked for.
+    VoicesError
+        If every speaker is refused.
     """
-    speakers = find_speakers(source)
+    speakers = find_speakers(sources, layout)
+    _detector()  # without it every recording would be refused
+    if preparation.is_denoised:
+        noisereduce()
     parts = folder / "speakers"
     parts.mkdir(parents=True, exist_ok=True)
-    for _ in tqdm(_prepare_all(speakers, parts, num_jobs), total=len(speakers), unit="speaker"):
+    for _ in tqdm(_prepare_all(speakers, parts, preparation, num_jobs), total=len(speakers), unit="speaker"):
         pass
     refusals: list[Refusal] = []
-    write_voices(folder, _accepted(speakers, parts, refusals))
-    _write_refusals(folder / "refused.tsv", refusals)
+    try:
+        write_voices(folder, _accepted(speakers, parts, preparation, refusals))
+    finally:
+        _write_refusals(folder / "refused.tsv", refusals)
     shutil.rmtree(parts)
     return refusals
 
 
-def speech_regions(waveform: np.ndarray) -> list[np.ndarray]:
+def speech_regions(waveform: np.ndarray, preparation: Preparation) -> list[np.ndarray]:
     """Speech of a (num_samples,) float32 waveform: pauses longer than 0.3 s cut out, regions at one level.
 
     Voice activity is found by Silero VAD (Silero Team, 2024, https://github.com/snakers4/silero-vad).
@@ -130,7 +122,10 @@ def speech_regions(waveform: np.ndarray) -> list[np.ndarray]:
         sampling_rate=SAMPLE_RATE,
         min_silence_duration_ms=1000 * LONGEST_PAUSE,
     )
-    return [to_level(waveform[region["start"] : region["end"]]) for region in found]
+    regions = [(region["start"], region["end"]) for region in found]
+    if preparation.is_denoised:
+        waveform = denoise(waveform, regions)
+    return [to_level(waveform[start:end]) for start, end in regions]
 
 
 @lru_cache(maxsize=1)
@@ -144,9 +139,11 @@ def _detector() -> Any:
     return load_silero_vad()
 
 
-def _prepare_all(speakers: Iterable[Recordings], parts: Path, num_jobs: int) -> Iterator[None]:
+def _prepare_all(
+    speakers: Iterable[Recordings], parts: Path, preparation: Preparation, num_jobs: int
+) -> Iterator[None]:
     """Prepare speakers one after the other, in this process or side by side in others."""
-    prepare = partial(_prepare_speaker, parts=parts)
+    prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
     if num_jobs == 1:
         yield from map(prepare, speakers)
         return
@@ -154,17 +151,20 @@ def _prepare_all(speakers: Iterable[Recordings], parts: Path, num_jobs: int) -> 
         yield from pool.imap_unordered(prepare, speakers)
 
 
-def _prepare_speaker(recordings: Recordings, parts: Path) -> None:
+def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparation) -> None:
     """Write one speaker's regions and refusals, unless an earlier run did."""
-    part = _part(parts, recordings.speaker)
+    part = _part(parts, recordings, preparation)
     if part.exists():
         return
-    _detector()  # without it every recording would be refused
     regions: list[np.ndarray] = []
     refused: list[tuple[str, str]] = []
-    for path in recordings.paths:
+    for number, path in enumerate(recordings.paths):
+        if sum(map(len, regions)) >= preparation.most_speech * SAMPLE_RATE:
+            rest = len(recordings.paths) - number
+            refused.append(("*", f"{rest} more recordings: {preparation.most_speech:g} s of speech are enough"))
+            break
         try:
-            regions += speech_regions(read_recording(path))
+            regions += speech_regions(read_recording(path), preparation)
         except Exception as error:  # one bad recording must not stop the others, whatever is bad about it
             refused.append((str(path), " ".join(str(error).split()) or type(error).__name__))
     unfinished = part.with_suffix(".tmp.npz")
@@ -178,11 +178,11 @@ def _prepare_speaker(recordings: Recordings, parts: Path) -> None:
 
 
 def _accepted(
-    speakers: Iterable[Recordings], parts: Path, refusals: list[Refusal]
+    speakers: Iterable[Recordings], parts: Path, preparation: Preparation, refusals: list[Refusal]
 ) -> Iterator[tuple[str, str, str, list[np.ndarray]]]:
     """Speakers with enough speech, read back; refusals are added to the list on the way."""
     for recordings in speakers:
-        with np.load(_part(parts, recordings.speaker)) as part:
+        with np.load(_part(parts, recordings, preparation)) as part:
             samples, lengths, refused = part["samples"], part["lengths"], part["refused"]
         refusals += [Refusal(recordings.speaker, path, reason) for path, reason in refused.tolist()]
         seconds = len(samples) / SAMPLE_RATE
@@ -194,34 +194,9 @@ def _accepted(
         yield recordings.speaker, recordings.corpus, recordings.split, regions
 
 
-def _part(parts: Path, speaker: str) -> Path:
-    return parts / f"{seed_of(speaker):016x}.npz"
-
-
-def _read_manifest(manifest: Path) -> Iterator[tuple[str, str, str, Path]]:
-    with manifest.open(newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        missing = [column for column in COLUMNS if column not in (rows.fieldnames or ())]
-        if missing:
-            raise PreparationError(
-                f"{manifest} has no column {', '.join(missing)}. Its first line must name "
-                f"tab-separated columns: speaker and path, and if you like corpus and split."
-            )
-        for row in rows:
-            speaker = row["speaker"]
-            split = row.get("split") or _split_of(speaker)
-            yield speaker, row.get("corpus") or manifest.stem, split, manifest.parent / row["path"]
-
-
-def _scan_folder(folder: Path) -> Iterator[tuple[str, str, str, Path]]:
-    for path in find_recordings(folder):
-        speaker = path.relative_to(folder).parts[0]
-        if path.parent != folder:
-            yield speaker, folder.name, _split_of(speaker), path
-
-
-def _split_of(speaker: str) -> str:
-    return "dev" if seed_of(speaker) % 10 == 0 else "train"
+def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path:
+    """Where a speaker is kept; elsewhere if it has other recordings, or is prepared in another way."""
+    return parts / f"{seed_of(repr((recordings, preparation))):016x}.npz"
 
 
 def _write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:

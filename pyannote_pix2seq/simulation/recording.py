@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import soundfile
 
-from ..audio import SAMPLE_RATE, prepare
+from ..audio import SAMPLE_RATE, AudioError, prepare
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
@@ -23,6 +24,42 @@ def read_recording(path: Path) -> np.ndarray:
         If it cannot be used, see `audio.load`.
     """
     return prepare(path)[0].numpy()
+
+
+def read_piece(path: Path, start: int, seconds: int) -> np.ndarray:
+    """Read part of an audio file: (num_samples,) float32, one channel, 16 kHz; shorter at the end of the file.
+
+    A second before it and one after it are read too, and dropped once resampled: pieces fit together.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be used, see `audio.load`.
+    """
+    first = max(start - 1, 0)
+    try:
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(first * file.samplerate, file.frames))
+            samples = file.read((start - first + seconds + 1) * file.samplerate, dtype="float32", always_2d=True)
+            sample_rate = file.samplerate
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} cannot be read: {error}.") from error
+    piece = prepare({"waveform": samples.T, "sample_rate": sample_rate, "uri": path.name})[0].numpy()
+    return piece[(start - first) * SAMPLE_RATE :][: seconds * SAMPLE_RATE].copy()
+
+
+def duration_of(path: Path) -> float:
+    """Seconds of an audio file.
+
+    Raises
+    ------
+    AudioError
+        If it cannot be read.
+    """
+    try:
+        return soundfile.info(path).duration
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"{path} cannot be read: {error}.") from error
 
 
 def find_recordings(folder: Path) -> list[Path]:

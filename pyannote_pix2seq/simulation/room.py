@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,23 +16,20 @@ SMALLEST, LARGEST = (3.0, 3.0, 2.4), (9.0, 7.0, 3.5)
 MARGIN = 0.3
 """Nobody stands closer to a wall, in metres."""
 
-NEAR, DISTANT = (0.3, 2.5), (2.5, 5.0)
-"""Distance from speaker to microphone, in metres."""
-
 MAX_ORDER = 10
 MIXING_TIME = 0.05
 """Up to this moment, in seconds after the direct sound, echoes are computed one by one. In the lowest room,
 all of them are of order `MAX_ORDER` or lower."""
 
-NUM_TAPS = SAMPLE_RATE // 2
+AUDIBLE = 45.0
+"""Responses end when the sound has decayed by this much, in dB."""
+
 LEAD = SAMPLE_RATE // 1000
-"""Samples kept before the direct sound: half of the filter that places it between two samples."""
+"""Samples kept before the direct sound: part of the filter that places it between two samples."""
 
 
-def impulse_responses(
-    num_speakers: int, rt60: float, distance: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
-    """Responses from each speaker's place to one microphone in a random shoebox room.
+def impulse_responses(rt60: float, distances: Sequence[tuple[float, float]], rng: np.random.Generator) -> np.ndarray:
+    """Responses from some places to one microphone in a random shoebox room.
 
     Early echoes come from the image method (Allen and Berkley, 1979), in pyroomacoustics; the late ones, too
     dense to tell apart, are Gaussian noise that decays at the same rate (as in Lehmann and Johansson,
@@ -39,22 +37,21 @@ def impulse_responses(
 
     Parameters
     ----------
-    num_speakers : int
     rt60 : float
         Time in which the sound decays by 60 dB, in seconds.
-    distance : (float, float)
-        Shortest and longest distance from a speaker to the microphone, in metres.
+    distances : (num_places,) sequence of (float, float)
+        Shortest and longest distance from each place to the microphone, in metres; shorter where the room is.
     rng : np.random.Generator
 
     Returns
     -------
-    responses : (num_speakers, num_taps) float32
-        Unit energy; the direct sound comes first.
+    responses : (num_places, num_taps) float32
+        Unit energy; the direct sound comes 1 ms after the beginning, however far it came from.
     """
     size = rng.uniform(SMALLEST, LARGEST)
     microphone = rng.uniform((1.0, 1.0, 0.7), (size[0] - 1, size[1] - 1, 1.3))
-    speakers = [_place(microphone, size, distance, rng) for _ in range(num_speakers)]
-    early = _early_echoes(size, rt60, microphone, speakers)
+    places = [_place(microphone, size, distance, rng) for distance in distances]
+    early = _early_echoes(size, rt60, microphone, places)
     responses = _with_tail(early, rt60, rng)
     return responses / np.linalg.norm(responses, axis=1, keepdims=True)
 
@@ -97,21 +94,21 @@ def _place(
     return np.clip((x, y, rng.uniform(1.1, 1.7)), MARGIN, size - MARGIN)
 
 
-def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, speakers: list[np.ndarray]) -> np.ndarray:
-    """Direct sound and echoes up to the mixing time: (num_speakers, num_samples) float32."""
+def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, places: list[np.ndarray]) -> np.ndarray:
+    """Direct sound and echoes up to the mixing time: (num_places, num_samples) float32."""
     pra = _pyroomacoustics()
     volume, surface = np.prod(size), 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])
     absorption = 1 - np.exp(-0.161 * volume / (surface * rt60))  # Eyring
     room = pra.ShoeBox(size, fs=SAMPLE_RATE, materials=pra.Material(float(absorption)), max_order=MAX_ORDER)
     room.add_microphone(microphone)
-    for speaker in speakers:
-        room.add_source(speaker)
+    for place in places:
+        room.add_source(place)
     room.compute_rir()
-    num_samples = LEAD + round(MIXING_TIME * SAMPLE_RATE)
-    early = np.zeros((len(speakers), num_samples), dtype=np.float32)
-    for echoes, response in zip(early, room.rir[0], strict=True):
-        direct = response[max(int(np.argmax(np.abs(response))) - LEAD, 0) :][:num_samples]
-        echoes[: len(direct)] = direct
+    early = np.zeros((len(places), LEAD + round(MIXING_TIME * SAMPLE_RATE)), dtype=np.float32)
+    for echoes, response, place in zip(early, room.rir[0], places, strict=True):
+        delay = np.linalg.norm(place - microphone) / pra.constants.get("c") * SAMPLE_RATE
+        direct = round(delay) + pra.constants.get("frac_delay_length") // 2
+        echoes[:] = response[direct - LEAD :][: early.shape[1]]
     return early
 
 
@@ -124,14 +121,16 @@ def _pyroomacoustics() -> Any:
             "Rooms need pyroomacoustics: pip install pyannote-pix2seq[simulation], or use room_probability=0."
         ) from error
     pyroomacoustics.constants.set("num_threads", 1)
+    pyroomacoustics.constants.set("rir_hpf_enable", False)  # speech has nothing below 10 Hz
     return pyroomacoustics
 
 
 def _with_tail(early: np.ndarray, rt60: float, rng: np.random.Generator) -> np.ndarray:
-    """Early echoes, then late ones at their level: (num_speakers, num_taps) float32."""
-    num_speakers, num_early = early.shape
+    """Early echoes, then late ones at their level: (num_places, num_taps) float32."""
+    num_places, num_early = early.shape
     level = np.sqrt(np.mean(np.square(early[:, num_early // 2 :]), axis=1, keepdims=True))
-    num_late = NUM_TAPS - num_early
+    num_taps = fft.next_fast_len(max(round(rt60 * AUDIBLE / 60 * SAMPLE_RATE), num_early), real=True)
+    num_late = num_taps - num_early
     decay = 10 ** (-3 * np.arange(num_late, dtype=np.float32) / (rt60 * SAMPLE_RATE))
-    late = rng.standard_normal((num_speakers, num_late), dtype=np.float32) * decay * level
+    late = rng.standard_normal((num_places, num_late), dtype=np.float32) * decay * level
     return np.concatenate([early, late], axis=1)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,13 +70,14 @@ class Voices:
     Raises
     ------
     VoicesError
-        If there is no store in the folder, or no speaker in the split.
+        If there is no store in the folder, it is damaged, or there is no speaker in the split.
     """
 
     def __init__(self, folder: Path | str, split: str) -> None:
         self.folder = Path(folder)
         self.split = split
         voices = _read_index(self.folder)
+        _check_size(self.folder / SPEECH_FILE, voices)
         self._voices = {speaker: voice for speaker, voice in voices.items() if voice.split == split}
         if not self._voices:
             splits = ", ".join(sorted({voice.split for voice in voices.values()}))
@@ -109,20 +111,42 @@ class Voices:
         size = Counter(corpora)
         return np.array([0.5 / (len(size) * size[corpus]) + 0.5 / len(corpora) for corpus in corpora])
 
-    def choose(self, num_speakers: int, rng: np.random.Generator) -> tuple[str, ...]:
+    def choose(self, num_speakers: int, rng: np.random.Generator, excluding: Collection[str] = ()) -> tuple[str, ...]:
         """Draw distinct speakers, small corpora more often than their size alone would have it.
+
+        Parameters
+        ----------
+        num_speakers : int
+        rng : np.random.Generator
+        excluding : collection of str
+            Speakers that must not be drawn.
 
         Raises
         ------
         VoicesError
             If the store has fewer speakers.
         """
-        if num_speakers > len(self.speakers):
+        is_left = np.array([speaker not in excluding for speaker in self.speakers])
+        if num_speakers > is_left.sum():
             raise VoicesError(
-                f"{num_speakers} speakers were asked for and {self!r} has {len(self.speakers)}. "
+                f"{num_speakers} speakers were asked for and {self!r} has {is_left.sum()} to choose from. "
                 f"Prepare more voices or lower max_speakers."
             )
-        return tuple(rng.choice(self.speakers, num_speakers, replace=False, p=self._probabilities).tolist())
+        if not num_speakers:
+            return ()
+        probabilities = self._probabilities * is_left
+        drawn = rng.choice(len(is_left), num_speakers, replace=False, p=probabilities / probabilities.sum())
+        return tuple(self.speakers[number] for number in drawn)
+
+    def regions(self, speaker: str) -> Iterator[np.ndarray]:
+        """Speech regions of one speaker as they are stored: each (num_samples,) int16.
+
+        Raises
+        ------
+        VoicesError
+            If there is no such speaker.
+        """
+        return (self._samples[offset : offset + length] for offset, length in self._regions_of(speaker))
 
     def speech(self, speaker: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         """Speech of one speaker that begins with an onset and goes on without a long pause.
@@ -146,9 +170,7 @@ class Voices:
         VoicesError
             If there is no such speaker.
         """
-        if speaker not in self._voices:
-            raise VoicesError(f"{speaker!r} is none of the {len(self.speakers)} speakers of {self!r}.")
-        regions = self._voices[speaker].regions
+        regions = self._regions_of(speaker)
         waveform = np.zeros(num_samples, dtype=np.float32)
         order: list[int] = []
         position = 0
@@ -160,6 +182,11 @@ class Voices:
             fade(waveform[position:stop])
             position = stop + int(rng.integers(*PAUSE))
         return waveform / 32768  # int16 -> [-1, 1)
+
+    def _regions_of(self, speaker: str) -> np.ndarray:
+        if speaker not in self._voices:
+            raise VoicesError(f"{speaker!r} is none of the {len(self.speakers)} speakers of {self!r}.")
+        return self._voices[speaker].regions
 
 
 def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:
@@ -175,7 +202,7 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     Raises
     ------
     VoicesError
-        If a speaker comes twice.
+        If there is no speaker at all, one comes twice, or one has no speech.
     """
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, dict] = {}
@@ -185,12 +212,18 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
         for speaker, corpus, split, regions in voices:
             if speaker in index:
                 raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
+            if not any(map(len, regions)):
+                raise VoicesError(f"Speaker {speaker!r} has no speech. Leave out whoever says nothing.")
             placed = []
             for region in regions:
                 file.write(region.tobytes())
                 placed.append((offset, len(region)))
                 offset += len(region)
             index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
+    if not index:
+        raise VoicesError(
+            f"No speaker is left to be kept in {folder}. If recordings were refused, refused.tsv says why."
+        )
     index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
     os.replace(speech_part, folder / SPEECH_FILE)
     os.replace(index_part, folder / INDEX_FILE)
@@ -204,12 +237,24 @@ def to_level(region: np.ndarray) -> np.ndarray:
 
 def _read_index(folder: Path) -> dict[str, Voice]:
     try:
-        index = json.loads((folder / INDEX_FILE).read_text())
+        speakers = json.loads((folder / INDEX_FILE).read_text())["speakers"]
+        return {speaker: _voice(entry) for speaker, entry in speakers.items()}
     except FileNotFoundError as error:
         raise VoicesError(
             f"No {INDEX_FILE} in {folder}: not a store of voices. Make one with recipes/prepare_voices.py."
         ) from error
-    return {
-        speaker: Voice(entry["corpus"], entry["split"], np.array(entry["regions"], dtype=np.int64).reshape(-1, 2))
-        for speaker, entry in index["speakers"].items()
-    }
+    except (ValueError, KeyError, TypeError) as error:
+        raise VoicesError(f"{folder / INDEX_FILE} is damaged ({error!r}). Prepare the voices again.") from error
+
+
+def _voice(entry: Mapping[str, Any]) -> Voice:
+    regions = np.array(entry["regions"], dtype=np.int64).reshape(-1, 2)
+    return Voice(entry["corpus"], entry["split"], regions)
+
+
+def _check_size(path: Path, voices: Mapping[str, Voice]) -> None:
+    """A file that is too short would be heard as another voice, or not at all."""
+    num_samples = max((int(voice.regions.sum(axis=1).max()) for voice in voices.values()), default=0)
+    size = path.stat().st_size if path.is_file() else 0
+    if size < num_samples * np.dtype(np.int16).itemsize:
+        raise VoicesError(f"{path} has {size} bytes of {2 * num_samples}: it is damaged. Prepare the voices again.")

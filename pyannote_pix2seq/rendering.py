@@ -1,0 +1,251 @@
+"""Simulated conversations as files, for tools that want files, and a database.yml that registers them.
+
+folder/database.yml                      for pyannote.database
+folder/NAME/wav/URI.wav                  16 kHz, 16 bits, one channel
+folder/NAME/SUBSET.{lst,rttm,uem,map}    uris, who speaks when, what is annotated, how it is labelled
+folder/NAME/origin.json                  what it was made from
+folder/NAME/SHA256SUMS                   for `sha256sum -c`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+import yaml
+from pyannote.core import Annotation
+from pyannote.database import FileFinder, ProtocolFile
+from pyannote.database.registry import Registry
+from tqdm import tqdm
+
+from .audio import SAMPLE_RATE
+from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol
+
+ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
+SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}
+"""Key of a protocol's files -> suffix of the list that holds it."""
+
+Place = tuple[str, int]  # subset and number of a conversation
+
+
+class RenderingError(ValueError):
+    """A rendered protocol that is not what it should be."""
+
+
+def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], num_jobs: int = 1) -> float:
+    """Render a protocol as `into/NAME`, register it in `into/database.yml`, read it back and compare.
+
+    What an interrupted run rendered is not rendered again; the first recording is, to see whether it still sounds the
+    same.
+
+    Parameters
+    ----------
+    protocol : SyntheticProtocol
+        Of a finite size.
+    into : Path
+        Made where it is missing.
+    origin : mapping
+        All that the protocol is made from, to be kept as JSON.
+    num_jobs : int
+        Processes that render side by side.
+
+    Returns
+    -------
+    hours : float
+        Of audio.
+
+    Raises
+    ------
+    RenderingError
+        If the folder holds a protocol that was made from something else, or that is damaged. The message names it.
+    """
+    folder = into / protocol.name.rpartition(".")[2]
+    if ENDLESS in protocol.sizes.values():
+        raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
+    (folder / "wav").mkdir(parents=True, exist_ok=True)
+    _check_origin(folder / ORIGIN, dict(origin))
+    places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
+    there = {path.stem for path in (folder / "wav").glob("*.wav")}
+    missing = [place for place in places if protocol.uri(*place) not in there]
+    if len(missing) < len(places):
+        _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
+    write = partial(_write_recording, protocol, folder)
+    for _ in tqdm(_side_by_side(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
+        pass
+    for subset in SUBSETS:
+        _write_lists(protocol, folder, subset)
+    _write_registry(into)
+    return verify(protocol, into)
+
+
+def verify(protocol: SyntheticProtocol, into: Path) -> float:
+    """Read a rendered protocol as any tool would, and compare it with what it should be.
+
+    Returns
+    -------
+    hours : float
+        Of audio.
+
+    Raises
+    ------
+    RenderingError
+        If a recording or a turn is missing, or not what it should be. The message names it.
+    """
+    registry = Registry()
+    registry.load_database(into / REGISTRY)
+    rendered = registry.get_protocol(protocol.name, preprocessors={"audio": FileFinder(registry)})
+    sums = into / protocol.name.rpartition(".")[2] / SUMS
+    known, seconds = _read_sums(sums), 0.0
+    for subset in (subset for subset, size in protocol.sizes.items() if size):
+        for expected, found in zip(getattr(protocol, subset)(), getattr(rendered, subset)(), strict=True):
+            _compare(expected, found)
+            digest = hashlib.sha256(found["audio"].read_bytes()).hexdigest()
+            if known.setdefault(found["uri"], digest) != digest:
+                raise RenderingError(f"{found['audio']} has changed since it was rendered. Delete it and run again.")
+            seconds += found["annotated"].duration()
+    sums.write_text("".join(f"{digest}  wav/{uri}.wav\n" for uri, digest in sorted(known.items())), encoding="utf-8")
+    return seconds / 3600
+
+
+def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:
+    """What database.yml says of rendered protocols.
+
+    Parameters
+    ----------
+    subsets : mapping of str to iterable of str
+        Name of each protocol, and which subsets of it there are.
+    prefix : str
+        From the folder of database.yml to those of the protocols, e.g. "synthetic/".
+    """
+    protocols: dict[str, dict[str, Any]] = {}
+    for name, there in subsets.items():
+        protocols[name] = {"scope": SCOPE}
+        for subset in there:
+            lists = {key: f"{prefix}{name}/{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
+            protocols[name][subset] = lists
+    recordings = [f"{prefix}{name}/wav/{{uri}}.wav" for name in subsets]
+    return {"Databases": {DATABASE: recordings}, "Protocols": {DATABASE: {TASK: protocols}}}
+
+
+def fingerprint(source: Path) -> str:
+    """Short hash of the names and sizes of all files in a folder, or of one file."""
+    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    listing = [f"{path.relative_to(source.parent).as_posix()} {path.stat().st_size}" for path in files]
+    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
+
+
+def _path(folder: Path, uri: str) -> Path:
+    return folder / "wav" / f"{uri}.wav"
+
+
+def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
+    """Render one conversation; its file appears when it is complete."""
+    path = _path(folder, protocol.uri(*place))
+    unfinished = path.with_suffix(".part")
+    waveform = protocol.file(*place)["waveform"][0].numpy()
+    soundfile.write(unfinished, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    os.replace(unfinished, path)
+
+
+def _side_by_side(write: partial[None], places: list[Place], num_jobs: int) -> Iterator[None]:
+    """Render conversations in this process, or in others."""
+    if num_jobs == 1 or not places:
+        yield from map(write, places)
+        return
+    with get_context("spawn").Pool(num_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield from pool.imap_unordered(write, places)
+
+
+def _check_origin(note: Path, origin: dict[str, Any]) -> None:
+    """Write down what a protocol is made from, or compare it with what was written down before."""
+    origin = json.loads(json.dumps(origin))  # tuples -> lists
+    found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else origin
+    different = [
+        f"{key} was {found.get(key)!r} and is {origin[key]!r}" for key in origin if found.get(key) != origin[key]
+    ]
+    if different:
+        raise RenderingError(
+            f"{note.parent} was rendered from something else: {'; '.join(different)}. "
+            f"Use another folder or delete this one."
+        )
+    note.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+
+def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
+    """Render a conversation once more, and compare it with what an earlier run made."""
+    path = _path(folder, protocol.uri(*place))
+    before = path.read_bytes()
+    _write_recording(protocol, folder, place)
+    if path.read_bytes() != before:
+        path.write_bytes(before)
+        raise RenderingError(
+            f"{path} is not how this conversation sounds now: another version of this package or of its dependencies "
+            f"made it, or it is damaged. Use another folder, or delete {folder} to render all of it again."
+        )
+
+
+def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None:
+    """Write what there is to know of a subset; nothing where it has no conversation."""
+    paths = {key: folder / f"{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
+    parts = {key: path.with_name(f"{path.name}.part") for key, path in paths.items()}
+    with ExitStack() as stack:
+        lists = {key: stack.enter_context(part.open("w", encoding="utf-8")) for key, part in parts.items()}
+        for file in getattr(protocol, subset)():
+            lists["uri"].write(f"{file['uri']}\n")
+            lists["annotation"].write(file["annotation"].to_rttm())
+            lists["annotated"].write(file["annotated"].to_uem())
+            lists["labels"].write(f"{file['uri']} {file['labels']}\n")
+    for key, part in parts.items():
+        os.replace(part, paths[key])
+        if not protocol.sizes[subset]:
+            paths[key].unlink()
+
+
+def _write_registry(into: Path) -> None:
+    """Register all protocols that have been rendered into a folder."""
+    folders = sorted(note.parent for note in into.glob(f"*/{ORIGIN}"))
+    subsets = {path.name: [subset for subset in SUBSETS if (path / f"{subset}.lst").exists()] for path in folders}
+    text = yaml.safe_dump(layout(subsets), sort_keys=False)
+    (into / REGISTRY).write_text(f"# Written by recipes/render.py\n{text}", encoding="utf-8")
+
+
+def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
+    """Compare a file on disk with what was to be rendered."""
+    for key in ("uri", "database", "subset", "scope", "labels"):
+        if found[key] != expected[key]:
+            raise RenderingError(f"{found['uri']}: {key} is {found[key]!r}, not {expected[key]!r}.")
+    for key in ("annotation", "annotated"):
+        different = sorted(_milliseconds(expected[key]) ^ _milliseconds(found[key]), key=str)
+        if different:
+            raise RenderingError(
+                f"{found['uri']}: {key} is not what was written; the first difference is {different[0]} "
+                f"(from, to, who; in ms). A voice cannot have a name that means nothing to pandas, like NA or None."
+            )
+    audio = soundfile.info(found["audio"])
+    form = (audio.channels, audio.frames, audio.samplerate)
+    wanted = (1, round(expected["annotated"].duration() * SAMPLE_RATE), SAMPLE_RATE)
+    if form != wanted:
+        raise RenderingError(
+            f"{found['audio']} has {form}, not {wanted} (channels, samples, sample rate). Delete it and run again."
+        )
+
+
+def _milliseconds(turns: Any) -> set[tuple[Any, ...]]:
+    """Segments in milliseconds, and whose they are."""
+    tracks = turns.itertracks(yield_label=True) if isinstance(turns, Annotation) else ((part, 0, "") for part in turns)
+    return {(round(1000 * segment.start), round(1000 * segment.end), label) for segment, _, label in tracks}
+
+
+def _read_sums(path: Path) -> dict[str, str]:
+    """uri -> hash of each recording that an earlier run verified."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}

@@ -1,0 +1,158 @@
+"""What a conversation is made of: turns as events, and how full a stretch of time is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..vocabulary import Triplet
+from .turns import SHORTEST_TURN, Turns
+
+FIRST, PAUSE, GAP, INTERRUPTION, BACKCHANNEL = "first", "pause", "gap", "interruption", "backchannel"
+TAKES = (PAUSE, GAP, INTERRUPTION)
+"""How a turn takes the floor: its speaker had it before, another had it, another has it still."""
+
+
+class Event(NamedTuple):
+    """A turn, and how it follows the turn that holds the floor.
+
+    The floor is held by the turn that ends last of all that have begun. A turn that ends before it does is a
+    backchannel; any other takes the floor.
+
+    Attributes
+    ----------
+    name : str
+        FIRST, PAUSE, GAP, INTERRUPTION or BACKCHANNEL.
+    turn : Triplet
+    offset : float
+        Seconds from the end of the turn that holds the floor to the start of this one; negative where they overlap.
+    held : float
+        Seconds that the turn that holds the floor lasts.
+    """
+
+    name: str
+    turn: Triplet
+    offset: float
+    held: float
+
+    @property
+    def length(self) -> float:
+        """Seconds that this turn lasts."""
+        return self.turn.end - self.turn.start
+
+
+class Stretch(NamedTuple):
+    """How full a stretch of time is.
+
+    Attributes
+    ----------
+    speech, overlap : float
+        Share of the time in which anybody speaks, and in which two or more do.
+    num_turns, num_speakers : int
+        Turns and speakers that are heard for `SHORTEST_TURN` or longer.
+    """
+
+    speech: float
+    overlap: float
+    num_turns: int
+    num_speakers: int
+
+
+def dissect(turns: Turns) -> list[Event]:
+    """Events of a recording, one for each turn.
+
+    The four ways in which a turn follows another are those of Landini et al., "From Simulated Mixtures to Simulated
+    Conversations as Training Data for End-to-End Neural Diarization" (2022), arXiv 2204.00890, section 3, with its
+    overlaps told apart: interruptions take the floor, backchannels do not.
+
+    Parameters
+    ----------
+    turns : list of Triplet
+        Sorted; nobody overlaps himself, see `join_pauses`.
+    """
+    events: list[Event] = []
+    holder = turns[0]
+    for turn in turns:
+        offset = round(turn.start - holder.end, 6)  # turns that touch do not overlap by a rounding error
+        if not events:
+            name = FIRST
+        elif turn.end <= holder.end:
+            name = BACKCHANNEL
+        elif offset < 0:
+            name = INTERRUPTION
+        else:
+            name = PAUSE if turn.speaker == holder.speaker else GAP
+        events.append(Event(name, turn, offset, holder.end - holder.start))
+        holder = holder if name == BACKCHANNEL else turn
+    return events
+
+
+class Measure:
+    """Measures stretches of one recording.
+
+    Parameters
+    ----------
+    turns : list of Triplet
+    """
+
+    def __init__(self, turns: Turns) -> None:
+        self._starts = np.array([turn.start for turn in turns])
+        self._ends = np.array([turn.end for turn in turns])
+        self._speakers = np.array([turn.speaker for turn in turns])
+        self.start, self.end = float(self._starts.min()), float(self._ends.max())
+
+    def stretch(self, start: float, end: float) -> Stretch:
+        """Measure from one moment to another, both in seconds."""
+        starts, ends = np.maximum(self._starts, start), np.minimum(self._ends, end)
+        heard = ends - starts >= SHORTEST_TURN - 1e-9
+        starts, ends = starts[heard], ends[heard]
+        times = np.concatenate([starts, ends])
+        order = np.argsort(times, kind="stable")
+        speaking = np.cumsum(np.where(order < len(starts), 1, -1))[:-1]
+        seconds = np.diff(times[order])
+        return Stretch(
+            float(seconds[speaking >= 1].sum()) / (end - start),
+            float(seconds[speaking >= 2].sum()) / (end - start),
+            len(starts),
+            len(np.unique(self._speakers[heard])),
+        )
+
+    def stretches(self, seconds: float) -> list[Stretch]:
+        """Consecutive stretches from the first turn's start to the last turn's end; what remains is left out."""
+        number = int((self.end - self.start) / seconds)
+        return [self.stretch(self.start + i * seconds, self.start + (i + 1) * seconds) for i in range(number)]
+
+
+def characteristics(recordings: Iterable[Turns], seconds: float = 30.0) -> dict[str, np.ndarray]:
+    """What simulated and real conversations are compared by.
+
+    Parameters
+    ----------
+    recordings : iterable of list of Triplet
+        Turns of each recording, sorted. Recordings without turns are passed over.
+    seconds : float
+        How long the stretches are whose fullness is measured.
+
+    Returns
+    -------
+    values : dict of str to (num_values,) float
+        "overlap", "speech": share of each stretch; "speakers": number of them in each stretch; "length": seconds of
+        each turn; "gap": seconds from the end of each turn to the start of the next, negative where they overlap.
+    """
+    stretches: list[Stretch] = []
+    lengths: list[float] = []
+    gaps: list[float] = []
+    for turns in filter(None, recordings):
+        stretches += Measure(turns).stretches(seconds)
+        lengths += [turn.end - turn.start for turn in turns]
+        gaps += [after.start - before.end for before, after in zip(turns, turns[1:], strict=False)]
+    values = {
+        "overlap": [stretch.overlap for stretch in stretches],
+        "speech": [stretch.speech for stretch in stretches],
+        "length": lengths,
+        "gap": gaps,
+        "speakers": [float(stretch.num_speakers) for stretch in stretches],
+    }
+    return {name: np.round(value, 6) for name, value in values.items()}  # turns that touch have a gap of 0

@@ -1,0 +1,103 @@
+"""Recordings taken apart for a fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .anatomy import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
+from .estimators import cluster
+from .turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
+
+AROUND = 15.0
+"""The mood of a turn is that of so many seconds before and after its start."""
+
+SMALLEST_MOOD = 30
+"""Turns that take the floor, on average over moods."""
+
+TOUCHING = 1e-6
+"""Turns that are nearer than this are not apart, in seconds."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Recordings taken apart.
+
+    Attributes
+    ----------
+    seconds : (num_recordings,) float
+    stretches : list of Stretch
+        Each recording as a whole.
+    num_speakers : (num_recordings,) int
+    kinds : (num_recordings,) int
+    events : list of Event
+        Of one recording after the other.
+    recordings : (num_events,) int
+        Which recording an event is of.
+    floor : (num_events,) bool
+        Whether an event takes the floor.
+    around : list of Stretch
+        Around each event that takes the floor.
+    moods : (num_events,) int
+        A backchannel has that of the turn that it is in.
+    """
+
+    seconds: np.ndarray
+    stretches: list[Stretch]
+    num_speakers: np.ndarray
+    kinds: np.ndarray
+    events: list[Event]
+    recordings: np.ndarray
+    floor: np.ndarray
+    around: list[Stretch]
+    moods: np.ndarray
+
+
+def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> Corpus:
+    """Find the events of recordings, which recordings are alike (kinds), and which moments are (moods).
+
+    Raises
+    ------
+    TurnsError
+        If there is no turn that follows another.
+    """
+    joined = [in_order_of_appearance(crop(join_pauses(turns, TOUCHING), 0, np.inf)) for turns in recordings]
+    joined = [turns for turns in joined if turns]
+    dissected = [dissect(turns) for turns in joined]
+    events = [event for part in dissected for event in part]
+    if not any(event.name in TAKES for event in events):
+        raise TurnsError(f"Turn-taking cannot be fitted to {len(joined)} recordings in which no turn follows another.")
+    numbers = np.repeat(np.arange(len(joined)), [len(part) for part in dissected])
+    floor = np.array([event.name != BACKCHANNEL for event in events])
+    measures = [Measure(turns) for turns in joined]
+    seconds = np.array([measure.end - measure.start for measure in measures])
+    stretches = [measure.stretch(measure.start, measure.end) for measure in measures]
+    around = [_around(measures[numbers[index]], events[index]) for index in np.flatnonzero(floor)]
+    num_moods = min(num_moods, 1 + len(around) // SMALLEST_MOOD)
+    moods = cluster(_features(around, np.full(len(around), 2 * AROUND)), np.ones(len(around)), num_moods)
+    return Corpus(
+        seconds=seconds,
+        stretches=stretches,
+        num_speakers=np.array([1 + max(turn.speaker for turn in turns) for turns in joined]),
+        kinds=cluster(_features(stretches, seconds), seconds, num_kinds),
+        events=events,
+        recordings=numbers,
+        floor=floor,
+        around=around,
+        moods=moods[np.cumsum(floor) - 1],
+    )
+
+
+def _around(measure: Measure, event: Event) -> Stretch:
+    """Half a minute around the start of a turn, moved into the recording where it can be."""
+    start = max(min(event.turn.start - AROUND, measure.end - 2 * AROUND), measure.start)
+    return measure.stretch(start, start + 2 * AROUND)
+
+
+def _features(stretches: Sequence[Stretch], seconds: np.ndarray) -> np.ndarray:
+    """Stretches that are alike are near: (num_stretches, 4) float."""
+    speech, overlap, num_turns, num_speakers = np.array(stretches, dtype=float).T
+    rate = np.maximum(num_turns, 1) / seconds
+    return np.column_stack([np.log(1.03 - speech), np.sqrt(overlap), np.log(rate), np.log(np.maximum(num_speakers, 1))])

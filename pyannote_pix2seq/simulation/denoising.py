@@ -1,0 +1,67 @@
+"""Recordings without the noise that is also heard in their pauses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..audio import SAMPLE_RATE
+
+SHORTEST_SAMPLE = SAMPLE_RATE // 2
+"""Pauses that are shorter than this, all together, do not say what the noise is like."""
+
+OPTIONS = {"n_fft": 512, "freq_mask_smooth_hz": None, "time_mask_smooth_ms": 50, "prop_decrease": 0.8}
+"""Of noisereduce. Gates are smoothed over time alone: over frequency too, those that noise has closed would shut out
+the voice beside them, and clean speech would become worse than it was."""
+
+
+def denoise(waveform: np.ndarray, speech: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Reduce steady noise by spectral gating, with thresholds measured where nobody speaks.
+
+    By noisereduce (Sainburg, 2020, https://github.com/timsainb/noisereduce).
+
+    Parameters
+    ----------
+    waveform : (num_samples,) float32
+        At 16 kHz.
+    speech : sequence of (int, int)
+        First and last sample of each region of speech, in order.
+
+    Returns
+    -------
+    waveform : (num_samples,) float32
+        As it was where there is no half second of pauses.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If noisereduce is not installed.
+    """
+    is_pause = np.ones(len(waveform), dtype=bool)
+    for start, end in speech:
+        is_pause[start:end] = False
+    if is_pause.sum() < SHORTEST_SAMPLE or not waveform[is_pause].any():
+        return waveform
+    reduced = noisereduce().reduce_noise(
+        y=waveform, sr=SAMPLE_RATE, y_noise=waveform[is_pause], stationary=True, **OPTIONS
+    )
+    return reduced.astype(np.float32)
+
+
+def noisereduce() -> Any:
+    """The optional package.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not installed; the message says how to install it.
+    """
+    try:
+        import noisereduce
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Denoising needs noisereduce: pip install pyannote-pix2seq[denoising], or do without --denoise."
+        ) from error
+    return noisereduce

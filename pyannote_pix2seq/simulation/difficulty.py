@@ -1,0 +1,235 @@
+"""Conversations as hard as you ask for: kinds of conversation by name."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .acoustics import Acoustics
+from .conversation import Simulator
+from .fitted import FittedTurns
+from .noise import Noises
+from .voices import Voices, VoicesError
+
+SPLITS = {"train": "train", "development": "dev", "test": "test"}
+"""Split of the store of voices that is heard in each subset of a protocol."""
+
+TRAINING_SECONDS = 50.0
+"""How long training conversations are unless you say otherwise."""
+
+
+class DifficultyError(ValueError):
+    """A difficulty that does not exist, or for which there are not enough voices."""
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """A kind of conversation.
+
+    Attributes
+    ----------
+    about : str
+        What it stands for, in one sentence.
+    turns : str
+        Real conversations whose turn-taking it has: a ready fit of `FittedTurns`.
+    num_speakers : (int, int)
+        Fewest and most people who take part; in a short conversation, some of them may say nothing.
+    acoustics : Acoustics
+        How it sounds. Noise and bystanders are those of whoever simulates.
+    duration : float
+        Of development and test conversations, in seconds.
+    """
+
+    about: str
+    turns: str
+    num_speakers: tuple[int, int]
+    acoustics: Acoustics
+    duration: float = 120.0
+
+
+EASY = Difficulty(
+    about="two people in a quiet studio, each close to a microphone, who let each other finish",
+    turns="voxconverse",
+    num_speakers=(2, 2),
+    acoustics=Acoustics(
+        loudness=2.0,
+        quiet_probability=0.0,
+        drift=0.5,
+        pitch_probability=0.0,
+        room_probability=0.0,
+        noise_probability=1.0,
+        recorded_probability=0.0,
+        signal_to_noise=(30.0, 45.0),
+        crowd_probability=0.0,
+        clipping_probability=0.0,
+        peak=(-6.0, -1.0),
+        telephone_probability=0.0,
+        codec_probability=0.0,
+    ),
+)
+"""An interview. What goes wrong here goes wrong everywhere: look at it first."""
+
+MEETING = Difficulty(
+    about="colleagues around a table, quick and often at once, one microphone near or far",
+    turns="ami",
+    num_speakers=(3, 5),
+    acoustics=Acoustics(
+        loudness=4.0,
+        room_probability=1.0,
+        distant_probability=0.4,
+        rt60=(0.2, 0.7),
+        noise_probability=1.0,
+        recorded_probability=0.3,
+        signal_to_noise=(8.0, 30.0),
+        crowd_probability=0.0,
+        telephone_probability=0.0,
+        codec_probability=0.1,
+    ),
+)
+"""AMI, AliMeeting, AISHELL-4. Backchannels, interruptions and echoes are what makes it hard."""
+
+BROADCAST = Difficulty(
+    about="debates, talk shows and reports: long turns, many voices, from the studio to the street",
+    turns="voxconverse",
+    num_speakers=(3, 8),
+    acoustics=Acoustics(
+        loudness=3.0,
+        quiet_probability=0.1,
+        room_probability=0.5,
+        distant_probability=0.05,
+        rt60=(0.15, 0.5),
+        noise_probability=0.8,
+        recorded_probability=0.8,
+        signal_to_noise=(5.0, 30.0),
+        crowd_probability=0.25,
+        signal_to_crowd=(8.0, 25.0),
+        peak=(-12.0, -1.0),
+        telephone_probability=0.05,
+        codec_probability=0.7,
+    ),
+)
+"""VoxConverse. Who returns after minutes has to be known again, over whatever noise there is by then."""
+
+TELEPHONE = Difficulty(
+    about="a call of two people, now and then three, in one narrow, compressed channel",
+    turns="ami",
+    num_speakers=(2, 3),
+    acoustics=Acoustics(
+        loudness=6.0,
+        quiet_probability=0.25,
+        room_probability=0.3,
+        distant_probability=0.0,
+        rt60=(0.15, 0.4),
+        noise_probability=0.8,
+        recorded_probability=0.4,
+        signal_to_noise=(10.0, 30.0),
+        crowd_probability=0.1,
+        clipping_probability=0.05,
+        telephone_probability=1.0,
+        codec_probability=0.0,
+    ),
+)
+"""CALLHOME. Half of what tells voices apart is filtered away, and one end is louder than the other."""
+
+CROWD = Difficulty(
+    about="five to eight people at a party, far from the microphone, among others who are not labelled",
+    turns="ami",
+    num_speakers=(5, 8),
+    acoustics=Acoustics(
+        loudness=6.0,
+        quiet_probability=0.2,
+        room_probability=1.0,
+        distant_probability=0.6,
+        rt60=(0.3, 0.8),
+        noise_probability=1.0,
+        recorded_probability=0.7,
+        signal_to_noise=(3.0, 20.0),
+        crowd_probability=1.0,
+        crowd_size=(4, 8),
+        signal_to_crowd=(3.0, 15.0),
+        clipping_probability=0.1,
+        telephone_probability=0.0,
+    ),
+)
+"""CHiME, DIHARD's restaurants. As hard as it gets: nobody does well here yet."""
+
+DIFFICULTIES = {"Easy": EASY, "Meeting": MEETING, "Broadcast": BROADCAST, "Telephone": TELEPHONE, "Crowd": CROWD}
+"""By name, as in `Synthetic.SpeakerDiarization.<Name>`."""
+
+
+def simulators(
+    name: str, voices: Path | str, noises: Noises | None = None, train_duration: float = TRAINING_SECONDS
+) -> dict[str, Simulator]:
+    """Simulators of one difficulty, one for each subset of a protocol.
+
+    Parameters
+    ----------
+    name : str
+        One of `DIFFICULTIES`.
+    voices : Path or str
+        Store made by `recipes/prepare_voices.py`. Training, development and test conversations have the voices of its
+        splits "train", "dev" and "test"; test has those of "dev" where there is no split "test".
+    noises : Noises, optional
+        Recorded noise; without it, all noise is generated.
+    train_duration : float
+        Of training conversations, in seconds.
+
+    Returns
+    -------
+    simulators : dict
+        "train", "development" and "test", as `SyntheticProtocol` takes them.
+
+    Raises
+    ------
+    DifficultyError
+        If there is no such difficulty, or a split has too few voices for it.
+    VoicesError
+        If there is no store, or it has no "train" or no "dev" voices.
+    """
+    difficulty = find(name)
+    made = {}
+    for subset, split in SPLITS.items():
+        duration = train_duration if subset == "train" else difficulty.duration
+        made[subset] = _simulator(name, difficulty, _load(voices, split), noises, duration)
+    return made
+
+
+def find(name: str) -> Difficulty:
+    """A difficulty by its name.
+
+    Raises
+    ------
+    DifficultyError
+        If there is none of this name.
+    """
+    if name not in DIFFICULTIES:
+        raise DifficultyError(f"There is no difficulty {name!r}. There are {', '.join(DIFFICULTIES)}.")
+    return DIFFICULTIES[name]
+
+
+def _load(folder: Path | str, split: str) -> Voices:
+    """Voices of a split; where no voice is kept for tests, those of development."""
+    try:
+        return Voices.load(folder, split)
+    except VoicesError:
+        if split != "test":
+            raise
+    warnings.warn(
+        f"{folder} has no voices of split 'test': test conversations have those of development. "
+        f"Prepare the voices again, with recipes/prepare_voices.py, to keep some for tests.",
+        stacklevel=3,
+    )
+    return Voices.load(folder, "dev")
+
+
+def _simulator(name: str, difficulty: Difficulty, voices: Voices, noises: Noises | None, duration: float) -> Simulator:
+    acoustics = difficulty.acoustics
+    needed = difficulty.num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
+    if len(voices.speakers) < needed:
+        raise DifficultyError(
+            f"{name} needs {needed} voices at once, bystanders included, and {voices!r} has {len(voices.speakers)}. "
+            f"Prepare more voices, or choose a difficulty with fewer speakers."
+        )
+    turns = FittedTurns.ready(difficulty.turns, num_speakers=difficulty.num_speakers)
+    return Simulator(voices, turns, replace(acoustics, noises=noises, bystanders=voices), duration)

@@ -1,0 +1,88 @@
+"""How a conversation is labelled: turns as they are heard, or as somebody would have annotated them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ..vocabulary import Triplet
+from .turns import SHORTEST_TURN, Turns, join_pauses
+
+DECIMALS = 3
+"""Times are written in whole milliseconds, as RTTM has them."""
+
+
+class LabelsError(ValueError):
+    """A style of labels that makes no sense."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Style of labels; what is heard stays the same.
+
+    No two corpora are annotated alike: forced alignment to words ends a turn at every pause, and people who mark turns
+    by hand leave out short pauses and leave room before and after. A model that is to be scored on a corpus should
+    learn from labels of its style.
+
+    Parameters
+    ----------
+    merge_pauses : float
+        Pauses of one speaker that are shorter than this are labelled as speech, in seconds.
+    padding : float
+        How much earlier each turn begins, and later it ends, than it is heard, in seconds: loose labels. Below 0, that
+        much is cut off: tight labels; 0.1 s of each turn are always left.
+
+    Raises
+    ------
+    LabelsError
+        If `merge_pauses` is negative, or a number is not finite.
+
+    Examples
+    --------
+    >>> str(Labels(merge_pauses=0.25))
+    'merge_pauses=0.25,padding=0'
+    >>> Labels(merge_pauses=0.25, padding=0.1).apply([Triplet(1.0, 2.0, 0), Triplet(2.2, 3.0, 0)], duration=3.0)
+    [Triplet(start=0.9, end=3.0, speaker=0)]
+    """
+
+    merge_pauses: float = 0.0
+    padding: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.merge_pauses < math.inf:
+            raise LabelsError(f"merge_pauses={self.merge_pauses}: give a number of seconds, 0 or more.")
+        if not math.isfinite(self.padding):
+            raise LabelsError(f"padding={self.padding}: give a number of seconds; negative ones make turns shorter.")
+
+    def __str__(self) -> str:
+        """One word, as it is kept with whatever is labelled in this style."""
+        return f"merge_pauses={self.merge_pauses:g},padding={self.padding:g}"
+
+    def apply(self, turns: Iterable[Triplet], duration: float) -> Turns:
+        """Labels of turns.
+
+        Parameters
+        ----------
+        turns : iterable of Triplet
+            As they are heard, in seconds.
+        duration : float
+            Of the recording, in seconds. No label goes beyond it.
+
+        Returns
+        -------
+        labels : list of Triplet
+            Sorted, in whole milliseconds. Nobody overlaps himself, and nobody who speaks is left out.
+        """
+        last = math.floor(round(duration * 10**DECIMALS, DECIMALS)) / 10**DECIMALS
+        padded = (self._pad(turn, last) for turn in join_pauses(turns, self.merge_pauses))
+        return sorted(join_pauses(padded, 0.0))
+
+    def _pad(self, turn: Triplet, last: float) -> Triplet:
+        padding = max(self.padding, min(SHORTEST_TURN - (turn.end - turn.start), 0.0) / 2)
+        start, end = round(turn.start - padding, DECIMALS), round(turn.end + padding, DECIMALS)
+        return turn._replace(start=max(start, 0.0), end=min(end, last))
+
+
+HEARD = Labels()
+"""Every turn from where it is heard to where it is not."""

@@ -1,0 +1,216 @@
+"""Where recordings of single speakers lie, and who speaks in them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .recording import find_recordings
+from .seed import seed_of
+
+Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
+
+
+class LayoutError(ValueError):
+    """Recordings that are missing, or of which nobody can tell who speaks in them."""
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """All recordings of one speaker."""
+
+    speaker: str
+    corpus: str
+    split: str
+    paths: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of a corpus are named.
+
+    Attributes
+    ----------
+    people : str
+        Whose numbers its speakers have: reader 19 is one person in all corpora made from LibriVox.
+    example : str
+        A file.
+    pattern : str
+        The end of a path, with a group `speaker`; a file with a group `copy` was recorded by a second microphone.
+    """
+
+    people: str
+    example: str
+    pattern: str
+
+    def match(self, path: str) -> re.Match[str] | None:
+        """Look for a speaker in a path that has `/` between its parts."""
+        return re.search(f"(?:^|/){self.pattern}[.][^./]+$", path)
+
+
+LAYOUTS = {
+    "librispeech": Layout(
+        "librivox", "19/198/19-198-0000.flac", r"(?P<speaker>\d+)/(?P<chapter>\d+)/(?P=speaker)-(?P=chapter)-\d+"
+    ),
+    "libritts": Layout(
+        "librivox",
+        "19/198/19_198_000000_000000.wav",
+        r"(?P<speaker>\d+)/(?P<chapter>\d+)/(?P=speaker)_(?P=chapter)_\w+",
+    ),
+    "librilight": Layout(
+        "librivox", "small/19/a_book/a_chapter.flac", r"(?:small|medium|large|duplicate)/(?P<speaker>\d+)/[^/]+/[^/]+"
+    ),
+    "vctk": Layout(
+        "vctk",
+        "wav48_silence_trimmed/p225/p225_001_mic1.flac",
+        r"wav48(?:_silence_trimmed)?/(?P<speaker>[ps]\d+)/(?P=speaker)_\d+(?:_mic1|(?P<copy>_mic2))?",
+    ),
+}
+"""Corpora that are known by the names of their files."""
+
+AUTO, COMMON_VOICE, SPEAKERS = "auto", "commonvoice", "speakers"
+CHOICES = (AUTO, *LAYOUTS, COMMON_VOICE, SPEAKERS)
+
+
+def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Recordings]:
+    """Speakers of manifests and folders.
+
+    Parameters
+    ----------
+    sources : Path or sequence of Path
+        Manifests: tab-separated values with columns speaker, path (relative to the manifest's folder) and, if there
+        are any, corpus and split. Folders: LibriSpeech, LibriTTS, Libri-light, VCTK, Common Voice, or one folder a
+        speaker (`{speaker}/**`).
+    layout : str
+        One of `CHOICES`. "auto" knows a folder by the names of its files; with another layout, only files that are
+        named like it are taken.
+
+    Returns
+    -------
+    speakers : list of Recordings
+        By name. A speaker's split depends on the name alone, unless a manifest says otherwise, and the name says who
+        it is, whatever the corpus: nobody is ever in two splits, or two people.
+
+    Raises
+    ------
+    LayoutError
+        If there is no recording, a file or a column of a manifest is missing, a speaker has two splits or may be two
+        people, or a folder holds more than one corpus.
+    """
+    if layout not in CHOICES:
+        raise LayoutError(f"There is no layout {layout!r}. There are {', '.join(CHOICES)}.")
+    homes: dict[str, tuple[str, str]] = {}
+    paths: dict[str, list[Path]] = {}
+    for source in [sources] if isinstance(sources, Path) else sources:
+        for speaker, corpus, split, path in _rows(source, layout):
+            home = homes.setdefault(speaker, (corpus, split))
+            if (_people(corpus), split) != (_people(home[0]), home[1]):
+                raise LayoutError(
+                    f"{source}: speaker {speaker!r} is in {home} and in {(corpus, split)} (corpus, split). "
+                    f"Names must be unique over corpora and a speaker belongs to one split."
+                )
+            paths.setdefault(speaker, []).append(path)
+    return [Recordings(speaker, *homes[speaker], tuple(paths[speaker])) for speaker in sorted(homes)]
+
+
+def split_of(speaker: str) -> str:
+    """One speaker in ten goes to "dev", one to "test", the others to "train"; always the same for the same name."""
+    return {0: "dev", 1: "test"}.get(seed_of(speaker) % 10, "train")
+
+
+def _rows(source: Path, layout: str) -> list[Row]:
+    """What a source holds, and never nothing."""
+    if source.is_file():
+        rows = list(_read_manifest(source))
+    elif layout == COMMON_VOICE or (layout == AUTO and _clips(source)):
+        rows = list(_read_common_voice(source))
+    else:
+        rows = list(_scan(source, layout))
+    if not rows:
+        raise LayoutError(f"No recording in {source}. Give a manifest, or a folder with one folder a speaker.")
+    return rows
+
+
+def _people(corpus: str) -> str:
+    return LAYOUTS[corpus].people if corpus in LAYOUTS else corpus
+
+
+def _read_manifest(manifest: Path) -> Iterator[Row]:
+    with manifest.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        missing = [column for column in ("speaker", "path") if column not in (rows.fieldnames or ())]
+        if missing:
+            raise LayoutError(
+                f"{manifest} has no column {', '.join(missing)}. Its first line must name "
+                f"tab-separated columns: speaker and path, and if you like corpus and split."
+            )
+        for row in rows:
+            speaker, path = row["speaker"], manifest.parent / (row["path"] or "")
+            if not speaker or not path.is_file():
+                raise LayoutError(
+                    f"{manifest}, line {rows.line_num}: speaker {speaker!r} has a recording {path}, and there is no "
+                    f"such file. Paths are relative to {manifest.parent}."
+                )
+            yield speaker, row.get("corpus") or manifest.stem, row.get("split") or split_of(speaker), path
+
+
+def _scan(folder: Path, layout: str) -> Iterator[Row]:
+    """Recordings of a folder, by the names of the files."""
+    names = {path: f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}" for path in find_recordings(folder)}
+    if layout == AUTO:
+        layout = _recognise(folder, names.values())
+    if layout == SPEAKERS:
+        yield from _scan_speakers(folder, names)
+        return
+    found = [(path, match) for path, name in names.items() if (match := LAYOUTS[layout].match(name))]
+    if names and not found:
+        raise LayoutError(f"No recording in {folder} is named like {LAYOUTS[layout].example}, as {layout} has it.")
+    for path, match in found:
+        speaker = f"{LAYOUTS[layout].people}-{match['speaker']}"
+        if not match.groupdict().get("copy"):
+            yield speaker, layout, split_of(speaker), path
+
+
+def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
+    for path in paths:
+        speaker = path.relative_to(folder).parts[0]
+        if path.parent != folder:
+            yield speaker, folder.resolve().name, split_of(speaker), path
+
+
+def _recognise(folder: Path, names: Iterable[str]) -> str:
+    """The one layout that all files have."""
+    known = Counter(next((key for key, layout in LAYOUTS.items() if layout.match(name)), SPEAKERS) for name in names)
+    if len(known) > 1:
+        found = ", ".join(f"{number} like {layout}" for layout, number in known.most_common())
+        raise LayoutError(
+            f"{folder} holds recordings of more than one kind: {found} ('{SPEAKERS}' is one folder a speaker). "
+            f"Give each corpus by itself, or choose a layout."
+        )
+    return next(iter(known), SPEAKERS)
+
+
+def _clips(folder: Path) -> list[Path]:
+    """Folders of Common Voice clips, of one language or of several."""
+    return [clips for pattern in ("clips", "*/clips") for clips in sorted(folder.glob(pattern)) if clips.is_dir()]
+
+
+def _read_common_voice(folder: Path) -> Iterator[Row]:
+    """Validated clips; people are told apart by the hash that is their `client_id`, in all languages and releases."""
+    for clips in _clips(folder):
+        table = clips.parent / "validated.tsv"
+        if not table.is_file():
+            raise LayoutError(f"There is {clips} and no {table}, which tells who speaks in Common Voice's clips.")
+        with table.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                path = clips / row["path"]
+                if not path.is_file():
+                    raise LayoutError(
+                        f"{table}: client {row['client_id'][:16]} has a clip {path}: there is no such file."
+                    )
+                speaker = f"{COMMON_VOICE}-{row['client_id'][:16]}"
+                yield speaker, COMMON_VOICE, split_of(speaker), path

@@ -1,0 +1,80 @@
+"""Reading who spoke when from RTTM files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from ..vocabulary import Triplet
+from .seed import seed_of
+from .turns import Turns, TurnsError, in_order_of_appearance
+
+
+def read_rttm(path: Path) -> dict[str, Turns]:
+    """Read turns from Rich Transcription Time Marked lines (NIST RT-09 evaluation plan, appendix A).
+
+        SPEAKER uri channel start duration <NA> <NA> speaker <NA> <NA>
+
+    Parameters
+    ----------
+    path : Path
+        Lines of another type than SPEAKER, comments (;;) and empty lines are passed over.
+
+    Returns
+    -------
+    recordings : dict of str to list of Triplet
+        Turns of each uri, sorted, speakers numbered in order of appearance.
+
+    Raises
+    ------
+    TurnsError
+        If the file cannot be read, or a line is malformed; the message names file and line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TurnsError(f"{path} cannot be read as RTTM: {error}.") from error
+    recordings: dict[str, Turns] = {}
+    names: dict[tuple[str, str], int] = {}
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields or fields[0] != "SPEAKER":
+            continue
+        try:
+            uri, start, seconds, speaker = fields[1], float(fields[3]), float(fields[4]), fields[7]
+        except (IndexError, ValueError) as error:
+            raise TurnsError(f"{path}, line {number}: {line!r} is not an RTTM line ({error}).") from error
+        if not (0 <= start < np.inf and 0 <= seconds < np.inf):
+            raise TurnsError(f"{path}, line {number}: start {start} and duration {seconds} must not be negative.")
+        name = names.setdefault((uri, speaker), len(names))
+        recordings.setdefault(uri, []).append(Triplet(start, start + seconds, name))
+    return {uri: in_order_of_appearance(turns) for uri, turns in recordings.items()}
+
+
+def find_rttms(folder: Path) -> list[Path]:
+    """RTTM files of a folder, sorted.
+
+    Raises
+    ------
+    TurnsError
+        If there is none.
+    """
+    files = sorted(folder.glob("*.rttm"))
+    if not files:
+        raise TurnsError(f"No .rttm file in {folder}.")
+    return files
+
+
+def in_thirds(files: Iterable[Path]) -> list[list[Path]]:
+    """Three parts, the same every time, to fit to two of them and to measure on the other.
+
+    Meetings of the same people stay together: names that differ by nothing but a letter after a number, as ES2005a and
+    ES2005b.
+    """
+    thirds: list[list[Path]] = [[], [], []]
+    for file in files:
+        thirds[seed_of(re.sub(r"(?<=\d)[a-z]$", "", file.stem)) % 3].append(file)
+    return thirds

@@ -1,0 +1,70 @@
+"""How one conversation sounds, once it has been decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What `Acoustics` drew for one conversation; it can be changed by hand before it is rendered.
+
+    Attributes
+    ----------
+    levels : (num_speakers,) tuple of float
+        Level of each speaker, in dB over the usual one.
+    speeds : (num_speakers,) tuple of float
+        How many times faster each voice is played, pitch included.
+    pitches : (num_speakers,) tuple of float
+        How much higher each voice is, speed kept, in semitones.
+    rt60 : float or None
+        Reverberation time of the room, in seconds; None outdoors.
+    is_distant : bool
+        Whether the microphone is far from everyone.
+    noise : str or None
+        Kind of recorded noise, "generated", or None where there is none.
+    signal_to_noise : float
+        In dB.
+    crowd : tuple of str
+        Voices of the crowd that is heard and not labelled.
+    signal_to_crowd : float
+        In dB.
+    clipping : float or None
+        How far the highest peak was above what could be recorded, in dB.
+    peak : float
+        Highest peak of what was recorded, in dBFS.
+    telephone : str or None
+        Codec of the telephone line, see `codec.TELEPHONES`.
+    codec : str or None
+        Codec of the file, see `codec.FILES`.
+    compression : float
+        Its level of compression, see `codec.transmit`.
+    """
+
+    levels: tuple[float, ...]
+    speeds: tuple[float, ...]
+    pitches: tuple[float, ...]
+    rt60: float | None = None
+    is_distant: bool = False
+    noise: str | None = None
+    signal_to_noise: float = 0.0
+    crowd: tuple[str, ...] = ()
+    signal_to_crowd: float = 0.0
+    clipping: float | None = None
+    peak: float = -1.0
+    telephone: str | None = None
+    codec: str | None = None
+    compression: float = 0.0
+
+    def __str__(self) -> str:
+        """In words, such as "a distant microphone in a room of 0.41 s, rain 12 dB below speech, mp3 file"."""
+        distance = "a distant microphone" if self.is_distant else "a near microphone"
+        parts = [
+            self.rt60 is not None and f"{distance} in a room of {self.rt60:.2f} s",
+            self.noise and f"{self.noise} {self.signal_to_noise:.0f} dB below speech".replace("generated", "noise"),
+            self.crowd and f"a crowd of {len(self.crowd)} {self.signal_to_crowd:.0f} dB below speech",
+            self.clipping is not None and f"clipped by {self.clipping:.0f} dB",
+            self.telephone and f"{self.telephone} telephone",
+            self.codec and f"{self.codec} file",
+        ]
+        return ", ".join(part for part in parts if part) or "voices alone"

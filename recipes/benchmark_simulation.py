@@ -1,0 +1,160 @@
+"""How many times faster than real time conversations are simulated, on one core.
+
+    python recipes/benchmark_simulation.py --voices voices/ --turns ami/ --noise noise/ --lhotse-python venv/bin/python
+
+Processor time is measured, of the fastest of --runs runs of each conversation, so that other work on the machine counts
+as little as it can; a run before them warms up. With --lhotse-python, the simulator of lhotse renders as many meetings
+of as many people in the same run, made of the same utterances and measured in the same way: see
+recipes/peers/lhotse_meetings.py. With --descriptions, that many conversations are described, and the memory that this
+took is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import numpy as np  # noqa: E402
+import soundfile  # noqa: E402
+
+from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
+
+LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"
+
+ALWAYS = {field.name: 1.0 for field in fields(Acoustics) if field.name.endswith("_probability")}
+RARELY = {**ALWAYS, "pitch_probability": Acoustics().pitch_probability}
+NEVER = {name: 0.0 for name in ALWAYS}
+LHOTSE_TOO = {"crowd_probability": 0.0, "pitch_probability": 0.0, "telephones": ("mulaw",), "codecs": ("mp3",)}
+WAYS: dict[str, dict[str, Any]] = {
+    "voices alone": NEVER,
+    "as for training": {},
+    "everything that lhotse has too": {**ALWAYS, **LHOTSE_TOO},
+    "everything on": RARELY,
+    "everything on, every voice at another pitch": ALWAYS,
+    "everything on, opus instead of mp3 and vorbis": {**RARELY, "codecs": ("opus",)},
+}
+UTTERANCES, LONGEST = 30, 15.0
+"""Of each voice, lhotse is given this many regions, of at most so many seconds."""
+NOISE = 180
+"""Seconds of each kind of noise that lhotse is given."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--turns", type=Path, nargs="+", required=True, help="folders of RTTM files")
+    parser.add_argument("--noise", type=Path, required=True, help="folder or manifest of noise recordings")
+    parser.add_argument("--conversations", type=int, default=12, help="(default: 12)")
+    parser.add_argument("--speakers", type=int, default=4, help="of each conversation (default: 4)")
+    parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument("--runs", type=int, default=4, help="(default: 4)")
+    parser.add_argument("--lhotse-python", type=Path, help="a Python that has lhotse and torchaudio")
+    parser.add_argument("--descriptions", type=int, default=0, help="conversations to describe (default: 0)")
+    return parser.parse_args()
+
+
+def conversations_of(simulator: Simulator, num_speakers: int) -> Iterator[Conversation]:
+    """Conversations of exactly so many people."""
+    described = (simulator.describe(f"Benchmark-{number:06d}") for number in count())
+    return (conversation for conversation in described if len(conversation.voices) == num_speakers)
+
+
+def measure(simulator: Simulator, options: argparse.Namespace) -> float:
+    """Seconds of conversation in a second of one core."""
+    chosen = islice(conversations_of(simulator, options.speakers), options.conversations)
+    seconds = [fastest(simulator, conversation.uri, options.runs) for conversation in chosen]
+    return len(seconds) * options.duration / sum(seconds)
+
+
+def fastest(simulator: Simulator, uri: str, runs: int) -> float:
+    """Least processor time that it takes to describe and render a conversation, in seconds."""
+    times = []
+    for _ in range(1 + runs):
+        start = time.process_time()
+        simulator.render(simulator.describe(uri))
+        times.append(time.process_time() - start)
+    return min(times[1:])
+
+
+def describe_many(simulator: Simulator, number: int) -> str:
+    """Describe conversations and forget them, and see how much memory that takes."""
+    peaks = []
+    start = time.process_time()
+    for index in range(number):
+        if index == number // 10:
+            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        simulator.describe(f"Many-{index:06d}")
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    seconds = time.process_time() - start
+    grown = (peaks[-1] - peaks[0]) / 1024
+    return f"{number} described in {seconds:.0f} s; peak memory grew by {grown:.1f} MiB over the last nine tenths"
+
+
+def write_utterances(voices: Voices, noise: Path, folder: Path) -> None:
+    """The same speech for others: one wav file a voice, the regions listed in speech.tsv; and recordings of noise."""
+    lines = ["speaker\tpath\tstart\tseconds"]
+    for speaker in voices.speakers:
+        regions = [region[: int(LONGEST * SAMPLE_RATE)] for region in islice(voices.regions(speaker), UTTERANCES)]
+        soundfile.write(folder / f"{speaker}.wav", np.concatenate(regions), SAMPLE_RATE)
+        starts = np.cumsum([0, *map(len, regions)])
+        lines += [
+            f"{speaker}\t{speaker}.wav\t{start / SAMPLE_RATE}\t{len(region) / SAMPLE_RATE}"
+            for start, region in zip(starts, regions, strict=False)
+        ]
+    (folder / "speech.tsv").write_text("\n".join(lines) + "\n")
+    noises, rng = Noises(noise), np.random.default_rng(0)
+    for kind in noises.kinds:
+        soundfile.write(folder / f"noise-{kind}.wav", noises.draw(kind, rng, NOISE * SAMPLE_RATE), SAMPLE_RATE)
+    (folder / "noise.tsv").write_text("\n".join(["path", *(f"noise-{kind}.wav" for kind in noises.kinds)]) + "\n")
+
+
+def measure_lhotse(voices: Voices, options: argparse.Namespace) -> dict[str, float]:
+    """Seconds of conversation in a second of one core, of lhotse's simulator."""
+    sizes = ["--meetings", options.conversations, "--speakers", options.speakers, "--seconds", options.duration]
+    sizes += ["--runs", options.runs]
+    with tempfile.TemporaryDirectory() as folder:
+        write_utterances(voices, options.noise, Path(folder))
+        command = [options.lhotse_python, LHOTSE, folder, *sizes, "--turns", *options.turns]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, env=environment, text=True)
+    if done.returncode:
+        raise SystemExit(f"{options.lhotse_python} could not simulate. It needs: pip install lhotse dill torchaudio")
+    measured = json.loads(done.stdout.splitlines()[-1])
+    return {name: measured["seconds"] / seconds for name, seconds in measured["times"].items()}
+
+
+def main() -> None:
+    options = parse()
+    voices, turns, noises = (
+        Voices(options.voices, "train"),
+        TakenTurns.from_rttms(*options.turns),
+        Noises(options.noise),
+    )
+    if options.descriptions:  # before anything is rendered: that takes more memory
+        usual = Acoustics(noises=noises, bystanders=voices)
+        print(describe_many(Simulator(voices, turns, usual, options.duration), options.descriptions), flush=True)
+    print(f"{options.conversations} conversations of {options.speakers} people, {options.duration:g} s each")
+    for name, changes in WAYS.items():
+        acoustics = Acoustics(noises=noises, bystanders=voices, **changes)
+        simulator = Simulator(voices, turns, acoustics, options.duration)
+        print(f"{name}: {measure(simulator, options):.0f} times real time on one core", flush=True)
+    if options.lhotse_python is not None:
+        for name, speed in measure_lhotse(voices, options).items():
+            print(f"lhotse, {name}: {speed:.0f} times real time on one core", flush=True)
+
+
+if __name__ == "__main__":
+    main()

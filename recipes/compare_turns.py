@@ -1,0 +1,196 @@
+"""Compare simulated turn-taking with real: a table and a picture.
+
+    python recipes/compare_turns.py --corpus ami AMI/ 2 --corpus voxconverse VOXCONVERSE/ 1
+
+Each corpus is the name of a ready fit, a folder of RTTM files, and the third of them (0, 1 or 2) that was held out when
+the fit was made (recipes/fit_turns.py). Simulated conversations are compared with that third; those that are taken from
+real ones are taken from the other two. Then fits are made anew to compare every third with a fit to the other two. The
+table goes between two comments of docs/simulation.md, the picture beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import ks_2samp
+
+from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
+from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
+from pyannote_pix2seq.simulation.anatomy import characteristics
+from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
+
+BEGIN, END = "<!-- turns:begin -->", "<!-- turns:end -->"
+DURATION = 600.0
+"""Seconds of a simulated conversation."""
+
+TITLES = {
+    "overlap": "overlap, % of 30 s",
+    "speech": "speech, % of 30 s",
+    "length": "turn, seconds",
+    "gap": "gap to the next turn, seconds",
+    "speakers": "speakers in 30 s",
+}
+SCALES = {"overlap": 100, "speech": 100}
+RANGES = {"overlap": (0, 60), "speech": (40, 100), "length": (0.1, 100), "gap": (-10, 10), "speakers": (0, 7)}
+WAYS = ("real", "fitted", "taken", "plain")
+COLOURS = {"real": SOUND, "fitted": BLUE, "taken": GREEN, "plain": ORANGE}
+LABELS = {"real": "real, held out", "fitted": "fitted", "taken": "taken from the rest", "plain": "plain"}
+UNCHANGED = {"merge_pauses": 0.0, "max_speakers": 99, "pause_probability": 0.0, "empty_probability": 0.0}
+"""Options of `TakenTurns` that leave real turns as they are."""
+
+Values = dict[str, np.ndarray]
+
+
+class Comparison(NamedTuple):
+    """Characteristics of real conversations that were held out, and of others."""
+
+    title: str
+    values: dict[str, Values]
+
+    def distance(self, way: str, name: str) -> float:
+        """Kolmogorov-Smirnov distance to the real ones."""
+        return float(ks_2samp(self.values["real"][name], self.values[way][name]).statistic)
+
+
+def read(files: list[Path]) -> Values:
+    return characteristics(turns for file in files for turns in read_rttm(file).values())
+
+
+def draw(turns: TurnTaking, number: int) -> Values:
+    rng = np.random.default_rng(0)
+    return characteristics(turns.draw(rng, DURATION) for _ in range(number))
+
+
+def hold_out(folder: Path, third: int) -> tuple[list[Path], list[Path]]:
+    """Files of that third, and of the others."""
+    thirds = in_thirds(find_rttms(folder))
+    return thirds.pop(third), sorted(file for part in thirds for file in part)
+
+
+def compare(name: str, folder: Path, third: int, number: int) -> Comparison:
+    """All ways of turn-taking with one third."""
+    held_out, rest = hold_out(folder, third)
+    ways: dict[str, TurnTaking] = {
+        "fitted": FittedTurns.ready(name),
+        "taken": TakenTurns.from_rttms(*rest, **UNCHANGED),
+        "plain": PlainTurns(),
+    }
+    simulated = {way: draw(turns, number) for way, turns in ways.items()}
+    title = f"{name}, {len(held_out)} recordings held out, {len(rest)} fitted to"
+    return Comparison(title, {"real": read(held_out), **simulated})
+
+
+def cross_validate(name: str, folder: Path, number: int) -> Iterator[Comparison]:
+    """Each third, a fit to the others, and the others."""
+    for third in range(3):
+        held_out, rest = hold_out(folder, third)
+        fitted = draw(FittedTurns.fit(*rest), number)
+        yield Comparison(f"{name}, third {third}", {"real": read(held_out), "fitted": fitted, "rest": read(rest)})
+
+
+def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
+    """Distances, deciles, distances of all thirds: three Markdown tables."""
+    names = list(TITLES)
+    distances = [
+        [comparison.title, way, *(f"{comparison.distance(way, name):.3f}" for name in names)]
+        for comparison in comparisons
+        for way in WAYS[1:]
+    ]
+    deciles = [
+        [comparison.title.split(",")[0], TITLES[name], way, *_deciles(comparison.values[way], name)]
+        for comparison in comparisons
+        for name in names
+        for way in WAYS
+    ]
+    thirds = [
+        [c.title, *(f"{c.distance('fitted', name):.3f} ({c.distance('rest', name):.3f})" for name in names)]
+        for c in crossed
+    ]
+    return "\n\n".join(
+        [
+            "Kolmogorov-Smirnov distance to the real recordings that were held out:",
+            _table(["corpus", "turns", *names], distances),
+            "Deciles; the fifth is the median:",
+            _table(["corpus", "", "turns", *(f"{level} %" for level in range(10, 100, 10))], deciles),
+            "Distances of all thirds, each with a fit of its own to the other two, and in brackets those of the real "
+            "recordings of the other two:",
+            _table(["corpus", *names], thirds),
+        ]
+    )
+
+
+def _deciles(values: Values, name: str) -> list[str]:
+    digits = 0 if name == "speakers" else 1 if name in SCALES else 2
+    levels = np.quantile(values[name], np.arange(0.1, 0.95, 0.1), method="inverted_cdf")
+    return [f"{round(level * SCALES.get(name, 1), digits) + 0.0:.{digits}f}" for level in levels]  # no -0.00
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def paint(comparisons: list[Comparison], path: Path) -> None:
+    """Distribution functions, a row for each corpus and a column for each characteristic."""
+    figure = Figure(figsize=(14, 3 * len(comparisons) + 0.4), dpi=130, layout="constrained")
+    grid = figure.subplots(len(comparisons), len(TITLES), squeeze=False, sharey=True)
+    for row, comparison in zip(grid, comparisons, strict=True):
+        for axes, name in zip(row, TITLES, strict=True):
+            _paint_one(axes, comparison, name)
+        row[0].set_ylabel(comparison.title.split(",")[0], fontsize=11, color=INK)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(WAYS), frameon=False)
+    figure.savefig(path)
+
+
+def _paint_one(axes: Axes, comparison: Comparison, name: str) -> None:
+    for way in WAYS:
+        values = np.sort(comparison.values[way][name]) * SCALES.get(name, 1)
+        levels = np.arange(1, len(values) + 1) / len(values)
+        width = 4.0 if way == "real" else 1.3
+        axes.step(values, levels, where="post", color=COLOURS[way], label=LABELS[way], linewidth=width)
+    if name == "length":
+        axes.set_xscale("log")
+    axes.set(xlim=RANGES[name], ylim=(0, 1))
+    axes.set_title(TITLES[name], fontsize=10, color=INK)
+    axes.set_xlabel(f"distance of fitted: {comparison.distance('fitted', name):.3f}", fontsize=8, color=FAINT)
+    axes.grid(color=GRID)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, colors=FAINT)
+
+
+def insert(text: str, page: Path) -> None:
+    """Put text between the two comments of a page."""
+    before, after = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after.split(END)[1]}", encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--corpus",
+        nargs=3,
+        action="append",
+        required=True,
+        metavar=("NAME", "FOLDER", "THIRD"),
+        help="a ready fit, its folder of RTTM files, and the third that was held out; may be given several times",
+    )
+    parser.add_argument("--conversations", type=int, default=2000, help="of 10 minutes, of each way (default: 2000)")
+    parser.add_argument("--page", type=Path, default=Path("docs/simulation.md"), help="(default: docs/simulation.md)")
+    parser.add_argument("--picture", type=Path, default=Path("docs/turns.png"), help="(default: docs/turns.png)")
+    options = parser.parse_args()
+    corpora = [(name, Path(folder), int(third)) for name, folder, third in options.corpus]
+    comparisons = [compare(*corpus, options.conversations) for corpus in corpora]
+    crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
+    text = tabulate(comparisons, crossed)
+    print(text)
+    insert(text, options.page)
+    paint(comparisons, options.picture)
+
+
+if __name__ == "__main__":
+    main()

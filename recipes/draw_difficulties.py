@@ -1,0 +1,164 @@
+"""Draw and measure the difficulties, and styles of labels: the pictures and the table of docs/simulation.md.
+
+    python recipes/draw_difficulties.py --voices voices/ --noise noise/ --into docs/
+
+FOLDER/difficulties.png shows the beginning of one conversation of each difficulty, FOLDER/labels.png one conversation
+in several styles of labels. The table on stdout is of development conversations; with --pipeline, it ends with the
+error rate of a pipeline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from pyannote.audio import Pipeline  # noqa: E402
+from pyannote.core import Annotation  # noqa: E402
+from pyannote.database import ProtocolFile  # noqa: E402
+from pyannote.metrics.diarization import DiarizationErrorRate  # noqa: E402
+
+from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
+from pyannote_pix2seq.report import COLOURS, FAINT, INK, SOUND, DerComponents  # noqa: E402
+from pyannote_pix2seq.simulation import Noises, Simulator  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
+from pyannote_pix2seq.simulation.labels import HEARD, Labels  # noqa: E402
+
+SHOWN = 40.0
+"""Seconds of each difficulty."""
+CLOSE = (9.0, 22.0)
+"""Seconds of a conversation whose labels are shown."""
+FRAME = 512
+STYLES = {
+    "as heard": HEARD,
+    "pauses under 0.5 s merged": Labels(merge_pauses=0.5),
+    "loose: 0.2 s longer": Labels(padding=0.2),
+    "tight: 0.2 s shorter": Labels(padding=-0.2),
+    "merged and loose": Labels(merge_pauses=0.5, padding=0.2),
+}
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of the pictures")
+    parser.add_argument("--conversations", type=int, default=100, help="that are measured (default: 100)")
+    parser.add_argument("--pipeline", help="folder of a pipeline to score")
+    parser.add_argument("--scored", type=int, default=10, help="conversations that it is scored on (default: 10)")
+    return parser.parse_args()
+
+
+def draw_difficulties(protocols: dict[str, SyntheticProtocol], path: Path) -> None:
+    """Spectrum and turns of the first development conversation of each protocol."""
+    figure = Figure(figsize=(12, 2.1 * len(protocols)), dpi=110, layout="constrained")
+    panels = figure.subplots(2 * len(protocols), 1, sharex=True, height_ratios=[3, 2] * len(protocols))
+    for (name, protocol), spectrum, lanes in zip(protocols.items(), panels[::2], panels[1::2], strict=True):
+        file = protocol.file("development", 0)
+        draw_spectrum(spectrum, file["waveform"][0].numpy(), file["sample_rate"])
+        draw_turns(lanes, file["annotation"])
+        spectrum.set_title(f"{name}: {DIFFICULTIES[name].about}", loc="left", fontsize=10, color=INK)
+    finish(figure, panels, (0.0, SHOWN), path)
+
+
+def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
+    """What is heard of a conversation, and how it is labelled in each style."""
+    conversation = simulator.describe(uri)
+    clean = simulator.tracks(conversation).sum(axis=0)
+    figure = Figure(figsize=(12, 0.8 * (len(STYLES) + 1)), dpi=110, layout="constrained")
+    panels = figure.subplots(1 + len(STYLES), 1, sharex=True)
+    panels[0].plot(np.arange(len(clean))[::16] / SAMPLE_RATE, clean[::16], color=SOUND, linewidth=0.5)
+    panels[0].set_yticks([])
+    panels[0].set_title("what is said", loc="left", fontsize=9, color=FAINT)
+    for axes, (name, style) in zip(panels[1:], STYLES.items(), strict=True):
+        draw_turns(axes, to_annotation(conversation, style))
+        axes.set_title(name, loc="left", fontsize=9, color=FAINT)
+    finish(figure, panels, CLOSE, path)
+
+
+def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
+    """Power over time and frequency, in dB below the loudest."""
+    frames = waveform[: len(waveform) // FRAME * FRAME].reshape(-1, FRAME) * np.hanning(FRAME)
+    power = 20 * np.log10(np.abs(np.fft.rfft(frames)).T + 1e-6)
+    # (num_frequencies, num_frames)
+    extent = (0, frames.size / sample_rate, 0, sample_rate / 2000)
+    axes.imshow(power, origin="lower", aspect="auto", extent=extent, vmin=power.max() - 80, cmap="magma")
+    axes.set_ylabel("kHz", fontsize=8, color=FAINT)
+    axes.set_yticks([0, 4, 8])
+
+
+def draw_turns(axes: Axes, annotation: Annotation) -> None:
+    """One row and one colour a speaker, in the order in which they are first heard."""
+    speakers = list(dict.fromkeys(label for _, _, label in annotation.itertracks(yield_label=True)))
+    for row, speaker in enumerate(speakers):
+        bars = [(segment.start, segment.duration) for segment in annotation.label_timeline(speaker)]
+        axes.broken_barh(bars, (row - 0.4, 0.8), facecolor=COLOURS[row % len(COLOURS)])
+    axes.set_ylim(max(len(speakers), 1) - 0.5, -0.5)
+    axes.set_yticks([])
+
+
+def finish(figure: Figure, panels: Sequence[Axes], seconds: tuple[float, float], path: Path) -> None:
+    for axes in panels:
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0, labelsize=8, colors=FAINT)
+    panels[-1].set_xlim(*seconds)
+    panels[-1].set_xlabel("s", fontsize=8, color=FAINT)
+    figure.savefig(path)
+
+
+def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_scored: int) -> str:
+    """A line of the table: medians over conversations, and the error rate of the first ones."""
+    annotations = [file["annotation"] for file in files]
+    spoken = np.array([annotation.get_timeline().support().duration() for annotation in annotations])
+    overlap = np.array([annotation.get_overlap().duration() for annotation in annotations])
+    duration = np.array([file["annotated"].duration() for file in files])
+    lengths = [segment.duration for annotation in annotations for segment in annotation.itersegments()]
+    heard = [len(annotation.labels()) for annotation in annotations]
+    cells = [
+        name,
+        DIFFICULTIES[name].about,
+        f"{min(heard)} to {max(heard)}",
+        f"{np.median(100 * spoken / duration):.0f} %",
+        f"{np.median(100 * overlap / np.maximum(spoken, 1e-9)):.1f} %",
+        f"{np.median(lengths):.1f} s",
+    ]
+    if pipeline is not None:
+        cells.append(error_rate(files[:num_scored], pipeline))
+    return f"| {' | '.join(cells)} |"
+
+
+def error_rate(files: list[ProtocolFile], pipeline: Pipeline) -> str:
+    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    for file in files:
+        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
+    rates = DerComponents.from_seconds(metric[:])
+    parts = f"{rates.false_alarm:.1f} / {rates.missed_detection:.1f} / {rates.confusion:.1f}"
+    return f"{rates.total:.1f} % ({parts})"
+
+
+def main() -> None:
+    options = parse()
+    noises = Noises(options.noise) if options.noise else None
+    made = {name: simulators(name, options.voices, noises) for name in DIFFICULTIES}
+    protocols = {name: SyntheticProtocol(name, **each) for name, each in made.items()}
+    options.into.mkdir(parents=True, exist_ok=True)
+    draw_difficulties(protocols, options.into / "difficulties.png")
+    draw_labels(made["Easy"]["development"], protocols["Easy"].uri("development", 0), options.into / "labels.png")
+    pipeline = Pipeline.from_pretrained(options.pipeline) if options.pipeline else None
+    header = ["", "what it stands for", "speakers heard", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
+    for name, protocol in protocols.items():
+        files = list(islice(protocol.development(), options.conversations))
+        print(row(name, files, pipeline, options.scored), flush=True)
+
+
+if __name__ == "__main__":
+    main()

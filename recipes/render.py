@@ -1,0 +1,82 @@
+"""Render simulated conversations, for tools that want files: wav, rttm, uem and lst.
+
+    python recipes/render.py --voices voices/ --into protocols/synthetic Easy Meeting Broadcast Telephone Crowd
+    pyannote-audio benchmark PIPELINE Synthetic.SpeakerDiarization.Crowd results/ --registry protocols/database.yml
+
+Each NAME becomes a folder in FOLDER, and FOLDER/database.yml registers all that are there. Stop it when you like: the
+same command goes on where it was. When a protocol is complete, it is read back and compared with what was to be
+rendered. The same voices and the same noise give the same bytes on every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
+from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
+from pyannote_pix2seq.simulation import Noises  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators  # noqa: E402
+from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("names", nargs="+", metavar="NAME", help=f"difficulties: {', '.join(DIFFICULTIES)}")
+    add("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    add("--into", type=Path, required=True, metavar="FOLDER", help="made if need be")
+    add("--noise", type=Path, help="folder or manifest of noise recordings; without it, all noise is generated")
+    for subset in SUBSETS:
+        add(f"--{subset}", type=int, default=100, metavar="N", help="conversations (default: 100)")
+    add("--train-duration", type=float, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
+    add(
+        "--merge-pauses", type=float, default=0.0, metavar="SECONDS", help="label shorter pauses as speech (default: 0)"
+    )
+    longer = "labels begin earlier and end later than turns; the other way round below 0 (default: 0)"
+    add("--padding", type=float, default=0.0, metavar="SECONDS", help=longer)
+    add("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
+    return parser.parse_args(arguments)
+
+
+def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
+    """A difficulty as a protocol of a finite size."""
+    noises = Noises(options.noise) if options.noise else None
+    return SyntheticProtocol(
+        name,
+        **simulators(name, options.voices, noises, options.train_duration),
+        labels=Labels(options.merge_pauses, options.padding),
+        **{f"num_{subset}": getattr(options, subset) for subset in SUBSETS},
+    )
+
+
+def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """All that a rendered protocol depends on, but for its size."""
+    return {
+        "difficulty": asdict(DIFFICULTIES[name]),
+        "labels": str(Labels(options.merge_pauses, options.padding)),
+        "voices": fingerprint(options.voices),
+        "noise": fingerprint(options.noise) if options.noise else None,
+        "train_duration": options.train_duration,
+    }
+
+
+def main(arguments: list[str] | None = None) -> None:
+    options = parse(arguments)
+    try:
+        protocols = {name: make_protocol(name, options) for name in options.names}
+        for name, protocol in protocols.items():
+            hours = render(protocol, options.into, origin_of(name, options), options.jobs)
+            print(f"{protocol}: {hours:.2f} h, rendered and verified", flush=True)
+    except ValueError as error:
+        raise SystemExit(f"render.py: {error}") from error
+    print(f"{options.into / REGISTRY} registers all that is in {options.into}.")
+
+
+if __name__ == "__main__":
+    main()

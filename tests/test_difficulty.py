@@ -1,0 +1,205 @@
+"""Difficulties: what they promise, and what they ask for."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
+
+from pyannote_pix2seq.protocol import SyntheticProtocol
+from pyannote_pix2seq.simulation import Conversation, Simulator
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
+from pyannote_pix2seq.simulation.labels import Labels
+from pyannote_pix2seq.simulation.voices import VoicesError, to_level, write_voices
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+NAMES = ["Easy", "Meeting", "Broadcast", "Telephone", "Crowd"]
+
+
+def write_split_voices(folder: Path, **sizes: int) -> Path:
+    """Toy voices of any splits."""
+    voices = [
+        (f"{split}{number:02d}", "toy", split, [to_level(toy_voice(100 + 20 * number, 2.0))])
+        for split, size in sizes.items()
+        for number in range(size)
+    ]
+    write_voices(folder, voices)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_split_voices(tmp_path_factory.mktemp("voices"), train=12, dev=12, test=12)
+
+
+def conversations(simulator: Simulator, size: int) -> list[Conversation]:
+    return [simulator.describe(f"one-{number}") for number in range(size)]
+
+
+def overlap(conversation: Conversation) -> float:
+    """Share of speech during which more than one speaks, on a grid of 10 ms."""
+    active = np.zeros((len(conversation.voices), round(100 * conversation.duration)), dtype=int)
+    for start, end, speaker in conversation.turns:
+        active[speaker, round(100 * start) : round(100 * end)] = 1
+    return float((active.sum(axis=0) > 1).sum() / max(active.any(axis=0).sum(), 1))
+
+
+def test_there_are_five_and_each_says_what_it_stands_for() -> None:
+    assert list(DIFFICULTIES) == NAMES
+    assert len({difficulty.about for difficulty in DIFFICULTIES.values()}) == 5
+    for difficulty in DIFFICULTIES.values():
+        assert difficulty.acoustics.noises is None and difficulty.acoustics.bystanders is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_many_speak_as_was_promised(name: str, store: Path) -> None:
+    fewest, most = find(name).num_speakers
+    heard = conversations(simulators(name, store)["test"], 10)
+    for conversation in heard:
+        assert conversation.duration == 120
+        assert 1 <= len(conversation.voices) <= most
+        assert {turn.speaker for turn in conversation.turns} == set(range(len(conversation.voices)))
+    assert np.mean([len(conversation.voices) for conversation in heard]) >= fewest - 1
+
+
+def test_meetings_overlap_more_than_interviews(store: Path) -> None:
+    easy, meeting = (
+        np.mean([overlap(conversation) for conversation in conversations(simulators(name, store)["test"], 20)])
+        for name in ("Easy", "Meeting")
+    )
+    assert easy < 0.08 < meeting
+
+
+def test_every_subset_has_voices_of_its_own(store: Path) -> None:
+    made = simulators("Meeting", store, train_duration=20.0)
+    assert {subset: simulator.voices.split for subset, simulator in made.items()} == {
+        "train": "train",
+        "development": "dev",
+        "test": "test",
+    }
+    assert {subset: simulator.duration for subset, simulator in made.items()} == {
+        "train": 20.0,
+        "development": 120.0,
+        "test": 120.0,
+    }
+    protocol = SyntheticProtocol("Meeting", **made)
+    for subset, split in (("train", "train"), ("development", "dev"), ("test", "test")):
+        files = islice(getattr(protocol, subset)(), 3)
+        assert {label[:-2] for file in files for label in file["annotation"].labels()} == {split}
+
+
+def test_without_test_voices_development_voices_are_used_and_that_is_said(tmp_path: Path) -> None:
+    folder = write_toy_voices(tmp_path, num_train=2, num_dev=2)
+    with pytest.warns(UserWarning, match="no voices of split 'test': test conversations have those of development"):
+        made = simulators("Easy", folder)
+    assert made["test"].voices.split == "dev"
+
+
+def test_a_difficulty_that_does_not_exist_is_named_and_all_are_listed(store: Path) -> None:
+    with pytest.raises(DifficultyError, match="no difficulty 'Hard'.*Easy, Meeting, Broadcast, Telephone, Crowd"):
+        simulators("Hard", store)
+
+
+def test_too_few_voices_are_counted(tmp_path: Path) -> None:
+    folder = write_split_voices(tmp_path, train=12, dev=5, test=5)
+    assert set(simulators("Meeting", folder)) == {"train", "development", "test"}
+    with pytest.raises(
+        DifficultyError, match=r"Crowd needs 12 voices at once, .* and Voices\(.*'dev'\).* has 5\. Prep"
+    ):
+        simulators("Crowd", folder)
+
+
+def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VoicesError, match=r"No voices\.json in .*nowhere: not a store"):
+        simulators("Easy", tmp_path / "nowhere")
+
+
+@pytest.fixture
+def make_protocol(monkeypatch: pytest.MonkeyPatch, store: Path) -> Any:
+    """The protocol that recipes/train.py trains on, given its options."""
+
+    def make(*options: str) -> SyntheticProtocol:
+        recipe = runpy.run_path(str(RECIPES / "train.py"))
+        monkeypatch.setattr(sys, "argv", ["train.py", "--voices", str(store), "--into", "nowhere", *options])
+        return recipe["make_protocol"](recipe["parse"]())
+
+    return make
+
+
+def test_training_takes_a_difficulty_and_a_style_of_labels(make_protocol: Any) -> None:
+    protocol = make_protocol(
+        "--difficulty", "Telephone", "--conversations", "3", "--duration", "20", "--padding", "0.1"
+    )
+    assert str(protocol) == (
+        "Synthetic.SpeakerDiarization.Telephone: 3 train, 40 development, 0 test conversations, "
+        "labels merge_pauses=0,padding=0.1"
+    )
+    assert [file["annotated"].duration() for file in protocol.train()] == [20.0] * 3
+
+
+def test_training_takes_turns_of_real_conversations(make_protocol: Any, tmp_path: Path) -> None:
+    write_rttm(tmp_path / "real.rttm", [(0.0, 40.0, "ann"), (30.0, 60.0, "bob")])
+    protocol = make_protocol("--turns", str(tmp_path))
+    assert protocol.name == "Synthetic.SpeakerDiarization.Meeting" and protocol.labels == Labels()
+    assert protocol.sizes == {"train": 4000, "development": 40, "test": 0}
+    durations = [next(getattr(protocol, subset)())["annotated"].duration() for subset in ("train", "development")]
+    assert durations == [50.0, 30.0]
+
+
+def test_training_takes_either(make_protocol: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for options in ([], ["--difficulty", "Easy", "--turns", str(tmp_path)]):
+        with pytest.raises(SystemExit):
+            make_protocol(*options)
+    assert "one of the arguments --turns --difficulty is required" in capsys.readouterr().err
+
+
+def test_they_are_drawn_and_measured(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--voices", str(store), "--into", str(tmp_path), "--conversations", "5"]
+    monkeypatch.setattr(sys, "argv", ["draw_difficulties.py", *arguments])
+    runpy.run_path(str(RECIPES / "draw_difficulties.py"), run_name="__main__")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[0] for row in rows] == NAMES
+    protocol = SyntheticProtocol("Crowd", **simulators("Crowd", store))
+    heard = [len(file["annotation"].labels()) for file in islice(protocol.development(), 5)]
+    assert rows[-1][2] == f"{min(heard)} to {max(heard)}"
+    for picture in ("difficulties.png", "labels.png"):
+        pixels = imread(tmp_path / picture)
+        assert pixels.shape[1] == 1320 and (pixels[..., :3].min(axis=-1) < 0.9).mean() > 0.05
+
+
+def test_a_telephone_has_no_treble(store: Path) -> None:
+    def treble(name: str) -> list[float]:
+        """Share of the power that lies above 4.5 kHz, by conversation."""
+        simulator = simulators(name, store, train_duration=4.0)["train"]
+        shares = []
+        for number in range(4):
+            power = np.abs(np.fft.rfft(simulator.render(simulator.describe(f"call-{number}"))[0])) ** 2
+            shares.append(power[round(4.5 * len(power) / 8) :].sum() / power.sum())
+        return shares
+
+    assert max(treble("Telephone")) < 1e-5 < min(treble("Meeting"))
+
+
+def test_only_a_crowd_is_heard_when_nobody_speaks(store: Path) -> None:
+    def loudness_of_silence(name: str) -> float:
+        """Level of what is heard while nobody speaks, over the level of a conversation; median."""
+        simulator = simulators(name, store, train_duration=10.0)["train"]
+        ratios = []
+        for number in range(6):
+            conversation = simulator.describe(f"party-{number}")
+            waveform = simulator.render(conversation)[0]
+            is_silent = ~simulator.tracks(conversation).any(axis=0)
+            if is_silent.sum() > SAMPLE_RATE // 2:
+                ratios.append(rms(waveform[is_silent]) / rms(waveform))
+        return float(np.median(ratios))
+
+    assert loudness_of_silence("Easy") < 0.1 < 0.2 < loudness_of_silence("Crowd")

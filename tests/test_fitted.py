@@ -1,0 +1,361 @@
+"""Turn-taking that was fitted: how recordings are taken apart, what a fit keeps, what is drawn from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+from toy import write_rttm
+
+from pyannote_pix2seq.simulation import FittedTurns
+from pyannote_pix2seq.simulation.anatomy import Measure, characteristics, dissect
+from pyannote_pix2seq.simulation.estimators import balance, cluster, excess
+from pyannote_pix2seq.simulation.fitted import FITS
+from pyannote_pix2seq.simulation.fitting import fit_turns
+from pyannote_pix2seq.simulation.talk import draw_shares
+from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, TurnsError
+from pyannote_pix2seq.vocabulary import Triplet
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("ami", "voxconverse")
+READY = {name: FittedTurns.ready(name) for name in NAMES}
+
+REAL = {
+    "ami": {
+        "overlap": (0.0, 0.032, 0.081, 0.149, 0.255),
+        "speech": (0.579, 0.820, 0.905, 0.958, 1.0),
+        "length": (0.29, 0.61, 1.56, 3.67, 11.18),
+        "gap": (-4.61, -0.53, 0.51, 1.63, 4.80),
+        "speakers": (1, 2, 3, 4, 4),
+    },
+    "voxconverse": {
+        "overlap": (0.0, 0.0, 0.0, 0.017, 0.097),
+        "speech": (0.831, 0.936, 0.977, 0.996, 1.0),
+        "length": (0.64, 1.84, 4.12, 8.44, 23.72),
+        "gap": (-1.84, 0.04, 0.40, 0.88, 3.40),
+        "speakers": (1, 2, 2, 2, 3),
+    },
+}
+"""Deciles 1, 3, 5, 7 and 9 of the recordings that were held out, see docs/simulation.md."""
+
+
+def check(turns: Turns, duration: float, most: int) -> None:
+    """Everything that TurnTaking.draw promises."""
+    assert turns == sorted(turns)
+    assert all(0 <= turn.start and turn.end <= duration for turn in turns)
+    assert all(turn.end - turn.start >= SHORTEST_TURN for turn in turns)
+    speakers = list(dict.fromkeys(turn.speaker for turn in turns))
+    assert speakers == list(range(len(speakers)))
+    assert len(speakers) <= most
+    for speaker in speakers:
+        own = [turn for turn in turns if turn.speaker == speaker]
+        assert all(before.end <= after.start for before, after in zip(own, own[1:], strict=False))
+
+
+def heard(turns: Turns) -> int:
+    return len({turn.speaker for turn in turns})
+
+
+# what is drawn
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    name=st.sampled_from(NAMES),
+    seed=st.integers(0, 2**32),
+    duration=st.floats(0.2, 200),
+    num_speakers=st.none() | st.tuples(st.integers(1, 9), st.integers(0, 9)).map(lambda pair: (pair[0], sum(pair))),
+)
+def test_fitted_turns_keep_their_promises(
+    name: str, seed: int, duration: float, num_speakers: tuple[int, int] | None
+) -> None:
+    turns = FittedTurns(READY[name]._fit, num_speakers).draw(np.random.default_rng(seed), duration)
+    check(turns, duration, most=num_speakers[1] if num_speakers else 30)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_four_hours_keep_them_too(name: str) -> None:
+    turns = READY[name].draw(np.random.default_rng(0), 4 * 3600)
+    check(turns, 4 * 3600, most=30)
+    assert len(turns) > 400 and turns[-1].end > 4 * 3600 - 300
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_draws_the_same(name: str) -> None:
+    draws = [READY[name].draw(np.random.default_rng(seed), 60) for seed in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ready_fits_are_as_near_to_real_recordings_as_the_table_says(name: str) -> None:
+    """The distribution function of what is drawn, where that of real recordings is 0.1, 0.3, ... 0.9."""
+    rng = np.random.default_rng(0)
+    drawn = characteristics(READY[name].draw(rng, 600) for _ in range(250))
+    for characteristic, deciles in REAL[name].items():
+        values = drawn[characteristic]
+        for level, value in zip((0.1, 0.3, 0.5, 0.7, 0.9), deciles, strict=True):
+            below, up_to = np.mean(values < value - 0.0005), np.mean(values <= value + 0.0005)
+            assert below - 0.1 < level < up_to + 0.1, (characteristic, level)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_conversations_begin_in_the_middle(name: str) -> None:
+    """The first 10 s of what is drawn are like any others, and begin within a turn as often."""
+    rng = np.random.default_rng(0)
+    first, later, within = [], [], []
+    for _ in range(600):
+        measure = Measure([*READY[name].draw(rng, 300), Triplet(300, 301, 0)])
+        first.append(measure.stretch(0, 10))
+        later.append(measure.stretch(280, 290))
+        within.append([measure.stretch(start, start + 0.1).num_turns > 0 for start in (0, 200)])
+    for before, after in zip(np.mean(first, axis=0), np.mean(later, axis=0), strict=True):
+        assert before == pytest.approx(after, rel=0.12, abs=0.01)
+    at_first, at_last = np.mean(within, axis=0)
+    assert at_first == pytest.approx(at_last, abs=0.05) and at_first > 0.75
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_many_speakers_as_are_asked_for(name: str) -> None:
+    rng = np.random.default_rng(0)
+    counts = [heard(READY_MANY[name].draw(rng, 1800)) for _ in range(40)]
+    assert max(counts) <= 8 and np.mean(counts) > 5.5 and len(set(counts)) >= 3
+    alone = FittedTurns.ready(name, num_speakers=(1, 1))
+    assert {heard(alone.draw(rng, 300)) for _ in range(20)} <= {0, 1}
+
+
+READY_MANY = {name: FittedTurns.ready(name, num_speakers=(6, 8)) for name in NAMES}
+
+
+def test_shares_are_as_uneven_as_is_asked_for() -> None:
+    rng = np.random.default_rng(0)
+
+    def unevenness(before: float, after: float) -> float:
+        means = [draw_shares(np.full(4, 0.25), 0, before, rng) for _ in range(2000)]
+        shares = np.array([draw_shares(mean, before, after, rng) for mean in means])
+        return float((4 * np.square(shares).sum(axis=1).mean() - 1) / 3)
+
+    assert unevenness(0.0, 0.0) == 0
+    assert unevenness(0.0, 0.3) == pytest.approx(0.3, abs=0.02)
+    assert unevenness(0.2, 0.5) == pytest.approx(0.5, abs=0.02)
+    assert unevenness(0.0, 1.0) == pytest.approx(1.0, abs=0.02)
+    assert draw_shares(np.ones(1), 0, 1.0, rng) == 1
+
+
+# how recordings are taken apart
+
+
+def test_events_of_a_recording() -> None:
+    turns = [
+        Triplet(0, 10, 0),
+        Triplet(2, 2.5, 1),  # backchannel
+        Triplet(9, 12, 2),  # interruption
+        Triplet(12, 13, 1),  # turns that touch: a gap of nothing
+        Triplet(14.5, 16, 1),  # pause
+        Triplet(14.7, 15.2, 0),
+    ]
+    events = dissect(turns)
+    assert [event.name for event in events] == ["first", "backchannel", "interruption", "gap", "pause", "backchannel"]
+    assert [event.offset for event in events[1:]] == [-8, -1, 0, 1.5, -1.3]
+    assert [event.held for event in events[1:]] == pytest.approx([10, 10, 3, 1, 1.5])
+
+
+def test_turns_that_touch_do_not_overlap_by_a_rounding_error() -> None:
+    assert 0.1 + 0.2 > 0.3
+    assert dissect([Triplet(0, 0.1 + 0.2, 0), Triplet(0.3, 1, 1)])[1].name == "gap"
+
+
+def test_fullness_of_a_stretch() -> None:
+    measure = Measure(
+        [Triplet(0, 10, 0), Triplet(4, 6, 1), Triplet(5, 7, 2), Triplet(20, 30, 1), Triplet(39.95, 50, 0)]
+    )
+    assert measure.stretch(0, 20) == pytest.approx((0.5, 0.15, 3, 3))
+    assert measure.stretch(20, 40) == pytest.approx((0.5, 0, 1, 1))
+    assert [stretch.num_speakers for stretch in measure.stretches(20)] == [3, 1]
+
+
+def test_characteristics_of_recordings() -> None:
+    values = characteristics([[Triplet(10, 40, 0), Triplet(38, 70, 1), Triplet(71, 72, 0)], []])
+    assert values["length"].tolist() == [30, 32, 1]
+    assert values["gap"].tolist() == [-2, 1]
+    assert values["overlap"].tolist() == pytest.approx([2 / 30, 0], abs=1e-5)
+    assert values["speech"].tolist() == [1, 1]
+    assert values["speakers"].tolist() == [2, 1]
+
+
+# estimators
+
+
+def test_clusters() -> None:
+    rng = np.random.default_rng(1)
+    centres = np.array([[0, 0], [9, 0], [0, 9]])
+    truth = np.repeat([0, 1, 2], [60, 40, 20])
+    labels = cluster(centres[truth] + rng.normal(size=(120, 2)), np.ones(120), 3)
+    assert labels.tolist() == truth.tolist()
+    assert set(cluster(np.zeros((5, 2)), np.ones(5), 3)) == {0}
+
+
+def test_choices_are_explained_by_two_causes() -> None:
+    rng = np.random.default_rng(0)
+    places, people = np.array([1.0, 2.0, 5.0]), np.array([[1.0, 1.0, 8.0], [4.0, 1.0, 1.0]])
+    groups = rng.integers(2, size=20_000)
+    order = np.argsort(rng.random((len(groups), 3)), axis=1)  # who is at which place
+    weights = places * people[groups[:, None], order]
+    chosen = (rng.random(len(groups))[:, None] > np.cumsum(weights / weights.sum(1, keepdims=True), axis=1)).sum(axis=1)
+    causes = [np.tile(np.arange(3), (len(groups), 1)), groups[:, None] * 3 + order]
+    found_places, found_people = balance(causes, [3, 6], chosen, smoothing=0.1)
+    assert found_places / found_places[0] == pytest.approx(places, rel=0.1)
+    assert found_people[:3] / found_people[0] == pytest.approx(people[0], rel=0.15)
+    assert found_people[3:] / found_people[4] == pytest.approx(people[1], rel=0.15)
+
+
+def test_who_does_more_than_others_in_the_same_situations() -> None:
+    situations, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    more = excess(np.array([1.0, 3.0, 10.0, 30.0]), np.ones(4), situations, groups, smoothing=0)
+    assert more == pytest.approx([0.5, 1.5])
+
+
+# what a fit keeps
+
+
+def test_a_fit_to_what_a_fit_draws_is_like_it() -> None:
+    rng = np.random.default_rng(0)
+    recordings = [READY["ami"].draw(rng, 900) for _ in range(40)]
+    again = FittedTurns(fit_turns(recordings, num_kinds=4, num_moods=12))
+    drawn = characteristics(again.draw(rng, 900) for _ in range(80))
+    for name, values in characteristics(recordings).items():
+        assert ks_2samp(values, drawn[name]).statistic < 0.1, name
+
+
+def test_a_fit_does_not_depend_on_anything_but_the_recordings() -> None:
+    recordings = [READY["voxconverse"].draw(np.random.default_rng(seed), 300) for seed in range(12)]
+    assert fit_turns(recordings, 4, 4) == fit_turns(recordings, 4, 4)
+
+
+def test_distributions_of_a_fit(tmp_path: Path) -> None:
+    """Two speakers in turn: 2 s, a gap of 1 s, and so on."""
+    path = write_rttm(tmp_path / "m.rttm", [(3 * i, 2.0, "AB"[i % 2]) for i in range(100)])
+    turns = FittedTurns.fit(path)
+    mood = turns._fit.moods[0]
+    assert mood.takes["gap"] == pytest.approx([1] * 4, abs=1e-3)
+    assert set(mood.silence["gap"]) == {1.0} and set(mood.length["gap"]) == {2.0}
+    assert mood.backchannels_per_minute == 0
+    assert turns._fit.kinds[0].speakers == {"2": 1.0}
+    drawn = turns.draw(np.random.default_rng(0), 60)
+    assert [turn.speaker for turn in drawn] == [i % 2 for i in range(len(drawn))]
+    assert all(after.start - before.end == pytest.approx(1) for before, after in zip(drawn, drawn[1:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        [Triplet(0, 1, 0), Triplet(2, 3, 0)],
+        [Triplet(0, 1, 0), Triplet(0.5, 3, 1)],
+        [Triplet(0, 1, 0), Triplet(1, 3, 1)],
+        [Triplet(0, 9, 0), Triplet(5, 6, 1), Triplet(10, 10, 2), Triplet(10, 12, 0)],
+    ],
+    ids=["pause", "interruption", "gap", "backchannel"],
+)
+def test_a_few_turns_are_enough(turns: Turns) -> None:
+    fit = fit_turns([turns, []], num_kinds=16, num_moods=12)
+    for num_speakers in (None, (1, 1), (2, 2), (3, 9)):
+        for seed in range(20):
+            check(FittedTurns(fit, num_speakers).draw(np.random.default_rng(seed), 30), 30, most=9)
+
+
+def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
+    for turns in READY.values():
+        turns.save(tmp_path / "fit.json")
+        assert FittedTurns.load(tmp_path / "fit.json")._fit == turns._fit
+    assert (tmp_path / "fit.json").read_bytes() == (FITS / "voxconverse.json").read_bytes()
+
+
+def test_ready_fits_are_small_and_can_be_read() -> None:
+    for name in NAMES:
+        lines = (FITS / f"{name}.json").read_text().splitlines()
+        assert sum(map(len, lines)) < 50_000 and max(map(len, lines)) < 140
+    assert repr(READY["ami"]) == "FittedTurns(96 recordings, 54.8 h, 16 kinds, 12 moods)"
+    assert repr(READY_MANY["ami"]).endswith("12 moods, num_speakers=(6, 8))")
+
+
+# errors
+
+
+def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TurnsError, match="no ready fit 'callhome'. There are ami, voxconverse"):
+        FittedTurns.ready("callhome")
+    with pytest.raises(TurnsError, match="No .rttm file"):
+        FittedTurns.fit(tmp_path)
+    with pytest.raises(TurnsError, match="1 recordings in which no turn follows another"):
+        FittedTurns.fit(write_rttm(tmp_path / "one.rttm", [(0, 1, "A")]))
+    with pytest.raises(TurnsError, match=r"negative\.rttm, line 2: start 3.0 and duration -1.0 must not be negative"):
+        FittedTurns.fit(write_rttm(tmp_path / "negative.rttm", [(0, 1, "A"), (3, -1, "B")]))
+    with pytest.raises(TurnsError, match="missing.json cannot be read"):
+        FittedTurns.load(tmp_path / "missing.json")
+    with pytest.raises(TypeError, match="max_speakers"):
+        FittedTurns.ready("ami", max_speakers=3)
+    for wrong in ((0, 2), (3, 2)):
+        with pytest.raises(TurnsError, match="1 <= fewest <= most"):
+            FittedTurns.ready("ami", num_speakers=wrong)
+
+
+def test_unknown_and_missing_keys_are_named_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "fit.json"
+    entries = json.loads((FITS / "ami.json").read_text())
+    path.write_text(json.dumps({**entries, "speed": 1}))
+    with pytest.raises(TurnsError, match="fit.json has speed, which nothing reads. Known are absence, hours, kinds"):
+        FittedTurns.load(path)
+    del entries["moods"][3]["memory"]
+    path.write_text(json.dumps(entries))
+    with pytest.raises(TurnsError, match=r"fit.json, moods\[3\] lacks memory"):
+        FittedTurns.load(path)
+    path.write_text("[]")
+    with pytest.raises(TurnsError, match="fit.json lacks absence, hours, kinds, moods, recordings"):
+        FittedTurns.load(path)
+
+
+# recipes
+
+
+def run(recipe: str, *arguments: Path | str) -> str:
+    command = [sys.executable, str(ROOT / "recipes" / recipe), *map(str, arguments)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def rttms(tmp_path: Path) -> Path:
+    folder = tmp_path / "rttms"
+    folder.mkdir()
+    for number in range(12):
+        turns = READY["ami"].draw(np.random.default_rng(number), 200)
+        lines = [(turn.start, turn.end - turn.start, "ABCDE"[turn.speaker]) for turn in turns]
+        write_rttm(folder / f"m{number}.rttm", lines, uri=f"m{number}")
+    return folder
+
+
+def test_recipe_fits_without_what_is_held_out(rttms: Path, tmp_path: Path) -> None:
+    run("fit_turns.py", rttms, tmp_path / "fit.json", "--hold-out", "1", "--kinds", "2", "--moods", "3")
+    fit = json.loads((tmp_path / "fit.json").read_text())
+    assert 0 < fit["recordings"] < 12
+    assert (len(fit["kinds"]), len(fit["moods"])) == (2, 3)
+
+
+def test_recipe_puts_a_table_between_the_comments_of_a_page(rttms: Path, tmp_path: Path) -> None:
+    page, picture = tmp_path / "page.md", tmp_path / "turns.png"
+    page.write_text("before\n<!-- turns:begin -->\nold\n<!-- turns:end -->\nafter\n")
+    options = ["--conversations", "3", "--page", page, "--picture", picture]
+    run("compare_turns.py", "--corpus", "ami", rttms, "0", *options)
+    lines = page.read_text().splitlines()
+    assert lines[:2] == ["before", "<!-- turns:begin -->"] and lines[-2:] == ["<!-- turns:end -->", "after"]
+    assert sum(line.startswith("| ami") for line in lines) == 3 + 5 * 4 + 3
+    assert "old" not in lines
+    assert picture.read_bytes().startswith(b"\x89PNG")

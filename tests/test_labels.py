@@ -1,0 +1,137 @@
+"""Styles of labels, and where they are written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toy import write_toy_voices
+
+from pyannote_pix2seq.examples import CacheError, ExampleCache
+from pyannote_pix2seq.frontends import MelFrontend
+from pyannote_pix2seq.protocol import SyntheticProtocol, origin
+from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
+from pyannote_pix2seq.simulation.labels import HEARD, Labels, LabelsError
+from pyannote_pix2seq.vocabulary import Triplet
+
+TURNS = [Triplet(1.0, 2.0, 0), Triplet(1.5, 3.0, 1), Triplet(2.2, 3.0, 0), Triplet(9.0, 9.95, 0)]
+
+
+def test_labels_are_what_is_heard_in_whole_milliseconds() -> None:
+    assert HEARD == Labels() and HEARD.apply(TURNS, 10.0) == TURNS
+    assert HEARD.apply([Triplet(0.12345, 3.98765, 0)], 10.0) == [Triplet(0.123, 3.988, 0)]
+    assert HEARD.apply([Triplet(1.0, 1.5006, 0)], 1.5006) == [Triplet(1.0, 1.5, 0)]
+    assert HEARD.apply([], 10.0) == []
+
+
+def test_pauses_that_are_shorter_are_merged_and_others_are_not() -> None:
+    joined = [Triplet(1.0, 3.0, 0), Triplet(1.5, 3.0, 1), Triplet(9.0, 9.95, 0)]
+    assert Labels(merge_pauses=0.21).apply(TURNS, 10.0) == joined
+    assert Labels(merge_pauses=0.19).apply(TURNS, 10.0) == TURNS
+    assert Labels(merge_pauses=0.5).apply([Triplet(0, 1, 0), Triplet(1.5, 2, 0)], 2) == [(0, 1, 0), (1.5, 2, 0)]
+
+
+def test_loose_labels_are_longer_and_stay_in_the_recording() -> None:
+    assert Labels(padding=0.1).apply(TURNS, 10.0) == [
+        Triplet(0.9, 2.1, 0),
+        Triplet(1.4, 3.1, 1),
+        Triplet(2.1, 3.1, 0),
+        Triplet(8.9, 10.0, 0),
+    ]
+    assert Labels(padding=0.2).apply(TURNS, 10.0)[0] == Triplet(0.8, 3.2, 0)
+    assert Labels(padding=60).apply(TURNS, 10.0) == [Triplet(0.0, 10.0, 0), Triplet(0.0, 10.0, 1)]
+
+
+def test_pauses_are_as_long_as_they_are_heard() -> None:
+    """A pause of 0.2 s is not shorter than 0.15 s because the labels around it are loose."""
+    assert len(Labels(merge_pauses=0.15, padding=0.05).apply(TURNS, 10.0)) == len(TURNS)
+    assert len(Labels(merge_pauses=0.25, padding=-0.3).apply(TURNS, 10.0)) == len(TURNS) - 1
+
+
+def test_tight_labels_are_shorter_but_leave_something_of_each_turn() -> None:
+    short = [Triplet(1.0, 2.0, 0), Triplet(3.0, 3.3, 1), Triplet(4.0, 4.05, 1)]
+    assert Labels(padding=-0.1).apply(short, 5.0) == [(1.1, 1.9, 0), (3.1, 3.2, 1), (4.0, 4.05, 1)]
+    assert Labels(padding=-9).apply(short, 5.0) == [(1.45, 1.55, 0), (3.1, 3.2, 1), (4.0, 4.05, 1)]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    merge_pauses=st.sampled_from([0.0, 0.25, 2.0]),
+    padding=st.floats(-2.0, 2.0, allow_subnormal=False),
+)
+def test_labels_are_always_well_formed(seed: int, merge_pauses: float, padding: float) -> None:
+    turns = PlainTurns(max_speakers=3).draw(np.random.default_rng(seed), 20.0)
+    labels = Labels(merge_pauses, padding).apply(turns, 20.0)
+    assert labels == sorted(labels)
+    assert {label.speaker for label in labels} == {turn.speaker for turn in turns}
+    for label in labels:
+        assert 0 <= label.start < label.end <= 20
+        assert [round(time, 3) for time in label[:2]] == list(label[:2])
+    for speaker in {label.speaker for label in labels}:
+        own = [label for label in labels if label.speaker == speaker]
+        assert all(before.end <= after.start for before, after in zip(own, own[1:], strict=False))
+    is_inside = [any(_within(a, b) for b in labels) for a in turns] if padding >= 0 else []
+    assert all(is_inside)
+
+
+def _within(turn: Triplet, label: Triplet) -> bool:
+    """Up to half a millisecond: labels are rounded."""
+    return turn.speaker == label.speaker and label.start <= turn.start + 5e-4 and turn.end - 5e-4 <= label.end
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"merge_pauses": -0.1}, "merge_pauses=-0.1: give a number of seconds, 0 or more"),
+        ({"merge_pauses": float("nan")}, "merge_pauses=nan"),
+        ({"merge_pauses": float("inf")}, "merge_pauses=inf"),
+        ({"padding": float("inf")}, "padding=inf: give a number of seconds"),
+    ],
+)
+def test_what_is_no_style_is_refused(options: dict[str, float], message: str) -> None:
+    with pytest.raises(LabelsError, match=message):
+        Labels(**options)
+
+
+def test_unknown_options_are_named() -> None:
+    with pytest.raises(TypeError, match="'collar'"):
+        Labels(collar=0.25)  # type: ignore[call-arg]
+
+
+@pytest.fixture
+def simulator(tmp_path: Path) -> Simulator:
+    voices = Voices.load(write_toy_voices(tmp_path / "voices"), "train")
+    turns = PlainTurns(max_seconds=1.5, interrupt_max=0.0, silence_max=0.4, max_speakers=1)
+    return Simulator(voices, turns, Acoustics.none(), duration=6.0)
+
+
+def test_files_say_how_they_are_labelled_and_sound_the_same(simulator: Simulator) -> None:
+    heard, merged = (
+        SyntheticProtocol("Toy", simulator, simulator, labels=labels).file("train", 0)
+        for labels in (HEARD, Labels(merge_pauses=0.5))
+    )
+    assert (heard["labels"], merged["labels"]) == ("merge_pauses=0,padding=0", "merge_pauses=0.5,padding=0")
+    assert len(heard["annotation"]) > len(merged["annotation"]) == 1
+    assert heard["waveform"].equal(merged["waveform"])
+
+
+def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator, tmp_path: Path) -> None:
+    heard, loose = (
+        SyntheticProtocol("Toy", simulator, simulator, labels=labels, num_train=1)
+        for labels in (HEARD, Labels(padding=0.2))
+    )
+    assert origin(heard) == "Synthetic.SpeakerDiarization.Toy"
+    assert origin(loose) == "Synthetic.SpeakerDiarization.Toy, labels merge_pauses=0,padding=0.2"
+    frontend = MelFrontend()
+    ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
+    ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
+    with pytest.raises(CacheError, match="padding=0.2"):
+        ExampleCache(tmp_path / "cache", frontend, origin(loose), 6.0)
+
+
+def test_a_protocol_that_says_nothing_of_labels_is_known_by_its_name(simulator: Simulator) -> None:
+    protocol = SyntheticProtocol("Toy", simulator, simulator, labels=Labels(padding=0.2), num_train=0)
+    assert origin(protocol) == protocol.name

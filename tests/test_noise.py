@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from toy import SAMPLE_RATE
+
+from pyannote_pix2seq.simulation import noise
+from pyannote_pix2seq.simulation.noise import PIECE, NoiseError, Noises, coloured_noise
+
+
+def rng_of(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_noise_of_any_colour_is_heard_at_low_frequencies_most() -> None:
+    for seed in range(5):
+        power = np.square(np.abs(np.fft.rfft(coloured_noise(rng_of(seed), SAMPLE_RATE))))
+        assert power[:2000].mean() > 0.9 * power[6000:].mean()
+
+
+def test_recorded_noise_is_of_the_kind_asked_for(tmp_path: Path) -> None:
+    for kind, level in (("hum", 0.1), ("hiss", 0.5)):
+        (tmp_path / kind).mkdir()
+        for number in range(2):
+            soundfile.write(tmp_path / kind / f"{number}.wav", np.full(SAMPLE_RATE, level), SAMPLE_RATE)
+    noises = Noises(tmp_path)
+    assert noises.kinds == ["hiss", "hum"] and "4 recordings of 2 kinds" in repr(noises)
+    for kind, level in (("hum", 0.1), ("hiss", 0.5)):
+        drawn = noises.draw(kind, rng_of(), 5 * SAMPLE_RATE)
+        assert drawn.shape == (5 * SAMPLE_RATE,) and np.median(drawn) == pytest.approx(level, abs=0.01)
+    (tmp_path / "manifest.tsv").write_text("path\tkind\nhum/0.wav\thum\n")
+    assert Noises(tmp_path).kinds == Noises(tmp_path / "manifest.tsv").kinds == ["hum"]
+
+
+def test_long_recordings_are_read_in_pieces_that_fit_together(tmp_path: Path) -> None:
+    seconds = 3 * PIECE + 2
+    ramp = np.linspace(0, 0.9, seconds * 8000)
+    soundfile.write(tmp_path / "ramp.wav", ramp, 8000)
+    drawn = Noises(tmp_path).draw(tmp_path.name, rng_of(3), 15 * SAMPLE_RATE)
+    steps = np.diff(drawn[1000:-1000])
+    assert np.abs(steps - 0.9 / (seconds * SAMPLE_RATE)).max() < 2e-3  # neither a gap nor a repetition
+
+
+def test_memory_is_bounded_however_long_recordings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def counted(path: Path, start: int, seconds: int) -> np.ndarray:
+        piece = noise.read_piece(path, start, seconds)
+        read.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(noise, "_read", counted)
+    soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).normal(0, 0.1, 100 * SAMPLE_RATE), SAMPLE_RATE)
+    Noises(tmp_path).draw(tmp_path.name, rng_of(), 2 * SAMPLE_RATE)
+    assert len(read) <= 2 and max(read) <= PIECE * SAMPLE_RATE
+
+
+def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:
+    for number in range(3):
+        samples = np.random.default_rng(number).normal(0, 0.1, (25 + number) * 22050)
+        soundfile.write(tmp_path / f"{number}.flac", samples, 22050)
+    noises, kind = Noises(tmp_path), tmp_path.name
+    later = [noises.draw(kind, rng_of(seed), 30 * SAMPLE_RATE) for seed in (0, 1, 2)][2]
+    noise._read.cache_clear()
+    assert np.array_equal(noises.draw(kind, rng_of(2), 30 * SAMPLE_RATE), later)
+
+
+def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(NoiseError, match="No recording"):
+        Noises(tmp_path)
+    manifest = tmp_path / "manifest.tsv"
+    manifest.write_text("file\tkind\n")
+    with pytest.raises(NoiseError, match="no column path"):
+        Noises(tmp_path)
+    manifest.write_text("path\tkind\ngone.wav\train\n")
+    with pytest.raises(NoiseError, match=r"manifest.tsv, line 2: there is no file .*gone\.wav"):
+        Noises(tmp_path)
+    soundfile.write(tmp_path / "gone.wav", np.zeros(100), SAMPLE_RATE)
+    with pytest.raises(NoiseError, match="'wind' is no kind of noise of .* It has rain"):
+        Noises(tmp_path).draw("wind", rng_of(), 10)
