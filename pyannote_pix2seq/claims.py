@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyannote_pix2seq.transformer import by_recording
 from pyannote_pix2seq.written import Written
 
 SHARED = 0.01
@@ -36,7 +37,7 @@ class Claims:
 
     @classmethod
     def of(cls, written: Written, voice: Tensor, num_speakers: int) -> Claims:
-        """Claims of the complete turns among written tokens on audio (batch, num_audio_tokens, ...)."""
+        """Claims of the complete turns among written tokens on audio (num_recordings, num_audio_tokens, ...)."""
         free = 1 - coverage(written.turns, voice)
         speakers = F.one_hot(written.turn_speakers, num_speakers).to(free.dtype)
         return cls(free.clamp(min=LEAST_FREE).log(), speakers)
@@ -48,7 +49,7 @@ class Claims:
         ----------
         tokens : Written
             (batch, num_tokens)
-        voice : (batch, num_audio_tokens, num_voices, voice_dim)
+        voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
 
         Returns
         -------
@@ -57,7 +58,7 @@ class Claims:
         """
         free = (self._earlier(tokens) @ self.log_free).exp()
         weights = coverage(tokens.regions, voice) * (free + SHARED)
-        return F.normalize(torch.einsum("bpt,btvd->bpvd", weights, voice), dim=-1)
+        return F.normalize(_heard(weights, voice), dim=-1)
 
     def similarities(self, tokens: Written, voices: Tensor, voice: Tensor) -> Tensor:
         """How much the voices of some turns are like those of the speakers named before.
@@ -68,7 +69,7 @@ class Claims:
             (batch, num_tokens)
         voices : (batch, num_tokens, num_voices, voice_dim)
             What `voices` returned for them.
-        voice : (batch, num_audio_tokens, num_voices, voice_dim)
+        voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
             The first of a token's voices is that of whoever speaks alone.
 
         Returns
@@ -82,7 +83,7 @@ class Claims:
         free_of_others = (log_free.sum(dim=2, keepdim=True) - log_free).exp()
         free_of_this = 1 - coverage(tokens.regions, voice).unsqueeze(2)
         weights = (1 - log_free.exp()) * (free_of_others * free_of_this + SHARED)
-        speakers = F.normalize(torch.einsum("bpst,btud->bpsud", weights, voice[:, :, :1]), dim=-1)
+        speakers = F.normalize(_heard(weights, voice[:, :, :1]), dim=-1)
         cosines = torch.einsum("bpvd,bpsud->bpsv", voices, speakers)
         named = (earlier @ self.speakers).clamp(max=1).unsqueeze(-1)
         return torch.cat([cosines, named.to(cosines.dtype)], dim=-1)
@@ -93,6 +94,13 @@ class Claims:
         return (turns < tokens.rank[:, None]).to(self.log_free.dtype)
 
 
+def _heard(weights: Tensor, voice: Tensor) -> Tensor:
+    """Weighted sums of voices: (batch, ..., num_audio_tokens) -> (batch, ..., num_voices, voice_dim)."""
+    sums = by_recording(weights.flatten(1, -2), voice) @ voice.flatten(2)
+    # (R, all positions, T) x (R, T, V * D)
+    return sums.view(*weights.shape[:-1], *voice.shape[2:])
+
+
 def coverage(regions: Tensor, voice: Tensor) -> Tensor:
     """Share of each audio token that lies in each region.
 
@@ -100,7 +108,7 @@ def coverage(regions: Tensor, voice: Tensor) -> Tensor:
     ----------
     regions : (batch, num_regions, 2)
         Start and end, in audio tokens.
-    voice : (batch, num_audio_tokens, ...)
+    voice : (num_recordings, num_audio_tokens, ...)
 
     Returns
     -------

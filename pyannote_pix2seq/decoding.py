@@ -180,7 +180,8 @@ def _by_consensus(
     given = given or [[] for _ in num_bins]
     index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
     sampling = replace(options, strategy="sample")
-    samples = decode(model, context.select(index), num_bins[index], [given[i] for i in index.tolist()], sampling)
+    context = context.repeat(options.num_samples)
+    samples = decode(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
     groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
     return [
         _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options)
@@ -216,8 +217,7 @@ class _Draft(NamedTuple):
     @classmethod
     def begin(cls, context: Context, num_bins: Tensor, width: int) -> _Draft:
         """Nothing written; all but the first draft of each recording are impossible, for they are the same."""
-        if width > 1:
-            context = context.select(torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(width))
+        context = context.repeat(width)
         log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
         log_prob[:, 0] = 0
         tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
@@ -227,7 +227,7 @@ class _Draft(NamedTuple):
         """Let the drafts descend from others."""
         if torch.equal(parent, torch.arange(len(parent), device=parent.device)):
             return self
-        return _Draft(self.context.select(parent), *(field[parent] for field in self[1:]))
+        return _Draft(self.context.reorder(parent), *(field[parent] for field in self[1:]))
 
     def append(self, token: Tensor, log_prob: Tensor, mass: Tensor) -> _Draft:
         """Write one more token in each draft."""

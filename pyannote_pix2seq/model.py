@@ -17,7 +17,7 @@ from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
-from pyannote_pix2seq.transformer import Cache, Stream, Transformer
+from pyannote_pix2seq.transformer import Cache, Stream, Transformer, by_recording
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
@@ -36,15 +36,16 @@ class Context:
     ----------
     cache : Cache
         Keys and values of audio and written positions.
-    pointers : (batch, num_bins, width)
+    pointers : (num_recordings, num_bins, width)
         One key for each time bin of the audio.
-    activity : (batch, num_bins, num_speakers)
+    activity : (num_recordings, num_bins, num_speakers)
         Logits of the auxiliary frame head: is a speaker, in order of arrival, active in a time bin.
-    content : (batch, num_audio_tokens + 1, content_dim)
+    content : (num_recordings, num_audio_tokens + 1, content_dim)
         Running sum of the audio tokens' content, from which the mean over any region is read.
-    voice : (batch, num_audio_tokens, num_voices, voice_dim)
+    voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
     written : (batch, num_written) int64
-        Tokens written so far, `<diarize>` included.
+        Tokens written so far, `<diarize>` included: as many sequences about each recording as about the others, those
+        about the first recording first.
     """
 
     cache: Cache
@@ -55,7 +56,7 @@ class Context:
     written: Tensor
 
     def select(self, index: Tensor) -> Context:
-        """Keep, repeat or reorder the examples of the batch."""
+        """Keep, repeat or reorder recordings about each of which one sequence is written."""
         return Context(
             self.cache.select(index),
             self.pointers[index],
@@ -64,6 +65,15 @@ class Context:
             self.voice[index],
             self.written[index],
         )
+
+    def reorder(self, index: Tensor) -> Context:
+        """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
+        return replace(self, cache=self.cache.reorder(index), written=self.written[index])
+
+    def repeat(self, count: int) -> Context:
+        """Go on with `count` sequences in the place of each; what was heard is shared, not copied."""
+        index = torch.arange(len(self.written), device=self.written.device)
+        return self.reorder(index.repeat_interleave(count))
 
 
 class Pix2Seq(Model):
@@ -198,7 +208,7 @@ class Pix2Seq(Model):
         role = self.embed_role.weight[0]
         time = (index + 0.5).expand(batch, -1)
         stream = Stream(self.embed_content(audio.content) + role, time, audio.voice)
-        state, cache = self.transformer(stream, is_real)
+        state, cache = self.transformer.read(stream, is_real)
         return Context(
             cache=cache,
             pointers=self.pointing.keys(state),
@@ -228,11 +238,9 @@ class Pix2Seq(Model):
         claims = Claims.of(written, context.voice, self.vocabulary.num_speakers)
         written = written.last(tokens.shape[1])
         stream = self._embed_written(written, claims.voices(written, context.voice), context.content)
-        is_real = torch.ones_like(tokens, dtype=torch.bool)
-        state, cache = self.transformer(stream, is_real, past=context.cache)
+        state, cache = self.transformer.write(stream, context.cache)
         voices = stream.voice, context.voice
-        real = cache.is_real[:, : context.voice.shape[1]]
-        times, never = self.pointing(state, stream.time, written, context.pointers, voices, real)
+        times, never = self.pointing(state, stream.time, written, context.pointers, voices, cache.is_real)
         named = claims.similarities(written, *voices).to(state.dtype) @ self.compare(state)[..., None]
         # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S, 1)
         padding = torch.zeros_like(never)
@@ -243,7 +251,8 @@ class Pix2Seq(Model):
     def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Stream:
         """Stream of written tokens, which carry the mean content and the voices of the region they are about."""
         is_turn = (written.role != DIARIZE_ROLE)[:, None]
-        mean = torch.where(is_turn, region_mean(content, written.regions), 0)
+        mean = region_mean(content, by_recording(written.regions, content))
+        mean = torch.where(is_turn, mean.view(*written.regions.shape[:2], -1), 0)
         state = self.embed_content(mean.to(self.stop.weight.dtype)) + self.embed_role(written.role + 1)
         is_speaker = (written.role == SPEAKER_ROLE)[:, None]
         state = state + torch.where(is_speaker, self.embed_speaker(written.speakers), 0)

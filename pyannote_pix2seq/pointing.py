@@ -7,7 +7,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyannote_pix2seq.transformer import VOICE_GAIN, Rotary, cosines, rotate
+from pyannote_pix2seq.rotary import Rotary, rotate
+from pyannote_pix2seq.transformer import VOICE_GAIN, by_recording, cosines
 from pyannote_pix2seq.written import START_ROLE, Written
 
 REACH = 15
@@ -66,10 +67,10 @@ class Pointing(nn.Module):
             Theirs, in audio tokens.
         written : Written
             What they are.
-        keys : (batch, num_bins, width)
-        voices : pair of (batch, num_tokens or num_audio_tokens, num_voices, voice_dim)
-            Of the written positions and of the audio tokens.
-        real : (batch, num_audio_tokens) bool
+        keys : (num_recordings, num_bins, width)
+        voices : pair of (..., num_voices, voice_dim)
+            Of written positions, (batch, num_tokens, ...), and of audio, (num_recordings, num_audio_tokens, ...).
+        real : (num_recordings, num_audio_tokens) bool
             False for padding.
 
         Returns
@@ -80,11 +81,13 @@ class Pointing(nn.Module):
             Logarithm of the probability that it does not happen at all.
         """
         query = rotate(self.query(state), self.rotary(time).to(state.dtype))
-        hazard = query @ keys.transpose(1, 2) / self.width**0.5 + self.rate(state)
-        # (B, P, W) x (B, W, num_bins) -> (B, P, num_bins)
+        products = by_recording(query, keys) @ keys.transpose(1, 2)
+        # (R, all P, W) x (R, W, num_bins) -> (R, all P, num_bins)
+        hazard = products.view(*query.shape[:2], -1) / self.width**0.5 + self.rate(state)
         if self.voice is not None:
             hazard = self._hear_ends(hazard.float(), written.role == START_ROLE, *voices)
         hazard = hazard.float()
+        real = real.repeat_interleave(len(state) // len(real), dim=0)
         counts = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
         index = torch.arange(hazard.shape[-1], device=hazard.device)
         counts = counts & (index >= written.starts[..., None])
@@ -95,10 +98,9 @@ class Pointing(nn.Module):
         """Add to the hazard of ends what the voice of each turn's beginning says."""
         assert self.voice is not None
         starts = voice[:, is_start]
-        batch, num_starts, num_audio_tokens = len(voice), starts.shape[1], audio.shape[1]
-        heard = VOICE_GAIN * cosines(starts, audio).unflatten(-1, (num_starts, num_audio_tokens))
-        # (batch, num_voices ** 2, num_starts, num_audio_tokens)
-        logits = self.voice(heard.transpose(1, 2).flatten(0, 1)).unflatten(0, (batch, num_starts))
+        by_voice = cosines(by_recording(starts, audio), audio).unflatten(-1, (-1, audio.shape[1]))
+        # (num_recordings, num_voices ** 2, num_starts of all sequences, num_audio_tokens)
+        logits = self.voice(VOICE_GAIN * by_voice.transpose(1, 2).flatten(0, 1)).unflatten(0, starts.shape[:2])
         # (batch, num_starts, bins_per_token, num_audio_tokens)
         index = is_start.nonzero()[:, 0]
         return hazard.index_add(1, index, logits.transpose(2, 3).flatten(2).to(hazard.dtype))

@@ -8,11 +8,15 @@ values are kept; training and decoding then share the same code, and a cached st
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 import torch.nn as nn
 from torch import Tensor
+
+from pyannote_pix2seq.rotary import Rotary, rotate
 
 VOICE_GAIN = 16.0
 """Learned scales are that much larger than their parameters: cosines of voices differ by tenths, logits by tens."""
@@ -37,55 +41,62 @@ class Stream:
     voice: Tensor
 
 
+KeysValues = tuple[Tensor, Tensor]
+"""Two times (batch, num_heads, num_positions, head_dim)."""
+
+
 @dataclass(frozen=True)
 class Cache:
     """Keys and values of all positions read so far.
 
+    Several sequences may be written about one recording: what was heard has one row a recording, what was written one
+    row a sequence, those of the first recording first.
+
     Attributes
     ----------
-    keys, values : tuple of (batch, num_heads, num_positions, head_dim), one for each layer
-    voice : (batch, num_positions, num_voices, voice_dim)
-    is_real : (batch, num_positions) bool
+    heard, written : tuple of pairs of (..., num_heads, num_positions, head_dim)
+        Keys and values of each layer.
+    heard_voice, written_voice : (..., num_positions, num_voices, voice_dim)
+    is_real : (num_recordings, num_audio_tokens) bool
         False for padding.
     """
 
-    keys: tuple[Tensor, ...]
-    values: tuple[Tensor, ...]
-    voice: Tensor
+    heard: tuple[KeysValues, ...]
+    written: tuple[KeysValues, ...]
+    heard_voice: Tensor
+    written_voice: Tensor
     is_real: Tensor
 
     def select(self, index: Tensor) -> Cache:
-        """Keep, repeat or reorder the examples of the batch."""
-        return Cache(
-            tuple(key[index] for key in self.keys),
-            tuple(value[index] for value in self.values),
-            self.voice[index],
-            self.is_real[index],
-        )
+        """Keep, repeat or reorder recordings about each of which one sequence is written."""
+        heard = tuple((key[index], value[index]) for key, value in self.heard)
+        chosen = replace(self, heard=heard, heard_voice=self.heard_voice[index], is_real=self.is_real[index])
+        return chosen.reorder(index)
+
+    def reorder(self, index: Tensor) -> Cache:
+        """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
+        written = tuple((key[index], value[index]) for key, value in self.written)
+        return replace(self, written=written, written_voice=self.written_voice[index])
 
 
-class Rotary(nn.Module):
-    """How much vectors are rotated at which time, so that scalar products depend on the time between them.
+@dataclass(frozen=True)
+class Source:
+    """Positions that are looked at.
 
-    Su et al., "RoFormer" (arXiv 2104.09864), but for time instead of rank, with periods from 2 to 1000 audio tokens.
-
-    Parameters
+    Attributes
     ----------
-    dim : int
-        Size of the vectors.
+    key, value : (num_rows, num_heads, num_keys, head_dim)
+        Each row is looked at by one or more rows of queries.
+    cosines : (num_rows, num_voices ** 2, num_queries * num_keys)
+        Queries of all rows that look at this one, one row after the other.
+    blocked : bool, broadcasts to (num_rows, 1, num_queries, num_keys)
+        Where a query may not look.
     """
 
-    frequencies: Tensor
-
-    def __init__(self, dim: int):
-        super().__init__()
-        frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), dim // 2)
-        self.register_buffer("frequencies", frequencies, persistent=False)
-
-    def forward(self, time: Tensor) -> Tensor:
-        """Cosines and sines, (2, ..., dim / 2), of times (...) in audio tokens."""
-        angle = time[..., None] * self.frequencies
-        return torch.stack([angle.cos(), angle.sin()])
+    key: Tensor
+    value: Tensor
+    cosines: Tensor
+    blocked: Tensor
 
 
 class Attention(nn.Module):
@@ -119,27 +130,37 @@ class Attention(nn.Module):
         query, key, value = heads.permute(2, 0, 3, 1, 4)
         return rotate(query, rotation), rotate(key, rotation), value
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, cosines: Tensor, blocked: Tensor) -> Tensor:
+    def forward(self, query: Tensor, sources: Sequence[Source]) -> Tensor:
         """Attend.
 
         Parameters
         ----------
         query : (batch, num_heads, num_queries, head_dim)
-        key, value : (batch, num_heads, num_keys, head_dim)
-        cosines : (batch, num_voices ** 2, num_queries * num_keys)
-        blocked : (batch, 1, num_queries, num_keys) bool
-            Where a query may not look.
+        sources : sequence of Source
 
         Returns
         -------
         state : (batch, num_queries, width)
         """
-        logits = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])
-        # (B, H, Q, D) x (B, H, D, K) -> (B, H, Q, K)
-        logits = logits + (VOICE_GAIN * self.voice_scale.to(cosines.dtype) @ cosines).view_as(logits)
-        # (H, V * V) x (B, V * V, Q * K) -> (B, H, Q * K)
-        weights = logits.masked_fill(blocked, -torch.inf).softmax(-1)
-        return self.output((weights @ value).transpose(1, 2).flatten(2))
+        logits = torch.cat([self._logits(query, source) for source in sources], dim=-1)
+        # (B, H, Q, all K)
+        weights = logits.softmax(-1).split([source.key.shape[2] for source in sources], dim=-1)
+        parts = [self._values(weight, source.value) for weight, source in zip(weights, sources, strict=True)]
+        return self.output(torch.stack(parts).sum(0).transpose(1, 2).flatten(2))
+
+    def _logits(self, query: Tensor, source: Source) -> Tensor:
+        """(batch, num_heads, num_queries, num_keys)"""
+        logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        # (R, H, Q, D) x (R, H, D, K) -> (R, H, Q, K)
+        bias = VOICE_GAIN * self.voice_scale.to(source.cosines.dtype) @ source.cosines
+        # (H, V * V) x (R, V * V, Q * K) -> (R, H, Q * K)
+        logits = (logits + bias.view_as(logits)).masked_fill(source.blocked, -torch.inf)
+        return _apart(logits, len(query))
+
+    @staticmethod
+    def _values(weight: Tensor, value: Tensor) -> Tensor:
+        """(batch, num_heads, num_queries, head_dim)"""
+        return _apart(_side_by_side(weight, len(value)) @ value, len(weight))
 
 
 class Block(nn.Module):
@@ -154,35 +175,15 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
-        self,
-        state: Tensor,
-        rotation: Tensor,
-        cosines: Tensor,
-        blocked: Tensor,
-        past: tuple[Tensor, Tensor] | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Read positions.
-
-        Parameters
-        ----------
-        state : (batch, num_positions, width)
-        rotation, cosines, blocked
-            See `Attention`.
-        past : pair of (batch, num_heads, num_past, head_dim), optional
-            Keys and values of earlier positions.
-
-        Returns
-        -------
-        state : (batch, num_positions, width)
-        keys, values : (batch, num_heads, num_past + num_positions, head_dim)
-        """
+    def keys_values(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, KeysValues]:
+        """Queries, and keys and values, of positions (batch, num_positions, width)."""
         query, key, value = self.attention.project(self.attention_norm(state), rotation)
-        if past is not None:
-            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        state = state + self.dropout(self.attention(query, key, value, cosines, blocked))
-        state = state + self.dropout(self.perceptron(state))
-        return state, key, value
+        return query, (key, value)
+
+    def forward(self, state: Tensor, query: Tensor, sources: Sequence[Source]) -> Tensor:
+        """Look at the sources and think: (batch, num_positions, width) -> (batch, num_positions, width)."""
+        state = state + self.dropout(self.attention(query, sources))
+        return state + self.dropout(self.perceptron(state))
 
 
 class Transformer(nn.Module):
@@ -210,17 +211,41 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.rotary = Rotary(width // num_heads)
 
-    def forward(self, stream: Stream, is_real: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
-        """Read more positions.
+    def read(self, stream: Stream, is_real: Tensor) -> tuple[Tensor, Cache]:
+        """Read a prefix, whose positions see each other in both directions.
 
         Parameters
         ----------
         stream : Stream
         is_real : (batch, num_positions) bool
             False for padding.
-        past : Cache, optional
-            What was read before. Without it the positions are a prefix and see each other in both directions; with it
-            they see the past and, causally, each other.
+
+        Returns
+        -------
+        state : (batch, num_positions, width)
+            Normalised output of the last layer.
+        cache : Cache
+            With nothing written yet.
+        """
+        blocked = ~is_real[:, None, None, :]
+        similarity = cosines(stream.voice, stream.voice)
+        rotation = self._rotation(stream)
+        state, heard = stream.state, []
+        for block in cast(Iterable[Block], self.blocks):
+            query, (key, value) = block.keys_values(state, rotation)
+            state = block(state, query, [Source(key, value, similarity, blocked)])
+            heard.append((key, value))
+        nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
+        return self.norm(state), Cache(tuple(heard), nothing, stream.voice, stream.voice[:, :0], is_real)
+
+    def write(self, stream: Stream, past: Cache) -> tuple[Tensor, Cache]:
+        """Read more positions, which see the past and, causally, each other.
+
+        Parameters
+        ----------
+        stream : Stream
+            One row for each sequence that is being written.
+        past : Cache
 
         Returns
         -------
@@ -229,34 +254,48 @@ class Transformer(nn.Module):
         cache : Cache
             The past and these positions.
         """
-        cache = self._grow(stream, is_real, past)
-        blocked = ~cache.is_real[:, None, None, :]
-        if past is not None:
-            blocked = blocked | _future(stream.time.shape[1], cache.is_real.shape[1], blocked.device)
-        similarity = cosines(stream.voice, cache.voice)
-        rotation = self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
-        # (2, batch, 1, num_positions, head_dim / 2)
-        state, keys, values = stream.state, [], []
-        for layer, block in enumerate(self.blocks):
-            remembered = (past.keys[layer], past.values[layer]) if past else None
-            state, key, value = block(state, rotation, similarity, blocked, remembered)
-            keys.append(key)
-            values.append(value)
-        return self.norm(state), replace(cache, keys=tuple(keys), values=tuple(values))
+        voice = torch.cat([past.written_voice, stream.voice], dim=1)
+        to_heard = cosines(by_recording(stream.voice, past.heard_voice), past.heard_voice)
+        to_written = cosines(stream.voice, voice)
+        padding = ~past.is_real[:, None, None, :]
+        future = _future(stream.time.shape[1], voice.shape[1], voice.device)
+        rotation = self._rotation(stream)
+        state, written = stream.state, []
+        blocks = cast(Iterable[Block], self.blocks)
+        for block, heard, (keys, values) in zip(blocks, past.heard, past.written, strict=True):
+            query, (key, value) = block.keys_values(state, rotation)
+            key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+            sources = [Source(*heard, to_heard, padding), Source(key, value, to_written, future)]
+            state = block(state, query, sources)
+            written.append((key, value))
+        return self.norm(state), replace(past, written=tuple(written), written_voice=voice)
 
-    @staticmethod
-    def _grow(stream: Stream, is_real: Tensor, past: Cache | None) -> Cache:
-        if past is None:
-            return Cache((), (), stream.voice, is_real)
-        voice = torch.cat([past.voice, stream.voice], dim=1)
-        return Cache((), (), voice, torch.cat([past.is_real, is_real], dim=1))
+    def _rotation(self, stream: Stream) -> Tensor:
+        """(2, batch, 1, num_positions, head_dim / 2)"""
+        return self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
 
 
-def rotate(vectors: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate pairs of coordinates of `vectors` (..., head_dim) by `rotation` (2, ..., head_dim / 2): cosines, sines."""
-    cos, sin = rotation
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+def by_recording(written: Tensor, heard: Tensor) -> Tensor:
+    """Rows of all sequences about one recording as one row, as long as together, so that they share what was heard.
+
+    (num_sequences, num_positions, ...) -> (num_recordings, num_positions of all its sequences, ...)
+    """
+    num_positions = len(written) // len(heard) * written.shape[1]
+    return written.reshape(len(heard), num_positions, *written.shape[2:])
+
+
+def _side_by_side(heads: Tensor, num_rows: int) -> Tensor:
+    """(batch, num_heads, num_queries, ...) -> (num_rows, num_heads, num_queries of all sequences, ...)"""
+    if len(heads) == num_rows:
+        return heads
+    return heads.unflatten(0, (num_rows, -1)).transpose(1, 2).flatten(2, 3)
+
+
+def _apart(heads: Tensor, batch: int) -> Tensor:
+    """The inverse of `_side_by_side`."""
+    if len(heads) == batch:
+        return heads
+    return heads.unflatten(2, (batch // len(heads), -1)).transpose(1, 2).flatten(0, 1)
 
 
 def cosines(voice: Tensor, others: Tensor) -> Tensor:

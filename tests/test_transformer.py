@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.transformer import VOICE_GAIN, Attention, Cache, Stream, Transformer, rotate
+from pyannote_pix2seq.rotary import rotate
+from pyannote_pix2seq.transformer import VOICE_GAIN, Attention, Cache, Source, Stream, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
 
@@ -42,7 +43,7 @@ def transformer() -> Transformer:
 @pytest.fixture(scope="module")
 def prefix(transformer: Transformer) -> Cache:
     stream = make_stream(6)
-    return transformer(stream, real(stream))[1]
+    return transformer.read(stream, real(stream))[1]
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -51,23 +52,24 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 def test_reading_in_pieces_equals_reading_at_once(transformer: Transformer, prefix: Cache) -> None:
     written = make_stream(7, seed=1)
-    expected, whole = transformer(written, real(written), past=prefix)
+    expected, whole = transformer.write(written, prefix)
     for borders in [range(8), (0, 3, 4, 7)]:
         cache, states = prefix, []
         for first, last in zip(borders[:-1], borders[1:], strict=True):
             piece = part(written, first, last)
-            state, cache = transformer(piece, real(piece), past=cache)
+            state, cache = transformer.write(piece, cache)
             states.append(state)
         close(torch.cat(states, dim=1), expected)
-        for found, keys in zip(cache.keys, whole.keys, strict=True):
-            close(found, keys)
-        close(cache.voice, whole.voice)
+        for found, expected_pair in zip(cache.written, whole.written, strict=True):
+            for tensor, expected_tensor in zip(found, expected_pair, strict=True):
+                close(tensor, expected_tensor)
+        close(cache.written_voice, whole.written_voice)
 
 
 def test_the_prefix_sees_itself_in_both_directions(transformer: Transformer) -> None:
     stream, other = make_stream(6), make_stream(6)
     other.state[:, -1, 0] += 1
-    state, changed = (transformer(s, real(s))[0] for s in (stream, other))
+    state, changed = (transformer.read(s, real(s))[0] for s in (stream, other))
     assert ((state - changed).abs().amax(-1) > 1e-6).all()
 
 
@@ -75,7 +77,7 @@ def test_written_positions_see_only_what_was_before(transformer: Transformer, pr
     written, other = make_stream(7, seed=1), make_stream(7, seed=1)
     other.state[:, 4, 0] += 1
     other.voice[:, 4] *= -1
-    state, changed = (transformer(s, real(s), past=prefix)[0] for s in (written, other))
+    state, changed = (transformer.write(s, prefix)[0] for s in (written, other))
     assert torch.equal(state[:, :4], changed[:, :4])
     assert ((state[:, 4:] - changed[:, 4:]).abs().amax(-1) > 1e-6).all()
 
@@ -84,34 +86,47 @@ def test_padding_is_not_seen(transformer: Transformer) -> None:
     short, padded = make_stream(4), make_stream(6)
     padded.state[:, :4], padded.time[:, :4], padded.voice[:, :4] = short.state, short.time, short.voice
     is_real = torch.arange(6).expand(2, -1) < 4
-    expected, past = transformer(short, real(short))
-    found, padded_past = transformer(padded, is_real)
+    expected, past = transformer.read(short, real(short))
+    found, padded_past = transformer.read(padded, is_real)
     close(found[:, :4], expected)
     written = make_stream(3, seed=1)
-    close(transformer(written, real(written), padded_past)[0], transformer(written, real(written), past)[0])
+    close(transformer.write(written, padded_past)[0], transformer.write(written, past)[0])
 
 
 def test_only_differences_of_time_matter(transformer: Transformer) -> None:
     stream = make_stream(6)
     later = Stream(stream.state, stream.time + 17.3, stream.voice)
-    close(transformer(later, real(later))[0], transformer(stream, real(stream))[0])
+    close(transformer.read(later, real(later))[0], transformer.read(stream, real(stream))[0])
 
 
 def test_only_cosines_of_voices_matter(transformer: Transformer) -> None:
     stream = make_stream(6)
     rotation = torch.linalg.qr(torch.randn(VOICE_DIM, VOICE_DIM, dtype=torch.float64)).Q
     turned = Stream(stream.state, stream.time, stream.voice @ rotation)
-    close(transformer(turned, real(turned))[0], transformer(stream, real(stream))[0])
+    close(transformer.read(turned, real(turned))[0], transformer.read(stream, real(stream))[0])
     silent = Stream(stream.state, stream.time, torch.zeros_like(stream.voice))
-    assert (transformer(silent, real(silent))[0] - transformer(stream, real(stream))[0]).abs().max() > 1e-3
+    assert (transformer.read(silent, real(silent))[0] - transformer.read(stream, real(stream))[0]).abs().max() > 1e-3
 
 
 def test_examples_of_a_cache_are_kept_repeated_and_reordered(transformer: Transformer, prefix: Cache) -> None:
     index = torch.tensor([1, 1, 0])
     written = make_stream(2, seed=1)
     chosen = Stream(written.state[index], written.time[index], written.voice[index])
-    expected = transformer(written, real(written), past=prefix)[0][index]
-    close(transformer(chosen, real(chosen), past=prefix.select(index))[0], expected)
+    expected = transformer.write(written, prefix)[0][index]
+    close(transformer.write(chosen, prefix.select(index))[0], expected)
+
+
+def test_sequences_about_one_recording_share_what_was_heard(transformer: Transformer, prefix: Cache) -> None:
+    owner = torch.tensor([0, 0, 0, 1, 1, 1])
+    written = make_stream(4, batch=6, seed=1)
+    shared = prefix.reorder(owner)
+    assert shared.heard_voice is prefix.heard_voice and shared.heard is prefix.heard
+    expected, copied = transformer.write(part(written, 0, 3), prefix.select(owner))
+    found, shared = transformer.write(part(written, 0, 3), shared)
+    close(found, expected)
+    order = torch.tensor([2, 0, 0, 3, 5, 4])
+    last = part(written, 3, 4)
+    close(transformer.write(last, shared.reorder(order))[0], transformer.write(last, copied.select(order))[0])
 
 
 def test_attention_equals_its_formula() -> None:
@@ -122,7 +137,7 @@ def test_attention_equals_its_formula() -> None:
     query, key, value = attention.project(stream.state, no_rotation.double())
     products = torch.einsum("bqvd,bkwd->bvwqk", stream.voice, stream.voice)
     blocked = torch.zeros(1, 1, 5, 5, dtype=torch.bool)
-    found = attention(query, key, value, products.reshape(1, VOICES**2, 25), blocked)
+    found = attention(query, [Source(key, value, products.reshape(1, VOICES**2, 25), blocked)])
     heads = []
     for head in range(HEADS):
         logits = query[0, head] @ key[0, head].T / (WIDTH / HEADS) ** 0.5
