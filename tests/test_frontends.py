@@ -17,6 +17,7 @@ from pyannote.database.util import load_rttm
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
+from pyannote_pix2seq.frontends.augmentation import rename, soften, tilt
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 
 ROOT = Path(__file__).parent.parent
@@ -247,13 +248,11 @@ def random_tokens(batch_size: int) -> AudioTokens:
     return AudioTokens(posteriors.flatten(2), torch.randn(batch_size, 6, 3, 192, generator=generator))
 
 
-def test_augment_keeps_posteriors_and_their_meaning():
+def test_augment_renames_local_speakers() -> None:
     frontend, tokens = SpeakerFrontend(), random_tokens(batch_size=64)
-    augmented = frontend.augment(tokens, torch.Generator().manual_seed(2))
-    before, after = (content.reshape(64, 24, 7) for content in (tokens.content, augmented.content))
-    torch.testing.assert_close(after.sum(-1), torch.ones(64, 24))
-    # softer, but the likeliest set of speakers stays the likeliest under one renaming per example
-    assert (after.max(-1).values <= before.max(-1).values + 1e-5).all()
+    before = tokens.content.reshape(64, 24, 7)
+    after = rename(before, frontend.relabellings, torch.Generator().manual_seed(2))
+    # the likeliest set of speakers stays the likeliest under one renaming per example
     mapping = Powerset(3, 2).mapping
     sets_before, sets_after = (mapping[content.argmax(-1)] for content in (before, after))
     orders = torch.tensor([[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]])
@@ -263,15 +262,30 @@ def test_augment_keeps_posteriors_and_their_meaning():
     assert matches.any(1).all()
 
 
-def test_augment_softens_seven_examples_in_ten_between_one_and_three():
-    tokens = random_tokens(batch_size=500)
-    augmented = SpeakerFrontend().augment(tokens, torch.Generator().manual_seed(3)).content
+def test_augment_softens_seven_examples_in_ten_between_one_and_three() -> None:
+    before = random_tokens(batch_size=500).content.reshape(500, 24, 7)
+    after = soften(before, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(after.sum(-1), torch.ones(500, 24))
     # log(p_i / p_j) is divided by the temperature: so is its range over the classes
-    spreads = [content.reshape(500, 24, 7).log().aminmax(dim=-1) for content in (tokens.content, augmented)]
-    before, after = (spread.max - spread.min for spread in spreads)
-    temperatures = (before / after).mean(-1)
+    smallest, largest = zip(*(content.log().aminmax(dim=-1) for content in (before, after)), strict=True)
+    temperatures = ((largest[0] - smallest[0]) / (largest[1] - smallest[1])).mean(-1)
     assert 0.63 < (temperatures > 1.001).float().mean() < 0.77
     assert temperatures.min() > 0.999 and 2.8 < temperatures.max() < 3.001
+
+
+def test_augment_tilts_towards_silence_and_away_from_overlap() -> None:
+    before = random_tokens(batch_size=500).content.reshape(500, 24, 7)
+    after = tilt(before, Powerset(3, 2).mapping.sum(1), torch.Generator().manual_seed(3))
+    torch.testing.assert_close(after.sum(-1), torch.ones(500, 24))
+    added = after.log() - before.log()
+    added = added - added[..., 1:2]
+    # (500, 24, 7) compared to one speaker: the same throughout an example
+    torch.testing.assert_close(added, added[:, :1].expand_as(added), atol=1e-4, rtol=0)
+    silence, alone, overlap = added[:, 0].split([1, 3, 3], dim=-1)
+    assert alone.abs().max() < 1e-4
+    assert -0.5 < silence.min() < -0.45 and 1.45 < silence.max() < 1.5
+    assert -2.0 < overlap.min() < -1.9 and 0.4 < overlap.max() < 0.5
+    torch.testing.assert_close(overlap, overlap[:, :1].expand_as(overlap), atol=1e-4, rtol=0)
 
 
 def test_augment_blurs_voices_without_moving_them_far():

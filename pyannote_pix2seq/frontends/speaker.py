@@ -9,6 +9,7 @@ from pyannote.audio.models.segmentation import PyanNet
 from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
+from .augmentation import blur, rename, soften, tilt
 from .campplus import EMBEDDING_DIM, CAMPPlus, fbank, statistics_pooling
 from .frontend import AudioTokens, Frontend
 
@@ -88,11 +89,6 @@ class SpeakerFrontend(Frontend):
     SPEECH_FLOOR = 1e-3
     SPEAKER_FLOOR = 1e-4
     OVERLAP_WEIGHT = 0.05
-    MAX_TEMPERATURE = 3.0
-    TEMPERATURE_PROBABILITY = 0.7
-    MAX_COMMON_BLUR = 0.5
-    MAX_BLUR = 0.6
-    BLUR_TOKENS = 8
 
     def __init__(self, bfloat16: bool = True) -> None:
         super().__init__()
@@ -264,12 +260,7 @@ class SpeakerFrontend(Frontend):
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
-        """Soften posteriors, rename local speakers and blur voices, at random for each example.
-
-        On clean simulated speech the segmentation network is always sure; in a real room it is not. So the
-        posteriors of 7 examples in 10 are raised to the power 1 / T, with T between 1 and 3. And in a real room all
-        voices have the room in common, and each varies with what is said and how: so a vector that stays and one that
-        changes every 1.3 s are added to the directions of the voices.
+        """Soften and tilt posteriors, rename local speakers and blur voices, at random for each example.
 
         Parameters
         ----------
@@ -283,32 +274,8 @@ class SpeakerFrontend(Frontend):
         tokens : AudioTokens
             Voices are as long as before.
         """
-        return AudioTokens(self._soften(tokens.content, generator), self._blur(tokens.voice, generator))
-
-    def _soften(self, content: Tensor, generator: torch.Generator) -> Tensor:
-        posteriors = content.unflatten(-1, (self.bins_per_token, -1))
+        posteriors = tokens.content.float().unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)
-        batch_size, device = len(posteriors), generator.device
-        softened = torch.rand(batch_size, generator=generator, device=device) < self.TEMPERATURE_PROBABILITY
-        temperatures = 1 + (self.MAX_TEMPERATURE - 1) * torch.rand(batch_size, generator=generator, device=device)
-        power = torch.where(softened, 1 / temperatures, 1.0).to(posteriors.device)
-        posteriors = posteriors.float() ** power[:, None, None, None]
-        posteriors = posteriors / posteriors.sum(dim=-1, keepdim=True).clamp(min=1e-8)
-        drawn = torch.randint(len(self.relabellings), (batch_size,), generator=generator, device=device)
-        sources = self.relabellings[drawn.to(self.relabellings.device)].to(posteriors.device)
-        posteriors = posteriors.gather(-1, sources[:, None, None].expand_as(posteriors))
-        return posteriors.flatten(2).to(content.dtype)
-
-    def _blur(self, voice: Tensor, generator: torch.Generator) -> Tensor:
-        batch_size, num_tokens = voice.shape[:2]
-        num_blocks = -(-num_tokens // self.BLUR_TOKENS)
-        device = generator.device
-        drawn = torch.randn(batch_size, 1 + num_blocks, self.voice_dim, generator=generator, device=device)
-        most = drawn.new_tensor([self.MAX_COMMON_BLUR, self.MAX_BLUR])
-        common, changing = (most * torch.rand(batch_size, 2, generator=generator, device=device)).unbind(1)
-        drawn = F.normalize(drawn, dim=-1)
-        added = common[:, None, None] * drawn[:, :1] + changing[:, None, None] * drawn[:, 1:]
-        added = added.repeat_interleave(self.BLUR_TOKENS, dim=1)[:, :num_tokens].to(voice)
-        # (batch, num_tokens, voice_dim)
-        length = voice.norm(dim=-1, keepdim=True)
-        return F.normalize(F.normalize(voice, dim=-1) + added[:, :, None], dim=-1) * length
+        posteriors = tilt(soften(posteriors, generator), self.mapping.sum(dim=1), generator)
+        posteriors = rename(posteriors, self.relabellings, generator)
+        return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), blur(tokens.voice, generator))
