@@ -21,6 +21,7 @@ from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
 from pyannote_pix2seq.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate, rasterize
 
@@ -132,7 +133,7 @@ class SequenceDiarization(Task):
             ]
 
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
-        cache = ExampleCache(self.folder / subset, self.model.frontend, self.protocol.name, self.stretch)
+        cache = ExampleCache(self.folder / subset, self.model.frontend, origin(self.protocol), self.stretch)
         trainer = cast(Trainer, self.trainer)
         if not trainer.is_global_zero:
             trainer.strategy.barrier()

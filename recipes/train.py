@@ -20,10 +20,11 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 import torch  # noqa: E402
 from lightning import Trainer  # noqa: E402
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar  # noqa: E402
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
 
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
+from pyannote_pix2seq.pipeline import load_model  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
@@ -31,6 +32,8 @@ from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 
 LAST = "last.ckpt"
+AVERAGING = 0.998
+"""The weights that are validated and kept are a running mean over some 500 steps."""
 
 
 def parse() -> argparse.Namespace:
@@ -45,9 +48,11 @@ def parse() -> argparse.Namespace:
     )
     conversation.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument(
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument(
         "--frontend", type=Path, help="what recipes/fetch_frontends.py made; without it, `mel` is learned"
     )
+    model.add_argument("--initial", type=Path, help="checkpoint, or model of a pipeline, to start from")
     parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
     parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
     parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
@@ -57,6 +62,9 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--padding", type=float, default=0.0, help="seconds by which labels are looser than turns (default: 0)"
+    )
+    parser.add_argument(
+        "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
     )
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
@@ -78,7 +86,7 @@ def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
     if options.difficulty:
         made = simulators(options.difficulty, options.voices, noises, options.duration)
         return SyntheticProtocol(options.difficulty, **made, labels=labels, **sizes)
-    turns = TakenTurns.from_rttms(*options.turns)
+    turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
     taken = [
         Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
         for voices, duration in (
@@ -91,6 +99,10 @@ def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
 
 def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:
     torch.manual_seed(options.seed)
+    if options.initial:
+        model = load_model(str(options.initial), token=None, cache_dir=None)
+        model.task = task
+        return model
     model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
     if options.frontend:
         model.frontend.load_state_dict(torch.load(options.frontend, weights_only=True))
@@ -120,6 +132,7 @@ def main() -> None:
         callbacks=[
             ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=100, enable_version_counter=False),
             TQDMProgressBar(refresh_rate=10),
+            EMAWeightAveraging(decay=AVERAGING),
         ],
     )
     last = checkpoints / LAST

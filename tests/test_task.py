@@ -12,9 +12,11 @@ from torch import Tensor
 from toy import write_toy_voices
 
 from pyannote_pix2seq.decoding import Hypothesis
+from pyannote_pix2seq.examples import CacheError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
+from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.vocabulary import Vocabulary
 
@@ -223,6 +225,14 @@ def test_validation_scores_perfect_and_empty_outputs(
         task.validation_step(batch, 0)
         rates.append(float(model.validation_metric.compute()["DiarizationErrorRate"]))
     assert rates == [0.0, 1.0]
+
+
+def test_a_cache_of_other_labels_is_refused(protocol: SyntheticProtocol, cache: Path, tmp_path: Path) -> None:
+    fit(make_model(make_task(protocol, tmp_path)), max_epochs=1)
+    train, development = (protocol._simulators[subset] for subset in ("train", "development"))
+    loose = SyntheticProtocol("Toy", train, development, labels=Labels(padding=0.2), num_train=6, num_development=2)
+    with pytest.raises(CacheError, match="labels merge_pauses=0,padding=0.2"):
+        fit(make_model(make_task(loose, tmp_path)), max_epochs=1)
 
 
 def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy import write_rttm
 
+from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.rttm import in_thirds, read_rttm
 from pyannote_pix2seq.simulation.taken import TakenTurns
 from pyannote_pix2seq.simulation.turns import PlainTurns, TurnsError, crop, in_order_of_appearance, join_pauses
@@ -105,6 +107,25 @@ def test_pauses_are_put_in_and_windows_emptied() -> None:
             assert silence >= 1 or own[-1].end < 50
         heard = empty.draw(np.random.default_rng(seed), 50)
         assert all(turn.end - turn.start <= 5 for turn in heard)
+
+
+def test_hesitations_are_short_pauses_within_turns_that_labels_bridge() -> None:
+    recording = [Triplet(1.0, 200.0, 0), Triplet(220.0, 400.0, 1), Triplet(401.0, 401.5, 0)]
+    options = {"pause_probability": 0.0, "empty_probability": 0.0}
+    fluent, hesitant = (TakenTurns([[recording]], hesitations=rate, **options) for rate in (0.0, 0.2))
+    turns = hesitant.draw(np.random.default_rng(0), 401.5)
+    pauses = [
+        after.start - before.end
+        for speaker in (0, 1)
+        for before, after in pairwise(turn for turn in turns if turn.speaker == speaker)
+    ]
+    short = [pause for pause in pauses if pause < 1.0]
+    assert 0.25 <= min(short) and max(short) <= 0.8
+    assert 0.13 < len(short) / 379 < 0.2  # some fall into the pause before
+    whole = fluent.draw(np.random.default_rng(0), 401.5)
+    assert Labels(merge_pauses=0.81).apply(turns, 401.5) == Labels().apply(whole, 401.5)
+    with pytest.raises(TurnsError, match="hesitations=-1"):
+        TakenTurns([[recording]], hesitations=-1)
 
 
 def test_the_same_seed_draws_what_it_always_drew() -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from .rttm import find_rttms, read_rttm
-from .turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses, shift
+from .turns import SHORTEST_TURN, Turns, TurnsError, crop, in_order_of_appearance, join_pauses, shift
 
 MAX_TRIES = 1000
+HESITATION = (0.25, 0.8)
+"""Shortest and longest hesitation, in seconds."""
 
 
 class TakenTurns:
@@ -33,11 +35,14 @@ class TakenTurns:
         How often a pause of 1 to 8 s is put in at a random moment.
     empty_probability : float
         How often only 1 to 5 s of the window keep their turns.
+    hesitations : float
+        How many times a second, on average, somebody who speaks hesitates for 0.25 to 0.8 s. Annotators hear one turn
+        there (see `Labels.merge_pauses`), and so do the RTTMs that turns are taken from.
 
     Raises
     ------
     TurnsError
-        If a corpus has no recording with a turn.
+        If a corpus has no recording with a turn, or `hesitations` is negative.
     """
 
     def __init__(
@@ -47,7 +52,11 @@ class TakenTurns:
         max_speakers: int = 6,
         pause_probability: float = 0.4,
         empty_probability: float = 0.1,
+        hesitations: float = 0.0,
     ) -> None:
+        if hesitations < 0:
+            raise TurnsError(f"TakenTurns: hesitations={hesitations} a second; it has to be 0 or more.")
+        self.hesitations = hesitations
         self.max_speakers = max_speakers
         self.pause_probability = pause_probability
         self.empty_probability = empty_probability
@@ -96,7 +105,7 @@ class TakenTurns:
                 turns = _keep_stretch(turns, rng, duration)
             elif rng.random() < self.pause_probability:
                 turns = _insert_pause(turns, rng, duration)
-            turns = in_order_of_appearance(turns)
+            turns = in_order_of_appearance(_hesitate(turns, rng, self.hesitations))
             if len({turn.speaker for turn in turns}) <= self.max_speakers:
                 return turns
         raise TurnsError(
@@ -124,3 +133,16 @@ def _insert_pause(turns: Turns, rng: np.random.Generator, duration: float) -> Tu
     before = crop(turns, 0, moment)
     after = shift(crop(turns, moment, duration), pause)
     return before + crop(after, 0, duration)
+
+
+def _hesitate(turns: Turns, rng: np.random.Generator, rate: float) -> Turns:
+    """Turns with short pauses in them, `rate` a second."""
+    parts: Turns = []
+    for turn in turns:
+        for moment in sorted(rng.uniform(turn.start, turn.end, rng.poisson(rate * (turn.end - turn.start)))):
+            resumed = moment + rng.uniform(*HESITATION)
+            if moment - turn.start >= SHORTEST_TURN and turn.end - resumed >= SHORTEST_TURN:
+                parts.append(turn._replace(end=moment))
+                turn = turn._replace(start=resumed)
+        parts.append(turn)
+    return sorted(parts)
