@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from pyannote.core import Segment
+from pyannote.database import ProtocolFile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -111,7 +112,7 @@ class ExampleCache(Dataset):
 
     def compute(self, file: Mapping[str, Any], stretch: Segment) -> None:
         """Compute and store the tokens of one stretch of a file."""
-        waveform = prepare(file, self.frontend.sample_rate)
+        waveform = prepare(ProtocolFile(file), self.frontend.sample_rate)  # the copy is forgotten, waveform and all
         first, last = (round(time * self.frontend.sample_rate) for time in stretch)
         with torch.inference_mode():
             content, voice = self.frontend.keep(waveform[None, :, first:last])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database import ProtocolFile
 from torch import Tensor
 
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
@@ -154,6 +155,15 @@ def test_a_broken_file_is_passed_over_with_a_warning(tmp_path: Path, num_workers
 
 
 @pytest.mark.filterwarnings("ignore:.*is left out")
+def test_waveforms_are_forgotten_once_they_were_heard(tmp_path: Path) -> None:
+    waveform = FILES[0]["waveform"]
+    described = {key: value for key, value in FILES[0].items() if key != "waveform"}
+    file = ProtocolFile(described, lazy={"waveform": lambda _: waveform})
+    cache_of(tmp_path).fill([file])
+    assert "waveform" in file.lazy and "waveform" not in abs(file)
+    assert numbers(cache_of(tmp_path)[0].audio) == list(range(60))
+
+
 def test_a_cache_of_nothing_is_an_error(tmp_path: Path) -> None:
     broken = file_of("missing", 3.2, waveform=None, audio=str(tmp_path / "missing.wav"))
     with pytest.raises(CacheError, match="none of 1 stretches of audio gave an example"):
