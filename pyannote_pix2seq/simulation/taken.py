@@ -37,7 +37,8 @@ class TakenTurns:
     Raises
     ------
     TurnsError
-        If a corpus has no recording with a turn.
+        If a corpus has no recording with a turn, a probability is not between 0 and 1, `merge_pauses` is negative, or
+        nobody may speak.
     """
 
     def __init__(
@@ -48,6 +49,14 @@ class TakenTurns:
         pause_probability: float = 0.4,
         empty_probability: float = 0.1,
     ) -> None:
+        for name, probability in (("pause", pause_probability), ("empty", empty_probability)):
+            if not 0 <= probability <= 1:
+                raise TurnsError(f"{name}_probability={probability}: it must be a number from 0 to 1.")
+        if not 0 <= merge_pauses < np.inf or max_speakers < 1:
+            raise TurnsError(
+                f"merge_pauses={merge_pauses}, max_speakers={max_speakers}: pauses are seconds, 0 or more, and there "
+                f"must be 1 speaker or more."
+            )
         self.max_speakers = max_speakers
         self.pause_probability = pause_probability
         self.empty_probability = empty_probability
