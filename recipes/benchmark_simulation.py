@@ -131,7 +131,8 @@ def measure_lhotse(voices: Voices, options: argparse.Namespace) -> dict[str, flo
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, env=environment, text=True)
     if done.returncode:
-        raise SystemExit(f"{options.lhotse_python} could not simulate. It needs: pip install lhotse dill torchaudio urllib3")
+        needed = "pip install lhotse dill torchaudio scipy urllib3"
+        raise SystemExit(f"{options.lhotse_python} could not simulate. It needs: {needed}")
     measured = json.loads(done.stdout.splitlines()[-1])
     return {name: measured["seconds"] / seconds for name, seconds in measured["times"].items()}
 

@@ -95,7 +95,8 @@ def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
     decibels = 10 * np.log10(power.T + 1e-12)
     # (num_bands, num_frames)
     extent = (0, frames.size / sample_rate, 0, sample_rate / 2000)
-    axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, vmin=decibels.max() - 80, cmap=HEAT)
+    look = {"vmin": decibels.max() - 80, "cmap": HEAT, "interpolation": "nearest"}
+    axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, **look)
     axes.set_ylabel("kHz", fontsize=8, color=FAINT)
     axes.set_yticks([0, 4, 8])
 
