@@ -131,13 +131,14 @@ def measure_lhotse(voices: Voices, options: argparse.Namespace) -> dict[str, flo
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([*map(str, command)], stdout=subprocess.PIPE, env=environment, text=True)
     if done.returncode:
-        raise SystemExit(f"{options.lhotse_python} could not simulate. It needs: pip install lhotse dill torchaudio")
+        needed = "pip install lhotse dill torchaudio scipy urllib3"
+        raise SystemExit(f"{options.lhotse_python} could not simulate. It needs: {needed}")
     measured = json.loads(done.stdout.splitlines()[-1])
     return {name: measured["seconds"] / seconds for name, seconds in measured["times"].items()}
 
 
-def main() -> None:
-    options = parse()
+def run(options: argparse.Namespace) -> None:
+    """Measure, and print each figure as soon as it is known."""
     voices, turns, noises = (
         Voices(options.voices, "train"),
         TakenTurns.from_rttms(*options.turns),
@@ -154,6 +155,13 @@ def main() -> None:
     if options.lhotse_python is not None:
         for name, speed in measure_lhotse(voices, options).items():
             print(f"lhotse, {name}: {speed:.0f} times real time on one core", flush=True)
+
+
+def main() -> None:
+    try:
+        run(parse())
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SystemExit(f"benchmark_simulation.py: {error}") from error
 
 
 if __name__ == "__main__":

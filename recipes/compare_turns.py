@@ -11,7 +11,7 @@ table goes between two comments of docs/simulation.md, the picture beside it.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +20,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
+from pyannote_pix2seq.page import Place, table
 from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
-from pyannote_pix2seq.simulation.anatomy import characteristics
+from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
+from pyannote_pix2seq.simulation.turns import Turns
 
-BEGIN, END = "<!-- turns:begin -->", "<!-- turns:end -->"
+THIRDS = ("0", "1", "2")
 DURATION = 600.0
 """Seconds of a simulated conversation."""
 
@@ -36,6 +38,7 @@ TITLES = {
     "gap": "gap to the next turn, seconds",
     "speakers": "speakers in 30 s",
 }
+HABITS = {**{name: name for name in (*TAKES, BACKCHANNEL)}, CHORUS: "backchannels at once"}
 SCALES = {"overlap": 100, "speech": 100}
 RANGES = {"overlap": (0, 60), "speech": (40, 100), "length": (0.1, 100), "gap": (-10, 10), "speakers": (0, 7)}
 WAYS = ("real", "fitted", "taken", "plain")
@@ -48,23 +51,37 @@ Values = dict[str, np.ndarray]
 
 
 class Comparison(NamedTuple):
-    """Characteristics of real conversations that were held out, and of others."""
+    """Characteristics and habits of real conversations that were held out, and of others."""
 
     title: str
     values: dict[str, Values]
+    habits: dict[str, dict[str, float]]
+
+    @classmethod
+    def of(cls, title: str, recordings: Mapping[str, Iterable[Turns]]) -> Comparison:
+        listed = {way: list(each) for way, each in recordings.items()}
+        values = {way: characteristics(each) for way, each in listed.items()}
+        return cls(title, values, {way: habits(each) for way, each in listed.items()})
 
     def distance(self, way: str, name: str) -> float:
         """Kolmogorov-Smirnov distance to the real ones."""
         return float(ks_2samp(self.values["real"][name], self.values[way][name]).statistic)
 
 
-def read(files: list[Path]) -> Values:
-    return characteristics(turns for file in files for turns in read_rttm(file).values())
+def read(files: list[Path]) -> Iterator[Turns]:
+    return (turns for file in files for turns in read_rttm(file).values())
 
 
-def draw(turns: TurnTaking, number: int) -> Values:
+def draw(turns: TurnTaking, number: int) -> Iterator[Turns]:
     rng = np.random.default_rng(0)
-    return characteristics(turns.draw(rng, DURATION) for _ in range(number))
+    return (turns.draw(rng, DURATION) for _ in range(number))
+
+
+def corpus_of(name: str, folder: str, third: str) -> tuple[str, Path, int]:
+    """A corpus as it was asked for."""
+    if third not in THIRDS:
+        raise ValueError(f"There is no third {third!r} of {folder}. There are {', '.join(THIRDS)}.")
+    return name, Path(folder), int(third)
 
 
 def hold_out(folder: Path, third: int) -> tuple[list[Path], list[Path]]:
@@ -83,19 +100,19 @@ def compare(name: str, folder: Path, third: int, number: int) -> Comparison:
     }
     simulated = {way: draw(turns, number) for way, turns in ways.items()}
     title = f"{name}, {len(held_out)} recordings held out, {len(rest)} fitted to"
-    return Comparison(title, {"real": read(held_out), **simulated})
+    return Comparison.of(title, {"real": read(held_out), **simulated})
 
 
 def cross_validate(name: str, folder: Path, number: int) -> Iterator[Comparison]:
     """Each third, a fit to the others, and the others."""
-    for third in range(3):
+    for third in map(int, THIRDS):
         held_out, rest = hold_out(folder, third)
         fitted = draw(FittedTurns.fit(*rest), number)
-        yield Comparison(f"{name}, third {third}", {"real": read(held_out), "fitted": fitted, "rest": read(rest)})
+        yield Comparison.of(f"{name}, third {third}", {"real": read(held_out), "fitted": fitted, "rest": read(rest)})
 
 
 def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
-    """Distances, deciles, distances of all thirds: three Markdown tables."""
+    """Distances, deciles, habits, distances of all thirds: four Markdown tables."""
     names = list(TITLES)
     distances = [
         [comparison.title, way, *(f"{comparison.distance(way, name):.3f}" for name in names)]
@@ -108,6 +125,11 @@ def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
         for name in names
         for way in WAYS
     ]
+    ways_to_follow = [
+        [comparison.title.split(",")[0], way, *(f"{100 * comparison.habits[way][name]:.1f}" for name in HABITS)]
+        for comparison in comparisons
+        for way in WAYS
+    ]
     thirds = [
         [c.title, *(f"{c.distance('fitted', name):.3f} ({c.distance('rest', name):.3f})" for name in names)]
         for c in crossed
@@ -115,12 +137,15 @@ def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
     return "\n\n".join(
         [
             "Kolmogorov-Smirnov distance to the real recordings that were held out:",
-            _table(["corpus", "turns", *names], distances),
+            table(["corpus", "turns", *names], distances),
             "Deciles; the fifth is the median:",
-            _table(["corpus", "", "turns", *(f"{level} %" for level in range(10, 100, 10))], deciles),
+            table(["corpus", "", "turns", *(f"{level} %" for level in range(10, 100, 10))], deciles),
+            "How turns follow one another, in % of those that do; and backchannels that overlap another one, in % of "
+            "all backchannels:",
+            table(["corpus", "turns", *HABITS.values()], ways_to_follow),
             "Distances of all thirds, each with a fit of its own to the other two, and in brackets those of the real "
             "recordings of the other two:",
-            _table(["corpus", *names], thirds),
+            table(["corpus", *names], thirds),
         ]
     )
 
@@ -129,10 +154,6 @@ def _deciles(values: Values, name: str) -> list[str]:
     digits = 0 if name == "speakers" else 1 if name in SCALES else 2
     levels = np.quantile(values[name], np.arange(0.1, 0.95, 0.1), method="inverted_cdf")
     return [f"{round(level * SCALES.get(name, 1), digits) + 0.0:.{digits}f}" for level in levels]  # no -0.00
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def paint(comparisons: list[Comparison], path: Path) -> None:
@@ -163,13 +184,7 @@ def _paint_one(axes: Axes, comparison: Comparison, name: str) -> None:
     axes.tick_params(labelsize=8, colors=FAINT)
 
 
-def insert(text: str, page: Path) -> None:
-    """Put text between the two comments of a page."""
-    before, after = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after.split(END)[1]}", encoding="utf-8")
-
-
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--corpus",
@@ -182,13 +197,21 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=2000, help="of 10 minutes, of each way (default: 2000)")
     parser.add_argument("--page", type=Path, default=Path("docs/simulation.md"), help="(default: docs/simulation.md)")
     parser.add_argument("--picture", type=Path, default=Path("docs/turns.png"), help="(default: docs/turns.png)")
-    options = parser.parse_args()
-    corpora = [(name, Path(folder), int(third)) for name, folder, third in options.corpus]
-    comparisons = [compare(*corpus, options.conversations) for corpus in corpora]
-    crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = parse()
+    try:
+        place = Place(options.page, "turns")
+        corpora = [corpus_of(*corpus) for corpus in options.corpus]
+        comparisons = [compare(*corpus, options.conversations) for corpus in corpora]
+        crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
+    except ValueError as error:
+        raise SystemExit(f"compare_turns.py: {error}") from error
     text = tabulate(comparisons, crossed)
     print(text)
-    insert(text, options.page)
+    place.fill(text)
     paint(comparisons, options.picture)
 
 

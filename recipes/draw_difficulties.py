@@ -3,8 +3,8 @@
     python recipes/draw_difficulties.py --voices voices/ --noise noise/ --into docs/
 
 FOLDER/difficulties.png shows the beginning of one conversation of each difficulty, FOLDER/labels.png one conversation
-in several styles of labels. The table on stdout is of development conversations; with --pipeline, it ends with the
-error rate of a pipeline.
+in several styles of labels. The table, of development conversations, is printed and goes between two comments of
+FOLDER/simulation.md; with --pipeline, it ends with the error rate of a pipeline.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import numpy as np  # noqa: E402
+from matplotlib import colormaps  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from pyannote.audio import Pipeline  # noqa: E402
@@ -26,6 +27,7 @@ from pyannote.database import ProtocolFile  # noqa: E402
 from pyannote.metrics.diarization import DiarizationErrorRate  # noqa: E402
 
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
 from pyannote_pix2seq.report import COLOURS, FAINT, INK, SOUND, DerComponents  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Simulator  # noqa: E402
@@ -36,7 +38,9 @@ SHOWN = 40.0
 """Seconds of each difficulty."""
 CLOSE = (9.0, 22.0)
 """Seconds of a conversation whose labels are shown."""
-FRAME = 512
+FRAME, BAND = 512, 4
+"""Samples of a frame, and frequencies that are shown as one."""
+HEAT = colormaps["magma"].resampled(12)
 STYLES = {
     "as heard": HEARD,
     "pauses under 0.5 s merged": Labels(merge_pauses=0.5),
@@ -50,7 +54,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of the pictures")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of simulation.md")
     parser.add_argument("--conversations", type=int, default=100, help="that are measured (default: 100)")
     parser.add_argument("--pipeline", help="folder of a pipeline to score")
     parser.add_argument("--scored", type=int, default=10, help="conversations that it is scored on (default: 10)")
@@ -85,12 +89,14 @@ def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
 
 
 def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
-    """Power over time and frequency, in dB below the loudest."""
+    """Power over time and frequency, in dB below the loudest; as coarse as keeps the picture small."""
     frames = waveform[: len(waveform) // FRAME * FRAME].reshape(-1, FRAME) * np.hanning(FRAME)
-    power = 20 * np.log10(np.abs(np.fft.rfft(frames)).T + 1e-6)
-    # (num_frequencies, num_frames)
+    power = np.square(np.abs(np.fft.rfft(frames)[:, 1:])).reshape(len(frames), -1, BAND).mean(axis=-1)
+    decibels = 10 * np.log10(power.T + 1e-12)
+    # (num_bands, num_frames)
     extent = (0, frames.size / sample_rate, 0, sample_rate / 2000)
-    axes.imshow(power, origin="lower", aspect="auto", extent=extent, vmin=power.max() - 80, cmap="magma")
+    look = {"vmin": decibels.max() - 80, "cmap": HEAT, "interpolation": "nearest"}
+    axes.imshow(decibels, origin="lower", aspect="auto", extent=extent, **look)
     axes.set_ylabel("kHz", fontsize=8, color=FAINT)
     axes.set_yticks([0, 4, 8])
 
@@ -114,7 +120,7 @@ def finish(figure: Figure, panels: Sequence[Axes], seconds: tuple[float, float],
     figure.savefig(path)
 
 
-def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_scored: int) -> str:
+def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_scored: int) -> list[str]:
     """A line of the table: medians over conversations, and the error rate of the first ones."""
     annotations = [file["annotation"] for file in files]
     spoken = np.array([annotation.get_timeline().support().duration() for annotation in annotations])
@@ -132,7 +138,7 @@ def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_sco
     ]
     if pipeline is not None:
         cells.append(error_rate(files[:num_scored], pipeline))
-    return f"| {' | '.join(cells)} |"
+    return cells
 
 
 def error_rate(files: list[ProtocolFile], pipeline: Pipeline) -> str:
@@ -144,20 +150,35 @@ def error_rate(files: list[ProtocolFile], pipeline: Pipeline) -> str:
     return f"{rates.total:.1f} % ({parts})"
 
 
-def main() -> None:
-    options = parse()
+def tabulate(protocols: dict[str, SyntheticProtocol], options: argparse.Namespace) -> str:
+    """What development conversations are like: a Markdown table."""
+    pipeline = Pipeline.from_pretrained(options.pipeline) if options.pipeline else None
+    head = ["", "what it stands for", "speakers heard", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
+    rows = []
+    for name, protocol in protocols.items():
+        files = list(islice(protocol.development(), options.conversations))
+        rows.append(row(name, files, pipeline, options.scored))
+    return table(head, rows)
+
+
+def draw(options: argparse.Namespace) -> None:
+    """Draw the pictures, print the table and put it into the page."""
+    place = Place(options.into / "simulation.md", "difficulties")
     noises = Noises(options.noise) if options.noise else None
     made = {name: simulators(name, options.voices, noises) for name in DIFFICULTIES}
     protocols = {name: SyntheticProtocol(name, **each) for name, each in made.items()}
-    options.into.mkdir(parents=True, exist_ok=True)
     draw_difficulties(protocols, options.into / "difficulties.png")
     draw_labels(made["Easy"]["development"], protocols["Easy"].uri("development", 0), options.into / "labels.png")
-    pipeline = Pipeline.from_pretrained(options.pipeline) if options.pipeline else None
-    header = ["", "what it stands for", "speakers heard", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
-    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}")
-    for name, protocol in protocols.items():
-        files = list(islice(protocol.development(), options.conversations))
-        print(row(name, files, pipeline, options.scored), flush=True)
+    text = tabulate(protocols, options)
+    print(text)
+    place.fill(text)
+
+
+def main() -> None:
+    try:
+        draw(parse())
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SystemExit(f"draw_difficulties.py: {error}") from error
 
 
 if __name__ == "__main__":

@@ -16,20 +16,32 @@ from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rttms", type=Path, nargs="+", metavar="RTTMS", help="folders and files")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, .json")
     parser.add_argument("--hold-out", type=int, choices=range(3), help="a third of the recordings not to use")
     parser.add_argument("--kinds", type=int, default=16, help="kinds of recordings to tell apart (default: 16)")
     parser.add_argument("--moods", type=int, default=12, help="moods of conversations to tell apart (default: 12)")
-    options = parser.parse_args()
-    files = [file for path in options.rttms for file in (find_rttms(path) if path.is_dir() else [path])]
+    return parser.parse_args()
+
+
+def fit(options: argparse.Namespace) -> str:
+    """Fit and save, and say what was fitted to."""
+    files = find_rttms(*options.rttms)
     held_out = [] if options.hold_out is None else in_thirds(files)[options.hold_out]
     used = [file for file in files if file not in held_out]
     turns = FittedTurns.fit(*used, num_kinds=options.kinds, num_moods=options.moods)
     turns.save(options.out)
-    print(f"{options.out}: {turns!r}; {len(held_out)} files held out")
+    return f"{options.out}: {turns!r}; {len(held_out)} files held out"
+
+
+def main() -> None:
+    options = parse()
+    try:
+        print(fit(options))
+    except ValueError as error:
+        raise SystemExit(f"fit_turns.py: {error}") from error
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
-from pyannote_pix2seq.simulation.voices import Voices, VoicesError
+from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError
 
 SHOWN = 10
 """Refusals that are printed; all of them are in refused.tsv."""
@@ -50,7 +50,7 @@ def main() -> None:
         try:
             print(Voices.load(options.out, split))
         except VoicesError:
-            print(f"nobody in split {split!r}")
+            print(f"nobody in split {split!r}. {CHOOSE}")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
         for name, protocol in protocols.items():
             hours = render(protocol, options.into, origin_of(name, options), options.jobs)
             print(f"{protocol}: {hours:.2f} h, rendered and verified", flush=True)
-    except ValueError as error:
+    except (ValueError, ModuleNotFoundError) as error:
         raise SystemExit(f"render.py: {error}") from error
     print(f"{options.into / REGISTRY} registers all that is in {options.into}.")
 

@@ -165,8 +165,14 @@ def test_they_are_drawn_and_measured(
 ) -> None:
     arguments = ["--voices", str(store), "--into", str(tmp_path), "--conversations", "5"]
     monkeypatch.setattr(sys, "argv", ["draw_difficulties.py", *arguments])
+    page = tmp_path / "simulation.md"
+    with pytest.raises(SystemExit, match=r"draw_difficulties.py: .*simulation.md cannot be read"):
+        runpy.run_path(str(RECIPES / "draw_difficulties.py"), run_name="__main__")
+    page.write_text("before\n<!-- difficulties:begin -->\n<!-- difficulties:end -->\nafter\n")
     runpy.run_path(str(RECIPES / "draw_difficulties.py"), run_name="__main__")
-    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    printed = capsys.readouterr().out
+    assert printed in page.read_text()
+    rows = [line.strip("| ").split(" | ") for line in printed.splitlines()[2:]]
     assert [row[0] for row in rows] == NAMES
     protocol = SyntheticProtocol("Crowd", **simulators("Crowd", store))
     heard = [len(file["annotation"].labels()) for file in islice(protocol.development(), 5)]

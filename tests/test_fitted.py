@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from scipy.stats import ks_2samp
 from toy import write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
-from pyannote_pix2seq.simulation.anatomy import Measure, characteristics, dissect
+from pyannote_pix2seq.simulation.anatomy import Measure, characteristics, dissect, habits
 from pyannote_pix2seq.simulation.estimators import balance, cluster, excess
 from pyannote_pix2seq.simulation.fitted import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
@@ -167,6 +168,14 @@ def test_events_of_a_recording() -> None:
     assert [event.held for event in events[1:]] == pytest.approx([10, 10, 3, 1, 1.5])
 
 
+def test_habits_are_shares_of_events() -> None:
+    one = [Triplet(0, 10, 0), Triplet(2, 4, 1), Triplet(3, 3.5, 2), Triplet(5, 6, 1), Triplet(9, 12, 2)]
+    other = [Triplet(0, 1, 0), Triplet(1, 2, 1), Triplet(3, 4, 1)]
+    expected = {"pause": 1 / 6, "gap": 1 / 6, "interruption": 1 / 6, "backchannel": 3 / 6, "chorus": 2 / 3}
+    assert habits([one, [], other]) == pytest.approx(expected)
+    assert set(habits([]).values()) == {0}
+
+
 def test_turns_that_touch_do_not_overlap_by_a_rounding_error() -> None:
     assert 0.1 + 0.2 > 0.3
     assert dissect([Triplet(0, 0.1 + 0.2, 0), Triplet(0.3, 1, 1)])[1].name == "gap"
@@ -229,9 +238,11 @@ def test_a_fit_to_what_a_fit_draws_is_like_it() -> None:
     rng = np.random.default_rng(0)
     recordings = [READY["ami"].draw(rng, 900) for _ in range(40)]
     again = FittedTurns(fit_turns(recordings, num_kinds=4, num_moods=12))
-    drawn = characteristics(again.draw(rng, 900) for _ in range(80))
+    conversations = [again.draw(rng, 900) for _ in range(80)]
+    drawn = characteristics(conversations)
     for name, values in characteristics(recordings).items():
         assert ks_2samp(values, drawn[name]).statistic < 0.1, name
+    assert habits(conversations) == pytest.approx(habits(recordings), abs=0.05)
 
 
 def test_a_fit_does_not_depend_on_anything_but_the_recordings() -> None:
@@ -251,6 +262,53 @@ def test_distributions_of_a_fit(tmp_path: Path) -> None:
     drawn = turns.draw(np.random.default_rng(0), 60)
     assert [turn.speaker for turn in drawn] == [i % 2 for i in range(len(drawn))]
     assert all(after.start - before.end == pytest.approx(1) for before, after in zip(drawn, drawn[1:], strict=False))
+
+
+def events_of(recording: Turns) -> list[tuple[str, float]]:
+    """Names and offsets of what a fit to one recording draws, without what the ends of the conversation cut."""
+    turns = FittedTurns(fit_turns([recording], 1, 1))
+    drawn = dissect(turns.draw(np.random.default_rng(0), 600))[2:-2]
+    assert len(drawn) > 50
+    return [(event.name, event.offset) for event in drawn]
+
+
+def test_interruptions_are_events_of_their_own() -> None:
+    """Whoever has the floor is interrupted 0.5 s before the end of his 3 s."""
+    recording = [Triplet(2.5 * i, 2.5 * i + 3, i % 3) for i in range(200)]
+    assert events_of(recording) == [("interruption", pytest.approx(-0.5, abs=0.01))] * len(events_of(recording))
+
+
+def test_backchannels_are_events_of_their_own_and_leave_the_floor() -> None:
+    """One speaks for 4 s, again and again; the other says something in the middle of it."""
+    recording = sorted(
+        turn for i in range(200) for turn in (Triplet(5 * i, 5 * i + 4, 0), Triplet(5 * i + 2, 5 * i + 2.5, 1))
+    )
+    events = events_of(recording)
+    assert {name for name, _ in events} == {"pause", "backchannel"}
+    assert [name for name, _ in events].count("backchannel") / len(events) == pytest.approx(0.5, abs=0.06)
+    assert all(offset == pytest.approx(1.0, abs=0.01) for name, offset in events if name == "pause")
+
+
+def test_who_speaks_next_is_who_was_heard_longest_ago_where_people_take_turns() -> None:
+    around = fit_turns([[Triplet(3 * i, 3 * i + 2, i % 4) for i in range(400)]], 1, 1)
+    speakers = [turn.speaker for turn in FittedTurns(around).draw(np.random.default_rng(0), 900)]
+    fours = [set(speakers[i : i + 4]) for i in range(len(speakers) - 3)]
+    assert np.mean([len(four) == 4 for four in fours]) > 0.9
+
+
+def test_one_dominates_where_one_dominated() -> None:
+    """A chairman has every other turn, or all speak as much as all others."""
+    rng = np.random.default_rng(0)
+    chaired = [0 if i % 2 == 0 else int(rng.integers(1, 6)) for i in range(600)]
+    even = np.cumsum(rng.integers(1, 6, size=600)) % 6
+    most, dominance = [], []
+    for order in (chaired, even.tolist()):
+        fit = fit_turns([[Triplet(3 * i, 3 * i + 2, speaker) for i, speaker in enumerate(order)]], 1, 1)
+        counts = [np.bincount([turn.speaker for turn in FittedTurns(fit).draw(rng, 900)]) for _ in range(20)]
+        most.append(np.mean([count.max() / count.sum() for count in counts]))
+        dominance.append(fit.kinds[0].dominance)
+    assert dominance[0] > dominance[1] + 0.1
+    assert most[0] > most[1] + 0.08
 
 
 @pytest.mark.parametrize(
@@ -301,9 +359,13 @@ def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
         FittedTurns.load(tmp_path / "missing.json")
     with pytest.raises(TypeError, match="max_speakers"):
         FittedTurns.ready("ami", max_speakers=3)
-    for wrong in ((0, 2), (3, 2)):
+    for wrong in ((0, 2), (3, 2), 4, (2, 2.5), (1, 2, 3)):
         with pytest.raises(TurnsError, match="1 <= fewest <= most"):
             FittedTurns.ready("ami", num_speakers=wrong)
+    two = write_rttm(tmp_path / "two.rttm", [(0, 1, "A"), (2, 1, "B")])
+    for options in ({"num_kinds": 0}, {"num_moods": 0}):
+        with pytest.raises(TurnsError, match="must be 1 kind and 1 mood or more"):
+            FittedTurns.fit(two, **options)
 
 
 def test_unknown_and_missing_keys_are_named_with_their_place(tmp_path: Path) -> None:
@@ -331,6 +393,14 @@ def run(recipe: str, *arguments: Path | str) -> str:
     return done.stdout
 
 
+def complaint(recipe: str, *arguments: Path | str) -> str:
+    """What a recipe says when it refuses to run."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as refusal:
+        patch.setattr(sys, "argv", [recipe, *map(str, arguments)])
+        runpy.run_path(str(ROOT / "recipes" / recipe), run_name="__main__")
+    return str(refusal.value)
+
+
 @pytest.fixture
 def rttms(tmp_path: Path) -> Path:
     folder = tmp_path / "rttms"
@@ -356,6 +426,19 @@ def test_recipe_puts_a_table_between_the_comments_of_a_page(rttms: Path, tmp_pat
     run("compare_turns.py", "--corpus", "ami", rttms, "0", *options)
     lines = page.read_text().splitlines()
     assert lines[:2] == ["before", "<!-- turns:begin -->"] and lines[-2:] == ["<!-- turns:end -->", "after"]
-    assert sum(line.startswith("| ami") for line in lines) == 3 + 5 * 4 + 3
+    assert sum(line.startswith("| ami") for line in lines) == 3 + 5 * 4 + 4 + 3
     assert "old" not in lines
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_recipes_say_in_one_line_what_is_wrong(rttms: Path, tmp_path: Path) -> None:
+    bad = write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, -1, "B")])
+    assert complaint("fit_turns.py", rttms, bad, tmp_path / "x.json") == (
+        f"fit_turns.py: {bad}, line 2: start 3.0 and duration -1.0 must not be negative."
+    )
+    corpus, page = ("--corpus", "ami", rttms), tmp_path / "page.md"
+    assert complaint("compare_turns.py", *corpus, "0", "--page", page).startswith(f"compare_turns.py: {page} cannot be")
+    page.write_text("<!-- turns:begin -->\n<!-- turns:end -->\n")
+    assert complaint("compare_turns.py", *corpus, "3", "--page", page) == (
+        f"compare_turns.py: There is no third '3' of {rttms}. There are 0, 1, 2."
+    )

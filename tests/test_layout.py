@@ -123,6 +123,8 @@ def test_a_recording_that_is_missing_is_named_with_its_line(tmp_path: Path) -> N
 def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=f"No recording in {re.escape(str(tmp_path))}"):
         find_speakers(tmp_path)
+    with pytest.raises(LayoutError, match=f"There is no {re.escape(str(tmp_path / 'nowhere'))}"):
+        find_speakers(tmp_path / "nowhere")
     touch(tmp_path, "b.wav", "c.wav")
     with pytest.raises(LayoutError, match="no column path"):
         find_speakers(write_manifest(tmp_path / "m.tsv", "speaker\tfile", "a\tb.wav"))

@@ -80,6 +80,8 @@ def test_plain_turns_refuse_limits_that_make_no_sense() -> None:
         PlainTurns(min_seconds=3, max_seconds=2)
     with pytest.raises(TurnsError, match="max_speakers=0"):
         PlainTurns(max_speakers=0)
+    with pytest.raises(TurnsError, match="interrupt_max and silence_max must not be negative"):
+        PlainTurns(silence_max=float("nan"))
     with pytest.raises(TypeError):
         PlainTurns(max_speaker=3)  # type: ignore[call-arg]
 
@@ -174,6 +176,27 @@ def test_short_pauses_and_overlaps_of_one_speaker_are_joined() -> None:
         Triplet(3.3, 4, 0),
     ]
     assert join_pauses(turns, 0.25) == [Triplet(0, 3, 0), Triplet(0.5, 0.7, 1), Triplet(3.3, 4, 0)]
+
+
+def test_short_pauses_of_taken_turns_are_bridged_as_far_as_asked() -> None:
+    recording = [Triplet(3 * i, 3 * i + 2.8, 0) for i in range(20)]  # pauses of 0.2 s
+    for merge_pauses, number in ((0.1, 10), (0.25, 1)):
+        taken = TakenTurns([[recording]], merge_pauses, pause_probability=0, empty_probability=0)
+        assert len(taken.draw(np.random.default_rng(0), 29)) in (number, number + 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pause_probability": 1.5}, "pause_probability=1.5: it must be a number from 0 to 1"),
+        ({"empty_probability": float("nan")}, "empty_probability=nan: it must be a number from 0 to 1"),
+        ({"merge_pauses": -0.1}, "merge_pauses=-0.1.*0 or more"),
+        ({"max_speakers": 0}, "max_speakers=0: .* 1 speaker or more"),
+    ],
+)
+def test_taken_turns_refuse_options_that_make_no_sense(options: dict[str, float], message: str) -> None:
+    with pytest.raises(TurnsError, match=message):
+        TakenTurns([[[Triplet(0, 1, 0)]]], **options)  # type: ignore[arg-type]
 
 
 def test_crop_drops_what_is_too_short() -> None:

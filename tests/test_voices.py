@@ -96,7 +96,7 @@ def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:
 
 
 def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(VoicesError, match="split 'test'.*It has dev, train"):
+    with pytest.raises(VoicesError, match="split 'test'.*It has dev, train. One name in ten .* column `split`"):
         Voices.load(store, "test")
     with pytest.raises(VoicesError, match=r"prepare_voices\.py"):
         Voices.load(tmp_path / "nothing", "train")

@@ -8,11 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from ..vocabulary import Triplet
-from .turns import SHORTEST_TURN, Turns
+from .turns import SHORTEST_TURN, Turns, join_pauses
 
 FIRST, PAUSE, GAP, INTERRUPTION, BACKCHANNEL = "first", "pause", "gap", "interruption", "backchannel"
 TAKES = (PAUSE, GAP, INTERRUPTION)
 """How a turn takes the floor: its speaker had it before, another had it, another has it still."""
+
+CHORUS = "chorus"
+"""Backchannels at the same time as others."""
 
 
 class Event(NamedTuple):
@@ -87,6 +90,42 @@ def dissect(turns: Turns) -> list[Event]:
         events.append(Event(name, turn, offset, holder.end - holder.start))
         holder = holder if name == BACKCHANNEL else turn
     return events
+
+
+def habits(recordings: Iterable[Turns]) -> dict[str, float]:
+    """How turns follow one another.
+
+    Parameters
+    ----------
+    recordings : iterable of list of Triplet
+        Turns of each recording.
+
+    Returns
+    -------
+    shares : dict of str to float
+        PAUSE, GAP, INTERRUPTION, BACKCHANNEL: share of all turns that follow another. CHORUS: share of all
+        backchannels that overlap another backchannel.
+    """
+    counts = dict.fromkeys((FIRST, *TAKES, BACKCHANNEL, CHORUS), 0)
+    for turns in filter(None, recordings):
+        events = dissect(join_pauses(turns, 0.0))
+        for event in events:
+            counts[event.name] += 1
+        counts[CHORUS] += _num_overlapping([event.turn for event in events if event.name == BACKCHANNEL])
+    num_following = max(sum(counts[name] for name in (*TAKES, BACKCHANNEL)), 1)
+    shares = {name: counts[name] / num_following for name in (*TAKES, BACKCHANNEL)}
+    return {**shares, CHORUS: counts[CHORUS] / max(counts[BACKCHANNEL], 1)}
+
+
+def _num_overlapping(turns: Turns) -> int:
+    """How many of these turns, sorted by start, overlap another of them."""
+    overlapping: set[int] = set()
+    last = 0  # of those before, the one that ends last
+    for number, turn in enumerate(turns):
+        if number and turn.start < turns[last].end:
+            overlapping |= {last, number}
+        last = max(last, number, key=lambda index: turns[index].end)
+    return len(overlapping)
 
 
 class Measure:

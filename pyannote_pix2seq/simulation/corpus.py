@@ -61,8 +61,10 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
     Raises
     ------
     TurnsError
-        If there is no turn that follows another.
+        If there is no turn that follows another, or no kind or mood is asked for.
     """
+    if min(num_kinds, num_moods) < 1:
+        raise TurnsError(f"num_kinds={num_kinds}, num_moods={num_moods}: there must be 1 kind and 1 mood or more.")
     joined = [in_order_of_appearance(crop(join_pauses(turns, TOUCHING), 0, np.inf)) for turns in recordings]
     joined = [turns for turns in joined if turns]
     dissected = [dissect(turns) for turns in joined]

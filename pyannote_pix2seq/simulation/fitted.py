@@ -42,13 +42,14 @@ class FittedTurns:
     Raises
     ------
     TurnsError
-        If the fewest speakers are less than one, or more than the most.
+        If `num_speakers` is not two whole numbers, the fewest are less than one, or more than the most.
     """
 
     def __init__(self, fit: Fit, num_speakers: tuple[int, int] | None = None) -> None:
-        if num_speakers is not None and not 1 <= num_speakers[0] <= num_speakers[1]:
+        if num_speakers is not None and not _is_range(num_speakers):
             raise TurnsError(
-                f"num_speakers={num_speakers}: give the fewest and the most speakers, 1 <= fewest <= most."
+                f"num_speakers={num_speakers}: give the fewest and the most speakers, two whole numbers with "
+                f"1 <= fewest <= most."
             )
         self.num_speakers = num_speakers
         self._fit = fit
@@ -73,8 +74,7 @@ class FittedTurns:
         TurnsError
             If there is no RTTM file in a folder, a file cannot be read, or no turn follows another.
         """
-        files = [file for path in map(Path, paths) for file in (find_rttms(path) if path.is_dir() else [path])]
-        recordings = [turns for file in files for turns in read_rttm(file).values()]
+        recordings = [turns for file in find_rttms(*paths) for turns in read_rttm(file).values()]
         return cls(fit_turns(recordings, num_kinds, num_moods), **options)
 
     @classmethod
@@ -120,6 +120,11 @@ class FittedTurns:
         while talk.floor.start < duration:
             talk.go_on()
         return in_order_of_appearance(crop(talk.turns, 0, duration))
+
+
+def _is_range(numbers: Any) -> bool:
+    is_pair = isinstance(numbers, tuple | list) and [type(number) for number in numbers] == [int, int]
+    return is_pair and 1 <= numbers[0] <= numbers[1]
 
 
 def _casts(fit: Fit, num_speakers: tuple[int, int] | None) -> list[tuple[Kind, int, float]]:

@@ -124,6 +124,8 @@ def split_of(speaker: str) -> str:
 
 def _rows(source: Path, layout: str) -> list[Row]:
     """What a source holds, and never nothing."""
+    if not source.exists():
+        raise LayoutError(f"There is no {source}. Give a manifest, or a folder with one folder a speaker.")
     if source.is_file():
         rows = list(_read_manifest(source))
     elif layout == COMMON_VOICE or (layout == AUTO and _clips(source)):

@@ -134,7 +134,8 @@ class Fit:
     moods: list[Mood]
 
     def save(self, path: Path | str) -> None:
-        """Write JSON that people can read."""
+        """Write JSON that people can read, in a folder that is made if need be."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(_to_json(asdict(self)) + "\n", encoding="utf-8")
 
     @classmethod

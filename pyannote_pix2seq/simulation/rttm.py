@@ -54,17 +54,20 @@ def read_rttm(path: Path) -> dict[str, Turns]:
     return {uri: in_order_of_appearance(turns) for uri, turns in recordings.items()}
 
 
-def find_rttms(folder: Path) -> list[Path]:
-    """RTTM files of a folder, sorted.
+def find_rttms(*paths: Path | str) -> list[Path]:
+    """RTTM files of folders, sorted, and files as they are.
 
     Raises
     ------
     TurnsError
-        If there is none.
+        If there is none in a folder.
     """
-    files = sorted(folder.glob("*.rttm"))
-    if not files:
-        raise TurnsError(f"No .rttm file in {folder}.")
+    files: list[Path] = []
+    for path in map(Path, paths):
+        found = sorted(path.glob("*.rttm")) if path.is_dir() else [path]
+        if not found:
+            raise TurnsError(f"No .rttm file in {path}. Give folders of them, or files.")
+        files += found
     return files
 
 

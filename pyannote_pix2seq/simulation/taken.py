@@ -42,7 +42,8 @@ class TakenTurns:
     Raises
     ------
     TurnsError
-        If a corpus has no recording with a turn, or `hesitations` is negative.
+        If a corpus has no recording with a turn, a probability is not between 0 and 1, `merge_pauses` or `hesitations`
+        is negative, or nobody may speak.
     """
 
     def __init__(
@@ -54,8 +55,16 @@ class TakenTurns:
         empty_probability: float = 0.1,
         hesitations: float = 0.0,
     ) -> None:
-        if hesitations < 0:
-            raise TurnsError(f"TakenTurns: hesitations={hesitations} a second; it has to be 0 or more.")
+        for name, probability in (("pause", pause_probability), ("empty", empty_probability)):
+            if not 0 <= probability <= 1:
+                raise TurnsError(f"{name}_probability={probability}: it must be a number from 0 to 1.")
+        if not 0 <= merge_pauses < np.inf or max_speakers < 1:
+            raise TurnsError(
+                f"merge_pauses={merge_pauses}, max_speakers={max_speakers}: pauses are seconds, 0 or more, and there "
+                f"must be 1 speaker or more."
+            )
+        if not 0 <= hesitations < np.inf:
+            raise TurnsError(f"hesitations={hesitations}: so many times a second, 0 or more.")
         self.hesitations = hesitations
         self.max_speakers = max_speakers
         self.pause_probability = pause_probability

@@ -45,8 +45,9 @@ class TurnTaking(Protocol):
 class PlainTurns:
     """One speaker after the other, for a length of time drawn uniformly.
 
-    The rule of nanodrz (https://github.com/mogwai/nanodrz): each turn belongs to a speaker other than the one
-    before, and starts at a moment drawn uniformly around the end of the turn before.
+    The rule of nanodrz (https://github.com/mogwai/nanodrz), whose `min_secs` and `max_secs` are `min_seconds` and
+    `max_seconds` here: each turn belongs to a speaker other than the one before, and starts at a moment drawn uniformly
+    around the end of the turn before.
 
     Parameters
     ----------
@@ -72,9 +73,9 @@ class PlainTurns:
     max_speakers: int = 4
 
     def __post_init__(self) -> None:
-        if not SHORTEST_TURN <= self.min_seconds <= self.max_seconds:
+        if not SHORTEST_TURN <= self.min_seconds <= self.max_seconds < np.inf:
             raise TurnsError(f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds.")
-        if self.interrupt_max < 0 or self.silence_max < 0 or self.max_speakers < 1:
+        if not (0 <= self.interrupt_max < np.inf and 0 <= self.silence_max < np.inf and self.max_speakers >= 1):
             raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative, max_speakers 1 or more.")
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:

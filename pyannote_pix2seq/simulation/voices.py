@@ -29,6 +29,11 @@ INDEX_FILE = "voices.json"
 LEVEL = 10 ** (-26 / 20)
 """Root mean square of every speech region: -26 dBFS, the usual active level of telephony (ITU-T P.56)."""
 
+CHOOSE = (
+    "One name in ten is of split 'dev' and one of 'test': prepare more speakers, or give a manifest whose column "
+    "`split` says who is of which."
+)
+
 PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
 """Shortest and longest pause where two regions are joined."""
 
@@ -82,7 +87,7 @@ class Voices:
         if not self._voices:
             splits = ", ".join(sorted({voice.split for voice in voices.values()}))
             raise VoicesError(
-                f"No speaker of split {split!r} in {self.folder}. It has {splits or 'no speaker at all'}."
+                f"No speaker of split {split!r} in {self.folder}. It has {splits or 'no speaker at all'}. {CHOOSE}"
             )
         self.speakers = sorted(self._voices)
 
