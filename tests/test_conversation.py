@@ -17,9 +17,11 @@ from toy import SAMPLE_RATE, rms, write_toy_voices
 
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
+from pyannote_pix2seq.simulation.fitted import FittedTurns
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.scene import Scene
-from pyannote_pix2seq.simulation.turns import PlainTurns
+from pyannote_pix2seq.simulation.taken import TakenTurns
+from pyannote_pix2seq.simulation.turns import PlainTurns, TurnTaking
 from pyannote_pix2seq.simulation.voices import LEVEL, Voices, VoicesError
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -110,11 +112,24 @@ def test_another_uri_is_another_conversation(store: Path) -> None:
     assert len({conversation.scene for conversation in described}) == 20
 
 
-def test_speech_is_where_the_turns_are_and_nowhere_else(store: Path) -> None:
+MEETING = [Triplet(1.3 * k, 1.3 * k + (0.2, 1.0, 3.0)[k % 3], (0, 1, 0, 2)[k % 4]) for k in range(40)]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        PlainTurns(max_speakers=4),
+        FittedTurns.ready("ami", num_speakers=(2, 5)),
+        TakenTurns([[MEETING]], pause_probability=0.5, empty_probability=0.2, hesitations=0.3),
+    ],
+    ids=["plain", "fitted", "taken"],
+)
+def test_speech_is_where_the_turns_are_and_nowhere_else(store: Path, turns: TurnTaking) -> None:
     """Hundreds of seeds; voices at any speed and pitch."""
     simulator = simulator_of(store, replace(Acoustics.none(), speed=(0.8, 1.25)))
     pitched = simulator_of(store, replace(Acoustics.none(), pitch_probability=1.0))
-    for seed in range(300):
+    simulator.turns = pitched.turns = turns
+    for seed in range(150):
         chosen = pitched if seed % 10 == 0 else simulator
         conversation = chosen.describe(f"Energy-{seed:03d}")
         tracks = chosen.tracks(conversation)
