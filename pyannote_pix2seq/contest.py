@@ -127,14 +127,15 @@ def _score(recording: Recording, answer: Answer) -> Score:
         hypothesis[Segment(start, end), track] = speaker
     sure = answer.confidence
     confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
-    return score(recording.reference, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
+    truth = recording.uri, recording.reference
+    return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
 
 
 def _baselines(recordings: Sequence[Recording]) -> list[Entry]:
     """What systems without a certain ability would reach if they were perfect otherwise."""
     ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
     return [
-        Entry(name, [score(each.reference, way(each.reference), each.scored) for each in recordings])
+        Entry(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
         for name, way in ways.items()
     ]
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .contest import Contest, Entry
+from .page import table
 from .report import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
 from .scores import MEASURES, NUM_LEVELS, Score, difference, intervals, levels, measure
 
@@ -48,11 +49,6 @@ def markdown(contest: Contest, by_file: bool = True) -> str:
         if by_file:
             blocks.append(_by_file(contest.entries))
     return "\n\n".join([*blocks, *contest.failures])
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def _totals(entries: Sequence[Entry]) -> str:

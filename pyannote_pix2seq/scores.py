@@ -49,6 +49,7 @@ class Score:
 
 
 def score(
+    uri: str,
     reference: Annotation,
     hypothesis: Annotation,
     scored: Timeline,
@@ -60,6 +61,8 @@ def score(
 
     Parameters
     ----------
+    uri : str
+        Name of the recording.
     reference, hypothesis : Annotation
     scored : Timeline
         What to score; whatever lies outside is cut away first.
@@ -75,7 +78,7 @@ def score(
     mapping = metric.optimal_mapping(*pair)
     jaccard = JaccardErrorRate()(*pair, uem=scored, detailed=True)
     return Score(
-        uri=str(reference.uri),
+        uri=uri,
         errors=metric(*pair, uem=scored, detailed=True),
         jaccard=(jaccard["speaker error"], jaccard["speaker count"]),
         num_speakers=(len(pair[1].labels()), len(pair[0].labels())),

@@ -20,12 +20,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
+from pyannote_pix2seq.page import insert, table
 from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.anatomy import characteristics
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
 
-BEGIN, END = "<!-- turns:begin -->", "<!-- turns:end -->"
 DURATION = 600.0
 """Seconds of a simulated conversation."""
 
@@ -115,12 +115,12 @@ def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
     return "\n\n".join(
         [
             "Kolmogorov-Smirnov distance to the real recordings that were held out:",
-            _table(["corpus", "turns", *names], distances),
+            table(["corpus", "turns", *names], distances),
             "Deciles; the fifth is the median:",
-            _table(["corpus", "", "turns", *(f"{level} %" for level in range(10, 100, 10))], deciles),
+            table(["corpus", "", "turns", *(f"{level} %" for level in range(10, 100, 10))], deciles),
             "Distances of all thirds, each with a fit of its own to the other two, and in brackets those of the real "
             "recordings of the other two:",
-            _table(["corpus", *names], thirds),
+            table(["corpus", *names], thirds),
         ]
     )
 
@@ -129,10 +129,6 @@ def _deciles(values: Values, name: str) -> list[str]:
     digits = 0 if name == "speakers" else 1 if name in SCALES else 2
     levels = np.quantile(values[name], np.arange(0.1, 0.95, 0.1), method="inverted_cdf")
     return [f"{round(level * SCALES.get(name, 1), digits) + 0.0:.{digits}f}" for level in levels]  # no -0.00
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
 
 
 def paint(comparisons: list[Comparison], path: Path) -> None:
@@ -163,12 +159,6 @@ def _paint_one(axes: Axes, comparison: Comparison, name: str) -> None:
     axes.tick_params(labelsize=8, colors=FAINT)
 
 
-def insert(text: str, page: Path) -> None:
-    """Put text between the two comments of a page."""
-    before, after = page.read_text(encoding="utf-8").split(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after.split(END)[1]}", encoding="utf-8")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -188,7 +178,7 @@ def main() -> None:
     crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
     text = tabulate(comparisons, crossed)
     print(text)
-    insert(text, options.page)
+    insert(text, options.page, "turns")
     paint(comparisons, options.picture)
 
 

@@ -11,8 +11,8 @@ from pyannote_pix2seq.scores import Score, difference, intervals, levels, measur
 SCORED = Timeline([Segment(0, 20)])
 
 
-def annotation(*turns: tuple[float, float, str], uri: str = "talk") -> Annotation:
-    made = Annotation(uri=uri)
+def annotation(*turns: tuple[float, float, str]) -> Annotation:
+    made = Annotation()
     for track, (start, end, speaker) in enumerate(turns):
         made[Segment(start, end), track] = speaker
     return made
@@ -23,14 +23,14 @@ HYPOTHESIS = annotation((0.5, 8.2, "x"), (8.3, 11.0, "y"), (11.1, 19.0, "x"), (1
 
 
 def test_a_perfect_diarization() -> None:
-    found = measure([score(REFERENCE, REFERENCE, SCORED, [1.0] * 3, elapsed=2.0)])
+    found = measure([score("talk", REFERENCE, REFERENCE, SCORED, [1.0] * 3, elapsed=2.0)])
     zeros = ("der", "false_alarm", "missed_detection", "confusion", "jer", "speaker_count_error", "boundary_error")
     assert [found[name] for name in (*zeros, "calibration_error")] == [0.0] * 8
     assert found["speaker_count_right"] == 100 and found["speed"] == 10
 
 
 def test_the_der_and_its_parts_are_those_of_pyannote() -> None:
-    found = measure([score(REFERENCE, HYPOTHESIS, SCORED)])
+    found = measure([score("talk", REFERENCE, HYPOTHESIS, SCORED)])
     # 21 s of speech; missed: 0 to 0.5, 8.2 to 8.3, 11 to 11.1 (both speak: one more), 11 to 12 (bob), 19.5 to 20
     assert found["missed_detection"] == pytest.approx(100 * (0.5 + 0.1 + 0.1 + 1 + 0.5) / 21)
     assert found["false_alarm"] == pytest.approx(0.0)
@@ -41,13 +41,13 @@ def test_the_der_and_its_parts_are_those_of_pyannote() -> None:
 def test_the_jaccard_error_rate_is_that_of_the_speakers() -> None:
     ann = (0.5 + 0.2 + 0.1 + 1.0) / 17.2
     bob = 1.3 / 4
-    assert measure([score(REFERENCE, HYPOTHESIS, SCORED)])["jer"] == pytest.approx(100 * (ann + bob) / 2)
+    assert measure([score("talk", REFERENCE, HYPOTHESIS, SCORED)])["jer"] == pytest.approx(100 * (ann + bob) / 2)
 
 
 def test_speakers_are_counted_in_the_scored_part() -> None:
-    whole = score(REFERENCE, HYPOTHESIS, SCORED)
+    whole = score("talk", REFERENCE, HYPOTHESIS, SCORED)
     assert whole.num_speakers == (3, 2)
-    part = score(REFERENCE, HYPOTHESIS, Timeline([Segment(0, 18)]))
+    part = score("talk", REFERENCE, HYPOTHESIS, Timeline([Segment(0, 18)]))
     assert part.num_speakers == (2, 2)
     found = measure([whole, part])
     assert found["speaker_count_error"] == 0.5 and found["speaker_count_right"] == 50
@@ -55,20 +55,20 @@ def test_speakers_are_counted_in_the_scored_part() -> None:
 
 def test_boundaries_are_those_of_matched_speakers_but_for_the_edges_of_what_is_scored() -> None:
     # ann: end 8 (8.2), start 11 (11.1); 0 and 20 are edges. bob: start 8 (8.3), end 12 (11)
-    found = score(REFERENCE, HYPOTHESIS, SCORED)
+    found = score("talk", REFERENCE, HYPOTHESIS, SCORED)
     assert sorted(found.boundaries) == pytest.approx([0.1, 0.2, 0.3, 1.0])
     assert measure([found])["boundary_error"] == pytest.approx(250)
-    assert np.isnan(measure([score(REFERENCE, annotation(), SCORED)])["boundary_error"])
+    assert np.isnan(measure([score("talk", REFERENCE, annotation(), SCORED)])["boundary_error"])
 
 
 def test_turns_that_touch_have_no_boundary_between_them() -> None:
     cut = annotation((0, 4, "ann"), (4, 8, "ann"), (8, 12, "bob"), (11, 20, "ann"))
-    assert len(score(cut, HYPOTHESIS, SCORED).boundaries) == 4
+    assert len(score("talk", cut, HYPOTHESIS, SCORED).boundaries) == 4
 
 
 def test_calibration_is_confidence_against_time_that_is_right() -> None:
     hypothesis = annotation((0, 5, "x"), (5, 10, "x"), (8, 12, "y"), (15, 25, "x"))
-    found = score(REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5])
+    found = score("talk", REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5])
     # 10 s claimed at 0.95 and 0.92, 8 right; y is right for all 4 s; x is right from 15 to 20, and 20 to 25 is not scored
     assert found.calibration is not None
     assert found.calibration[9] == pytest.approx([10, 9.35, 8])
@@ -76,23 +76,23 @@ def test_calibration_is_confidence_against_time_that_is_right() -> None:
     assert found.calibration[5] == pytest.approx([5, 2.5, 5])
     assert measure([found])["calibration_error"] == pytest.approx(100 * (1.35 + 2.2 + 2.5) / 19)
     assert levels([found, found])[4] == pytest.approx([8, 3.6, 8])
-    assert np.isnan(measure([score(REFERENCE, hypothesis, SCORED)])["calibration_error"])
+    assert np.isnan(measure([score("talk", REFERENCE, hypothesis, SCORED)])["calibration_error"])
 
 
 def test_there_is_one_confidence_for_each_turn() -> None:
     with pytest.raises(ValueError):
-        score(REFERENCE, HYPOTHESIS, SCORED, [0.5])
+        score("talk", REFERENCE, HYPOTHESIS, SCORED, [0.5])
 
 
 def test_errors_add_up_before_they_are_divided() -> None:
-    short = annotation((0, 1, "ann"), uri="short")
-    scores = [score(REFERENCE, HYPOTHESIS, SCORED), score(short, annotation(), SCORED)]
+    short = annotation((0, 1, "ann"))
+    scores = [score("talk", REFERENCE, HYPOTHESIS, SCORED), score("short", short, annotation(), SCORED)]
     assert measure(scores)["der"] == pytest.approx((2.2 + 0.7 + 1) / 22 * 100)
 
 
 def test_nobody_speaking_is_no_error_unless_somebody_is_heard() -> None:
-    assert measure([score(annotation(), annotation(), SCORED)])["der"] == 0
-    assert measure([score(annotation(), annotation((0, 1, "x")), SCORED)])["false_alarm"] == 100
+    assert measure([score("talk", annotation(), annotation(), SCORED)])["der"] == 0
+    assert measure([score("talk", annotation(), annotation((0, 1, "x")), SCORED)])["false_alarm"] == 100
 
 
 def many(shift: float, number: int = 40) -> list[Score]:
@@ -100,7 +100,7 @@ def many(shift: float, number: int = 40) -> list[Score]:
     made = []
     for index in range(number):
         end = 13 - 4 * index / (number - 1) - shift
-        made.append(score(annotation((0, 8, "a"), (8, 14, "b"), uri=f"{index}"), annotation((0, 8, "x"), (8, end, "y")), SCORED))
+        made.append(score(f"{index}", annotation((0, 8, "a"), (8, 14, "b")), annotation((0, 8, "x"), (8, end, "y")), SCORED))
     return made
 
 
