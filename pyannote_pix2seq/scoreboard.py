@@ -30,6 +30,9 @@ HEAD = (
     "times real time",
     "memory, GB",
 )
+MARKERS = "oDs^vP"
+HIGHEST = 200.0
+"""Higher error rates, in %, are drawn at the upper edge."""
 MOST_NAMED = 30
 """More recordings than these have no name in the picture."""
 
@@ -90,9 +93,7 @@ def _differences(entries: Sequence[Entry]) -> list[str]:
 
 def _by_file(entries: Sequence[Entry]) -> str:
     head = ["DER (false alarm / missed detection / confusion); speakers found / true", *(e.name for e in entries)]
-    rows = [
-        [scores[0].uri, *map(_cell, scores)] for scores in zip(*(entry.scores for entry in entries), strict=True)
-    ]
+    rows = [[scores[0].uri, *map(_cell, scores)] for scores in zip(*(entry.scores for entry in entries), strict=True)]
     return table(head, rows)
 
 
@@ -166,20 +167,21 @@ def _draw_totals(axes: Axes, entries: Sequence[Entry]) -> None:
 def _draw_recordings(axes: Axes, entries: Sequence[Entry]) -> None:
     """DER of each recording, a marker for each system; many recordings are sorted by that of the first system."""
     rates = np.array([[measure([score])["der"] for score in entry.scores] for entry in entries])
+    top = 1.08 * max(1.0, min(rates.max(), HIGHEST))
     uris = [score.uri for score in entries[0].scores]
-    order = np.arange(len(uris)) if len(uris) <= MOST_NAMED else np.argsort(rates[0])
-    columns = np.arange(len(uris))
-    for entry, rate, colour, marker in zip(entries, rates, _colours(entries), "oDs^vPX*<>" * 3, strict=False):
-        size, width = (38, 0.8) if len(uris) <= MOST_NAMED else (10, 0)
-        axes.scatter(
-            columns, rate[order], s=size, color=colour, marker=marker, label=plain(entry.name),
-            edgecolor="white", linewidth=width, zorder=3,
-        )
-    names = [plain(uris[index]) for index in order] if len(uris) <= MOST_NAMED else []
-    axes.set_xticks(columns[: len(names)], names, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
-    usual = np.nanquantile(rates, 0.97) if rates.size > 20 else rates.max()
-    axes.set_ylim(0, 1.08 * max(1.0, min(rates.max(), max(100.0, usual))))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8, borderaxespad=0.2)
+    is_few = len(uris) <= MOST_NAMED
+    order = np.arange(len(uris)) if is_few else np.argsort(rates[0])
+    for index, (entry, colour) in enumerate(zip(entries, _colours(entries), strict=True)):
+        aside = 0.7 * ((index + 0.5) / len(entries) - 0.5) if is_few else 0.0
+        heights = np.minimum(rates[index, order], top)
+        look = {"s": 40 if is_few else 10, "color": colour, "marker": MARKERS[index % len(MARKERS)]}
+        axes.scatter(np.arange(len(uris)) + aside, heights, label=plain(entry.name), zorder=3, clip_on=False, **look)
+    names = [plain(uris[index]) for index in order] if is_few else []
+    axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
+    for border in range(1, len(names)):
+        axes.axvline(border - 0.5, color=GRID, linewidth=0.8, zorder=1)
+    axes.set_ylim(0, top)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
     _finish(axes, "", "y")
     axes.set_ylabel("DER by recording, %", fontsize=9, color=FAINT)
 

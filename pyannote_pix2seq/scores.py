@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 
 import numpy as np
 from pyannote.core import Annotation, Timeline
@@ -92,12 +91,12 @@ def score(
 def boundary_errors(
     reference: Annotation, hypothesis: Annotation, mapping: Mapping[object, object], scored: Timeline
 ) -> np.ndarray:
-    """How far off boundaries are.
+    """How far off the boundaries of matched turns are.
 
-    For each boundary of a reference speaker who is mapped to a speaker of the hypothesis: the distance from the start
-    (end) of his turn to the nearest start (end) of a turn of that speaker. Turns of one speaker that touch are one
-    turn. Where the scored part begins and ends is no boundary of either. Speakers who are mapped to nobody do not
-    count, nor do turns of the hypothesis that nobody is near: these are errors of another kind.
+    A turn of the reference and one of the hypothesis match if their speakers are mapped to each other and each of the
+    two turns overlaps the other more than any other turn of that speaker. Turns of one speaker that touch are one
+    turn. Each match has two distances, of starts and of ends; but where the scored part begins or ends is no boundary.
+    Turns without a match do not count: these are errors of another kind.
 
     Parameters
     ----------
@@ -110,17 +109,32 @@ def boundary_errors(
     Returns
     -------
     distances : (num_boundaries,) float64
-        In seconds; none where the speaker of the hypothesis has no such boundary.
+        In seconds.
     """
     edges = {time for segment in scored.support() for time in (segment.start, segment.end)}
-    distances = [np.empty(0)]
+    distances = []
     for found, true in mapping.items():
-        turns = reference.label_timeline(true).support(), hypothesis.label_timeline(found).support()
-        for side in ("start", "end"):
-            there, here = (np.array([t for t in map(attrgetter(side), each) if t not in edges]) for each in turns)
-            if len(there) and len(here):
-                distances.append(np.abs(there[:, None] - here).min(axis=1))
-    return np.concatenate(distances)
+        turns = (
+            _bounds(annotation.label_timeline(name)) for annotation, name in ((reference, true), (hypothesis, found))
+        )
+        for pair in _matches(*turns):
+            distances += [abs(there - here) for there, here in zip(*pair, strict=True) if not {there, here} & edges]
+    return np.array(distances)
+
+
+def _bounds(turns: Timeline) -> np.ndarray:
+    return np.array([(turn.start, turn.end) for turn in turns.support()]).reshape(-1, 2)
+
+
+def _matches(there: np.ndarray, here: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of turns, each (start, end), that overlap each other the most."""
+    if not len(there) or not len(here):
+        return []
+    overlap = np.minimum(there[:, None, 1], here[:, 1]) - np.maximum(there[:, None, 0], here[:, 0])
+    # (num_there, num_here)
+    best = overlap.argmax(axis=1)
+    is_mutual = (overlap.argmax(axis=0)[best] == np.arange(len(there))) & (overlap.max(axis=1) > 0)
+    return [(there[index], here[best[index]]) for index in np.flatnonzero(is_mutual)]
 
 
 def calibration(
@@ -157,9 +171,7 @@ def calibration(
 
 
 def _components(scores: Sequence[Score]) -> DerComponents:
-    return DerComponents.from_seconds(
-        {name: sum(score.errors[name] for score in scores) for name in scores[0].errors}
-    )
+    return DerComponents.from_seconds({name: sum(score.errors[name] for score in scores) for name in scores[0].errors})
 
 
 def _jaccard(scores: Sequence[Score]) -> float:

@@ -94,7 +94,9 @@ class System:
         name, _, command = text.partition("=")
         words = shlex.split(command)
         if not name or not words:
-            raise UnknownSystemError(f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py.")
+            raise UnknownSystemError(
+                f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
+            )
         return cls(name, ((sys.executable, *words) if words[0].endswith(".py") else tuple(words)))
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:

@@ -77,7 +77,9 @@ def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(conte
     sure, mute = (measure(entry.scores[:1]) for entry in contest.entries[:2])
     assert sure["der"] == mute["der"] == pytest.approx(100 * 0.5 / 4.5)
     # x is right for 2 s of 2, y for 2 s of 2
-    assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(mute["calibration_error"])
+    assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(
+        mute["calibration_error"]
+    )
     assert sure["speed"] > 0 and 1e6 < contest.entries[0].memory < 100e6  # nothing but Python: not what pytest has
     assert contest.entries[0].scores[0].duration == 4.0
 
@@ -116,7 +118,10 @@ def test_a_system_that_cannot_run_is_left_out(teller: Any, tmp_path: Path) -> No
     held = hold("Toy", [file(LOUD)], systems, threads=1)
     assert [entry.name for entry in held.entries] == ["fine", ONE_SPEAKER, NEVER_TWO]
     assert any(line.startswith("none is left out: none cannot be called") for line in held.failures)
-    assert any(line.startswith("broken is left out: broken gave no answer and ended with exit status 3") for line in held.failures)
+    assert any(
+        line.startswith("broken is left out: broken gave no answer and ended with exit status 3")
+        for line in held.failures
+    )
 
 
 def test_nothing_to_compare_is_said(teller: Any) -> None:

