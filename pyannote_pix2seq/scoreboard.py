@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -174,7 +175,7 @@ def _draw_recordings(axes: Axes, entries: Sequence[Entry]) -> None:
     for index, (entry, colour) in enumerate(zip(entries, _colours(entries), strict=True)):
         aside = 0.7 * ((index + 0.5) / len(entries) - 0.5) if is_few else 0.0
         heights = np.minimum(rates[index, order], top)
-        look = {"s": 40 if is_few else 10, "color": colour, "marker": MARKERS[index % len(MARKERS)]}
+        look: dict[str, Any] = {"s": 40 if is_few else 10, "color": colour, "marker": MARKERS[index % len(MARKERS)]}
         axes.scatter(np.arange(len(uris)) + aside, heights, label=plain(entry.name), zorder=3, clip_on=False, **look)
     names = [plain(uris[index]) for index in order] if is_few else []
     axes.set_xticks(range(len(names)), names, rotation=35, ha="right", rotation_mode="anchor")
@@ -210,7 +211,7 @@ def _colours(entries: Sequence[Entry]) -> list[str]:
     return [colour if entry.memory else SLATE for entry, colour in zip(entries, COLOURS * len(entries), strict=False)]
 
 
-def _finish(axes: Axes, label: str, grid: str) -> None:
+def _finish(axes: Axes, label: str, grid: Literal["x", "y", "both"]) -> None:
     axes.set_axisbelow(True)
     axes.grid(axis=grid, color=GRID, linewidth=0.8)
     axes.spines[:].set_visible(False)

@@ -72,17 +72,17 @@ def score(
     elapsed : float, optional
         Seconds that it took.
     """
-    pair = [annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis)]
+    truth, found = (annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis))
     metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    mapping = metric.optimal_mapping(*pair)
-    jaccard = JaccardErrorRate()(*pair, uem=scored, detailed=True)
+    mapping = metric.optimal_mapping(truth, found)
+    jaccard = JaccardErrorRate()(truth, found, uem=scored, detailed=True)
     return Score(
         uri=uri,
-        errors=metric(*pair, uem=scored, detailed=True),
+        errors=metric(truth, found, uem=scored, detailed=True),
         jaccard=(jaccard["speaker error"], jaccard["speaker count"]),
-        num_speakers=(len(pair[1].labels()), len(pair[0].labels())),
-        boundaries=boundary_errors(*pair, mapping, scored),
-        calibration=None if confidence is None else calibration(hypothesis, confidence, pair[0], mapping, scored),
+        num_speakers=(len(found.labels()), len(truth.labels())),
+        boundaries=boundary_errors(truth, found, mapping, scored),
+        calibration=None if confidence is None else calibration(hypothesis, confidence, truth, mapping, scored),
         duration=scored.duration() if duration is None else duration,
         elapsed=elapsed,
     )

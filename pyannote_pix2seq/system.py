@@ -128,34 +128,32 @@ class System:
         return {uri: answers.get(uri, Answer(uri, error=reason)) for uri in uris}
 
 
-def add_systems(parser: argparse.ArgumentParser) -> None:
-    """Options that say which systems to compare; see `chosen_systems`."""
-    parser.add_argument(
-        "--pipeline",
-        action="append",
-        metavar="FOLDER",
-        help="what Pipeline.from_pretrained takes; may be given several times (default: the one that we ship)",
-    )
-    parser.add_argument(
-        "--peer",
-        action="append",
-        default=[],
-        metavar="NAME=COMMAND",
-        help="another system, e.g. clustering=recipes/peers/clustering.py; may be given several times",
-    )
-    parser.add_argument("--threads", type=int, default=2, help="that each system may use (default: 2)")
+def parse_systems(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, list[System]]:
+    """Parse a command line that also says which systems to compare; what is wrong with them ends the program.
 
-
-def chosen_systems(options: argparse.Namespace) -> list[System]:
-    """Systems of a command line.
-
-    Raises
-    ------
-    UnknownSystemError
-        If a peer is not NAME=COMMAND, or two systems have one name.
+    Returns
+    -------
+    options : argparse.Namespace
+        `threads` is how many each system may use.
+    systems : list of System
+        Pipelines first; the one that we ship unless others are named.
     """
-    pipelines = [System.of_pipeline(pipeline) for pipeline in options.pipeline or [str(PRETRAINED)]]
-    systems = [*pipelines, *map(System.of_peer, options.peer)]
+    add = parser.add_argument
+    add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
+    add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system *")
+    add("--threads", type=int, default=2, help="that each system may use (default: 2)")
+    parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
+    options = parser.parse_args(arguments)
+    try:
+        return options, _systems(options.pipeline or [str(PRETRAINED)], options.peer)
+    except UnknownSystemError as error:
+        parser.error(str(error))
+
+
+def _systems(pipelines: Sequence[str], peers: Sequence[str]) -> list[System]:
+    systems = [*map(System.of_pipeline, pipelines), *map(System.of_peer, peers)]
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

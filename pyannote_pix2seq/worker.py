@@ -39,4 +39,7 @@ def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
 
 
 if __name__ == "__main__":
-    respond(diarizer(Pipeline.from_pretrained(sys.argv[1])), *sys.argv[2:])
+    pipeline = Pipeline.from_pretrained(sys.argv[1])
+    if pipeline is None:
+        raise SystemExit(f"{sys.argv[1]} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+    respond(diarizer(pipeline), *sys.argv[2:])

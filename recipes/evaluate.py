@@ -24,7 +24,7 @@ from pyannote.database import FileFinder, registry  # noqa: E402
 
 from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
-from pyannote_pix2seq.system import UnknownSystemError, add_systems, chosen_systems  # noqa: E402
+from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
 
 def write(contests: list[Contest], folder: Path) -> None:
@@ -48,12 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
-    add_systems(parser)
-    options = parser.parse_args(arguments)
-    try:
-        systems = chosen_systems(options)
-    except UnknownSystemError as error:
-        parser.error(str(error))
+    options, systems = parse_systems(parser, arguments)
     for path in options.registry:
         registry.load_database(path)
     contests = []

@@ -34,7 +34,7 @@ from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulato
 from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
-from pyannote_pix2seq.system import UnknownSystemError, add_systems, chosen_systems  # noqa: E402
+from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
 PAGE = Path("docs/difficulty.md")
 DRAWS = 100
@@ -255,12 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="use only every n-th point of an axis (default: 1)")
     parser.add_argument("--page", type=Path, default=PAGE, help=f"(default: {PAGE})")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
-    add_systems(parser)
-    options = parser.parse_args(arguments)
-    try:
-        systems = chosen_systems(options)
-    except UnknownSystemError as error:
-        parser.error(str(error))
+    options, systems = parse_systems(parser, arguments)
     made = simulators(options, Noises(options.noise) if options.noise else None)
     contest = hold("difficulty", conversations(made, options.conversations), systems, options.threads)
     if not contest.entries:

@@ -17,7 +17,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, hold, never_two, one_speaker
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
-from pyannote_pix2seq.system import System, UnknownSystemError, add_systems, chosen_systems
+from pyannote_pix2seq.system import System, parse_systems
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"
@@ -169,9 +169,7 @@ def test_the_picture_is_drawn(number: int, teller: Any, tmp_path: Path) -> None:
 
 
 def parse(*arguments: str) -> list[System]:
-    parser = argparse.ArgumentParser()
-    add_systems(parser)
-    return chosen_systems(parser.parse_args(list(arguments)))
+    return parse_systems(argparse.ArgumentParser(), arguments)[1]
 
 
 def test_systems_of_a_command_line() -> None:
@@ -181,10 +179,19 @@ def test_systems_of_a_command_line() -> None:
     assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.worker", "a/mine")
     assert systems[1].command == ("other/python", "b.py", "--fast")
     assert systems[2].command == (sys.executable, "c.py", "d e")
-    with pytest.raises(UnknownSystemError, match="'senko' is not NAME=COMMAND"):
-        parse("--peer", "senko")
-    with pytest.raises(UnknownSystemError, match="Two systems are called mine"):
-        parse("--pipeline", "a/mine", "--pipeline", "b/mine")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
+    ],
+)
+def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_the_recipe_scores_registered_protocols(
