@@ -27,7 +27,7 @@ from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
 from pyannote_pix2seq.page import insert, table  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
-from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE  # noqa: E402
+from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
 from pyannote_pix2seq.scoreboard import write_csv  # noqa: E402
 from pyannote_pix2seq.scores import Score, intervals, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
@@ -227,7 +227,7 @@ def _rates(entry: Entry, name: str, points: Sequence[str]) -> tuple[np.ndarray, 
 def _styles(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     """Colour and line of each system; baselines are grey, dashed or dotted."""
     colours = iter(COLOURS)
-    greys = {True: (SLATE, ":"), False: (SLATE, "--")}
+    greys = {True: (SOUND, ":"), False: (SLATE, "--")}
     return [(next(colours), "o-") if entry.memory else greys[entry.name == ONE_SPEAKER] for entry in entries]
 
 
