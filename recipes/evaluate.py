@@ -1,73 +1,65 @@
-"""Score a pipeline on the test set of a registered protocol.
+"""Score diarization systems on registered protocols, side by side.
 
     python recipes/evaluate.py --registry database.yml Excerpts.SpeakerDiarization.All
+    python recipes/evaluate.py --registry database.yml Excerpts.SpeakerDiarization.All --into scores/ \\
+        --peer clustering=recipes/peers/clustering.py \\
+        --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
 
-Diarization error rate with collar 0, overlap scored, over the annotated part of each file: by file and in total, split
-into false alarm, missed detection and confusion, beside one speaker for all speech of the reference.
+Collar 0, overlap scored, over the annotated part of each file: DER with its three parts, JER, number of speakers,
+boundaries, calibration of the confidence, speed and memory, in total and by file, beside two baselines: perfect but
+that all are one speaker, and perfect but never two at once. Each system has a process of its own. What is measured is
+said in pyannote_pix2seq/scores.py. With --into, scores.csv, scores.md and scores.png are written to a folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import time
-from collections.abc import Iterator
-from itertools import repeat
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-from pyannote.audio import Pipeline  # noqa: E402
-from pyannote.core import Annotation  # noqa: E402
-from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
-from pyannote.metrics.diarization import DiarizationErrorRate  # noqa: E402
+from pyannote.database import FileFinder, registry  # noqa: E402
 
-import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.report import DerComponents  # noqa: E402
+from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
+from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
+from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
 
-def one_speaker(reference: Annotation) -> Annotation:
-    """What a perfect detector of speech that cannot tell speakers apart would write."""
-    return reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
+def write(contests: list[Contest], folder: Path) -> None:
+    """Table, CSV and picture."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "scores.md").write_text("\n\n".join(map(markdown, contests)) + "\n", encoding="utf-8")
+    write_csv(contests, folder / "scores.csv")
+    if any(contest.entries for contest in contests):
+        draw(contests, folder / "scores.png")
 
 
-def rows(pipeline: Pipeline, files: list[ProtocolFile]) -> Iterator[str]:
-    """One line a file, then the totals."""
-    metric, baseline = (DiarizationErrorRate(collar=0.0, skip_overlap=False) for _ in range(2))
-    num_right, seconds, duration = 0, 0.0, 0.0
-    for file in files:
-        start = time.perf_counter()
-        hypothesis = pipeline(file).speaker_diarization
-        seconds += time.perf_counter() - start
-        reference, scored = file["annotation"], file["annotated"]
-        duration += scored.duration()
-        parts = metric(reference, hypothesis, uem=scored, detailed=True)
-        baseline(reference, one_speaker(reference), uem=scored)
-        num_speakers = len(hypothesis.labels()), len(reference.labels())
-        num_right += num_speakers[0] == num_speakers[1]
-        yield f"{file['uri']:<16} {DerComponents.from_seconds(parts)}  speakers {num_speakers[0]} / {num_speakers[1]}"
-    yield f"{'total':<16} {DerComponents.from_seconds(metric[:])}  right in {num_right} of {len(files)}"
-    yield f"{'one speaker':<16} {DerComponents.from_seconds(baseline[:])}"
-    yield f"{duration / seconds:.0f} times real time on {torch.get_num_threads()} threads"
-
-
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("protocol", help="e.g. AMI.SpeakerDiarization.mini")
-    parser.add_argument("--registry", type=Path, help="database.yml (default: as pyannote.database finds it)")
+    parser.add_argument("protocol", nargs="+", help="e.g. AMI.SpeakerDiarization.mini")
     parser.add_argument(
-        "--pipeline", default=pyannote_pix2seq.PRETRAINED, help="folder (default: the one that we ship)"
+        "--registry",
+        type=Path,
+        action="append",
+        default=[],
+        help="database.yml; may be given several times (default: as pyannote.database finds it)",
     )
     parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
-    options = parser.parse_args()
-    if options.registry:
-        registry.load_database(options.registry)
-    protocol = registry.get_protocol(options.protocol, preprocessors={"audio": FileFinder()})
-    files = list(getattr(protocol, options.subset)())
-    for row in rows(Pipeline.from_pretrained(options.pipeline), files):
-        print(row, flush=True)
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
+    options, systems = parse_systems(parser, arguments)
+    for path in options.registry:
+        registry.load_database(path)
+    contests = []
+    for name in options.protocol:
+        protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+        contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads))
+        print(markdown(contests[-1]), flush=True)
+    if options.into:
+        write(contests, options.into)
+    return int(any(contest.failures for contest in contests))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -250,3 +250,12 @@ def test_what_was_prepared_in_another_way_is_prepared_again(
 def test_silence_holds_no_speech() -> None:
     pytest.importorskip("silero_vad")
     assert preparation.speech_regions(np.zeros(2 * SAMPLE_RATE, dtype=np.float32), AS_THEY_ARE) == []
+
+
+def test_voices_of_one_corpus(store: Path) -> None:
+    assert Voices.load(store, "train", "small").speakers == ["train00"]
+    assert Voices.load(store, "train").speakers == [f"train{number:02d}" for number in range(8)]
+    copy = pickle.loads(pickle.dumps(Voices.load(store, "train", "large")))
+    assert "train00" not in copy.speakers and len(copy.speakers) == 7
+    with pytest.raises(VoicesError, match=r"split 'dev' and corpus 'huge'.*It has dev \(large\), dev \(small\)"):
+        Voices.load(store, "dev", "huge")

@@ -187,12 +187,11 @@ def simulators(
     VoicesError
         If there is no store, or it has no "train" or no "dev" voices.
     """
-    difficulty = find(name)
-    made = {}
-    for subset, split in SPLITS.items():
-        duration = train_duration if subset == "train" else difficulty.duration
-        made[subset] = _simulator(name, difficulty, _load(voices, split), noises, duration)
-    return made
+    find(name)
+    durations = {"train": train_duration}
+    return {
+        subset: simulator(name, _load(voices, split), noises, durations.get(subset)) for subset, split in SPLITS.items()
+    }
 
 
 def find(name: str) -> Difficulty:
@@ -223,7 +222,15 @@ def _load(folder: Path | str, split: str) -> Voices:
     return Voices.load(folder, "dev")
 
 
-def _simulator(name: str, difficulty: Difficulty, voices: Voices, noises: Noises | None, duration: float) -> Simulator:
+def simulator(name: str, voices: Voices, noises: Noises | None = None, duration: float | None = None) -> Simulator:
+    """Simulator of one difficulty, with these voices; `duration` is that of the difficulty unless it is given.
+
+    Raises
+    ------
+    DifficultyError
+        If there is no such difficulty, or there are too few voices for it.
+    """
+    difficulty = find(name)
     acoustics = difficulty.acoustics
     needed = difficulty.num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
     if len(voices.speakers) < needed:
@@ -232,4 +239,5 @@ def _simulator(name: str, difficulty: Difficulty, voices: Voices, noises: Noises
             f"Prepare more voices, or choose a difficulty with fewer speakers."
         )
     turns = FittedTurns.ready(difficulty.turns, num_speakers=difficulty.num_speakers)
-    return Simulator(voices, turns, replace(acoustics, noises=noises, bystanders=voices), duration)
+    acoustics = replace(acoustics, noises=noises, bystanders=voices)
+    return Simulator(voices, turns, acoustics, difficulty.duration if duration is None else duration)

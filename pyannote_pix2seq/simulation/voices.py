@@ -66,6 +66,8 @@ class Voices:
     folder : Path
     split : str
         "train", "dev"...
+    corpus : str, optional
+        Leave out the speakers of other corpora.
 
     Attributes
     ----------
@@ -75,30 +77,32 @@ class Voices:
     Raises
     ------
     VoicesError
-        If there is no store in the folder, it is damaged, or there is no speaker in the split.
+        If there is no store in the folder, it is damaged, or there is no such speaker in the split.
     """
 
-    def __init__(self, folder: Path | str, split: str) -> None:
+    def __init__(self, folder: Path | str, split: str, corpus: str | None = None) -> None:
         self.folder = Path(folder)
         self.split = split
+        self.corpus = corpus
         voices = _read_index(self.folder)
         _check_size(self.folder / SPEECH_FILE, voices)
-        self._voices = {speaker: voice for speaker, voice in voices.items() if voice.split == split}
+        self._voices = {speaker: voice for speaker, voice in voices.items() if _is(voice, split, corpus)}
         if not self._voices:
-            splits = ", ".join(sorted({voice.split for voice in voices.values()}))
+            of, kind = ("", "{0.split}") if corpus is None else (f" and corpus {corpus!r}", "{0.split} ({0.corpus})")
+            there = ", ".join(sorted({kind.format(voice) for voice in voices.values()}))
             raise VoicesError(
-                f"No speaker of split {split!r} in {self.folder}. It has {splits or 'no speaker at all'}. {CHOOSE}"
+                f"No speaker of split {split!r}{of} in {self.folder}. It has {there or 'no speaker at all'}. {CHOOSE}"
             )
         self.speakers = sorted(self._voices)
 
     @classmethod
-    def load(cls, folder: Path | str, split: str) -> Voices:
+    def load(cls, folder: Path | str, split: str, corpus: str | None = None) -> Voices:
         """Open a store written by `write_voices`; samples are read from disk as they are asked for."""
-        return cls(folder, split)
+        return cls(folder, split, corpus)
 
-    def __reduce__(self) -> tuple[Callable[..., Voices], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[Callable[..., Voices], tuple[Path, str, str | None]]:
         """Travel between processes as a path, not as gigabytes of speech."""
-        return Voices, (self.folder, self.split)
+        return Voices, (self.folder, self.split, self.corpus)
 
     def __repr__(self) -> str:
         regions = np.concatenate([voice.regions for voice in self._voices.values()])
@@ -192,6 +196,10 @@ class Voices:
         if speaker not in self._voices:
             raise VoicesError(f"{speaker!r} is none of the {len(self.speakers)} speakers of {self!r}.")
         return self._voices[speaker].regions
+
+
+def _is(voice: Voice, split: str, corpus: str | None) -> bool:
+    return voice.split == split and corpus in (None, voice.corpus)
 
 
 def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:

@@ -1,0 +1,156 @@
+"""Several diarization systems on the same recordings, measured alike."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from pyannote.core import Annotation, Segment, Timeline
+
+from .audio import SAMPLE_RATE, prepare
+from .output import Turn, exclusive, to_annotation
+from .scores import Score, score
+from .system import REFERENCES, Answer, System
+
+ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a system reached.
+
+    Attributes
+    ----------
+    name : str
+    scores : sequence of Score
+        The same recordings in the same order for every system.
+    memory : float
+        Peak memory in bytes; 0: not measured.
+    """
+
+    name: str
+    scores: Sequence[Score]
+    memory: float = 0.0
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Systems on the recordings that all of them could diarize.
+
+    Attributes
+    ----------
+    name : str
+    entries : sequence of Entry
+        Systems, then baselines.
+    failures : sequence of str
+        What is missing, and why, in whole sentences.
+    """
+
+    name: str
+    entries: Sequence[Entry]
+    failures: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a contest needs to know of a recording."""
+
+    uri: str
+    reference: Annotation
+    scored: Timeline
+    duration: float
+
+
+def hold(name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int = 2) -> Contest:
+    """Let systems diarize the same recordings, one system after the other, and measure them.
+
+    Every system hears the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
+    systems fails on, is left out for all; a system that fails on all of them is left out itself.
+
+    Parameters
+    ----------
+    name : str
+    files : iterable of mapping
+        "uri", "annotation", what `audio.load` needs and, unless all is to be scored, "annotated".
+    systems : sequence of System
+    threads : int, optional
+        That each system may use.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        recordings, failures = _write(files, Path(folder))
+        answers = {system.name: system.answer(Path(folder) / "recordings.json", threads) for system in systems}
+    given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
+    for system in answers.keys() - given.keys():
+        failures.append(f"{system} is left out: {next((a.error for a in answers[system].values()), 'no recordings')}.")
+    errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
+    failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
+    common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
+    entries = [_entry(name, common, each) for name, each in given.items()]
+    return Contest(name, [*entries, *_baselines(common)] if entries and common else [], failures)
+
+
+def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
+    """Write what systems are called with; the recordings, and what is wrong with others."""
+    recordings, listed, failures = [], [], []
+    for number, file in enumerate(files):
+        audio = folder / f"{number:06d}.wav"
+        try:
+            samples = prepare(file, SAMPLE_RATE)[0].numpy()
+            soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
+            duration = len(samples) / SAMPLE_RATE
+            scored = file.get("annotated") or Timeline([Segment(0, duration)])
+            recordings.append(Recording(file["uri"], file["annotation"], scored, duration))
+        except (KeyError, OSError, ValueError) as error:
+            failures.append(f"{file['uri']} is left out: {error}")
+            continue
+        listed.append({"uri": file["uri"], "audio": str(audio)})
+    references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in recordings}
+    (folder / "recordings.json").write_text(json.dumps(listed))
+    (folder / REFERENCES).write_text(json.dumps(references))
+    return recordings, failures
+
+
+def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:
+    memory = max(answer.memory for answer in answers.values())
+    return Entry(name, [_score(recording, answers[recording.uri]) for recording in recordings], memory)
+
+
+def _score(recording: Recording, answer: Answer) -> Score:
+    hypothesis = Annotation(uri=recording.uri)
+    for track, (start, end, speaker) in enumerate(answer.turns):
+        hypothesis[Segment(start, end), track] = speaker
+    sure = answer.confidence
+    confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
+    truth = recording.uri, recording.reference
+    return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
+
+
+def _baselines(recordings: Sequence[Recording]) -> list[Entry]:
+    """What systems without a certain ability would reach if they were perfect otherwise."""
+    ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
+    return [
+        Entry(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
+        for name, way in ways.items()
+    ]
+
+
+def one_speaker(reference: Annotation) -> Annotation:
+    """What a perfect detector of speech that cannot tell speakers apart would write."""
+    return reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
+
+
+def never_two(reference: Annotation) -> Annotation:
+    """What a perfect system that can never write two speakers at once would write: whoever began first goes on."""
+    numbers = {label: number for number, label in enumerate(reference.labels())}
+    turns = [Turn(turn.start, turn.end, numbers[label], -turn.start) for turn, _, label in _tracks(reference)]
+    return to_annotation(exclusive(turns), str(reference.uri))
+
+
+def _tracks(annotation: Annotation) -> Iterable[tuple[Segment, Any, Any]]:
+    return annotation.itertracks(yield_label=True)

@@ -1,0 +1,205 @@
+"""Diarization systems, each in a process of its own: any Python, any package, even any language.
+
+A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
+
+    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav"}, ...], 16 kHz mono 16-bit wav
+    answers.jsonl     an `Answer` a line, written as soon as there is one
+
+What a system prints is nobody's business. This module needs nothing but the standard library, so that a system can
+import `respond` with the Python of another environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from . import PRETRAINED
+
+ROOT = Path(__file__).parent.parent
+REFERENCES = "references.json"
+"""Beside recordings.json: {uri: [[start, end, speaker], ...]}, for systems that are told the truth on purpose."""
+
+Turns = Sequence[tuple[float, float, str]]
+
+
+class UnknownSystemError(ValueError):
+    """A system that cannot be called."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system says about one recording.
+
+    Attributes
+    ----------
+    uri : str
+    turns : sequence of (float, float, str)
+        Start and end in seconds, and speaker.
+    confidence : sequence of float, optional
+        Of each turn; None where a system gives none.
+    seconds : float
+        That it took, reading the recording included.
+    memory : int
+        Peak memory of the process so far, in bytes.
+    error : str, optional
+        Why there are no turns.
+    """
+
+    uri: str
+    turns: Turns = ()
+    confidence: Sequence[float] | None = None
+    seconds: float = 0.0
+    memory: int = 0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """A diarization system.
+
+    Attributes
+    ----------
+    name : str
+    command : tuple of str
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def of_pipeline(cls, pipeline: str) -> System:
+        """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub."""
+        return cls(Path(pipeline).name, (sys.executable, "-m", f"{__package__}.worker", pipeline))
+
+    @classmethod
+    def of_peer(cls, text: str) -> System:
+        """`NAME=COMMAND`; a command that begins with a .py file is run by this Python.
+
+        Raises
+        ------
+        UnknownSystemError
+            If it is something else.
+        """
+        name, _, command = text.partition("=")
+        words = shlex.split(command)
+        if not name or not words:
+            raise UnknownSystemError(
+                f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
+            )
+        return cls(name, ((sys.executable, *words) if words[0].endswith(".py") else tuple(words)))
+
+    def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
+        """Let the system diarize recordings.
+
+        Parameters
+        ----------
+        recordings : Path
+            A recordings.json.
+        threads : int
+            That the system may use (OMP_NUM_THREADS).
+
+        Returns
+        -------
+        answers : dict
+            By uri, and one for each recording: an error where the system gave none.
+        """
+        written = recordings.with_name(f"{self.name}.jsonl".replace(os.sep, "_"))
+        written.write_text("")
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
+        try:
+            status = subprocess.run([*self.command, str(recordings), str(written)], env=environment).returncode
+            reason = f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+        except OSError as error:
+            reason = f"{self.name} cannot be called: {error}"
+        answers = {answer["uri"]: Answer(**answer) for answer in map(json.loads, written.read_text().splitlines())}
+        uris = [recording["uri"] for recording in json.loads(recordings.read_text())]
+        return {uri: answers.get(uri, Answer(uri, error=reason)) for uri in uris}
+
+
+def parse_systems(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, list[System]]:
+    """Parse a command line that also says which systems to compare; what is wrong with them ends the program.
+
+    Returns
+    -------
+    options : argparse.Namespace
+        `threads` is how many each system may use.
+    systems : list of System
+        Pipelines first; the one that we ship unless others are named.
+    """
+    add = parser.add_argument
+    add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
+    add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system *")
+    add("--threads", type=int, default=2, help="that each system may use (default: 2)")
+    parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
+    options = parser.parse_args(arguments)
+    try:
+        return options, _systems(options.pipeline or [str(PRETRAINED)], options.peer)
+    except UnknownSystemError as error:
+        parser.error(str(error))
+
+
+def _systems(pipelines: Sequence[str], peers: Sequence[str]) -> list[System]:
+    systems = [*map(System.of_pipeline, pipelines), *map(System.of_peer, peers)]
+    names = [system.name for system in systems]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UnknownSystemError(f"Two systems are called {', '.join(twice)}. Give folders and peers different names.")
+    return systems
+
+
+def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:
+    """Be a system: diarize every recording, whatever happens to the others.
+
+    The first is diarized twice, so that what only has to be done once does not count.
+
+    Parameters
+    ----------
+    diarize : callable
+        (path of a wav file) -> turns, and confidence of each or None.
+    recordings, answers : str
+        The two files that a system is called with.
+    """
+    listed = json.loads(Path(recordings).read_text())
+    with open(answers, "w", encoding="utf-8") as file:
+        for recording in listed[:1]:
+            _attempt(diarize, recording)
+        for number, recording in enumerate(listed, 1):
+            answer = _attempt(diarize, recording)
+            print(json.dumps(asdict(answer)), file=file, flush=True)
+            print(f"{number} of {len(listed)}: {answer.uri}, {answer.seconds:.1f} s", file=sys.stderr)
+
+
+def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recording: dict[str, Any]) -> Answer:
+    start = time.perf_counter()
+    try:
+        turns, confidence = diarize(recording["audio"])
+    except Exception as error:  # whatever a system raises
+        return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
+    return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
+
+
+def peak_memory() -> int:
+    """Most memory that this process has had, in bytes.
+
+    On Linux, `ru_maxrss` begins with what the parent had when it forked; VmHWM does not.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most

@@ -1,0 +1,316 @@
+"""Fetch real corpora and register them: what protocols/real.yml names.
+
+    python recipes/fetch_corpora.py AMI AMI-SDM VoxConverse AISHELL AliMeeting MSDWILD --into protocols/real
+    python recipes/fetch_corpora.py VoxConverse --subsets test --into protocols/real
+    python recipes/evaluate.py VoxConverse.SpeakerDiarization.Original --registry protocols/real.yml
+
+Needs a network and some 200 GB for all of them, a few for one test set; what is there already is not fetched again.
+Each corpus has its licence: read it first. Recordings are kept as FLAC, the first channel only. Annotations are those
+of their authors: AMI "only words" by BUT, VoxConverse 0.3, AISHELL-4 and MSDWild as published, AliMeeting from its
+TextGrid files. All of each recording is scored. When a subset is complete it is checked: number of recordings, 16 kHz,
+turns in each of them and none after its end. Archives that you have already, or that have to be fetched by hand, go
+into FOLDER/archives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import io
+import os
+import re
+import shutil
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+
+SAMPLE_RATE = 16000
+GITHUB = "https://github.com/{}/archive/HEAD.zip"
+AMI_LABELS = GITHUB.format("BUTSpeechFIT/AMI-diarization-setup")
+AMI_AUDIO = "https://groups.inf.ed.ac.uk/ami/AMICorpusMirror/amicorpus/{uri}/audio/{uri}.{microphone}.wav"
+VOXCONVERSE_LABELS = GITHUB.format("joonson/voxconverse")
+VOXCONVERSE_AUDIO = "https://www.robots.ox.ac.uk/~vgg/data/voxconverse/data/voxconverse_{}_wav.zip"
+AISHELL = "https://www.openslr.org/resources/111/{}.tar.gz"
+ALIMEETING = "https://speech-lab-share-data.oss-cn-shanghai.aliyuncs.com/AliMeeting/openlr/{}.tar.gz"
+MSDWILD_LABELS = GITHUB.format("X-LANCE/MSDWILD")
+MSDWILD_AUDIO = (
+    "https://drive.usercontent.google.com/download?id=1I5qfuPPGBM9keJKz0VN-OYEeRMJ7dgpl&export=download&confirm=t"
+)
+MD5 = {"msdwild_wavs.zip": "0057f82daaddf2ce993d1bf0679929c4"}
+"""Of archives whose authors tell it."""
+LATE = 0.5
+"""Turns may end so many seconds after the recording: they are cut."""
+
+INEXACT = 0.03
+"""How much of a number of hours may be rounding and cutting."""
+
+Turns = list[tuple[float, float, str]]
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be fetched, or is not what it should be."""
+
+
+class Recording(NamedTuple):
+    """A recording of a corpus: where its sound is, and who speaks when."""
+
+    uri: str
+    audio: Callable[[], bytes]
+    turns: Turns
+
+
+class Archives:
+    """Archives and files of a folder, which are fetched into it when they are first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, url: str, name: str | None = None) -> Path:
+        """Where a file is now.
+
+        Raises
+        ------
+        CorpusError
+            If it cannot be fetched, or is not the one that its authors published.
+        """
+        path = self.folder / (name or url.rsplit("/", 1)[-1])
+        if not path.exists():
+            part = path.with_name(path.name + ".part")
+            print(f"fetching {url}", file=sys.stderr)
+            try:
+                with urllib.request.urlopen(url) as response, part.open("wb") as file:
+                    shutil.copyfileobj(response, file, 1 << 20)
+            except OSError as error:
+                raise CorpusError(
+                    f"{url} cannot be fetched ({error}). Fetch it by hand and put it at {path}."
+                ) from error
+            os.replace(part, path)
+            self._check(path)
+        return path
+
+    def members(self, path: Path, pattern: str) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:
+        """Files in a zip or tar archive whose whole name matches, and how to read each before the next is asked for."""
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                for name in archive.namelist():
+                    if match := re.fullmatch(pattern, name):
+                        yield match, lambda name=name: archive.read(name)
+            return
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if member.isfile() and (match := re.fullmatch(pattern, member.name)):
+                    yield match, lambda member=member: archive.extractfile(member).read()
+
+    def _check(self, path: Path) -> None:
+        if path.name not in MD5:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        with path.open("rb") as file:
+            for block in iter(lambda: file.read(1 << 20), b""):
+                digest.update(block)
+        if digest.hexdigest() != MD5[path.name]:
+            raise CorpusError(
+                f"md5 of {path} is {digest.hexdigest()}, not {MD5[path.name]}. Delete it and fetch it again."
+            )
+
+
+def read_rttm(content: bytes) -> dict[str, Turns]:
+    """Turns of each recording of an RTTM file."""
+    found: dict[str, Turns] = defaultdict(list)
+    for fields in map(str.split, content.decode("utf-8").splitlines()):
+        if fields and fields[0] == "SPEAKER":
+            start = float(fields[3])
+            found[fields[1]].append((start, start + float(fields[4]), fields[7]))
+    return found
+
+
+def read_textgrid(content: bytes) -> Turns:
+    """Intervals with a text, of a Praat TextGrid in its long form; a tier is a speaker."""
+    turns = []
+    for tier in re.split(r"item \[\d+\]:", content.decode("utf-8"))[1:]:
+        speaker = re.search(r'name = "(.*?)"', tier)[1]
+        intervals = re.findall(r'xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = "(.*?)"', tier, re.DOTALL)
+        turns += [(float(start), float(end), speaker) for start, end, text in intervals if text.strip()]
+    return sorted(turns)
+
+
+def ami(archives: Archives, subset: str, microphone: str = "Mix-Headset") -> Iterator[Recording]:
+    folder = {"development": "dev"}.get(subset, subset)
+    for match, read in archives.members(
+        archives.path(AMI_LABELS, "AMI.zip"), rf".*/only_words/rttms/{folder}/(.+)\.rttm"
+    ):
+        url = AMI_AUDIO.format(uri=match[1], microphone=microphone)
+        yield Recording(match[1], lambda url=url: archives.path(url).read_bytes(), read_rttm(read())[match[1]])
+
+
+def ami_sdm(archives: Archives, subset: str) -> Iterator[Recording]:
+    """One distant microphone."""
+    return ami(archives, subset, "Array1-01")
+
+
+def voxconverse(archives: Archives, subset: str) -> Iterator[Recording]:
+    """Version 0.3; there is no training set."""
+    folder = {"development": "dev"}.get(subset, subset)
+    labels = archives.members(archives.path(VOXCONVERSE_LABELS, "voxconverse.zip"), rf".*/{folder}/(.+)\.rttm")
+    turns = {match[1]: read_rttm(read())[match[1]] for match, read in labels}
+    for match, read in archives.members(archives.path(VOXCONVERSE_AUDIO.format(folder)), r"(?:.*/)?([^/._]+)\.wav"):
+        yield Recording(match[1], read, turns.get(match[1], []))
+
+
+def aishell(archives: Archives, subset: str) -> Iterator[Recording]:
+    """AISHELL-4; there is no development set."""
+    for name in ("train_L", "train_M", "train_S") if subset == "train" else ("test",):
+        path = archives.path(AISHELL.format(name))
+        turns: dict[str, Turns] = {}
+        for _, read in archives.members(path, r".*/([^/.]+)\.rttm"):
+            turns |= read_rttm(read())
+        for match, read in archives.members(path, r".*/([^/.]+)\.(?:flac|wav)"):
+            yield Recording(match[1], read, turns.get(match[1], []))
+
+
+def alimeeting(archives: Archives, subset: str) -> Iterator[Recording]:
+    """The microphone array, far from everybody; R8001_M8004.TextGrid is that of R8001_M8004_MS801.wav."""
+    name = {"train": "Train_Ali_far", "development": "Eval_Ali", "test": "Test_Ali"}[subset]
+    path = archives.path(ALIMEETING.format(name))
+    labels = archives.members(path, r".*_far/textgrid_dir/([^/.]+)\.TextGrid")
+    turns = {match[1]: read_textgrid(read()) for match, read in labels}
+    for match, read in archives.members(path, r".*_far/audio_dir/(([^/_.]+_[^/_.]+)[^/.]*)\.wav"):
+        yield Recording(match[1], read, turns.get(match[2], []))
+
+
+def msdwild(archives: Archives, subset: str) -> Iterator[Recording]:
+    """ "train" and "test" are the conversations of few people, "many" those of many."""
+    name = {"train": "few.train", "test": "few.val", "many": "many.val"}[subset]
+    labels = archives.members(archives.path(MSDWILD_LABELS, "MSDWILD.zip"), rf".*/rttms/{re.escape(name)}\.rttm")
+    turns = {uri: each for _, read in labels for uri, each in read_rttm(read()).items()}
+    for match, read in archives.members(archives.path(MSDWILD_AUDIO, "msdwild_wavs.zip"), r"(?:.*/)?([^/._]+)\.wav"):
+        if match[1] in turns:
+            yield Recording(match[1], read, turns[match[1]])
+
+
+class Size(NamedTuple):
+    """How many recordings a subset has, and how many hours where we know: its authors tell, or those who have it."""
+
+    recordings: int
+    hours: float | None = None
+
+
+CORPORA = {
+    "AMI": (ami, {"train": Size(136), "development": Size(18), "test": Size(16)}),
+    "AMI-SDM": (ami_sdm, {"train": Size(136), "development": Size(18), "test": Size(16)}),
+    "VoxConverse": (voxconverse, {"development": Size(216), "test": Size(232)}),
+    "AISHELL": (aishell, {"train": Size(191), "test": Size(20)}),
+    "AliMeeting": (alimeeting, {"train": Size(209, 111.4), "development": Size(8, 4.2), "test": Size(20, 10.8)}),
+    "MSDWILD": (msdwild, {"train": Size(2476, 69.1), "test": Size(490, 10.6), "many": Size(177, 4.5)}),
+}
+"""How to read each corpus, and what its subsets have."""
+
+MINI = {"AMI": r"(ES|IS|TS)\d+a", "AMI-SDM": r"(ES|IS|TS)\d+a"}
+"""Recordings of the mini protocols: the first meeting of each group that plays the design scenario."""
+
+
+def store(recordings: Iterable[Recording], folder: Path, subset: str, size: Size, mini: str | None = None) -> None:
+    """Write SUBSET.lst, .rttm and .uem, and recordings that are not there yet.
+
+    Raises
+    ------
+    CorpusError
+        If something is wrong with a recording, or they are not as many or as long as they should be; all that can be
+        kept is kept.
+    """
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    lines: dict[str, list[str]] = {"lst": [], "rttm": [], "uem": [], "mini.lst": []}
+    problems, hours = [], 0.0
+    for uri, audio, turns in recordings:
+        try:
+            seconds = keep(audio, folder / "audio" / f"{uri}.flac")
+            lines["rttm"] += [rttm_line(uri, *turn) for turn in checked(uri, turns, seconds)]
+        except (CorpusError, soundfile.LibsndfileError) as error:
+            problems.append(f"{uri}: {error}")
+            continue
+        hours += seconds / 3600
+        lines["lst"].append(uri)
+        lines["uem"].append(f"{uri} 1 0.000 {seconds:.3f}")
+        if mini and re.fullmatch(mini, uri):
+            lines["mini.lst"].append(uri)
+    for suffix, content in lines.items():
+        if content:
+            (folder / f"{subset}.{suffix}").write_text("\n".join(sorted(content)) + "\n", encoding="utf-8")
+    if len(lines["lst"]) != size.recordings:
+        problems.append(f"{folder.name} {subset} has {len(lines['lst'])} good recordings, not {size.recordings}.")
+    if size.hours is not None and abs(hours - size.hours) > INEXACT * size.hours:
+        problems.append(f"{folder.name} {subset} lasts {hours:.2f} h, not {size.hours} h.")
+    if problems:
+        raise CorpusError("\n".join(problems))
+
+
+def rttm_line(uri: str, start: float, end: float, speaker: str) -> str:
+    return f"SPEAKER {uri} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>"
+
+
+def checked(uri: str, turns: Turns, seconds: float) -> Turns:
+    """Turns of a recording, cut at its end.
+
+    Raises
+    ------
+    CorpusError
+        If there are none, or one is beyond the recording.
+    """
+    if not turns:
+        raise CorpusError("it has no turns. Are labels and audio of the same version?")
+    last = max(turns, key=lambda turn: turn[1])
+    if last[1] > seconds + LATE:
+        raise CorpusError(
+            f"its last turn ends at {last[1]:.2f} s, and the recording at {seconds:.2f} s. Is it complete?"
+        )
+    return [(start, min(end, seconds), speaker) for start, end, speaker in turns if start < min(end, seconds)]
+
+
+def keep(audio: Callable[[], bytes], path: Path) -> float:
+    """Keep the first channel of a recording as FLAC, unless it is there; its duration, in seconds.
+
+    Raises
+    ------
+    CorpusError
+        If it is not at 16 kHz.
+    """
+    if not path.exists():
+        samples, rate = soundfile.read(io.BytesIO(audio()), dtype="int16", always_2d=True)
+        if rate != SAMPLE_RATE:
+            raise CorpusError(f"{path.stem} is at {rate} Hz, not {SAMPLE_RATE}. Is the archive the right one?")
+        part = path.with_suffix(".part")
+        soundfile.write(part, samples[:, 0], rate, format="FLAC", subtype="PCM_16")
+        os.replace(part, path)
+    return soundfile.info(path).duration
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", nargs="+", choices=CORPORA, metavar="CORPUS", help=", ".join(CORPORA))
+    parser.add_argument("--subsets", nargs="+", metavar="SUBSET", help="train, development, test... (default: all)")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="protocols/real, for real.yml")
+    options = parser.parse_args(arguments)
+    failed = False
+    for name in options.corpora:
+        read, sizes = CORPORA[name]
+        for subset in [each for each in sizes if options.subsets is None or each in options.subsets]:
+            try:
+                recordings = read(Archives(options.into / "archives"), subset)
+                store(recordings, options.into / name, subset, sizes[subset], MINI.get(name))
+                print(f"{name} {subset}: {sizes[subset].recordings} recordings", flush=True)
+            except (CorpusError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+                failed = True
+                print(f"{name} {subset} is not complete:\n{error}", file=sys.stderr)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,175 @@
+"""The pipeline of pyannote.audio itself, made of the pretrained networks that ours has: a system for evaluate.py.
+
+    python recipes/evaluate.py PROTOCOL --peer clustering=recipes/peers/clustering.py \\
+        --peer "oracle=recipes/peers/clustering.py --oracle"
+
+`pyannote.audio.pipelines.SpeakerDiarization`: local segmentation (segmentation-3.0), an embedding (CAM++) of each local
+speaker of each chunk, agglomerative clustering. With the hyper-parameters of clustering.yaml, beside this file, which
+tune_clustering.py chose. With --oracle, clusters are those that agree best with the reference: what is left are errors
+of the segmentation. pyannote.audio lets the embedding network hear each chunk once for each of its local speakers; with
+--once it hears it once for all of them, for the same output in less than half of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import torch  # noqa: E402
+import torch.nn.functional as F  # noqa: E402
+import yaml  # noqa: E402
+from pyannote.audio import Model, Pipeline  # noqa: E402
+from pyannote.audio.core.plda import PLDA  # noqa: E402
+from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
+from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
+from pyannote.core import Annotation, Segment  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from pyannote_pix2seq import PRETRAINED  # noqa: E402
+from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
+from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
+from pyannote_pix2seq.system import REFERENCES, Turns, respond  # noqa: E402
+from pyannote_pix2seq.worker import turns_and_confidence  # noqa: E402
+
+TUNED = Path(__file__).with_suffix(".yaml")
+BATCH_SIZE = 32
+NOWHERE = 1e-6
+"""Weight of frames outside of the mask of a speaker, so that one who is never active has an embedding too."""
+
+
+class CampPlusEmbedding(Model):
+    """CAM++ as a speaker embedding of pyannote.audio.
+
+    Parameters
+    ----------
+    frontend : SpeakerFrontend
+        Its CAM++ is used as it is there, in bfloat16 unless the frontend says otherwise.
+    once : bool, optional
+        Waveforms that are the same as the one before are not heard again.
+    """
+
+    dimension = EMBEDDING_DIM
+
+    def __init__(self, frontend: SpeakerFrontend, once: bool = False) -> None:
+        super().__init__(sample_rate=frontend.sample_rate, num_channels=1)
+        self.frontend = frontend
+        self.once = once
+
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Embed what a speaker says.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples) torch.Tensor
+        weights : (batch, num_frames) torch.Tensor, optional
+            How much of each frame, whatever its duration, to listen to. Defaults to all of each.
+
+        Returns
+        -------
+        embeddings : (batch, 192) torch.Tensor
+        """
+        if self.once:
+            different, source = torch.unique_consecutive(waveforms, return_inverse=True, dim=0)
+            frames = self.frontend.frames(different)[source]
+        else:
+            frames = self.frontend.frames(waveforms)
+        # (batch, num_channels, num_frames)
+        if weights is None:
+            weights = frames.new_ones(len(frames), 1)
+        weights = F.interpolate(weights[:, None].float(), size=frames.shape[-1]) + NOWHERE
+        # (batch, 1, num_frames)
+        return self.frontend.campplus.embed(statistics_pooling(frames, weights))[:, 0]
+
+
+class NoPLDA(PLDA):
+    """Only VBx clustering needs one, but the pipeline fetches it from a hub unless it is given one."""
+
+    def __init__(self) -> None:
+        pass
+
+
+class OracleDiarization(SpeakerDiarization):
+    """Clusters are those of the reference, so that no embedding is needed; `file["annotation"]` is the reference."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.clustering = Clustering["OracleClustering"].value(metric="cosine")
+
+    def get_embeddings(self, *arguments: Any, **options: Any) -> None:
+        """Nothing."""
+
+
+def load_frontend(path: Path | None) -> SpeakerFrontend:
+    """The speaker frontend of a state dict (recipes/fetch_frontends.py), or of the pipeline that we ship."""
+    if path is None:
+        return Pipeline.from_pretrained(PRETRAINED).model.frontend
+    frontend = SpeakerFrontend()
+    frontend.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    return frontend
+
+
+def make(
+    frontend: SpeakerFrontend, segmentation_step: float, oracle: bool = False, once: bool = False
+) -> SpeakerDiarization:
+    """The pipeline, its hyper-parameters left open.
+
+    Parameters
+    ----------
+    frontend : SpeakerFrontend
+    segmentation_step : float
+        Step of the chunks, in parts of a chunk of 10 s.
+    oracle, once : bool, optional
+        See `OracleDiarization` and `CampPlusEmbedding`.
+    """
+    return (OracleDiarization if oracle else SpeakerDiarization)(
+        segmentation=frontend.segmentation,
+        segmentation_step=segmentation_step,
+        segmentation_batch_size=BATCH_SIZE,
+        embedding=CampPlusEmbedding(frontend, once),
+        embedding_batch_size=BATCH_SIZE,
+        embedding_exclude_overlap=True,
+        clustering="AgglomerativeClustering",
+        plda=NoPLDA(),
+    )
+
+
+def to_annotation(turns: Turns) -> Annotation:
+    """Turns of references.json."""
+    annotation = Annotation()
+    for track, (start, end, speaker) in enumerate(turns):
+        annotation[Segment(start, end), track] = speaker
+    return annotation
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
+    parser.add_argument("answers")
+    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
+    parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")
+    parser.add_argument("--oracle", action="store_true", help="cluster by the reference")
+    parser.add_argument("--once", action="store_true", help="hear each chunk once for all of its speakers")
+    options = parser.parse_args()
+    tuned = yaml.safe_load(options.tuned.read_text())
+    pipeline = make(load_frontend(options.frontend), tuned["segmentation_step"], options.oracle, options.once)
+    parameters = tuned["parameters"]
+    pipeline.instantiate({"segmentation": parameters["segmentation"]} if options.oracle else parameters)
+    uris = {each["audio"]: each["uri"] for each in json.loads(Path(options.recordings).read_text())}
+    references = json.loads(Path(options.recordings).with_name(REFERENCES).read_text()) if options.oracle else {}
+
+    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+        truth = {"annotation": to_annotation(references[uris[audio]])} if options.oracle else {}
+        return turns_and_confidence(pipeline({**load(audio), **truth}))
+
+    respond(diarize, options.recordings, options.answers)
+
+
+if __name__ == "__main__":
+    main()

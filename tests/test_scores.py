@@ -1,0 +1,138 @@
+"""What is measured of a diarization, on cases small enough to work out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pyannote.core import Annotation, Segment, Timeline
+
+from pyannote_pix2seq.scores import Score, difference, intervals, levels, measure, resampled, score
+
+SCORED = Timeline([Segment(0, 20)])
+
+
+def annotation(*turns: tuple[float, float, str]) -> Annotation:
+    made = Annotation()
+    for track, (start, end, speaker) in enumerate(turns):
+        made[Segment(start, end), track] = speaker
+    return made
+
+
+REFERENCE = annotation((0, 8, "ann"), (8, 12, "bob"), (11, 20, "ann"))
+HYPOTHESIS = annotation((0.5, 8.2, "x"), (8.3, 11.0, "y"), (11.1, 19.0, "x"), (19, 19.5, "z"))
+
+
+def test_a_perfect_diarization() -> None:
+    found = measure([score("talk", REFERENCE, REFERENCE, SCORED, [1.0] * 3, elapsed=2.0)])
+    zeros = ("der", "false_alarm", "missed_detection", "confusion", "jer", "speaker_count_error", "boundary_error")
+    assert [found[name] for name in (*zeros, "calibration_error")] == [0.0] * 8
+    assert found["speaker_count_right"] == 100 and found["speed"] == 10
+
+
+def test_the_der_and_its_parts_are_those_of_pyannote() -> None:
+    found = measure([score("talk", REFERENCE, HYPOTHESIS, SCORED)])
+    # 21 s of speech; missed: 0 to 0.5, 8.2 to 8.3, 11 to 11.1 (both speak: one more), 11 to 12 (bob), 19.5 to 20
+    assert found["missed_detection"] == pytest.approx(100 * (0.5 + 0.1 + 0.1 + 1 + 0.5) / 21)
+    assert found["false_alarm"] == pytest.approx(0.0)
+    assert found["confusion"] == pytest.approx(100 * (0.2 + 0.5) / 21)  # 8 to 8.2, 19 to 19.5
+    assert found["der"] == pytest.approx(sum(found[part] for part in ("missed_detection", "confusion")))
+
+
+def test_the_jaccard_error_rate_is_that_of_the_speakers() -> None:
+    ann = (0.5 + 0.2 + 0.1 + 1.0) / 17.2
+    bob = 1.3 / 4
+    assert measure([score("talk", REFERENCE, HYPOTHESIS, SCORED)])["jer"] == pytest.approx(100 * (ann + bob) / 2)
+
+
+def test_speakers_are_counted_in_the_scored_part() -> None:
+    whole = score("talk", REFERENCE, HYPOTHESIS, SCORED)
+    assert whole.num_speakers == (3, 2)
+    part = score("talk", REFERENCE, HYPOTHESIS, Timeline([Segment(0, 18)]))
+    assert part.num_speakers == (2, 2)
+    found = measure([whole, part])
+    assert found["speaker_count_error"] == 0.5 and found["speaker_count_right"] == 50
+
+
+def test_boundaries_are_those_of_matched_speakers_but_for_the_edges_of_what_is_scored() -> None:
+    # ann: end 8 (8.2), start 11 (11.1); 0 and 20 are edges. bob: start 8 (8.3), end 12 (11)
+    found = score("talk", REFERENCE, HYPOTHESIS, SCORED)
+    assert sorted(found.boundaries) == pytest.approx([0.1, 0.2, 0.3, 1.0])
+    assert measure([found])["boundary_error"] == pytest.approx(250)
+    assert np.isnan(measure([score("talk", REFERENCE, annotation(), SCORED)])["boundary_error"])
+
+
+def test_turns_that_touch_have_no_boundary_between_them() -> None:
+    cut = annotation((0, 4, "ann"), (4, 8, "ann"), (8, 12, "bob"), (11, 20, "ann"))
+    assert len(score("talk", cut, HYPOTHESIS, SCORED).boundaries) == 4
+
+
+def test_only_turns_that_overlap_each_other_the_most_match() -> None:
+    # one turn over a pause matches the longer of the two, whose other boundary is right; the short one has no match
+    reference = annotation((1, 2, "ann"), (3, 8, "ann"), (15, 16, "ann"))
+    found = score("talk", reference, annotation((1.5, 8.25, "x"), (12, 13, "x")), SCORED)
+    assert list(found.boundaries) == [1.5, 0.25]
+
+
+def test_calibration_is_confidence_against_time_that_is_right() -> None:
+    hypothesis = annotation((0, 5, "x"), (5, 10, "x"), (8, 12, "y"), (15, 25, "x"))
+    found = score("talk", REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5])
+    # 10 s claimed at 0.95 and 0.92, 8 right; y is right for all 4 s; x is right from 15 to 20, the rest is not scored
+    assert found.calibration is not None
+    assert found.calibration[9] == pytest.approx([10, 9.35, 8])
+    assert found.calibration[4] == pytest.approx([4, 1.8, 4])
+    assert found.calibration[5] == pytest.approx([5, 2.5, 5])
+    assert measure([found])["calibration_error"] == pytest.approx(100 * (1.35 + 2.2 + 2.5) / 19)
+    assert levels([found, found])[4] == pytest.approx([8, 3.6, 8])
+    assert np.isnan(measure([score("talk", REFERENCE, hypothesis, SCORED)])["calibration_error"])
+
+
+def test_there_is_one_confidence_for_each_turn() -> None:
+    with pytest.raises(ValueError):
+        score("talk", REFERENCE, HYPOTHESIS, SCORED, [0.5])
+
+
+def test_errors_add_up_before_they_are_divided() -> None:
+    short = annotation((0, 1, "ann"))
+    scores = [score("talk", REFERENCE, HYPOTHESIS, SCORED), score("short", short, annotation(), SCORED)]
+    assert measure(scores)["der"] == pytest.approx((2.2 + 0.7 + 1) / 22 * 100)
+
+
+def test_nobody_speaking_is_no_error_unless_somebody_is_heard() -> None:
+    assert measure([score("talk", annotation(), annotation(), SCORED)])["der"] == 0
+    assert measure([score("talk", annotation(), annotation((0, 1, "x")), SCORED)])["false_alarm"] == 100
+
+
+def many(shift: float, number: int = 40) -> list[Score]:
+    """Recordings whose second turn is missed for 1 to 5 s, and `shift` more."""
+    made = []
+    for index in range(number):
+        end = 13 - 4 * index / (number - 1) - shift
+        made.append(
+            score(f"{index}", annotation((0, 8, "a"), (8, 14, "b")), annotation((0, 8, "x"), (8, end, "y")), SCORED)
+        )
+    return made
+
+
+def test_intervals_hold_the_total_and_shrink_with_more_recordings() -> None:
+    few, all_of_them = (intervals(scores, ["der"])["der"] for scores in (many(0)[::8], many(0)))
+    total = measure(many(0))["der"]
+    assert all_of_them[0] < total < all_of_them[1]
+    # standard error of the mean: sd of a uniform distribution over 4 s, of 14 s of speech
+    width = 2 * 1.96 * 100 * 4 / 14 / np.sqrt(12 * 40)
+    assert all_of_them[1] - all_of_them[0] == pytest.approx(width, rel=0.15)
+    assert few[1] - few[0] > 1.8 * width
+
+
+def test_intervals_are_the_same_every_time_and_cover_every_measure() -> None:
+    scores = many(0, 5)
+    assert intervals(scores, ["der", "jer"]) == intervals(scores, ["der", "jer"])
+    assert set(intervals(scores)) == set(measure(scores))
+    assert np.isnan(intervals(scores)["calibration_error"]).all()
+    assert resampled(5).shape == (1000, 5) and resampled(5).max() == 4
+
+
+def test_a_difference_is_of_the_same_recordings() -> None:
+    value, low, high = difference(many(0), many(0.14))
+    assert value == pytest.approx(-1.0) and (low, high) == pytest.approx((-1.0, -1.0))
+    with pytest.raises(ValueError, match="same recordings"):
+        difference(many(0), many(0)[::-1])

@@ -1,0 +1,97 @@
+"""The recipe that measures DER against difficulty, on toy voices."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from toy import write_toy_voices
+
+from pyannote_pix2seq.page import PageError, insert, table
+from pyannote_pix2seq.simulation.anatomy import Measure
+from pyannote_pix2seq.system import System
+
+ROOT = Path(__file__).parent.parent
+NOBODY = """
+import sys
+from pyannote_pix2seq.system import respond
+respond(lambda audio: ([], None), *sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def sweep() -> ModuleType:
+    specification = importlib.util.spec_from_file_location("sweep", ROOT / "recipes" / "sweep.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    sys.modules["sweep"] = module  # its dataclasses look themselves up
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_toy_voices(tmp_path_factory.mktemp("sweep") / "voices", num_dev=16)
+
+
+def test_turns_are_as_wished(sweep: ModuleType) -> None:
+    for overlap, num_speakers in ((0, 2), (20, 3), (10, 5)):
+        turns = sweep.Wished(overlap, num_speakers).draw(np.random.default_rng(1), 30)
+        found = Measure(turns).stretch(0, 30)
+        assert found.num_speakers == num_speakers
+        assert 100 * found.overlap / found.speech == pytest.approx(overlap, abs=3)
+
+
+def test_only_what_an_axis_is_about_changes(sweep: ModuleType, voices: Path) -> None:
+    options = sweep.argparse.Namespace(voices=voices, axes=["noise", "speakers"], domains=[], every=5, duration=20.0)
+    files = list(sweep.conversations(sweep.simulators(options, None), 2))
+    noise, speakers = files[:4], files[4:]
+    assert [file["uri"] for file in noise] == ["noise=30/0", "noise=30/1", "noise=-5/0", "noise=-5/1"]
+    turns = [list(file["annotation"].itertracks(yield_label=True)) for file in noise]
+    assert turns[0] == turns[2] and turns[1] == turns[3] and turns[0] != turns[1]
+    assert not np.allclose(noise[0]["waveform"], noise[2]["waveform"])
+    assert [len(file["annotation"].labels()) for file in speakers] == [1, 1, 6, 6]
+
+
+def test_the_page_and_the_pictures_are_filled_in(
+    sweep: ModuleType, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "DOMAINS", {"studio": ("Easy", "large"), "call": ("Telephone", None)})
+    peers = []
+    for name in ("mute", "silent"):
+        (tmp_path / f"{name}.py").write_text(NOBODY)
+        peers += ["--peer", f"{name}={tmp_path / name}.py"]
+    monkeypatch.setattr(System, "of_pipeline", lambda pipeline: System.of_peer(f"ours={tmp_path / 'mute.py'}"))
+    page = tmp_path / "difficulty.md"
+    page.write_text((ROOT / "docs" / "difficulty.md").read_text())
+    sizes = ["--conversations", "2", "--duration", "4", "--every", "5", "--axes", "overlap", "noise", "--domains"]
+    folders = ["--voices", str(voices), "--page", str(page), "--into", str(tmp_path / "scores")]
+    with pytest.raises(SystemExit):
+        sweep.main([*folders, *sizes, "nowhere"])
+    sweep.main([*folders, *peers, *sizes, *list(sweep.DOMAINS)])
+    text = page.read_text()
+    rows = [line for line in text.splitlines() if re.match(r"\| (0|30|-5|studio|call) \|", line)]
+    assert len(rows) == 5 and all("100.0 (0.0 / 100.0 / 0.0), 100.0 to 100.0" in row for row in rows)
+    assert text.count("of 2 conversations of 4 s") == 2
+    for name in ("difficulty.png", "domains.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+    with (tmp_path / "scores" / "difficulty.csv").open() as lines:
+        uris = {row["recording"] for row in csv.DictReader(lines)}
+    assert {"noise=-5/1", "domain=call/0"} < uris
+
+
+def test_tables_and_pages(tmp_path: Path) -> None:
+    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+    page = tmp_path / "page.md"
+    page.write_text("x\n<!-- one:begin -->\nold\n<!-- one:end -->\ny <!-- two:begin -->\n")
+    insert("new", page, "one")
+    assert page.read_text() == "x\n<!-- one:begin -->\nnew\n<!-- one:end -->\ny <!-- two:begin -->\n"
+    for mark in ("two", "three"):
+        with pytest.raises(PageError, match=f"needs one line <!-- {mark}:begin -->"):
+            insert("new", page, mark)
