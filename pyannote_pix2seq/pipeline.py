@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,22 +15,21 @@ from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin, get_model
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
-from torch import Tensor
 from tqdm import tqdm
 
-from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load, prepare
-from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
+from pyannote_pix2seq.chain import Chain
+from pyannote_pix2seq.chunks import Chunk, Chunker, Grid
+from pyannote_pix2seq.decoding import DecodingOptions
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.memory import SpeakerMemory, prompt
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.output import SHORTEST_TURN, Pix2SeqOutput, Turn, clip, join, speaker_label, to_output
-from pyannote_pix2seq.vocabulary import Triplet
+from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
+from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.speakers import directions
+from pyannote_pix2seq.writer import Writer
 
 SHORTEST = 0.1
 """Shortest recording, in seconds."""
-BORDER = 0.1
-"""Turns of one speaker with at most so many seconds between them are one: a chunk's border lies between them."""
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -61,7 +59,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     model : Pix2Seq, str, Path or dict
         Pretrained model, or anything that `pyannote.audio.pipelines.utils.get_model` turns into one.
     chunk : float, optional
-        Longest chunk, in seconds. What it leaves of the model's window is for prompts.
+        Length of chunks, in seconds. What it leaves of the model's window is for prompts.
+    hop : float, optional
+        How much later than one chunk the next begins, as a share of its length.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -74,7 +74,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ModelError
         If the checkpoint holds no Pix2Seq model.
     ValueError
-        If the chunk does not fit the model, or a decoding option is out of its range.
+        If the chunk does not fit the model, or the hop or a decoding option is out of its range.
     TypeError
         If there is no such decoding option.
 
@@ -89,6 +89,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self,
         model: Pix2Seq | str | Path | dict[str, Any],
         chunk: float = 30.0,
+        hop: float = 0.8,
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,
@@ -99,13 +100,28 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
-        self.chunk = chunk
+        self.chunk, self.hop = chunk, hop
         longest = self.model.vocabulary.window / 2
         if not 1.0 <= chunk <= longest:
             raise ValueError(
                 f"Pix2SeqDiarization: chunk={chunk} s was given; it has to be 1 s to {longest} s, half of the model's "
                 f"window, whose other half is for prompts."
             )
+        if not 0.2 <= hop <= 1.0:
+            raise ValueError(f"Pix2SeqDiarization: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
+
+    @property
+    def grid(self) -> Grid:
+        """Where chunks begin."""
+        frontend = self.model.frontend
+        chunk = math.ceil(self.chunk / frontend.token_duration - 1e-6)
+        hop = max(round(self.hop * chunk), 1)
+        return Grid(chunk, hop, frontend.samples_per_token, frontend.sample_rate)
+
+    @property
+    def writer(self) -> Writer:
+        """What writes about chunks."""
+        return Writer(self.model, self.decoding)
 
     def default_parameters(self) -> dict[str, Any]:
         """There is nothing to tune."""
@@ -150,7 +166,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         max_speakers: int | None = None,
         hook: Callable[..., None] | None = None,
     ) -> Pix2SeqOutput | Annotation:
-        """Diarize a recording.
+        """Diarize a recording, of which only a few chunks are in memory at a time.
 
         Parameters
         ----------
@@ -159,7 +175,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers, min_speakers, max_speakers : int, optional
             How many speakers there are; obeyed exactly.
         hook : callable, optional
-            Called as `hook(step, artifact, file=..., total=..., completed=...)` after each chunk.
+            Called as `hook(step, artifact, file=..., total=..., completed=...)` while each step goes on.
 
         Returns
         -------
@@ -173,18 +189,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             If the number of speakers cannot be obeyed.
         """
         hook = self.setup_hook(file, hook=hook)
-        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.model.vocabulary.num_speakers)
-        audio = load(file)
-        waveform = prepare(audio, self.model.frontend.sample_rate)
-        chunks = self._chunks(waveform, audio["uri"])
-        memory = SpeakerMemory(self.model.frontend.token_duration)
-        turns: list[Turn] = []
-        hook("chunks", None, total=len(chunks), completed=0)
-        for completed, (start, chunk) in enumerate(chunks, 1):
-            turns += self._diarize(chunk, start, memory, limits, is_last=completed == len(chunks))
-            hook("chunks", turns, total=len(chunks), completed=completed)
-        end = waveform.shape[1] / self.model.frontend.sample_rate
-        output = to_output(join(clip(turns, end), BORDER), audio["uri"], memory.embeddings())
+        reader = Reader(file, self.model.frontend.sample_rate)
+        num_chunks = self.grid.num_chunks(reader.duration)
+        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
+        strategy = Chain(self.writer, limits)
+
+        def report(step: str, completed: int, total: int) -> None:
+            hook(step, None, completed=completed, total=total)
+
+        turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
+        voices = dict(enumerate(directions(speakers).numpy()))
+        output = to_output(turns, reader.uri, voices, {})
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 
@@ -212,56 +227,23 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             except AudioError as error:
                 warnings.warn(f"{file['uri']} is left out: {error}", stacklevel=2)
 
-    def _chunks(self, waveform: Tensor, uri: str) -> list[tuple[float, Tensor]]:
-        """Chunks of equal length and their start times, in seconds.
+    def _chunks(self, reader: Reader) -> Iterator[Chunk]:
+        """Chunks of a recording.
 
         Raises
         ------
         AudioError
             If the recording is too short.
         """
-        frontend = self.model.frontend
-        duration = waveform.shape[1] / frontend.sample_rate
-        if duration < SHORTEST:
+        chunker = Chunker(self.grid)
+        for block in reader:
+            yield from chunker.push(block)
+        if chunker.duration < SHORTEST:
             raise AudioError(
-                f"{uri} lasts {1e3 * duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to hear who speaks. "
-                f"Is the file complete?"
+                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to hear "
+                f"who speaks. Is the file complete?"
             )
-        num_tokens = math.ceil(frontend.num_tokens(waveform.shape[1]) / math.ceil(duration / self.chunk))
-        pieces = waveform.split(num_tokens * frontend.samples_per_token, dim=1)
-        return [(number * num_tokens * frontend.token_duration, piece) for number, piece in enumerate(pieces)]
-
-    def _diarize(
-        self, chunk: Tensor, start: float, memory: SpeakerMemory, limits: SpeakerLimits, is_last: bool
-    ) -> list[Turn]:
-        """Turns of one chunk (1, num_samples) that starts at `start`; the memory learns from them."""
-        content, voice = self.model.frontend(chunk[None].to(self.model.device))
-        audio = AudioTokens(content[0], voice[0])
-        capacity = self.model.vocabulary.num_speakers
-        prompted = memory.most_recent(capacity - 1 if limits.may_grow(len(memory)) else capacity)
-        least, most = limits.of_chunk(len(memory), len(prompted), is_last, capacity)
-        options = replace(self.decoding, min_speakers=least, max_speakers=most)
-        offset, hypothesis = self._write(audio, memory.clips(prompted, self.model.vocabulary.window / 2), options)
-        numbers = dict(enumerate(prompted))
-        turns = []
-        for triplet in hypothesis.turns[len(prompted) :]:
-            number = numbers.setdefault(triplet.speaker, len(memory) + len(numbers) - len(prompted))
-            turns.append(move(triplet, -offset)._replace(speaker=number))
-        confidence = hypothesis.confidence[len(prompted) :]
-        memory.hear(audio, turns, confidence, start)
-        return [Turn(*move(turn, start), sure) for turn, sure in zip(turns, confidence, strict=True)]
-
-    def _write(
-        self, audio: AudioTokens, clips: list[AudioTokens], options: DecodingOptions
-    ) -> tuple[float, Hypothesis]:
-        """Write about a chunk behind its prompts; where it starts behind them, and what was written."""
-        model = self.model
-        prompted = prompt(clips, audio, model.frontend.token_duration)
-        context = model.listen(AudioTokens(*(field[None] for field in prompted.audio)))
-        num_bins = len(prompted.audio.content) * model.frontend.bins_per_token
-        given = model.vocabulary.encode(prompted.turns)[:-1]
-        hypotheses = decode(model, context, torch.tensor([num_bins], device=model.device), [given], options)
-        return prompted.offset, hypotheses[0]
+        yield chunker.close()
 
 
 def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
@@ -284,8 +266,3 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
 
-
-def move(turn: Triplet, seconds: float) -> Triplet:
-    """The turn so many seconds later, but not before the beginning."""
-    start = max(turn.start + seconds, 0.0)
-    return Triplet(start, max(turn.end + seconds, start + SHORTEST_TURN), turn.speaker)
