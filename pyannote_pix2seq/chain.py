@@ -12,8 +12,13 @@ from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.speakers import Speaker, hear, likeliest, match, similarity
 from pyannote_pix2seq.writer import Writer
 
-SAME = 0.7
-"""Somebody whom the model names anew is somebody known if the cosine of their voices is this."""
+SAME = 0.5
+"""Somebody whom the model names anew is somebody known if the cosine of their voices is this or more."""
+CLAIM = 0.45
+"""Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
+
+Report = Callable[[str, int, int], None]
+"""Is told the name of a step, how much of it is done, and how much there is."""
 
 
 class Diarization(NamedTuple):
@@ -55,9 +60,7 @@ class Chain:
         self.speakers = [replace(speaker) for speaker in known]
         self.heard: list[int] = []
 
-    def diarize(
-        self, chunks: Iterable[Chunk], num_chunks: int, report: Callable[[str, int, int], None]
-    ) -> Diarization:
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
         """Diarize a recording; what is done is reported as (step, completed, total)."""
         stitcher, turns = Stitcher(), []
         report("chunks", 0, num_chunks)
@@ -105,7 +108,11 @@ class Chain:
 
     def _names(self, voices: dict[int, Speaker], prompted: list[int], is_matched: bool) -> dict[int, int]:
         """Numbers of the speakers of a chunk who are known: by their prompts or, if `is_matched`, by their voices."""
-        names = {local: number for local, number in enumerate(prompted) if local in voices}
+        names = {
+            local: number
+            for local, number in enumerate(prompted)
+            if local in voices and _may_be(voices[local], self.speakers[number])
+        }
         if is_matched:
             others = [number for number in range(len(self.speakers)) if number not in names.values()]
             unnamed = [local for local in voices if local not in names]
@@ -116,7 +123,7 @@ class Chain:
     def _arrivals(
         self, voices: dict[int, Speaker], names: dict[int, int], first: dict[int, float], needed: int
     ) -> list[int]:
-        """Speakers of a chunk who are heard for the first time: all who are believed to speak, `needed` ones at least."""
+        """Speakers of a chunk heard for the first time: all who are believed to speak, and `needed` at least."""
         new = [local for local in voices if names.get(local) not in self.heard]
         sure = sorted((local for local in new if local in first), key=lambda local: (local not in names, first[local]))
         spare = [local for local in new if local not in first and local not in names]
@@ -125,6 +132,12 @@ class Chain:
     def _most_similar(self, voice: Speaker) -> int:
         """Number of the speaker among those heard who sounds most like somebody for whom there is no room."""
         return self.heard[int(similarity([voice], [self.speakers[number] for number in self.heard]).argmax())]
+
+
+def _may_be(heard: Speaker, known: Speaker) -> bool:
+    """Whether somebody who was named by a prompt sounds like the one who was enrolled."""
+    has_voice = known.name is not None and len(known.voice) > 0
+    return not has_voice or similarity([heard], [known]).item() >= CLAIM
 
 
 def _surest(turns: Iterable[Turn], speaker: int, chunk: Chunk) -> Turn:

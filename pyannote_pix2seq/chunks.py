@@ -17,6 +17,8 @@ from torch import Tensor
 
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
+SHORTEST = 0.1
+"""Shortest recording, in seconds."""
 BORDER = 0.1
 """Turns of one speaker with at most so many seconds between them are one."""
 

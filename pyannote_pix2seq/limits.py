@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from numbers import Integral
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ class SpeakerLimits(NamedTuple):
     most: int | None
 
     @classmethod
-    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: int) -> SpeakerLimits:
-        """Limits that can be obeyed where there can be `capacity` speakers.
+    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: float = inf) -> SpeakerLimits:
+        """Limits that can be obeyed where there can be `capacity` speakers, as far as that is known.
 
         Raises
         ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import signature
 from itertools import count
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,17 +20,19 @@ from tqdm import tqdm
 
 from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
 from pyannote_pix2seq.chain import Chain
-from pyannote_pix2seq.chunks import Chunk, Chunker, Grid
+from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
 from pyannote_pix2seq.decoding import DecodingOptions
+from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
 from pyannote_pix2seq.reader import Reader
 from pyannote_pix2seq.speakers import directions
+from pyannote_pix2seq.streaming import Stream
+from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
 
-SHORTEST = 0.1
-"""Shortest recording, in seconds."""
+STRATEGIES = {"chain": Chain, "two_pass": TwoPass}
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -51,8 +54,8 @@ class ModelError(ValueError):
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     """Speaker diarization written by a Pix2Seq model.
 
-    A recording is cut into chunks. Each is prompted with audio of the speakers known so far, so that a speaker keeps
-    his name; whom the model names anew is a new speaker of the recording.
+    A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it. Either
+    chunk after chunk, with the speakers known so far (`chain.py`), or all of them twice (`two_pass.py`).
 
     Parameters
     ----------
@@ -62,6 +65,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Length of chunks, in seconds. What it leaves of the model's window is for prompts.
     hop : float, optional
         How much later than one chunk the next begins, as a share of its length.
+    strategy : {"chain", "two_pass"}, optional
+        Two passes need a frontend that hears voices.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -90,6 +95,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         model: Pix2Seq | str | Path | dict[str, Any],
         chunk: float = 30.0,
         hop: float = 0.8,
+        strategy: str = "chain",
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,
@@ -100,12 +106,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
-        self.chunk, self.hop = chunk, hop
+        self.chunk, self.hop, self.strategy = chunk, hop, strategy
         longest = self.model.vocabulary.window / 2
         if not 1.0 <= chunk <= longest:
             raise ValueError(
                 f"Pix2SeqDiarization: chunk={chunk} s was given; it has to be 1 s to {longest} s, half of the model's "
                 f"window, whose other half is for prompts."
+            )
+        if strategy not in STRATEGIES or (strategy == "two_pass" and not self.model.frontend.num_voices):
+            raise ValueError(
+                f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
+                f"and chain if the frontend hears no voices."
             )
         if not 0.2 <= hop <= 1.0:
             raise ValueError(f"Pix2SeqDiarization: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
@@ -164,6 +175,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        known: Enrolment | Mapping[str, Any] | None = None,
         hook: Callable[..., None] | None = None,
     ) -> Pix2SeqOutput | Annotation:
         """Diarize a recording, of which only a few chunks are in memory at a time.
@@ -173,7 +185,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         file : mapping
             See `pyannote_pix2seq.audio.load`.
         num_speakers, min_speakers, max_speakers : int, optional
-            How many speakers there are; obeyed exactly.
+            How many people speak; obeyed exactly.
+        known : Enrolment or mapping of str to recordings, optional
+            People who may speak, see `enrol`. Their turns carry their names.
         hook : callable, optional
             Called as `hook(step, artifact, file=..., total=..., completed=...)` while each step goes on.
 
@@ -187,26 +201,30 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             If the file cannot be read or lasts less than 100 ms.
         SpeakerCountError
             If the number of speakers cannot be obeyed.
+        EnrolmentError
+            If people cannot be enrolled, or were enrolled with another frontend.
         """
         hook = self.setup_hook(file, hook=hook)
         reader = Reader(file, self.model.frontend.sample_rate)
         num_chunks = self.grid.num_chunks(reader.duration)
         limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
-        strategy = Chain(self.writer, limits)
+        people = self._known(known)
+        strategy = STRATEGIES[self.strategy](self.writer, limits, people)
 
         def report(step: str, completed: int, total: int) -> None:
             hook(step, None, completed=completed, total=total)
 
         turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
         voices = dict(enumerate(directions(speakers).numpy()))
-        output = to_output(turns, reader.uri, voices, {})
+        names = {number: speaker.name for number, speaker in enumerate(speakers) if speaker.name is not None}
+        output = to_output(turns, reader.uri, voices, names)
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 
     def apply_batch(
         self, files: Iterable[Mapping[str, Any]], progress: bool = False, **options: Any
     ) -> Iterator[tuple[Any, Any]]:
-        """Diarize files one after the other; one that cannot be read is reported in a warning and passed over.
+        """Diarize files one after the other; one that fails is reported in a warning and passed over.
 
         Parameters
         ----------
@@ -220,12 +238,69 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         ------
         file, output
             See `apply`.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        SpeakerCountError
+            If no recording could have that number of speakers.
+        EnrolmentError
+            As `apply` does; people are enrolled once for all files.
         """
+        signature(self.apply).bind(None, **options)
+        SpeakerLimits.check(*(options.get(f"{name}_speakers") for name in ("num", "min", "max")))
+        options["known"] = self._known(options.get("known"))
         for file in tqdm(files, desc="recordings", disable=not progress):
             try:
-                yield file, self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
-            except AudioError as error:
-                warnings.warn(f"{file['uri']} is left out: {error}", stacklevel=2)
+                output = self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
+            except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+                warnings.warn(f"{file['uri']} is left out: {type(error).__name__}: {error}", stacklevel=2)
+            else:
+                yield file, output
+
+    @torch.inference_mode()
+    def enrol(self, known: Mapping[str, Any]) -> Enrolment:
+        """Remember people from recordings of them alone; `Enrolment.save` keeps it for another day.
+
+        Parameters
+        ----------
+        known : mapping of str to recording, or list of recordings
+            E.g. `{"alice": "alice.wav", "bob": ["bob1.wav", "bob2.wav"]}`; 5 s of speech of each are enough.
+
+        Raises
+        ------
+        EnrolmentError
+            If a name has white space, or there is less than 1 s of speech of somebody.
+        AudioError
+            If a recording cannot be read.
+        """
+        return Enrolment.of(known, self.model.frontend)
+
+    def stream(
+        self,
+        sample_rate: int,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
+        known: Enrolment | Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Diarize audio as it comes, see `Stream`; options as of `apply`.
+
+        Raises
+        ------
+        SpeakerCountError
+            If the number of speakers cannot be obeyed: a stream can promise as many as the model names in one chunk.
+        EnrolmentError
+            As `apply` does.
+        """
+        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity)
+        return Stream(self.writer, self.grid, sample_rate, limits, self._known(known))
+
+    def _known(self, known: Enrolment | Mapping[str, Any] | None) -> Enrolment:
+        people = known if isinstance(known, Enrolment) else self.enrol(known or {})
+        people.check(self.model.frontend)
+        return people
 
     def _chunks(self, reader: Reader) -> Iterator[Chunk]:
         """Chunks of a recording.
@@ -240,8 +315,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             yield from chunker.push(block)
         if chunker.duration < SHORTEST:
             raise AudioError(
-                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to hear "
-                f"who speaks. Is the file complete?"
+                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
+                f"hear who speaks. Is the file complete?"
             )
         yield chunker.close()
 
@@ -265,4 +340,3 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
-

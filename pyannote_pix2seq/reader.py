@@ -44,8 +44,8 @@ class Resampler:
 class Reader:
     """A recording that is read block by block, its channels averaged, at one sample rate.
 
-    Iterating reads it from its beginning, each time anew. Files are decoded block by block; waveforms that are in memory
-    anyway are taken as they are.
+    Iterating reads it from its beginning, each time anew. Files are decoded block by block; waveforms that are in
+    memory anyway are taken as they are.
 
     Parameters
     ----------

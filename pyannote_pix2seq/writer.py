@@ -72,9 +72,7 @@ class Writer:
         """
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
         options = replace(self.decoding, min_speakers=least, max_speakers=most)
-        return [
-            _turns_of(found, given) for found, given in zip(self._decode(behind, options), behind, strict=True)
-        ]
+        return [_turns_of(found, given) for found, given in zip(self._decode(behind, options), behind, strict=True)]
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
         window = self.model.vocabulary.window

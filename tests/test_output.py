@@ -128,7 +128,9 @@ def test_strangers_are_numbered_around_the_names_that_are_taken() -> None:
 
 
 def test_speakers_who_say_the_same_time_are_both_kept() -> None:
-    annotation = to_annotation([Turn(0.0, 1.0, 0, 0.5), Turn(0.0, 1.0, 1, 0.5)], "talk", {0: "SPEAKER_00", 1: "SPEAKER_01"})
+    annotation = to_annotation(
+        [Turn(0.0, 1.0, 0, 0.5), Turn(0.0, 1.0, 1, 0.5)], "talk", {0: "SPEAKER_00", 1: "SPEAKER_01"}
+    )
     assert annotation.get_labels(Segment(0.0, 1.0)) == {"SPEAKER_00", "SPEAKER_01"}
 
 
