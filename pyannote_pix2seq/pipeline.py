@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
 from itertools import count
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pyannote.audio.core.pipeline import Pipeline
-from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin, get_model
+from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
 from pyannote_pix2seq.chain import Chain
+from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
 from pyannote_pix2seq.decoding import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment
@@ -32,23 +32,7 @@ from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
 
-STRATEGIES = {"chain": Chain, "two_pass": TwoPass}
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    UnpicklingError,
-    ValueError,
-)
-"""What loading a file that is no checkpoint of ours may raise."""
-
-
-class ModelError(ValueError):
-    """A checkpoint that is no Pix2Seq model."""
+STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
@@ -249,7 +233,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             As `apply` does; people are enrolled once for all files.
         """
         signature(self.apply).bind(None, **options)
-        SpeakerLimits.check(*(options.get(f"{name}_speakers") for name in ("num", "min", "max")))
+        SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))
         for file in tqdm(files, desc="recordings", disable=not progress):
             try:
@@ -319,24 +303,3 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 f"hear who speaks. Is the file complete?"
             )
         yield chunker.close()
-
-
-def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
-    """Load a Pix2Seq model.
-
-    Raises
-    ------
-    ModelError
-        If the checkpoint holds something else.
-    """
-    source = model["checkpoint"] if isinstance(model, dict) else model
-    try:
-        loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
-    except UNREADABLE as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-        raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
-        ) from error
-    if not isinstance(loaded, Pix2Seq):
-        raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
-    return loaded

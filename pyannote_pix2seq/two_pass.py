@@ -24,7 +24,7 @@ CLEAR = 1.0
 SHORTEST = 3.0
 SHARE = 0.02
 """Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
-BATCH = 8
+BATCH = 2
 """Chunks that are written about at once."""
 
 
