@@ -26,6 +26,7 @@ Write who speaks when, as RTTM: to stdout for one file, or to DIR/NAME.rttm for 
 
   pyannote-pix2seq diarize talk.wav > talk.rttm
   pyannote-pix2seq diarize *.mp3 --into turns --picture --max-speakers 4
+  pyannote-pix2seq diarize talk.wav --known alice=alice.wav --known bob=bob.wav > talk.rttm
 """
 RESUME = """\
 NAME is the file's name without its folder and suffix, each space replaced by an underscore.
@@ -41,7 +42,8 @@ How many tokens does it take to write times with a wanted precision?
   pyannote-pix2seq vocabulary --window 30 --speakers 8
   pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
 """
-STRATEGIES = ("greedy", "sample", "beam", "consensus")
+DECODING = ("greedy", "sample", "beam", "consensus")
+STRATEGIES = ("chain", "two_pass")
 
 
 class Parser(argparse.ArgumentParser):
@@ -76,10 +78,13 @@ def _add_diarize(commands: Any) -> None:
     add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
     add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
     add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
+    known = "a recording of one person alone: his turns carry his name (for more people or recordings, more --known)"
+    add("--known", type=_known, action="append", default=[], metavar="NAME=FILE", help=known)
     model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
     add("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
     add("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
-    add("--strategy", choices=STRATEGIES, help="how turns are written (default: as the pipeline says)")
+    add("--strategy", choices=STRATEGIES, help="how chunks are read (default: as the pipeline says)")
+    add("--decoding", choices=DECODING, help="how turns are written (default: as the pipeline says)")
     add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
 
 
@@ -89,6 +94,14 @@ def _add_vocabulary(commands: Any) -> None:
     add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio to write about")
     add("--speakers", type=int, required=True, metavar="N", help="how many speakers have a name")
     add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
+
+
+def _known(text: str) -> tuple[str, Path]:
+    """A name and a file."""
+    name, is_there, file = text.partition("=")
+    if not (name and is_there and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
+    return name, Path(file)
 
 
 def _seconds(text: str) -> float:

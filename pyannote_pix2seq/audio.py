@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import IOBase
 from pathlib import Path
 from typing import Any, TypedDict
@@ -67,11 +68,11 @@ def load(file: str | Path | IOBase | Mapping[str, Any]) -> AudioFile:
     if isinstance(file, LazyFile):
         file = file.data
     mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
-    uri = mapping.get("uri") or _name(mapping)
+    uri = mapping.get("uri") or name_of(mapping)
     samples, sample_rate = _samples(mapping, uri)
-    waveform = _select(_float32(samples, uri), mapping.get("channel"), uri)
+    waveform = select_channel(as_float32(samples, uri), mapping.get("channel"), uri)
     # (channel, time)
-    _check_samples(waveform, sample_rate, uri)
+    check_values(waveform, sample_rate, uri)
     return {"waveform": waveform, "sample_rate": sample_rate, "uri": uri}
 
 
@@ -127,13 +128,13 @@ class LazyFile(UserDict[str, Any]):
 
     def __missing__(self, key: str) -> Any:
         if key == "uri":
-            return _name(self.data)
+            return name_of(self.data)
         if key in AudioFile.__annotations__:
             return load(self.data)[key]  # type: ignore[literal-required]
         raise KeyError(key)
 
 
-def _name(mapping: Mapping[str, Any]) -> str:
+def name_of(mapping: Mapping[str, Any]) -> str:
     """Name a recording that has no uri."""
     if mapping.get("waveform") is not None:
         return "waveform"
@@ -145,6 +146,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
     """The samples and their rate: from memory, or else from the file."""
     waveform, source = mapping.get("waveform"), mapping.get("audio")
     if waveform is not None:
+        _check_shape(waveform, uri)
         return waveform, _checked_rate(mapping.get("sample_rate"), uri)
     if isinstance(source, (str, Path, IOBase)):
         return _read(source)
@@ -163,11 +165,25 @@ def _read(source: str | Path | IOBase) -> tuple[np.ndarray, int]:
     samples : (channel, time) float32 array
     sample_rate : int
     """
+    with decoded(source) as file:
+        return file.read(dtype="float32", always_2d=True).T, file.samplerate
+
+
+@contextmanager
+def decoded(source: str | Path | IOBase) -> Iterator[soundfile.SoundFile]:
+    """A file that libsndfile decodes; a stream is left where it was found.
+
+    Raises
+    ------
+    AudioError
+        If it is not there, or cannot be decoded.
+    """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
     position = source.tell() if isinstance(source, IOBase) else 0
     try:
-        samples, sample_rate = soundfile.read(source, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(source) as file:
+            yield file
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
         raise AudioError(
@@ -177,7 +193,6 @@ def _read(source: str | Path | IOBase) -> tuple[np.ndarray, int]:
     finally:
         if isinstance(source, IOBase):
             source.seek(position)
-    return samples.T, sample_rate
 
 
 def _check_path(path: Path) -> None:
@@ -199,22 +214,31 @@ def _checked_rate(sample_rate: Any, uri: str) -> int:
     return int(sample_rate)
 
 
-def _float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
-    """Check the dtype and the shape (channel, time) of samples, and scale them to -1...1 float32."""
+def _check_shape(samples: Any, uri: str) -> None:
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
         raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
-    name = str(samples.dtype).removeprefix("torch.") if isinstance(samples, Tensor) else samples.dtype.name
-    if name not in FULL_SCALE:
-        raise AudioError(
-            f"The waveform of {uri} holds {name} samples, but must hold one of {', '.join(FULL_SCALE)}. "
-            "Convert it to float32 between -1 and 1."
-        )
     shape = tuple(samples.shape)
     if len(shape) != 2 or shape[0] > shape[1] > 0:
         raise AudioError(
             f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
             + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")
+        )
+
+
+def as_float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
+    """Samples scaled to -1...1.
+
+    Raises
+    ------
+    AudioError
+        If their dtype is not one of `FULL_SCALE`.
+    """
+    name = str(samples.dtype).removeprefix("torch.") if isinstance(samples, Tensor) else samples.dtype.name
+    if name not in FULL_SCALE:
+        raise AudioError(
+            f"The waveform of {uri} holds {name} samples, but must hold one of {', '.join(FULL_SCALE)}. "
+            "Convert it to float32 between -1 and 1."
         )
     if isinstance(samples, np.ndarray):
         samples = torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
@@ -222,8 +246,14 @@ def _float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
     return samples if FULL_SCALE[name] == 1 else samples / FULL_SCALE[name]
 
 
-def _select(waveform: Tensor, channel: Any, uri: str) -> Tensor:
-    """Keep one channel (1, time), or all of them (channel, time) where no channel is asked for."""
+def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
+    """Keep one channel (1, time), or all of them (channel, time) where no channel is asked for.
+
+    Raises
+    ------
+    AudioError
+        If there is no such channel.
+    """
     if channel is None:
         return waveform
     if channel not in range(len(waveform)):
@@ -234,12 +264,19 @@ def _select(waveform: Tensor, channel: Any, uri: str) -> Tensor:
     return waveform[channel : channel + 1]
 
 
-def _check_samples(waveform: Tensor, sample_rate: int, uri: str) -> None:
+def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.0) -> None:
+    """Check samples (channel, time) that begin at `start`, in seconds.
+
+    Raises
+    ------
+    AudioError
+        If there are none, or some are NaN or infinite.
+    """
     if waveform.numel() == 0:
         raise AudioError(f"{uri} is empty: {tuple(waveform.shape)} samples (channel, time). Give some sound.")
     wrong = ~waveform.isfinite()
     if wrong.any():
-        first = wrong.any(dim=0).nonzero()[0].item() / sample_rate
+        first = start + wrong.any(dim=0).nonzero()[0].item() / sample_rate
         raise AudioError(
             f"{wrong.sum().item()} of the {wrong.numel()} samples of {uri} are NaN or infinite, the first at "
             f"{first:.3f} s. Export the recording again, or clean it with torch.nan_to_num."

@@ -168,41 +168,52 @@ def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
 
 
 def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
-    """Diarize recordings one by one; those that cannot be read are only counted."""
-    from pyannote_pix2seq.audio import AudioError, load
+    """Diarize recordings one by one; those that fail are only counted."""
+    from pyannote_pix2seq.audio import load
 
     pipeline = _load_pipeline(options)
     for job in tqdm(jobs, unit="file", disable=_is_hidden(options.quiet or len(jobs) == 1)):
         try:
-            audio = load(job.file)
-            turns = _find_turns(pipeline, audio, options)
-        except (AudioError, OSError) as error:  # OSError: a folder that may not be looked into
-            _say(str(error))
+            turns = _find_turns(pipeline, job, options)
+        except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+            is_ours = isinstance(error, (ValueError, OSError))
+            _say(str(error) if is_ours else f"{job.file}: {type(error).__name__}: {error}")
             tally.failed += 1
             continue
-        _write(turns, job, audio if options.picture else None)
+        _write(turns, job, load(job.file) if options.picture else None)
         tally.diarized += 1
 
 
 def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
-    """The pipeline that `--model`, `--strategy` and `--device` ask for, if it knows enough speakers."""
+    """The pipeline that `--model`, `--strategy`, `--decoding` and `--device` ask for; `--known` people are enrolled."""
     import torch
 
+    from pyannote_pix2seq.audio import AudioError
+    from pyannote_pix2seq.enrolment import EnrolmentError
     from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 
     pipeline = _read_pipeline(options.model)
     pipeline.legacy = False
-    if options.strategy is not None:
-        pipeline.decoding = replace(pipeline.decoding, strategy=options.strategy)
+    if options.decoding is not None:
+        pipeline.decoding = replace(pipeline.decoding, strategy=options.decoding)
+    pipeline.strategy = options.strategy or pipeline.strategy
     try:
-        capacity = pipeline.model.vocabulary.num_speakers
-        SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers, capacity)
+        SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers)
         pipeline.to(torch.device(options.device))
-    except SpeakerCountError as error:
+        options.enrolment = pipeline.enrol(_by_name(options.known))
+    except (SpeakerCountError, EnrolmentError, AudioError) as error:
         raise UsageError(str(error)) from error
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
         raise UsageError(f"--device {options.device} cannot be used here, cpu can: {error}") from error
     return pipeline
+
+
+def _by_name(known: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
+    """Recordings of each person."""
+    recordings: dict[str, list[Path]] = {}
+    for name, file in known:
+        recordings.setdefault(name, []).append(file)
+    return recordings
 
 
 def _read_pipeline(path: Path) -> Pix2SeqDiarization:
@@ -226,10 +237,11 @@ def _read_pipeline(path: Path) -> Pix2SeqDiarization:
     return pipeline
 
 
-def _find_turns(pipeline: Pix2SeqDiarization, audio: AudioFile, options: Namespace) -> Annotation:
-    with _bar_of_chunks(audio["uri"], options.quiet) as hook:
+def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> Annotation:
+    with _bar_of_chunks(job.uri, options.quiet) as hook:
         output: Any = pipeline(
-            audio,
+            job.file,
+            known=options.enrolment,
             hook=hook,
             num_speakers=options.num_speakers,
             min_speakers=options.min_speakers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from numbers import Integral
 from typing import NamedTuple
 
@@ -17,8 +18,8 @@ class SpeakerLimits(NamedTuple):
     most: int | None
 
     @classmethod
-    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: int) -> SpeakerLimits:
-        """Limits that can be obeyed by a model that names `capacity` speakers.
+    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: float = inf) -> SpeakerLimits:
+        """Limits that can be obeyed where there can be `capacity` speakers, as far as that is known.
 
         Raises
         ------
@@ -31,19 +32,23 @@ class SpeakerLimits(NamedTuple):
             number is None or (isinstance(number, Integral) and number >= 1) for number in (exactly, least, most)
         ):
             raise SpeakerCountError(f"{asked} was asked for; a number of speakers is a whole number, 1 or more.")
-        limits = cls(exactly or least or 0, exactly or most)
+        upper = [number for number in (exactly, most) if number is not None]
+        limits = cls(max(exactly or 0, least or 0), min(upper, default=None))
         if limits.least > capacity:
-            raise SpeakerCountError(f"{asked} was asked for, but the model can promise at most {capacity} speakers.")
+            raise SpeakerCountError(
+                f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
+                f"as the model names in one chunk, times the number of chunks. Make chunks shorter, or ask for fewer."
+            )
         if limits.most is not None and limits.least > limits.most:
-            raise SpeakerCountError(f"{asked} was asked for; min_speakers cannot be more than max_speakers.")
+            raise SpeakerCountError(
+                f"{asked} was asked for; min_speakers cannot be more than max_speakers, nor num_speakers beyond either."
+            )
         return limits
 
-    def may_grow(self, known: int) -> bool:
-        """Whether there may be speakers besides those known."""
-        return self.most is None or known < self.most
+    def needed(self, heard: int, later: int) -> int:
+        """How many have to be heard now, if so many were heard before and `later` ones can be afterwards."""
+        return max(self.least - heard - later, 0)
 
-    def of_chunk(self, known: int, prompted: int, is_last: bool, capacity: int) -> tuple[int, int]:
-        """Limits on the speakers of a chunk, those that it is prompted with included."""
-        new = capacity - prompted if self.most is None else min(self.most - known, capacity - prompted)
-        needed = self.least - known if is_last else 0
-        return prompted + max(needed, 0), prompted + max(new, 0)
+    def allowed(self, heard: int) -> int | None:
+        """How many more may be heard, if so many were before; None is any number."""
+        return None if self.most is None else self.most - heard

@@ -1,4 +1,4 @@
-"""The speakers known so far, and how a chunk is prompted with them.
+"""How a chunk is prompted with the speakers known so far.
 
 A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence, and the
 written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`. Prompts are audio
@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from pyannote.core import Segment, Timeline
 from torch import Tensor
@@ -98,97 +96,3 @@ def _zeros_like(audio: AudioTokens, num_tokens: int) -> AudioTokens:
         return field.new_zeros(num_tokens, *field.shape[1:])
 
     return AudioTokens(zeros(audio.content), zeros(audio.voice))
-
-
-@dataclass
-class KnownSpeaker:
-    """Somebody who was heard.
-
-    Attributes
-    ----------
-    clip : AudioTokens
-        The best prompt so far, (num_tokens, ...).
-    quality : float
-        Seconds of the clip times the model's confidence in it.
-    voice : (voice_dim,)
-        Sum of the voices of all that he said alone; not scaled to unit length.
-    last_heard : float
-        Seconds from the beginning of the recording.
-    """
-
-    clip: AudioTokens
-    quality: float
-    voice: Tensor
-    last_heard: float
-
-
-class SpeakerMemory:
-    """The speakers of a recording, in order of appearance.
-
-    Parameters
-    ----------
-    token_duration : float
-        Seconds.
-    """
-
-    def __init__(self, token_duration: float):
-        self.token_duration = token_duration
-        self.speakers: list[KnownSpeaker] = []
-
-    def __len__(self) -> int:
-        return len(self.speakers)
-
-    def most_recent(self, count: int) -> list[int]:
-        """Numbers of the `count` speakers who were heard last, in order of appearance."""
-        recent = sorted(range(len(self)), key=lambda number: self.speakers[number].last_heard, reverse=True)
-        return sorted(recent[:count])
-
-    def clips(self, numbers: Sequence[int], seconds: float) -> list[AudioTokens]:
-        """Prompts of some speakers; with the silence after each, they last no more than `seconds` together."""
-        share = seconds / max(len(numbers), 1) - num_silent_tokens(self.token_duration) * self.token_duration
-        num_tokens = max(int(min(share, PROMPT) / self.token_duration), 1)
-        clips = (self.speakers[number].clip for number in numbers)
-        return [AudioTokens(clip.content[:num_tokens], clip.voice[:num_tokens]) for clip in clips]
-
-    def hear(self, audio: AudioTokens, turns: Sequence[Triplet], confidence: Sequence[float], time: float) -> None:
-        """Learn from the turns of a chunk that starts at `time`; speakers carry their numbers in this memory."""
-        for number in sorted({turn.speaker for turn in turns}):
-            own = {turn: sure for turn, sure in zip(turns, confidence, strict=True) if turn.speaker == number}
-            segments = solo_segments(turns, number) or _segments(own)
-            best = max(segments, key=lambda segment: segment.duration)
-            sure = max(own[turn] for turn in own if Segment(turn.start, turn.end) & best)
-            clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), self.token_duration)
-            heard = KnownSpeaker(
-                clip=clip,
-                quality=len(clip.content) * self.token_duration * sure,
-                voice=self._voice(audio, segments),
-                last_heard=time + max(turn.end for turn in own),
-            )
-            self._update(number, heard)
-
-    def embeddings(self) -> np.ndarray | None:
-        """Mean voice of each speaker, (num_speakers, voice_dim), unit length; None where there are no voices."""
-        if not self.speakers or not len(self.speakers[0].voice):
-            return None
-        voices = torch.stack([speaker.voice for speaker in self.speakers])
-        return torch.nn.functional.normalize(voices.float(), dim=-1).cpu().numpy()
-
-    def _update(self, number: int, heard: KnownSpeaker) -> None:
-        if number == len(self):
-            self.speakers.append(heard)
-            return
-        known = self.speakers[number]
-        known.voice = known.voice + heard.voice
-        known.last_heard = heard.last_heard
-        if heard.quality > known.quality:
-            known.clip, known.quality = heard.clip, heard.quality
-
-    def _voice(self, audio: AudioTokens, segments: Iterable[Segment]) -> Tensor:
-        """Sum of the first voice over segments, (voice_dim,); nothing where the frontend has no voices."""
-        voice = audio.voice[:, :1].sum(1)
-        sums = [cut(AudioTokens(voice, voice), segment, self.token_duration).voice.sum(0) for segment in segments]
-        return torch.stack([voice.new_zeros(voice.shape[1]), *sums]).sum(0)
-
-
-def _segments(turns: Iterable[Triplet]) -> list[Segment]:
-    return [Segment(turn.start, turn.end) for turn in turns]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count, filterfalse, pairwise
 from typing import NamedTuple
 
 import numpy as np
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
-from pyannote.core import Annotation, Segment, Timeline
+from pyannote.core import Annotation, Segment
+
+from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_TURN = 0.01
 """Seconds."""
@@ -22,7 +26,7 @@ class Turn(NamedTuple):
     start, end : float
         Seconds from the beginning of the recording.
     speaker : int
-        Speakers are numbered in order of appearance.
+        Number of the speaker.
     confidence : float
         Probability that the model gives to this turn.
     """
@@ -37,6 +41,20 @@ class Turn(NamedTuple):
         """The turn without its speaker."""
         return Segment(self.start, self.end)
 
+    @property
+    def triplet(self) -> Triplet:
+        """The turn without its confidence."""
+        return Triplet(self.start, self.end, self.speaker)
+
+    def later(self, seconds: float) -> Turn:
+        """The turn so many seconds later."""
+        return self._replace(start=self.start + seconds, end=self.end + seconds)
+
+    def within(self, start: float, end: float) -> Turn:
+        """The part of the turn between two moments, or the `SHORTEST_TURN` nearest to it."""
+        first = min(max(self.start, start), end - SHORTEST_TURN)
+        return self._replace(start=first, end=max(min(self.end, end), first + SHORTEST_TURN))
+
 
 @dataclass
 class Pix2SeqOutput(DiarizeOutput):
@@ -45,7 +63,7 @@ class Pix2SeqOutput(DiarizeOutput):
     Attributes
     ----------
     speaker_diarization : Annotation
-        Speakers are SPEAKER_00, SPEAKER_01... in order of appearance.
+        Speakers are SPEAKER_00, SPEAKER_01... in order of appearance, or have the names that they were enrolled by.
     exclusive_speaker_diarization : Annotation
         The same without overlap: where several people speak, the turn that the model is surest of is kept.
     speaker_embeddings : (num_speakers, dimension) array or None
@@ -58,7 +76,9 @@ class Pix2SeqOutput(DiarizeOutput):
     confidence: Sequence[float] = ()
 
 
-def to_output(turns: Iterable[Turn], uri: str, embeddings: np.ndarray | None) -> Pix2SeqOutput:
+def to_output(
+    turns: Iterable[Turn], uri: str, voices: Mapping[int, np.ndarray], names: Mapping[int, str]
+) -> Pix2SeqOutput:
     """Make the output of a recording.
 
     Parameters
@@ -66,34 +86,44 @@ def to_output(turns: Iterable[Turn], uri: str, embeddings: np.ndarray | None) ->
     turns : iterable of Turn
     uri : str
         Name of the recording.
-    embeddings : (num_speakers, dimension) array or None
-        In order of appearance.
+    voices : mapping of int to (dimension,) array
+        Mean voice of each speaker, of unit length; dimension 0 where there are no voices.
+    names : mapping of int to str
+        What speakers are called; those who are not in it are strangers.
     """
     turns = sorted(turns)
+    labels = labels_of((turn.speaker for turn in turns), names)
+    order = sorted(labels, key=lambda speaker: labels[speaker])
+    embeddings = np.stack([voices[speaker] for speaker in order]) if order else np.zeros((0, 0))
     return Pix2SeqOutput(
-        speaker_diarization=to_annotation(turns, uri),
-        exclusive_speaker_diarization=to_annotation(exclusive(turns), uri),
-        speaker_embeddings=embeddings,
+        speaker_diarization=to_annotation(turns, uri, labels),
+        exclusive_speaker_diarization=to_annotation(exclusive(turns), uri, labels),
+        speaker_embeddings=embeddings if embeddings.size else None,
         confidence=[turn.confidence for turn in turns],
     )
 
 
-def to_annotation(turns: Iterable[Turn], uri: str) -> Annotation:
-    """Turns with speakers called SPEAKER_00, SPEAKER_01...; tracks are numbered, so equal segments are kept apart."""
+def to_annotation(turns: Iterable[Turn], uri: str, labels: Mapping[int, str]) -> Annotation:
+    """Turns with the labels of their speakers; tracks are numbered, so equal segments are kept apart."""
     annotation = Annotation(uri=uri)
     for track, turn in enumerate(sorted(turns)):
-        annotation[turn.segment, f"{track:06d}"] = speaker_label(turn.speaker)
+        annotation[turn.segment, f"{track:06d}"] = labels[turn.speaker]
     return annotation
+
+
+def labels_of(speakers: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
+    """Names of speakers; strangers are SPEAKER_00, SPEAKER_01... in this order, names that are taken left out."""
+    free = filterfalse(set(names.values()).__contains__, map(speaker_label, count()))
+    labels: dict[int, str] = {}
+    for speaker in speakers:
+        if speaker not in labels:
+            labels[speaker] = names[speaker] if speaker in names else next(free)
+    return labels
 
 
 def speaker_label(number: int) -> str:
     """SPEAKER_00, SPEAKER_01..."""
     return f"SPEAKER_{number:02d}"
-
-
-def clip(turns: Iterable[Turn], end: float) -> list[Turn]:
-    """Turns that end with the recording; one that would start at its very end starts `SHORTEST_TURN` before."""
-    return [turn._replace(start=min(turn.start, end - SHORTEST_TURN), end=min(turn.end, end)) for turn in turns]
 
 
 def join(turns: Iterable[Turn], pause: float) -> list[Turn]:
@@ -117,13 +147,21 @@ def join(turns: Iterable[Turn], pause: float) -> list[Turn]:
 
 def exclusive(turns: Iterable[Turn]) -> list[Turn]:
     """Resolve overlap: every moment goes to the surest of the turns that claim it, and none is left to nobody."""
-    taken = Timeline()
-    parts: list[Turn] = []
-    for turn in sorted(turns, key=lambda turn: turn.confidence, reverse=True):
-        free = Timeline([turn.segment]).extrude(taken)
-        parts += [turn._replace(start=segment.start, end=segment.end) for segment in free]
-        taken = taken.add(turn.segment).support()
-    return sorted(parts)
+    ranked = sorted(turns, key=lambda turn: turn.confidence, reverse=True)
+    waiting = sorted(range(len(ranked)), key=lambda rank: ranked[rank].start, reverse=True)
+    edges = sorted({edge for turn in ranked for edge in (turn.start, turn.end)})
+    active: list[int] = []  # a heap, the surest first
+    parts: list[tuple[int, float, float]] = []
+    for start, end in pairwise(edges):
+        while waiting and ranked[waiting[-1]].start <= start:
+            heappush(active, waiting.pop())
+        while active and ranked[active[0]].end <= start:
+            heappop(active)
+        if active and parts and parts[-1][0] == active[0] and parts[-1][2] == start:
+            parts[-1] = (active[0], parts[-1][1], end)
+        elif active:
+            parts.append((active[0], start, end))
+    return [ranked[rank]._replace(start=start, end=end) for rank, start, end in parts]
 
 
 def _union(first: Turn, second: Turn) -> Turn:

@@ -5,63 +5,52 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from inspect import signature
 from itertools import count
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from pyannote.audio.core.pipeline import Pipeline
-from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin, get_model
+from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
-from torch import Tensor
 from tqdm import tqdm
 
-from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load, prepare
-from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
+from pyannote_pix2seq.chain import Chain
+from pyannote_pix2seq.checkpoints import load_model
+from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
+from pyannote_pix2seq.decoding import DecodingOptions
+from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.memory import SpeakerMemory, prompt
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.output import SHORTEST_TURN, Pix2SeqOutput, Turn, clip, join, speaker_label, to_output
-from pyannote_pix2seq.vocabulary import Triplet
+from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
+from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.speakers import directions
+from pyannote_pix2seq.streaming import Stream
+from pyannote_pix2seq.two_pass import TwoPass
+from pyannote_pix2seq.writer import Writer
 
-SHORTEST = 0.1
-"""Shortest recording, in seconds."""
-BORDER = 0.1
-"""Turns of one speaker with at most so many seconds between them are one: a chunk's border lies between them."""
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    UnpicklingError,
-    ValueError,
-)
-"""What loading a file that is no checkpoint of ours may raise."""
-
-
-class ModelError(ValueError):
-    """A checkpoint that is no Pix2Seq model."""
+STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     """Speaker diarization written by a Pix2Seq model.
 
-    A recording is cut into chunks. Each is prompted with audio of the speakers known so far, so that a speaker keeps
-    his name; whom the model names anew is a new speaker of the recording.
+    A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it. Either
+    chunk after chunk, with the speakers known so far (`chain.py`), or all of them twice (`two_pass.py`).
 
     Parameters
     ----------
     model : Pix2Seq, str, Path or dict
         Pretrained model, or anything that `pyannote.audio.pipelines.utils.get_model` turns into one.
     chunk : float, optional
-        Longest chunk, in seconds. What it leaves of the model's window is for prompts.
+        Length of chunks, in seconds. What it leaves of the model's window is for prompts.
+    hop : float, optional
+        How much later than one chunk the next begins, as a share of its length.
+    strategy : {"chain", "two_pass"}, optional
+        Two passes need a frontend that hears voices.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -74,7 +63,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ModelError
         If the checkpoint holds no Pix2Seq model.
     ValueError
-        If the chunk does not fit the model, or a decoding option is out of its range.
+        If the chunk does not fit the model, or the hop or a decoding option is out of its range.
     TypeError
         If there is no such decoding option.
 
@@ -89,6 +78,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self,
         model: Pix2Seq | str | Path | dict[str, Any],
         chunk: float = 30.0,
+        hop: float = 0.8,
+        strategy: str = "chain",
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,
@@ -99,13 +90,33 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
-        self.chunk = chunk
+        self.chunk, self.hop, self.strategy = chunk, hop, strategy
         longest = self.model.vocabulary.window / 2
         if not 1.0 <= chunk <= longest:
             raise ValueError(
                 f"Pix2SeqDiarization: chunk={chunk} s was given; it has to be 1 s to {longest} s, half of the model's "
                 f"window, whose other half is for prompts."
             )
+        if strategy not in STRATEGIES or (strategy == "two_pass" and not self.model.frontend.num_voices):
+            raise ValueError(
+                f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
+                f"and chain if the frontend hears no voices."
+            )
+        if not 0.2 <= hop <= 1.0:
+            raise ValueError(f"Pix2SeqDiarization: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
+
+    @property
+    def grid(self) -> Grid:
+        """Where chunks begin."""
+        frontend = self.model.frontend
+        chunk = math.ceil(self.chunk / frontend.token_duration - 1e-6)
+        hop = max(round(self.hop * chunk), 1)
+        return Grid(chunk, hop, frontend.samples_per_token, frontend.sample_rate)
+
+    @property
+    def writer(self) -> Writer:
+        """What writes about chunks."""
+        return Writer(self.model, self.decoding)
 
     def default_parameters(self) -> dict[str, Any]:
         """There is nothing to tune."""
@@ -148,18 +159,21 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
+        known: Enrolment | Mapping[str, Any] | None = None,
         hook: Callable[..., None] | None = None,
     ) -> Pix2SeqOutput | Annotation:
-        """Diarize a recording.
+        """Diarize a recording, of which only a few chunks are in memory at a time.
 
         Parameters
         ----------
         file : mapping
             See `pyannote_pix2seq.audio.load`.
         num_speakers, min_speakers, max_speakers : int, optional
-            How many speakers there are; obeyed exactly.
+            How many people speak; obeyed exactly.
+        known : Enrolment or mapping of str to recordings, optional
+            People who may speak, see `enrol`. Their turns carry their names.
         hook : callable, optional
-            Called as `hook(step, artifact, file=..., total=..., completed=...)` after each chunk.
+            Called as `hook(step, artifact, file=..., total=..., completed=...)` while each step goes on.
 
         Returns
         -------
@@ -171,27 +185,30 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             If the file cannot be read or lasts less than 100 ms.
         SpeakerCountError
             If the number of speakers cannot be obeyed.
+        EnrolmentError
+            If people cannot be enrolled, or were enrolled with another frontend.
         """
         hook = self.setup_hook(file, hook=hook)
-        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.model.vocabulary.num_speakers)
-        audio = load(file)
-        waveform = prepare(audio, self.model.frontend.sample_rate)
-        chunks = self._chunks(waveform, audio["uri"])
-        memory = SpeakerMemory(self.model.frontend.token_duration)
-        turns: list[Turn] = []
-        hook("chunks", None, total=len(chunks), completed=0)
-        for completed, (start, chunk) in enumerate(chunks, 1):
-            turns += self._diarize(chunk, start, memory, limits, is_last=completed == len(chunks))
-            hook("chunks", turns, total=len(chunks), completed=completed)
-        end = waveform.shape[1] / self.model.frontend.sample_rate
-        output = to_output(join(clip(turns, end), BORDER), audio["uri"], memory.embeddings())
+        reader = Reader(file, self.model.frontend.sample_rate)
+        num_chunks = self.grid.num_chunks(reader.duration)
+        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
+        people = self._known(known)
+        strategy = STRATEGIES[self.strategy](self.writer, limits, people)
+
+        def report(step: str, completed: int, total: int) -> None:
+            hook(step, None, completed=completed, total=total)
+
+        turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
+        voices = dict(enumerate(directions(speakers).numpy()))
+        names = {number: speaker.name for number, speaker in enumerate(speakers) if speaker.name is not None}
+        output = to_output(turns, reader.uri, voices, names)
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 
     def apply_batch(
         self, files: Iterable[Mapping[str, Any]], progress: bool = False, **options: Any
     ) -> Iterator[tuple[Any, Any]]:
-        """Diarize files one after the other; one that cannot be read is reported in a warning and passed over.
+        """Diarize files one after the other; one that fails is reported in a warning and passed over.
 
         Parameters
         ----------
@@ -205,87 +222,84 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         ------
         file, output
             See `apply`.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        SpeakerCountError
+            If no recording could have that number of speakers.
+        EnrolmentError
+            As `apply` does; people are enrolled once for all files.
         """
+        signature(self.apply).bind(None, **options)
+        SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
+        options["known"] = self._known(options.get("known"))
         for file in tqdm(files, desc="recordings", disable=not progress):
             try:
-                yield file, self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
-            except AudioError as error:
-                warnings.warn(f"{file['uri']} is left out: {error}", stacklevel=2)
+                output = self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
+            except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+                warnings.warn(f"{file['uri']} is left out: {type(error).__name__}: {error}", stacklevel=2)
+            else:
+                yield file, output
 
-    def _chunks(self, waveform: Tensor, uri: str) -> list[tuple[float, Tensor]]:
-        """Chunks of equal length and their start times, in seconds.
+    @torch.inference_mode()
+    def enrol(self, known: Mapping[str, Any]) -> Enrolment:
+        """Remember people from recordings of them alone; `Enrolment.save` keeps it for another day.
+
+        Parameters
+        ----------
+        known : mapping of str to recording, or list of recordings
+            E.g. `{"alice": "alice.wav", "bob": ["bob1.wav", "bob2.wav"]}`; 5 s of speech of each are enough.
+
+        Raises
+        ------
+        EnrolmentError
+            If a name has white space, or there is less than 1 s of speech of somebody.
+        AudioError
+            If a recording cannot be read.
+        """
+        return Enrolment.of(known, self.model.frontend)
+
+    def stream(
+        self,
+        sample_rate: int,
+        num_speakers: int | None = None,
+        min_speakers: int | None = None,
+        max_speakers: int | None = None,
+        known: Enrolment | Mapping[str, Any] | None = None,
+    ) -> Stream:
+        """Diarize audio as it comes, see `Stream`; options as of `apply`.
+
+        Raises
+        ------
+        SpeakerCountError
+            If the number of speakers cannot be obeyed: a stream can promise as many as the model names in one chunk.
+        EnrolmentError
+            As `apply` does.
+        """
+        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity)
+        return Stream(self.writer, self.grid, sample_rate, limits, self._known(known))
+
+    def _known(self, known: Enrolment | Mapping[str, Any] | None) -> Enrolment:
+        people = known if isinstance(known, Enrolment) else self.enrol(known or {})
+        people.check(self.model.frontend)
+        return people
+
+    def _chunks(self, reader: Reader) -> Iterator[Chunk]:
+        """Chunks of a recording.
 
         Raises
         ------
         AudioError
             If the recording is too short.
         """
-        frontend = self.model.frontend
-        duration = waveform.shape[1] / frontend.sample_rate
-        if duration < SHORTEST:
+        chunker = Chunker(self.grid)
+        for block in reader:
+            yield from chunker.push(block)
+        if chunker.duration < SHORTEST:
             raise AudioError(
-                f"{uri} lasts {1e3 * duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to hear who speaks. "
-                f"Is the file complete?"
+                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
+                f"hear who speaks. Is the file complete?"
             )
-        num_tokens = math.ceil(frontend.num_tokens(waveform.shape[1]) / math.ceil(duration / self.chunk))
-        pieces = waveform.split(num_tokens * frontend.samples_per_token, dim=1)
-        return [(number * num_tokens * frontend.token_duration, piece) for number, piece in enumerate(pieces)]
-
-    def _diarize(
-        self, chunk: Tensor, start: float, memory: SpeakerMemory, limits: SpeakerLimits, is_last: bool
-    ) -> list[Turn]:
-        """Turns of one chunk (1, num_samples) that starts at `start`; the memory learns from them."""
-        content, voice = self.model.frontend(chunk[None].to(self.model.device))
-        audio = AudioTokens(content[0], voice[0])
-        capacity = self.model.vocabulary.num_speakers
-        prompted = memory.most_recent(capacity - 1 if limits.may_grow(len(memory)) else capacity)
-        least, most = limits.of_chunk(len(memory), len(prompted), is_last, capacity)
-        options = replace(self.decoding, min_speakers=least, max_speakers=most)
-        offset, hypothesis = self._write(audio, memory.clips(prompted, self.model.vocabulary.window / 2), options)
-        numbers = dict(enumerate(prompted))
-        turns = []
-        for triplet in hypothesis.turns[len(prompted) :]:
-            number = numbers.setdefault(triplet.speaker, len(memory) + len(numbers) - len(prompted))
-            turns.append(move(triplet, -offset)._replace(speaker=number))
-        confidence = hypothesis.confidence[len(prompted) :]
-        memory.hear(audio, turns, confidence, start)
-        return [Turn(*move(turn, start), sure) for turn, sure in zip(turns, confidence, strict=True)]
-
-    def _write(
-        self, audio: AudioTokens, clips: list[AudioTokens], options: DecodingOptions
-    ) -> tuple[float, Hypothesis]:
-        """Write about a chunk behind its prompts; where it starts behind them, and what was written."""
-        model = self.model
-        prompted = prompt(clips, audio, model.frontend.token_duration)
-        context = model.listen(AudioTokens(*(field[None] for field in prompted.audio)))
-        num_bins = len(prompted.audio.content) * model.frontend.bins_per_token
-        given = model.vocabulary.encode(prompted.turns)[:-1]
-        hypotheses = decode(model, context, torch.tensor([num_bins], device=model.device), [given], options)
-        return prompted.offset, hypotheses[0]
-
-
-def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
-    """Load a Pix2Seq model.
-
-    Raises
-    ------
-    ModelError
-        If the checkpoint holds something else.
-    """
-    source = model["checkpoint"] if isinstance(model, dict) else model
-    try:
-        loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
-    except UNREADABLE as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
-        raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
-        ) from error
-    if not isinstance(loaded, Pix2Seq):
-        raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
-    return loaded
-
-
-def move(turn: Triplet, seconds: float) -> Triplet:
-    """The turn so many seconds later, but not before the beginning."""
-    start = max(turn.start + seconds, 0.0)
-    return Triplet(start, max(turn.end + seconds, start + SHORTEST_TURN), turn.speaker)
+        yield chunker.close()

@@ -19,7 +19,8 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from pyannote_pix2seq.pipeline import Pix2SeqDiarization, load_model  # noqa: E402
+from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 
 KEPT = (
     "state_dict",

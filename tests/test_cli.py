@@ -13,7 +13,7 @@ import yaml
 from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq import arguments, cli
+from pyannote_pix2seq import arguments, cli, pipeline
 from pyannote_pix2seq.decoding import STRATEGIES
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
@@ -86,13 +86,13 @@ def test_the_number_of_speakers_is_obeyed(talk, diarize, options, allowed):
     assert len({line.split()[7] for line in written.splitlines()}) in allowed
 
 
-def test_strategies_are_those_of_the_decoder(talk, diarize, tiny_pipeline, tmp_path):
-    assert arguments.STRATEGIES == STRATEGIES
+def test_decoding_and_strategies_are_those_of_the_pipeline(talk, diarize, tiny_pipeline, tmp_path):
+    assert arguments.DECODING == STRATEGIES and arguments.STRATEGIES == tuple(pipeline.STRATEGIES)
     config = yaml.safe_load((tiny_pipeline / "config.yaml").read_text())
     config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "decoding": {"strategy": "beam"}}
     (tmp_path / "beam.yaml").write_text(yaml.safe_dump(config))
     _, greedy, _ = diarize(talk)
-    _, asked_for, _ = diarize(talk, "--strategy", "beam")
+    _, asked_for, _ = diarize(talk, "--decoding", "beam")
     _, configured, _ = diarize(talk, model=tmp_path / "beam.yaml")
     assert asked_for == configured != greedy
 
@@ -132,6 +132,26 @@ def test_bad_files_do_not_stop_the_others(talk, diarize):
     reasons = ["bad.wav cannot be read as audio", "short lasts 10 ms", "There is no file gone.wav"]
     assert [reason in line for reason, line in zip(reasons, said, strict=False)] == [True] * 3
     assert said[3:] == ["1 of 4 files diarized, 3 failed"]
+
+
+def test_a_crash_loses_nothing_of_the_others(talk, diarize, monkeypatch):
+    files = [write_talk(talk.parent / f"{name}.wav") for name in "abc"]
+    apply = Pix2SeqDiarization.apply
+
+    def crashing(self, file, **options):
+        if file["uri"] == "b":
+            raise ZeroDivisionError("oh")
+        return apply(self, file, **options)
+
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", crashing)
+    status, _, said = diarize(*files, "--into", "out")
+    assert status == 1 and sorted(path.name for path in Path("out").iterdir()) == ["a.rttm", "c.rttm"]
+    assert "b.wav: ZeroDivisionError: oh" in said[0] and said[1] == "2 of 3 files diarized, 1 failed"
+
+
+def test_too_many_speakers_for_a_recording_is_one_line(talk, diarize):
+    status, _, said = diarize(talk, "--num-speakers", 9)
+    assert status == 1 and "at most 8 speakers here" in said[0]
 
 
 def test_one_bad_file_is_one_line(talk, diarize):
@@ -190,7 +210,9 @@ def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
     "options, complaint",
     [
         (["--num-speakers", 2, "--max-speakers", 3], "leave out --min-speakers and --max-speakers"),
-        (["--num-speakers", 5], "at most 4 speakers"),
+        (["--strategy", "two_pass", "--num-speakers", 0], "1 or more"),
+        (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
+        (["--known", "ann=gone.wav"], "There is no file gone.wav"),
         (["--num-speakers", 0], "1 or more"),
         (["--min-speakers", 3, "--max-speakers", 2], "min_speakers cannot be more than max_speakers"),
         (["other.wav"], "2 files need a folder to write to: add --into DIR"),
@@ -215,6 +237,7 @@ def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, co
         ("diarize talk.wav --over", "unrecognized arguments: --over"),
         ("diarize talk.wav --num-speakers two", "invalid int value: 'two'"),
         ("diarize talk.wav --strategy best", "invalid choice: 'best'"),
+        ("diarize talk.wav --known alice", "'alice' is not NAME=FILE, for instance alice=alice.wav"),
         ("transcribe talk.wav", "invalid choice: 'transcribe'"),
         ("", "the following arguments are required: COMMAND"),
         ("vocabulary --window inf --speakers 8", "'inf' is not a number of seconds above 0"),
@@ -298,7 +321,7 @@ def test_the_examples_of_the_help_can_be_typed(capsys, command):
     assert stopped.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     examples = [line.split()[1:] for line in lines if line.startswith("  pyannote-pix2seq ")]
-    assert len(examples) == 2
+    assert len(examples) >= 2
     for example in examples:
         given = example[: example.index(">")] if ">" in example else example
         if "--help" not in given:

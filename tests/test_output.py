@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Segment, Timeline
 
-from pyannote_pix2seq.output import Pix2SeqOutput, Turn, clip, exclusive, join, to_annotation, to_output
+from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, labels_of, to_annotation, to_output
 
 hundredths = st.integers(0, 600).map(lambda n: n / 100)
 many_turns = st.lists(
@@ -98,39 +98,49 @@ def test_no_moment_is_claimed_twice_and_none_is_lost(turns: list[Turn]) -> None:
         assert any(turn.speaker == part.speaker and part.segment in turn.segment for turn in claims)
 
 
-# the end of the recording
+# moving and cutting
 
 
-def test_turns_end_with_the_recording() -> None:
-    turns = [Turn(0.0, 1.0, 0, 0.5), Turn(2.0, 9.5, 1, 0.5), Turn(8.5, 9.0, 2, 0.5)]
-    assert clip(turns, 8.0) == [Turn(0.0, 1.0, 0, 0.5), Turn(2.0, 8.0, 1, 0.5), Turn(7.99, 8.0, 2, 0.5)]
+def test_turns_are_cut_but_never_to_nothing() -> None:
+    turn = Turn(2.0, 9.5, 1, 0.5)
+    assert turn.within(1.0, 8.0) == Turn(2.0, 8.0, 1, 0.5) and turn.within(3.0, 20.0) == Turn(3.0, 9.5, 1, 0.5)
+    assert turn.within(0.0, 1.0) == (0.99, 1.0, 1, 0.5)
+    assert turn.within(12.0, 20.0) == (12.0, 12.01, 1, 0.5)
+    assert turn.later(1.5) == Turn(3.5, 11.0, 1, 0.5)
 
 
 # what users get
 
 
-def test_annotations_name_speakers_by_number() -> None:
-    annotation = to_annotation([Turn(2.0, 3.0, 11, 0.5), Turn(0.0, 1.0, 0, 0.5)], "talk")
+def test_annotations_have_the_labels_of_speakers() -> None:
+    turns = [Turn(2.0, 3.0, 11, 0.5), Turn(0.0, 1.0, 0, 0.5)]
+    annotation = to_annotation(turns, "talk", {0: "SPEAKER_00", 11: "ann"})
     assert annotation.uri == "talk"
     assert [(*segment, label) for segment, _, label in annotation.itertracks(yield_label=True)] == [
         (0.0, 1.0, "SPEAKER_00"),
-        (2.0, 3.0, "SPEAKER_11"),
+        (2.0, 3.0, "ann"),
     ]
 
 
+def test_strangers_are_numbered_around_the_names_that_are_taken() -> None:
+    assert labels_of([7, 3, 7, 5], {5: "ann", 9: "SPEAKER_00"}) == {7: "SPEAKER_01", 3: "SPEAKER_02", 5: "ann"}
+    assert list(labels_of(range(101), {}).values())[99:] == ["SPEAKER_99", "SPEAKER_100"]
+
+
 def test_speakers_who_say_the_same_time_are_both_kept() -> None:
-    annotation = to_annotation([Turn(0.0, 1.0, 0, 0.5), Turn(0.0, 1.0, 1, 0.5)], "talk")
+    annotation = to_annotation(
+        [Turn(0.0, 1.0, 0, 0.5), Turn(0.0, 1.0, 1, 0.5)], "talk", {0: "SPEAKER_00", 1: "SPEAKER_01"}
+    )
     assert annotation.get_labels(Segment(0.0, 1.0)) == {"SPEAKER_00", "SPEAKER_01"}
 
 
 def test_an_output_is_what_pyannote_audio_expects() -> None:
     turns = [Turn(3.0, 6.0, 1, 0.9), Turn(0.0, 4.0, 0, 0.5)]
-    embeddings = np.eye(2)
-    output = to_output(turns, "talk", embeddings)
+    output = to_output(turns, "talk", dict(enumerate(np.eye(2))), {})
     assert isinstance(output, Pix2SeqOutput) and isinstance(output, DiarizeOutput)
     assert output.speaker_diarization.uri == output.exclusive_speaker_diarization.uri == "talk"
     assert output.confidence == [0.5, 0.9]
-    assert output.speaker_embeddings is embeddings
+    assert output.speaker_embeddings.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert output.serialize() == {
         "diarization": [
             {"start": 0.0, "end": 4.0, "speaker": "SPEAKER_00"},
@@ -143,8 +153,23 @@ def test_an_output_is_what_pyannote_audio_expects() -> None:
     }
 
 
+def test_embeddings_are_in_the_order_of_labels() -> None:
+    turns = [Turn(float(k), k + 0.5, k, 0.5) for k in range(102)]
+    voices = {k: np.array([k]) for k in range(200)}
+    output = to_output(turns, "talk", voices, {0: "zoe", 2: "Ann"})
+    labels = output.speaker_diarization.labels()
+    first = [output.speaker_diarization.label_timeline(label)[0].start for label in labels]
+    assert labels[0] == "Ann" and labels[-1] == "zoe" and len(labels) == 102
+    assert output.speaker_embeddings[:, 0].tolist() == first
+
+
+def test_many_turns_are_resolved_in_the_time_that_it_takes_to_sort_them() -> None:
+    turns = [Turn(0.1 * k, 0.1 * k + 0.3, k % 7, 0.5 + 0.4 * (k % 3 == 0)) for k in range(20_000)]
+    assert sum(turn.segment.duration for turn in exclusive(turns)) == pytest.approx(2000.2)
+
+
 def test_nobody_speaks() -> None:
-    output = to_output([], "talk", None)
+    output = to_output([], "talk", {}, {})
     assert not output.speaker_diarization and not output.exclusive_speaker_diarization
     assert output.speaker_embeddings is None and list(output.confidence) == []
 
@@ -153,8 +178,8 @@ def test_each_turn_has_its_own_confidence_even_where_turns_are_equal() -> None:
     # turns 9 and 10 are the same time said by two: tracks are sorted by their names
     turns = [Turn(k / 10, k / 10 + 0.05, 0, 0.5) for k in range(9)]
     turns += [Turn(5.0, 6.0, 2, 0.2), Turn(5.0, 6.0, 3, 0.3)]
-    output = to_output(turns, "talk", None)
+    output = to_output(turns, "talk", {k: np.zeros(0) for k in (0, 2, 3)}, {2: "bob", 3: "ann"})
     labels = [label for _, _, label in output.speaker_diarization.itertracks(yield_label=True)]
     assert dict(zip(labels, output.confidence, strict=True)) == {
-        "SPEAKER_00": 0.5, "SPEAKER_02": 0.2, "SPEAKER_03": 0.3,
+        "SPEAKER_00": 0.5, "bob": 0.2, "ann": 0.3,
     }  # fmt: skip

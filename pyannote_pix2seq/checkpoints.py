@@ -1,0 +1,49 @@
+"""Checkpoints: files that hold a Pix2Seq model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from pyannote.audio.pipelines.utils import get_model
+
+from pyannote_pix2seq.model import Pix2Seq
+
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    ImportError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UnpicklingError,
+    ValueError,
+)
+"""What loading a file that is no checkpoint of ours may raise."""
+
+
+class ModelError(ValueError):
+    """A checkpoint that is no Pix2Seq model."""
+
+
+def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
+    """Load a Pix2Seq model.
+
+    Raises
+    ------
+    ModelError
+        If the checkpoint holds something else.
+    """
+    source = model["checkpoint"] if isinstance(model, dict) else model
+    try:
+        loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
+    except UNREADABLE as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        raise ModelError(
+            f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
+        ) from error
+    if not isinstance(loaded, Pix2Seq):
+        raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
+    return loaded

@@ -1,0 +1,158 @@
+"""A recording in chunks that overlap, and one diarization of their turns.
+
+Where two chunks have a part in common, the first is believed up to the middle of it and the second from there on: each
+hears what lies before and after the moments on which it is believed. Turns that cross the middle are written by both
+chunks and joined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+
+from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
+
+SHORTEST = 0.1
+"""Shortest recording, in seconds."""
+BORDER = 0.1
+"""Turns of one speaker with at most so many seconds between them are one."""
+
+
+class Chunk(NamedTuple):
+    """A part of a recording.
+
+    Attributes
+    ----------
+    waveform : (1, num_samples) tensor
+    start : float
+        Where it begins in the recording, in seconds.
+    believed : Segment
+        Where it is believed, in seconds of the recording.
+    is_last : bool
+    """
+
+    waveform: Tensor
+    start: float
+    believed: Segment
+    is_last: bool
+
+
+class Grid(NamedTuple):
+    """Where chunks begin: on the grid of audio tokens.
+
+    Attributes
+    ----------
+    chunk, hop : int
+        Length of a chunk, and how much later the next one begins, in audio tokens.
+    token : int
+        Samples of an audio token.
+    sample_rate : int
+    """
+
+    chunk: int
+    hop: int
+    token: int
+    sample_rate: int
+
+    def seconds(self, num_tokens: float) -> float:
+        """Duration of so many audio tokens."""
+        return num_tokens * self.token / self.sample_rate
+
+    @property
+    def latency(self) -> float:
+        """Longest time from when something is said until a chunk is complete that is believed on it, in seconds."""
+        return self.seconds((self.chunk + self.hop) / 2)
+
+    def num_chunks(self, duration: float) -> int:
+        """Chunks of a recording that lasts so many seconds."""
+        return 1 + math.ceil(max(duration - self.seconds(self.chunk), 0.0) / self.seconds(self.hop) - 1e-9)
+
+    def begins(self, number: int) -> float:
+        """From when on a chunk is believed, in seconds: the middle of what it has in common with the one before."""
+        return self.seconds(number * self.hop + (self.chunk - self.hop) / 2) if number else 0.0
+
+
+class Chunker:
+    """Cuts audio into chunks as it comes.
+
+    All chunks are as long: the last one begins earlier, so that it has the rest of its length in common with the one
+    before it. Nothing else is ever cut short but a recording that is shorter than a chunk.
+
+    Parameters
+    ----------
+    grid : Grid
+    """
+
+    def __init__(self, grid: Grid):
+        self.grid = grid
+        self.number = 0
+        self._audio = torch.zeros(1, 0)
+        self._first = 0  # token of the recording at which `_audio` begins
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio so far."""
+        return self.grid.seconds(self._first) + self._audio.shape[1] / self.grid.sample_rate
+
+    def push(self, block: Tensor) -> Iterator[Chunk]:
+        """Chunks that a block (1, num_samples) completes. The last one is known by its end: see `close`."""
+        self._audio = torch.cat([self._audio, block], dim=1)
+        while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
+            yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
+            self.number += 1
+            self._forget((self.number - 1) * self.grid.hop)
+
+    def close(self) -> Chunk:
+        """The last chunk."""
+        num_tokens = self._first + math.ceil(self._audio.shape[1] / self.grid.token)
+        return self._cut(max(num_tokens - self.grid.chunk, 0), self.duration, is_last=True)
+
+    def _cut(self, start: int, end: float, is_last: bool) -> Chunk:
+        first = (start - self._first) * self.grid.token
+        waveform = self._audio[:, first : first + self.grid.chunk * self.grid.token]
+        believed = Segment(self.grid.begins(self.number), end)
+        return Chunk(waveform, self.grid.seconds(start), believed, is_last)
+
+    def _length(self, start: int) -> int:
+        """Samples from a token on."""
+        return self._audio.shape[1] - (start - self._first) * self.grid.token
+
+    def _forget(self, start: int) -> None:
+        """Let go of all audio before a token."""
+        self._audio = self._audio[:, (start - self._first) * self.grid.token :].clone()
+        self._first = start
+
+
+def believed(turns: Iterable[Turn], where: Segment) -> list[Turn]:
+    """Parts of turns that lie in a segment; what is left of one may be too short to keep."""
+    parts = (turn._replace(start=max(turn.start, where.start), end=min(turn.end, where.end)) for turn in turns)
+    return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+
+
+class Stitcher:
+    """Joins the turns of chunks, as they come.
+
+    Attributes
+    ----------
+    open : list of Turn
+        Turns that may yet go on.
+    """
+
+    def __init__(self) -> None:
+        self.open: list[Turn] = []
+
+    def push(self, turns: Iterable[Turn], until: float) -> list[Turn]:
+        """Add turns of the next chunk, which is believed until then; return those that are over."""
+        joined = join([*self.open, *turns], BORDER)
+        self.open = [turn for turn in joined if turn.end + BORDER >= until]
+        return [turn for turn in joined if turn.end + BORDER < until]
+
+    def close(self) -> list[Turn]:
+        """All that is still open."""
+        rest, self.open = self.open, []
+        return rest

@@ -1,0 +1,183 @@
+"""People we know: what is kept of recordings of one person each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from io import IOBase
+from pathlib import Path
+from typing import Any, cast
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+
+from pyannote_pix2seq.audio import AudioError
+from pyannote_pix2seq.chunks import Chunker, Grid
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.memory import PROMPT
+from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.speakers import Speaker
+
+SPEECH = 0.5
+"""Least probability of speech of an audio token that is somebody's voice."""
+ENOUGH = 1.0
+"""Seconds of speech that it takes to know somebody."""
+FIELDS = ("content", "voice", "mean", "alone", "quality")
+
+
+class EnrolmentError(ValueError):
+    """People who cannot be enrolled: the message says who, and the way out."""
+
+
+class Enrolment(Sequence[Speaker]):
+    """People who were enrolled, each with a prompt and a voice. No audio can be made of it.
+
+    Parameters
+    ----------
+    speakers : iterable of Speaker
+        With names.
+    """
+
+    def __init__(self, speakers: Iterable[Speaker]):
+        self._speakers = list(speakers)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._speakers[index]
+
+    def __len__(self) -> int:
+        return len(self._speakers)
+
+    def __repr__(self) -> str:
+        return f"Enrolment({', '.join(str(speaker.name) for speaker in self)})"
+
+    @classmethod
+    def of(cls, known: Mapping[str, Any], frontend: Frontend) -> Enrolment:
+        """Enrol people.
+
+        Parameters
+        ----------
+        known : mapping of str to recording, or list of recordings
+            Each is whatever `audio.load` takes, and of one person.
+        frontend : Frontend
+
+        Raises
+        ------
+        EnrolmentError
+            If a name is empty or has white space, or there is less than 1 s of speech of somebody.
+        AudioError
+            If a recording cannot be read.
+        """
+        return cls(_enrol(name, sources, frontend) for name, sources in known.items())
+
+    def save(self, path: Path | str) -> None:
+        """Write a small file: about 40 kB a person."""
+        fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
+        for number, speaker in enumerate(self):
+            values = (
+                *(field.cpu().half() for field in speaker.clip),
+                speaker.voice.cpu(),
+                speaker.alone,
+                speaker.quality,
+            )
+            fields |= {f"{field}_{number}": np.asarray(value) for field, value in zip(FIELDS, values, strict=True)}
+        with open(path, "wb") as file:
+            np.savez_compressed(file, **fields)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Enrolment:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        EnrolmentError
+            If it is something else.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(
+                    _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
+                )
+        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+            raise EnrolmentError(
+                f"{path} holds no enrolment ({error}). `pipeline.enrol(...).save(path)` makes one."
+            ) from error
+
+    def check(self, frontend: Frontend) -> None:
+        """Check that these people were enrolled with audio tokens of the same kind, each by a name of his own.
+
+        Raises
+        ------
+        EnrolmentError
+            If not.
+        """
+        expected = (frontend.content_dim, frontend.num_voices, frontend.voice_dim)
+        for speaker in self:
+            found = (speaker.clip.content.shape[1], *speaker.clip.voice.shape[1:])
+            if found != expected:
+                raise EnrolmentError(
+                    f"{speaker.name} was enrolled with audio tokens of sizes {found}; this model's are {expected}. "
+                    f"Enrol again with this pipeline."
+                )
+        names = [speaker.name for speaker in self]
+        if len(set(names)) < len(names):
+            raise EnrolmentError(
+                f"{', '.join(map(str, names))}: a name is there twice. Give each person a name of his own."
+            )
+
+
+def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
+    if not name or any(character.isspace() or not character.isprintable() for character in name):
+        usable = "_".join(name.split()) or "alice"
+        raise EnrolmentError(f"{name!r} cannot be a name in RTTM: use one without white space, such as {usable!r}.")
+    is_one = isinstance(sources, (str, Path, IOBase, Mapping))
+    speaker: Speaker | None = None
+    for source in [sources] if is_one else sources:
+        for audio in _listen(Reader(source, frontend.sample_rate), frontend):
+            heard = _hear(name, audio, frontend)
+            if speaker is None:
+                speaker = heard
+            else:
+                speaker.learn(heard)
+    if speaker is None or speaker.alone < ENOUGH:
+        seconds = 0.0 if speaker is None else speaker.alone
+        raise EnrolmentError(
+            f"{seconds:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or more are good. "
+            f"Give a clearer or longer recording of {name} alone."
+        )
+    return speaker
+
+
+def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
+    """Audio tokens of a recording, 30 s at a time."""
+    num_tokens = round(30.0 / frontend.token_duration)
+    chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
+    chunks = [chunk for block in reader for chunk in chunker.push(block)]
+    device = next(frontend.parameters(), torch.zeros(0)).device
+    for chunk in [*chunks, chunker.close()]:
+        waveform = chunk.waveform[:, -round((chunk.believed.duration) * frontend.sample_rate) :]
+        if not waveform.numel():
+            raise AudioError(f"{reader.uri} is empty. Give some sound.")
+        content, voice = frontend(waveform[None].to(device))
+        yield AudioTokens(content[0], voice[0])
+
+
+def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
+    """The 5 s in which a person speaks the most, and the voice of all that he says."""
+    speech = frontend.speech(audio.content).float()
+    is_speech = speech >= SPEECH
+    length = min(round(PROMPT / frontend.token_duration - 0.5), len(speech))
+    first = int(speech.unfold(0, length, 1).sum(-1).argmax())
+    clip = AudioTokens(*(field[first : first + length] for field in audio))
+    return Speaker(
+        clip=clip,
+        quality=float(speech[first : first + length].sum()) * frontend.token_duration,
+        voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0),
+        alone=int(is_speech.sum()) * frontend.token_duration,
+        name=name,
+    )
+
+
+def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
+    content, voice, mean, alone, quality = values
+    clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
+    return Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=cast(str, name))

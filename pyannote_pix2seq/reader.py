@@ -1,0 +1,107 @@
+"""Recordings block by block: however long one is, little of it is in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from io import IOBase
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import soxr
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.audio import SAMPLE_RATE, LazyFile, check_values, decoded, load, name_of, select_channel
+
+BLOCK = 10.0
+"""Seconds that are read at once."""
+
+
+class Resampler:
+    """Resamples audio as it comes: one channel, blocks of any size.
+
+    Parameters
+    ----------
+    source, target : int
+        Sample rates, in Hz.
+    """
+
+    def __init__(self, source: int, target: int):
+        self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
+
+    def push(self, block: Tensor, is_last: bool = False) -> Tensor:
+        """What a block (1, num_samples) adds: (1, num_resampled). All of it together equals resampling at once."""
+        if self._stream is None:
+            return block
+        return torch.from_numpy(self._stream.resample_chunk(block[0].cpu().numpy(), last=is_last))[None]
+
+    def close(self) -> Tensor:
+        """What was held back until the end."""
+        return self.push(torch.zeros(1, 0), is_last=True)
+
+
+class Reader:
+    """A recording that is read block by block, its channels averaged, at one sample rate.
+
+    Iterating reads it from its beginning, each time anew. Files are decoded block by block; waveforms that are in
+    memory anyway are taken as they are.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `audio.load` takes.
+    sample_rate : int, optional
+        Of the blocks, in Hz.
+
+    Attributes
+    ----------
+    uri : str
+        Name of the recording.
+    duration : float
+        Seconds, as far as the head of the file knows.
+
+    Raises
+    ------
+    AudioError
+        As `audio.load` does; what is wrong later in the recording is found when it is read.
+    """
+
+    def __init__(self, file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SAMPLE_RATE):
+        file = file.data if isinstance(file, LazyFile) else file
+        self._file: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+        self.sample_rate = sample_rate
+        if self._in_memory:
+            audio = load(self._file)
+            self.uri, self._rate = audio["uri"], audio["sample_rate"]
+            self._file = audio
+            num_samples = audio["waveform"].shape[1]
+        else:
+            self.uri = self._file.get("uri") or name_of(self._file)
+            with decoded(self._file["audio"]) as source:
+                self._rate, num_samples = source.samplerate, source.frames
+        self.duration = num_samples / self._rate
+
+    @property
+    def _in_memory(self) -> bool:
+        is_file = isinstance(self._file.get("audio"), (str, Path, IOBase))
+        return self._file.get("waveform") is not None or not is_file
+
+    def __iter__(self) -> Iterator[Tensor]:
+        resampler = Resampler(self._rate, self.sample_rate)
+        for block in self._blocks(round(BLOCK * self._rate)):
+            yield resampler.push(block.mean(dim=0, keepdim=True))
+        yield resampler.close()
+
+    def _blocks(self, size: int) -> Iterator[Tensor]:
+        """Blocks (channel, num_samples) as they are in the recording."""
+        if self._in_memory:
+            yield from self._file["waveform"].split(size, dim=1)
+            return
+        with decoded(self._file["audio"]) as source:
+            for position in count(0, size):
+                block = torch.from_numpy(source.read(size, dtype="float32", always_2d=True).T)
+                if position and not block.numel():
+                    return
+                check_values(block, self._rate, self.uri, position / self._rate)
+                yield select_channel(block, self._file.get("channel"), self.uri)

@@ -1,0 +1,172 @@
+"""All of a recording twice: once to find out who is in it, once more to say when each of them speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from pyannote.core import Segment
+
+from pyannote_pix2seq.chain import CLAIM, Diarization, Report
+from pyannote_pix2seq.chunks import Chunk, Stitcher, believed
+from pyannote_pix2seq.clustering import cluster
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, similarity
+from pyannote_pix2seq.writer import Writer
+
+DISTANCE = 0.55
+"""Voices of different chunks whose mean cosine distance is smaller are of the same person."""
+CLEAR = 1.0
+"""Seconds that somebody has to speak alone in a chunk for his voice to count."""
+SHORTEST = 3.0
+SHARE = 0.02
+"""Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
+BATCH = 2
+"""Chunks that are written about at once."""
+
+
+@dataclass
+class Reading:
+    """What the first pass finds in a chunk.
+
+    Attributes
+    ----------
+    audio : AudioTokens
+        In half precision.
+    start : float
+        Where the chunk begins, in seconds.
+    believed : Segment
+    turns : list of Turn
+        In seconds of the recording, of speakers of the chunk.
+    speakers : dict of int to Speaker
+    """
+
+    audio: AudioTokens
+    start: float
+    believed: Segment
+    turns: list[Turn]
+    speakers: dict[int, Speaker]
+
+
+class TwoPass:
+    """Reads every chunk on its own, groups the voices of their speakers, and reads every chunk again.
+
+    The second time, a chunk is prompted with the best clips that the whole recording has of those who may be in it. The
+    audio tokens are kept: half a megabyte for a minute of them.
+
+    Parameters
+    ----------
+    writer : Writer
+    limits : SpeakerLimits
+    known : sequence of Speaker, optional
+        Who was enrolled.
+    """
+
+    def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
+        self.writer = writer
+        self.limits = limits
+        self.known = known
+
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
+        """Diarize a recording; what is done is reported as (step, completed, total)."""
+        readings = self._listen(chunks, num_chunks, report)
+        self._write_first(readings, 0, report)
+        if sum(len(reading.speakers) for reading in readings) < self.limits.least:
+            self._write_first(readings, -(-self.limits.least // len(readings)), report)
+        people, surest = self._people(readings)
+        stitcher, turns = Stitcher(), []
+        for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
+            turns += stitcher.push(believed(written, reading.believed), reading.believed.end)
+        turns += stitcher.close()
+        return Diarization(turns + self._owed(people, surest, turns), people)
+
+    def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> list[Reading]:
+        readings: list[Reading] = []
+        report("listening", 0, num_chunks)
+        for chunk in chunks:
+            audio = AudioTokens(*(field.half() for field in self.writer.listen(chunk.waveform)))
+            readings.append(Reading(audio, chunk.start, chunk.believed, [], {}))
+            report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
+        return readings
+
+    def _write_first(self, readings: Sequence[Reading], least: int, report: Report) -> None:
+        """Write about chunks on their own, with `least` speakers in each."""
+        capacity = self.writer.capacity
+        most = min(self.limits.most or capacity, capacity)
+        for done, batch in _batches(readings):
+            report("first pass", done, len(readings))
+            found = self.writer.write([_audio(reading) for reading in batch], [[]] * len(batch), least, most)
+            for reading, turns in zip(batch, found, strict=True):
+                reading.turns = [turn.later(reading.start) for turn in turns]
+                reading.speakers = hear(_audio(reading), reading.turns, reading.start, self.writer.token_duration)
+        report("first pass", len(readings), len(readings))
+
+    def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
+        """Who is in the recording, and the surest turn of each in the first pass."""
+        heard = [(number, local) for number, reading in enumerate(readings) for local in reading.speakers]
+        clear = [(number, local) for number, local in heard if readings[number].speakers[local].alone >= CLEAR]
+        clear = clear if len(clear) >= max(self.limits.least, 1) else heard
+        speakers = [readings[number].speakers[local] for number, local in clear]
+        groups = cluster(
+            directions(speakers).numpy(),
+            np.array([number for number, _ in clear]),
+            np.array([speaker.alone for speaker in speakers]),
+            DISTANCE,
+            min(SHORTEST, SHARE * readings[-1].believed.end),
+            *self.limits,
+        )
+        people = [_together([speakers[index] for index in group]) for group in groups]
+        for row, column in match(similarity(self.known, people), CLAIM).items():
+            people[column].name = self.known[row].name
+        places = [{clear[index] for index in group} for group in groups]
+        return people, [_surest(readings, place, number) for number, place in enumerate(places)]
+
+    def _write_again(
+        self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
+    ) -> Iterator[list[Turn]]:
+        """Turns of each chunk behind prompts of people."""
+        for done, batch in _batches(readings):
+            report("second pass", done, len(readings))
+            audio = [_audio(reading) for reading in batch]
+            numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
+            if not people:
+                yield from ([] for _ in batch)
+                continue
+            prompted = [[people[number] for number in chosen] for chosen in numbers]
+            written = self.writer.write(audio, prompted, most=len(numbers[0]))
+            for reading, chosen, turns in zip(batch, numbers, written, strict=True):
+                yield [turn.later(reading.start)._replace(speaker=chosen[turn.speaker]) for turn in turns]
+        report("second pass", len(readings), len(readings))
+
+    def _owed(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
+        """A turn of the first pass for each of those who have none in the second, and have to have one."""
+        silent = sorted(set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].alone)
+        missing = self.limits.least - (len(people) - len(silent))
+        return [surest[number] for number in silent[: max(missing, 0)]]
+
+
+def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
+    """Readings in batches, and how many came before each."""
+    return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
+
+
+def _audio(reading: Reading) -> AudioTokens:
+    return AudioTokens(*(field.float() for field in reading.audio))
+
+
+def _together(heard: Sequence[Speaker]) -> Speaker:
+    """One person who was heard in several chunks."""
+    person = replace(heard[0])
+    for more in heard[1:]:
+        person.learn(more)
+    return person
+
+
+def _surest(readings: Sequence[Reading], places: set[tuple[int, int]], number: int) -> Turn:
+    """The surest turn of speakers of chunks who are this person."""
+    own = (turn for chunk, local in places for turn in readings[chunk].turns if turn.speaker == local)
+    turn = max(own, key=lambda turn: (turn.confidence, -turn.start))
+    return turn.within(0.0, readings[-1].believed.end)._replace(speaker=number)

@@ -1,0 +1,155 @@
+"""How pipelines do on long recordings: the table of docs/long.md.
+
+    python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/
+
+Makes meetings of that many minutes and people (voices of the split dev) in FOLDER, and diarizes each with each strategy
+and with the pipelines of other folders (--peer NAME=FOLDER), every run in a process of its own, so that its peak memory
+is its own. What was made or run before is not done again. --docs writes the table between two comments of that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import soundfile  # noqa: E402
+import torch  # noqa: E402
+from pyannote.audio import Pipeline  # noqa: E402
+from pyannote.core import Segment, Timeline  # noqa: E402
+from pyannote.database.util import load_rttm  # noqa: E402
+
+import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
+from pyannote_pix2seq.report import der_components  # noqa: E402
+from pyannote_pix2seq.simulation import FittedTurns, Noises, Simulator, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
+from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
+
+BEGIN, END = "<!-- long:begin -->", "<!-- long:end -->"
+COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
+PIECE = 300.0
+"""Seconds that are rendered at once; after each, people change their places."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 240])
+    parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
+    parser.add_argument("--strategy", nargs="*", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=FOLDER", help="another pipeline")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
+    parser.add_argument("--run", nargs=3, metavar=("WAV", "FOLDER", "STRATEGY"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def make(uri: str, minutes: float, num_speakers: int, voices: Voices, noises: Noises | None, folder: Path) -> None:
+    """Write a meeting as wav and RTTM."""
+    turns = FittedTurns.ready("ami", num_speakers=(num_speakers, num_speakers))
+    acoustics = replace(find("Meeting").acoustics, noises=noises)
+    simulator = Simulator(voices, turns, acoustics, 60 * minutes)
+    conversation = simulator.describe(uri)
+    unfinished = folder / f".{uri}.part"
+    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+        for piece in pieces(conversation):
+            file.write(simulator.render(piece)[0])
+    (folder / f"{uri}.rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
+    os.replace(unfinished, folder / f"{uri}.wav")
+
+
+def pieces(conversation: Conversation) -> Iterator[Conversation]:
+    """A conversation in parts that can be rendered one by one, of the same people in the same scene."""
+    for number in range(math.ceil(conversation.duration / PIECE)):
+        start, end = number * PIECE, min((number + 1) * PIECE, conversation.duration)
+        turns = tuple(shift(crop(conversation.turns, start, end), -start))
+        yield replace(conversation, uri=f"{conversation.uri}-{number}", duration=end - start, turns=turns)
+
+
+def run(audio: Path, pipeline: str, strategy: str, threads: int) -> dict[str, Any]:
+    """Diarize one recording in this process, and measure it."""
+    torch.set_num_threads(threads)
+    loaded = Pipeline.from_pretrained(pipeline)
+    if strategy:
+        loaded.strategy = strategy
+    start = time.perf_counter()
+    hypothesis = loaded({"audio": audio, "uri": audio.stem}).speaker_diarization
+    seconds = time.perf_counter() - start
+    duration = soundfile.info(audio).duration
+    reference = load_rttm(audio.with_suffix(".rttm"))[audio.stem]
+    errors = der_components(reference, hypothesis, Timeline([Segment(0, duration)]))
+    return {
+        "people": len(reference.labels()),
+        "found": len(hypothesis.labels()),
+        "false alarm": errors.false_alarm,
+        "missed": errors.missed_detection,
+        "confusion": errors.confusion,
+        "factor": duration / seconds,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+    }
+
+
+def measure(audio: Path, name: str, pipeline: str, strategy: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What `run` says in a process of its own, once."""
+    path = audio.with_name(f"{audio.stem}.{name}.json")
+    if not path.exists():
+        given = ("--voices", options.voices, "--into", options.into, "--threads", options.threads)
+        command = [sys.executable, __file__, *map(str, given), "--run", str(audio), pipeline, strategy]
+        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
+        path.write_text(result + "\n", encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def row(minutes: float, name: str, result: dict[str, Any]) -> str:
+    errors = [result[part] for part in ("false alarm", "missed", "confusion")]
+    parts = " / ".join(f"{error:.1f}" for error in errors)
+    numbers = f"{sum(errors):.1f} | {parts} | {result['found']} | {result['factor']:.1f} | {result['memory']:.2f}"
+    return f"| {minutes:g} | {result['people']} | {name} | {numbers} |"
+
+
+def main() -> None:
+    options = parse()
+    if options.run:
+        print(json.dumps(run(Path(options.run[0]), *options.run[1:], options.threads)))
+        return
+    options.into.mkdir(parents=True, exist_ok=True)
+    voices = Voices.load(options.voices, "dev")
+    noises = Noises(options.noise) if options.noise else None
+    pipelines = [(strategy, options.pipeline, strategy) for strategy in options.strategy]
+    pipelines += [(*peer.split("=", 1), "") for peer in options.peer]
+    table = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    print("\n".join(table))
+    for minutes, speakers in product(options.minutes, options.speakers):
+        audio = options.into / f"meeting-{minutes:g}min-{speakers}speakers.wav"
+        if not audio.exists():
+            make(audio.stem, minutes, speakers, voices, noises, options.into)
+        for name, pipeline, strategy in pipelines:
+            table.append(row(minutes, name, measure(audio, name, pipeline, strategy, options)))
+            print(table[-1], flush=True)
+    if options.docs:
+        text = options.docs.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        options.docs.write_text("\n".join([before + BEGIN, *table, END + after]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Chunks that overlap, and one diarization of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyannote.core import Segment
+
+from pyannote_pix2seq.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, believed
+from pyannote_pix2seq.output import Turn, join
+
+RATE = 100  # Hz: an audio token of 0.16 s has 16 samples
+GRID = Grid(chunk=60, hop=45, token=16, sample_rate=RATE)
+grids = st.tuples(st.integers(5, 60), st.floats(0.2, 1.0)).map(
+    lambda drawn: Grid(drawn[0], max(round(drawn[0] * drawn[1]), 1), 16, RATE)
+)
+
+
+def cut(num_samples: int, grid: Grid, sizes: Sequence[int] = (10**6,)) -> list[Chunk]:
+    """Chunks of numbered samples that come in blocks of these sizes, over and over."""
+    audio, chunker, position, chunks = torch.arange(num_samples, dtype=torch.float)[None], Chunker(grid), 0, []
+    while position < num_samples:
+        for size in sizes:
+            chunks += chunker.push(audio[:, position : position + size])
+            position += size
+    return [*chunks, chunker.close()]
+
+
+# where chunks are
+
+
+def test_all_chunks_are_as_long_and_the_last_one_reaches_back() -> None:
+    chunks = cut(2000, GRID)
+    assert [chunk.start for chunk in chunks] == pytest.approx([0.0, 45 * 0.16, 65 * 0.16])
+    assert [chunk.waveform.shape[1] for chunk in chunks] == [960, 960, 960]
+    assert chunks[1].waveform[0, 0] == 45 * 16 and chunks[2].waveform[0, -1] == 1999
+    assert [chunk.is_last for chunk in chunks] == [False, False, True]
+    # the middle of what two chunks have in common: tokens 45 to 60, 90 to 105
+    edges = [0.0, 52.5 * 0.16, 97.5 * 0.16, 20.0]
+    believed = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    assert [chunk.believed for chunk in chunks] == [pytest.approx(segment) for segment in believed]
+    assert GRID.latency == pytest.approx(52.5 * 0.16)
+
+
+@given(st.integers(1, 5000), grids, st.lists(st.integers(1, 3000), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_every_moment_is_believed_once_however_audio_comes(num_samples: int, grid: Grid, sizes: list[int]) -> None:
+    chunks = cut(num_samples, grid)
+    assert len(chunks) == grid.num_chunks(num_samples / RATE)
+    assert chunks[0].believed.start == 0 and chunks[-1].believed.end == pytest.approx(num_samples / RATE)
+    for first, second in zip(chunks[:-1], chunks[1:], strict=True):
+        assert first.believed.end == second.believed.start
+    for chunk in chunks:
+        heard = Segment(chunk.start, chunk.start + chunk.waveform.shape[1] / RATE)
+        assert heard.start <= chunk.believed.start + 1e-9 and chunk.believed.end <= heard.end + 1e-9
+        assert heard.end - chunk.believed.start <= grid.latency + 1e-9 or chunk.believed.start == 0
+    streamed = cut(num_samples, grid, sizes)
+    assert [chunk[1:] for chunk in streamed] == [chunk[1:] for chunk in chunks]
+    assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(streamed, chunks, strict=True))
+
+
+def test_little_audio_is_kept_however_much_comes() -> None:
+    chunker = Chunker(GRID)
+    for _ in range(500):
+        list(chunker.push(torch.zeros(1, 100)))
+        assert chunker._audio.shape[1] <= (GRID.chunk + GRID.hop) * GRID.token + 100
+        assert chunker._audio.untyped_storage().nbytes() <= 4 * ((GRID.chunk + GRID.hop) * GRID.token + 100)
+    assert chunker.duration == 500.0
+
+
+# turns at borders
+
+# turns of three people, each with pauses of his own that are longer than what is joined
+talks = st.lists(
+    st.lists(st.tuples(st.floats(0.15, 3.0), st.floats(0.05, 6.0)), max_size=8), min_size=1, max_size=3
+).map(
+    lambda people: [
+        Turn(start, start + length, speaker, 0.5)
+        for speaker, gaps in enumerate(people)
+        for start, length in _places(gaps)
+    ]
+)
+
+
+def _places(gaps: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    places, position = [], 0.0
+    for gap, length in gaps:
+        places.append((position + gap, length))
+        position += gap + length
+    return places
+
+
+def read(turns: list[Turn], chunk: Chunk, error: float = 0.0) -> list[Turn]:
+    """What a perfect model writes about a chunk, its times wrong by as much as an error."""
+    heard = believed(turns, Segment(chunk.start, chunk.start + chunk.waveform.shape[1] / RATE))
+    return [turn._replace(start=turn.start + error, end=turn.end + error) for turn in heard]
+
+
+def stitched(turns: list[Turn], grid: Grid, errors: Sequence[float] = (0.0,)) -> list[Turn]:
+    stitcher, found = Stitcher(), []
+    for number, chunk in enumerate(cut(4000, grid)):
+        written = believed(read(turns, chunk, errors[number % len(errors)]), chunk.believed)
+        over = stitcher.push(written, chunk.believed.end)
+        assert all(turn.end <= chunk.believed.end for turn in over)
+        found += over
+    return by_speaker(found + stitcher.close())
+
+
+def by_speaker(turns: list[Turn]) -> list[Turn]:
+    return sorted(turns, key=lambda turn: (turn.speaker, turn.start))
+
+
+@given(talks, grids)
+@settings(deadline=None)
+def test_no_turn_is_cut_or_doubled_wherever_the_borders_are(turns: list[Turn], grid: Grid) -> None:
+    expected = by_speaker(join(believed(turns, Segment(0, 40.0)), BORDER))
+    found = stitched(turns, grid)
+    # what a border leaves of a turn may be too short to keep: 10 ms
+    assert [turn.speaker for turn in found] == [turn.speaker for turn in expected]
+    for turn, wanted in zip(found, expected, strict=True):
+        assert turn[:2] == pytest.approx(wanted[:2], abs=0.0101) and turn.confidence == pytest.approx(0.5)
+
+
+@given(talks, grids, st.lists(st.floats(-0.04, 0.04), min_size=2, max_size=5))
+@settings(deadline=None)
+def test_chunks_that_disagree_by_a_time_bin_neither_cut_nor_double_turns(
+    turns: list[Turn], grid: Grid, errors: list[float]
+) -> None:
+    turns = [turn for turn in believed(turns, Segment(0.1, 39.9)) if turn.segment.duration > 0.2]
+    merged = by_speaker(join(turns, BORDER + 0.1))
+    if merged != by_speaker(turns):
+        return  # pauses so short that they may be bridged
+    found = stitched(turns, grid, errors)
+    assert len(found) == len(merged)
+    for turn, wanted in zip(found, merged, strict=True):
+        assert turn.speaker == wanted.speaker and turn[:2] == pytest.approx(wanted[:2], abs=0.0501)
+
+
+def test_turns_that_may_go_on_are_held_back() -> None:
+    stitcher = Stitcher()
+    assert stitcher.push([Turn(0.0, 4.0, 0, 0.5), Turn(1.0, 9.95, 1, 0.5)], until=10.0) == [Turn(0.0, 4.0, 0, 0.5)]
+    assert stitcher.open == [Turn(1.0, 9.95, 1, 0.5)]
+    assert stitcher.push([Turn(10.04, 11.0, 1, 0.5), Turn(19.0, 20.0, 0, 0.5)], until=20.0) == [
+        Turn(1.0, 11.0, 1, pytest.approx(0.5))
+    ]
+    assert stitcher.close() == [Turn(19.0, 20.0, 0, 0.5)] and stitcher.close() == []

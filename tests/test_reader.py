@@ -1,0 +1,79 @@
+"""Recordings block by block: the same samples as all at once."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyannote_pix2seq.audio import AudioError, LazyFile, prepare
+from pyannote_pix2seq.reader import Reader, Resampler
+
+
+def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.5, 0.5, (round(seconds * sample_rate), channels)).astype(np.float32)
+
+
+def same(blocks: list[torch.Tensor], waveform: torch.Tensor) -> bool:
+    """But for rounding, which libsndfile's mp3 decoder does otherwise block by block."""
+    return torch.allclose(torch.cat(blocks, dim=1), waveform, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("sample_rate", "channels"), [(16000, 1), (8000, 2), (44100, 2)])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+def test_blocks_are_the_recording(tmp_path: Path, sample_rate: int, channels: int, suffix: str) -> None:
+    path = tmp_path / f"my talk.{suffix}"
+    soundfile.write(path, noise(23.0001, sample_rate, channels), sample_rate)
+    reader = Reader(path)
+    blocks = list(reader)
+    assert all(block.shape[0] == 1 and block.shape[1] <= 160000 for block in blocks) and len(blocks) >= 3
+    assert same(blocks, prepare(path)) and same(list(reader), prepare(path))
+    assert reader.uri == "my_talk"
+    assert reader.duration == pytest.approx(prepare(path).shape[1] / 16000, abs=1e-4)
+
+
+def test_every_way_to_give_a_recording_is_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    samples = noise(12.0, 8000, 2)
+    soundfile.write(path, samples, 8000, subtype="FLOAT")
+    expected = prepare(path)
+    waveform = {"waveform": samples.T, "sample_rate": 8000}
+    stream = io.BytesIO(path.read_bytes())
+    for file in (str(path), {"audio": path}, LazyFile(path), waveform, LazyFile(waveform), stream, stream):
+        assert torch.equal(torch.cat(list(Reader(file)), dim=1), expected)
+    left = Reader({"audio": path, "channel": 0})
+    assert torch.equal(torch.cat(list(left), dim=1), prepare({"audio": path, "channel": 0}))
+
+
+@given(st.lists(st.integers(1, 5000), max_size=8))
+@settings(deadline=None, max_examples=20)
+def test_blocks_of_any_size_resample_to_the_same(sizes: list[int]) -> None:
+    samples = torch.from_numpy(noise(1.0, 44100)[: sum(sizes)].T)
+    resampler = Resampler(44100, 16000)
+    blocks = [resampler.push(block) for block in samples.split(sizes, dim=1)] if sum(sizes) else []
+    whole = Resampler(44100, 16000)
+    expected = torch.cat([whole.push(samples), whole.close()], dim=1)
+    assert torch.equal(torch.cat([*blocks, resampler.close()], dim=1), expected)
+
+
+def test_what_is_wrong_is_found_where_it_is(tmp_path: Path) -> None:
+    samples = noise(25.0, 8000)
+    samples[8000 * 21] = np.nan
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"samples of a are NaN or infinite, the first at 21.000 s"):
+        list(Reader(tmp_path / "a.wav"))
+    with pytest.raises(AudioError, match=r"Channel 1 of a was asked for, but it has 1"):
+        list(Reader({"audio": tmp_path / "a.wav", "channel": 1}))
+    with pytest.raises(AudioError, match="There is no file"):
+        Reader(tmp_path / "b.wav")
+    soundfile.write(tmp_path / "empty.wav", samples[:0], 8000)
+    with pytest.raises(AudioError, match="empty is empty"):
+        list(Reader(tmp_path / "empty.wav"))
+    with pytest.raises(AudioError, match="A recording is a path, a binary stream, or a mapping"):
+        Reader({"sound": 1})

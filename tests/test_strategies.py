@@ -1,0 +1,281 @@
+"""Long recordings: limits on speakers, enrolment, streams, batches; a tiny model that hears voices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from pyannote_pix2seq.chain import Chain
+from pyannote_pix2seq.chunks import Chunker
+from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
+from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.streaming import Stream, StreamError
+from pyannote_pix2seq.vocabulary import Vocabulary
+
+RATE = 16000
+STRATEGIES = ("chain", "two_pass")
+Output = Any
+
+
+class Pitched(FRONTENDS["mel"]):  # type: ignore[misc, name-defined]
+    """Mel-spectrograms; whose voice it is can be seen in the spectrum."""
+
+    num_voices = 3
+    voice_dim = 16
+
+    def forward(self, waveforms: torch.Tensor) -> AudioTokens:
+        num_tokens = self.num_tokens(waveforms.shape[-1])
+        padding = num_tokens * self.samples_per_token - waveforms.shape[-1]
+        pieces = torch.nn.functional.pad(waveforms[:, 0], (0, padding)).unflatten(1, (num_tokens, -1))
+        spectrum = torch.fft.rfft(pieces).abs()[..., 1:97].unflatten(-1, (16, 6)).mean(-1)
+        voice = torch.nn.functional.normalize(spectrum - spectrum.mean(-1, keepdim=True), dim=-1)
+        return AudioTokens(super().forward(waveforms).content, voice[:, :, None].expand(-1, -1, 3, -1))
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[Pix2Seq]:
+    """One narrow layer of random weights: windows of 8 s, 3 speakers."""
+    FRONTENDS["pitched"] = Pitched
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Pix2Seq(frontend="pitched", width=16, num_layers=1, num_heads=2)
+        model.specifications = specifications_of(Vocabulary(window=8.0, resolution=0.04, num_speakers=3))
+        model.build()
+    yield model.eval()
+    del FRONTENDS["pitched"]
+
+
+def make(model: Pix2Seq, strategy: str, **options: Any) -> Pix2SeqDiarization:
+    return Pix2SeqDiarization(model, chunk=4.0, strategy=strategy, decoding={"max_turns": 6}, **options)
+
+
+def tone(frequency: float, seconds: float, seed: int = 0) -> torch.Tensor:
+    """A voice that comes and goes, (1, num_samples)."""
+    time = torch.arange(round(seconds * RATE)) / RATE
+    noise = torch.randn(len(time), generator=torch.Generator().manual_seed(seed))
+    return ((0.2 * torch.sin(2 * torch.pi * frequency * time) + 0.01 * noise) * torch.sin(1.3 * time) ** 2)[None]
+
+
+def talk(seconds: float = 14.0, sample_rate: int = RATE) -> dict[str, Any]:
+    """Two voices in turn."""
+    turns = [tone((150, 400)[k % 2], 2.5, seed=k) for k in range(int(seconds / 2.5) + 1)]
+    return {"waveform": torch.cat(turns, dim=1)[:, : round(seconds * RATE)], "sample_rate": sample_rate, "uri": "talk"}
+
+
+def rows(output: Output) -> list[tuple[float, float, str]]:
+    return [(*segment, label) for segment, _, label in output.speaker_diarization.itertracks(yield_label=True)]
+
+
+# how many speakers
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("seconds", [0.3, 3.0, 14.0])
+def test_any_number_of_speakers_up_to_the_capacity_is_obeyed(model: Pix2Seq, strategy: str, seconds: float) -> None:
+    pipeline = make(model, strategy)
+    capacity = 3 * pipeline.grid.num_chunks(seconds)
+    for number in range(1, capacity + 1):
+        output = pipeline(talk(seconds), num_speakers=number)
+        assert len(output.speaker_diarization.labels()) == len(output.speaker_embeddings) == number
+    with pytest.raises(SpeakerCountError, match=f"at most {capacity} speakers here"):
+        pipeline(talk(seconds), num_speakers=capacity + 1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
+    silence = {"waveform": torch.zeros(1, 6 * RATE), "sample_rate": RATE, "uri": "silence"}
+    pipeline = make(model, strategy)
+    for least, most in ((1, 1), (2, 3), (4, 5), (6, None)):
+        number = len(pipeline(silence, min_speakers=least, max_speakers=most).speaker_diarization.labels())
+        assert least <= number <= (most or 99)
+
+
+def test_limits_that_contradict_each_other() -> None:
+    for numbers in ((None, 3, 2), (2, 3, None), (3, None, 2)):
+        with pytest.raises(SpeakerCountError, match="min_speakers cannot be more than max_speakers"):
+            SpeakerLimits.check(*numbers)
+    assert SpeakerLimits.check(3, 1, 5) == (3, 3) and SpeakerLimits.check(None, None, None) == (0, None)
+
+
+# streams
+
+
+@pytest.mark.parametrize("sizes", [(1000,), (7, 40000, 333), (10**6,)])
+@pytest.mark.parametrize("options", [{}, {"num_speakers": 2}, {"max_speakers": 1}])
+def test_a_stream_equals_the_chain(model: Pix2Seq, sizes: tuple[int, ...], options: dict[str, int]) -> None:
+    pipeline, file = make(model, "chain"), talk(13.0, sample_rate=12000)  # slower: 17 s
+    output = pipeline(file, **options)
+    stream, found, position = pipeline.stream(12000, **options), [], 0
+    while position < file["waveform"].shape[1]:
+        for size in sizes:
+            found += stream.push(file["waveform"][:, position : position + size])
+            position += size
+    found = sorted([*found, *stream.close()])
+    assert [turn[:3] for turn in found] == sorted(rows(output))
+    assert sorted(turn.confidence for turn in found) == sorted(output.confidence)
+    assert len(found) > 3
+
+
+def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:
+    stream, waveform, said, known = make(model, "chain").stream(RATE), talk(20.0)["waveform"], [], []
+    assert stream.latency == pytest.approx((25 + 20) * 0.16 / 2 + 0.1)
+    for number, block in enumerate(waveform.split(RATE // 2, dim=1), 1):
+        now = [*stream.push(block)]
+        assert all(turn.end >= number / 2 - 0.5 - stream.latency for turn in now)  # none comes late
+        said += now
+        known.append((number / 2 - stream.latency, sorted(said + stream.going_on)))
+    final = sorted(said + stream.close())
+    for until, turns in known:
+        assert _until(turns, until) == _until(final, until)
+
+
+def _until(turns: list[Any], until: float) -> list[tuple[float, float, str]]:
+    return [(turn.start, min(turn.end, until), turn.speaker) for turn in turns if turn.start < until]
+
+
+def test_a_stream_keeps_nothing_but_two_chunks_and_the_speakers(
+    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(chain: Chain, chunk: Any, later: int) -> list[Turn]:  # nobody has to be heard here
+        return [Turn(chunk.believed.start + 0.5, chunk.believed.end - 0.5, 0, 0.5)]
+
+    monkeypatch.setattr(Chain, "read", read)
+    stream = make(model, "chain").stream(RATE)
+    stream._chain.heard.append(0)
+    num_turns = 0
+    for _ in range(1440):  # an hour and a half, in blocks longer than they would be
+        num_turns += len(stream.push(np.zeros(4 * RATE, dtype=np.float32)))
+        assert stream._chunker._audio.shape[1] <= (25 + 20 + 25) * 2560 and len(stream.going_on) <= 1
+    assert num_turns > 1400
+
+
+def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
+    pipeline = make(model, "chain")
+    stream = pipeline.stream(RATE)
+    assert stream.push(torch.zeros(1, 0)) == [] == stream.push(torch.zeros(1, 100)) == stream.close() == stream.close()
+    with pytest.raises(StreamError, match="This stream is closed"):
+        stream.push(torch.zeros(1, 100))
+    with pytest.raises(SpeakerCountError, match="at most 3 speakers"):
+        pipeline.stream(RATE, min_speakers=4)
+    assert isinstance(stream, Stream)
+
+
+# people we know
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("people")
+    for name, frequency in (("ann", 150), ("bob", 400), ("zoe", 550)):
+        soundfile.write(folder / f"{name}.wav", tone(frequency, 6.0, seed=9)[0].numpy(), RATE)
+    return {name: folder / f"{name}.wav" for name in ("ann", "bob", "zoe")}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: str, recordings: dict[str, Path]) -> None:
+    pipeline = make(model, strategy)
+    labels = pipeline(talk(), known=recordings, min_speakers=2).speaker_diarization.labels()
+    assert "zoe" not in labels and {"ann", "bob"} & set(labels)  # who does not speak does not appear
+    strangers = [label for label in labels if label not in recordings]
+    assert strangers == [f"SPEAKER_{number:02d}" for number in range(len(strangers))]
+    for number in (1, 2, 3):
+        assert len(pipeline(talk(), known=recordings, num_speakers=number).speaker_diarization.labels()) == number
+
+
+def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, Path], tmp_path: Path) -> None:
+    pipeline = make(model, "two_pass")
+    people = pipeline.enrol({"ann": [recordings["ann"], recordings["ann"]], "bob": recordings["bob"]})
+    people.save(tmp_path / "people.npz")
+    assert (tmp_path / "people.npz").stat().st_size < 40_000
+    loaded = Enrolment.load(tmp_path / "people.npz")
+    assert [speaker.name for speaker in loaded] == ["ann", "bob"] and repr(loaded) == "Enrolment(ann, bob)"
+    assert len(loaded[0].clip.content) == 31  # 5 s
+    torch.testing.assert_close(loaded[0].clip.content, people[0].clip.content, rtol=0, atol=0.01)
+    assert rows(pipeline(talk(), known=loaded)) == rows(pipeline(talk(), known=people))
+
+
+def test_people_who_cannot_be_enrolled(
+    model: Pix2Seq,
+    tiny_model: Pix2Seq,
+    recordings: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = make(model, "chain")
+    with monkeypatch.context() as patch:
+        patch.setattr(Pitched, "speech", lambda frontend, content: 0 * content[..., 0])
+        with pytest.raises(EnrolmentError, match="0.0 s of speech can be heard of ann"):
+            pipeline.enrol({"ann": recordings["ann"]})
+    with pytest.raises(EnrolmentError, match="'ann b' cannot be a name in RTTM: .* such as 'ann_b'"):
+        pipeline(talk(), known={"ann b": recordings["ann"]})
+    people = pipeline.enrol({"ann": recordings["ann"]})
+    with pytest.raises(EnrolmentError, match="Enrol again with this pipeline"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0)(talk(), known=people)
+    with pytest.raises(EnrolmentError, match="a name is there twice"):
+        pipeline(talk(), known=Enrolment([*people, *people]))
+    (tmp_path / "text.npz").write_text("no enrolment")
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    for name in ("text.npz", "other.npz"):
+        with pytest.raises(EnrolmentError, match="holds no enrolment"):
+            Enrolment.load(tmp_path / name)
+
+
+# many files
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_crash_loses_nothing_of_the_other_files(
+    model: Pix2Seq, strategy: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = make(model, strategy)
+    push = Chunker.push
+
+    def crash(chunker: Chunker, block: torch.Tensor) -> Any:
+        if (block == 0.125).any():
+            raise ZeroDivisionError("oh")
+        return push(chunker, block)
+
+    monkeypatch.setattr(Chunker, "push", crash)
+    files = [{**talk(1.0), "uri": f"file{number}"} for number in range(5)]
+    files[2]["waveform"] = torch.full((1, RATE), 0.125)
+    with pytest.warns(UserWarning, match="file2 is left out: ZeroDivisionError: oh"):
+        done = list(pipeline.apply_batch(files, progress=True, max_speakers=2))
+    assert [file["uri"] for file, _ in done] == ["file0", "file1", "file3", "file4"]
+    assert all(output.speaker_diarization.uri == file["uri"] for file, output in done)
+    assert "recordings: 100%" in capsys.readouterr().err
+    for options, error in (({"speakers": 2}, TypeError), ({"num_speakers": 0}, SpeakerCountError)):
+        with pytest.raises(error):
+            list(pipeline.apply_batch(files, **options))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_step_begins_and_ends(model: Pix2Seq, strategy: str) -> None:
+    calls: dict[str, list[tuple[int, int]]] = {}
+
+    def hook(step: str, artifact: Any, file: Any, total: int | None = None, completed: int | None = None) -> None:
+        calls.setdefault(step, []).append((completed, total))  # type: ignore[arg-type]
+
+    make(model, strategy)(talk(), hook=hook)
+    steps = ["chunks"] if strategy == "chain" else ["listening", "first pass", "second pass"]
+    assert list(calls) == [*steps, "speaker_diarization"]
+    for step in steps:
+        assert calls[step][0][0] == 0 and calls[step][-1] == (5, 5)
+
+
+def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
+    with pytest.raises(ValueError, match="chain if the frontend hears no voices"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="two_pass")
+    with pytest.raises(ValueError, match="strategy='once'"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="once")
+    with pytest.raises(ValueError, match="hop=0"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, hop=0)
