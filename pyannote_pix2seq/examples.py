@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class ExampleCache(Dataset):
 
     def compute(self, file: Mapping[str, Any], stretch: Segment) -> None:
         """Compute and store the tokens of one stretch of a file."""
-        waveform = prepare(ProtocolFile(file), self.frontend.sample_rate)  # the copy is forgotten, waveform and all
+        waveform = prepare(ProtocolFile(cast(dict, file)), self.frontend.sample_rate)  # the copy is forgotten, waveform and all
         first, last = (round(time * self.frontend.sample_rate) for time in stretch)
         with torch.inference_mode():
             content, voice = self.frontend.keep(waveform[None, :, first:last])

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from toy import write_toy_voices
 
-from pyannote_pix2seq.page import PageError, insert, table
 from pyannote_pix2seq.simulation.anatomy import Measure
 from pyannote_pix2seq.system import System
 
@@ -84,14 +83,3 @@ def test_the_page_and_the_pictures_are_filled_in(
     with (tmp_path / "scores" / "difficulty.csv").open() as lines:
         uris = {row["recording"] for row in csv.DictReader(lines)}
     assert {"noise=-5/1", "domain=call/0"} < uris
-
-
-def test_tables_and_pages(tmp_path: Path) -> None:
-    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
-    page = tmp_path / "page.md"
-    page.write_text("x\n<!-- one:begin -->\nold\n<!-- one:end -->\ny <!-- two:begin -->\n")
-    insert("new", page, "one")
-    assert page.read_text() == "x\n<!-- one:begin -->\nnew\n<!-- one:end -->\ny <!-- two:begin -->\n"
-    for mark in ("two", "three"):
-        with pytest.raises(PageError, match=f"needs one line <!-- {mark}:begin -->"):
-            insert("new", page, mark)
