@@ -149,7 +149,7 @@ def never_two(reference: Annotation) -> Annotation:
     """What a perfect system that can never write two speakers at once would write: whoever began first goes on."""
     numbers = {label: number for number, label in enumerate(reference.labels())}
     turns = [Turn(turn.start, turn.end, numbers[label], -turn.start) for turn, _, label in _tracks(reference)]
-    return to_annotation(exclusive(turns), str(reference.uri))
+    return to_annotation(exclusive(turns), str(reference.uri), {number: label for label, number in numbers.items()})
 
 
 def _tracks(annotation: Annotation) -> Iterable[tuple[Segment, Any, Any]]:

@@ -112,7 +112,8 @@ class ExampleCache(Dataset):
 
     def compute(self, file: Mapping[str, Any], stretch: Segment) -> None:
         """Compute and store the tokens of one stretch of a file."""
-        waveform = prepare(ProtocolFile(cast(dict, file)), self.frontend.sample_rate)  # the copy is forgotten, waveform and all
+        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
+        waveform = prepare(forgotten, self.frontend.sample_rate)
         first, last = (round(time * self.frontend.sample_rate) for time in stretch)
         with torch.inference_mode():
             content, voice = self.frontend.keep(waveform[None, :, first:last])
