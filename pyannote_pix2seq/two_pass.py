@@ -9,11 +9,11 @@ import numpy as np
 from pyannote.core import Segment
 
 from pyannote_pix2seq.chain import CLAIM, Diarization, Report
-from pyannote_pix2seq.chunks import Chunk, Stitcher, believed
+from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
 from pyannote_pix2seq.clustering import cluster
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, similarity
 from pyannote_pix2seq.writer import Writer
 
@@ -76,12 +76,29 @@ class TwoPass:
         self._write_first(readings, 0, report)
         if sum(len(reading.speakers) for reading in readings) < self.limits.least:
             self._write_first(readings, -(-self.limits.least // len(readings)), report)
+        if len(readings) == 1:
+            return self._only(readings[0])
         people, surest = self._people(readings)
         stitcher, turns = Stitcher(), []
         for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
             turns += stitcher.push(believed(written, reading.believed), reading.believed.end)
         turns += stitcher.close()
         return Diarization(turns + self._owed(people, surest, turns), people)
+
+    def _only(self, reading: Reading) -> Diarization:
+        """The first pass over a recording that is one chunk: there is nothing more to learn about it."""
+        people = [reading.speakers[local] for local in sorted(reading.speakers)]
+        self._call(people)
+        numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
+        turns = [
+            turn.within(0.0, reading.believed.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns
+        ]
+        return Diarization(join(turns, BORDER), people)
+
+    def _call(self, people: Sequence[Speaker]) -> None:
+        """Give people the names of those enrolled who sound like them."""
+        for row, column in match(similarity(self.known, people), CLAIM).items():
+            people[column].name = self.known[row].name
 
     def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> list[Reading]:
         readings: list[Reading] = []
@@ -119,8 +136,7 @@ class TwoPass:
             *self.limits,
         )
         people = [_together([speakers[index] for index in group]) for group in groups]
-        for row, column in match(similarity(self.known, people), CLAIM).items():
-            people[column].name = self.known[row].name
+        self._call(people)
         places = [{clear[index] for index in group} for group in groups]
         return people, [_surest(readings, place, number) for number, place in enumerate(places)]
 

@@ -100,6 +100,16 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
         assert least <= number <= (most or 99)
 
 
+def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
+    for seconds, is_read_again in ((4.0, False), (6.0, True)):
+        steps: list[str] = []
+        output = make(model, "two_pass")(
+            talk(seconds), min_speakers=1, hook=lambda step, *_, steps=steps, **__: steps.append(step)
+        )
+        assert "first pass" in steps and ("second pass" in steps) == is_read_again
+        assert len(output.speaker_diarization) > 0
+
+
 def test_limits_that_contradict_each_other() -> None:
     for numbers in ((None, 3, 2), (2, 3, None), (3, None, 2)):
         with pytest.raises(SpeakerCountError, match="min_speakers cannot be more than max_speakers"):
