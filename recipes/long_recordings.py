@@ -33,6 +33,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
 from pyannote_pix2seq.report import der_components  # noqa: E402
@@ -41,7 +42,6 @@ from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
 from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
 
-BEGIN, END = "<!-- long:begin -->", "<!-- long:end -->"
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 PIECE = 300.0
 """Seconds that are rendered at once; after each, people change their places."""
@@ -119,11 +119,11 @@ def measure(audio: Path, name: str, pipeline: str, strategy: str, options: argpa
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def row(minutes: float, name: str, result: dict[str, Any]) -> str:
+def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
     errors = [result[part] for part in ("false alarm", "missed", "confusion")]
     parts = " / ".join(f"{error:.1f}" for error in errors)
-    numbers = f"{sum(errors):.1f} | {parts} | {result['found']} | {result['factor']:.1f} | {result['memory']:.2f}"
-    return f"| {minutes:g} | {result['people']} | {name} | {numbers} |"
+    start = [f"{minutes:g}", str(result["people"]), name, f"{sum(errors):.1f}", parts]
+    return [*start, str(result["found"]), f"{result['factor']:.1f}", f"{result['memory']:.2f}"]
 
 
 def main() -> None:
@@ -131,24 +131,24 @@ def main() -> None:
     if options.run:
         print(json.dumps(run(Path(options.run[0]), *options.run[1:], options.threads)))
         return
+    place = Place(options.docs, "long") if options.docs else None
     options.into.mkdir(parents=True, exist_ok=True)
     voices = Voices.load(options.voices, "dev")
     noises = Noises(options.noise) if options.noise else None
     pipelines = [(strategy, options.pipeline, strategy) for strategy in options.strategy]
     pipelines += [(*peer.split("=", 1), "") for peer in options.peer]
-    table = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
-    print("\n".join(table))
+    rows = []
     for minutes, speakers in product(options.minutes, options.speakers):
         audio = options.into / f"meeting-{minutes:g}min-{speakers}speakers.wav"
         if not audio.exists():
             make(audio.stem, minutes, speakers, voices, noises, options.into)
         for name, pipeline, strategy in pipelines:
-            table.append(row(minutes, name, measure(audio, name, pipeline, strategy, options)))
-            print(table[-1], flush=True)
-    if options.docs:
-        text = options.docs.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        options.docs.write_text("\n".join([before + BEGIN, *table, END + after]), encoding="utf-8")
+            rows.append(row(minutes, name, measure(audio, name, pipeline, strategy, options)))
+            print(*rows[-1], sep="  ", flush=True)
+    text = table(COLUMNS, rows)
+    print(text)
+    if place:
+        place.fill(text)
 
 
 if __name__ == "__main__":
