@@ -31,8 +31,9 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.6}
-"""See the log of 2026-11-22 in docs/log.md."""
+DECODING = {"strategy": "consensus", "temperature": 0.6, "num_samples": 32}
+STRATEGY = "two_pass"
+"""See docs/log.md, 2026-11-25."""
 
 
 def compact(weight: Tensor) -> Tensor:
@@ -47,7 +48,7 @@ def config() -> dict[str, Any]:
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}", "decoding": DECODING},
+            "params": {"model": f"$model/{MODEL}", "strategy": STRATEGY, "decoding": DECODING},
         },
     }
 

@@ -20,8 +20,9 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 import torch  # noqa: E402
 from lightning import Trainer  # noqa: E402
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar  # noqa: E402
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.pipeline import load_model  # noqa: E402
@@ -132,7 +133,7 @@ def main() -> None:
         callbacks=[
             ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=100, enable_version_counter=False),
             TQDMProgressBar(refresh_rate=10),
-            EMAWeightAveraging(decay=AVERAGING),
+            WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(AVERAGING)),
         ],
     )
     last = checkpoints / LAST
