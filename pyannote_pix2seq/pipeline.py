@@ -239,7 +239,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             try:
                 output = self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
             except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-                warnings.warn(f"{file['uri']} is left out: {type(error).__name__}: {error}", stacklevel=2)
+                kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
+                warnings.warn(f"{file['uri']} is left out: {kind}{error}", stacklevel=2)
             else:
                 yield file, output
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE, rms
 
-from pyannote_pix2seq.simulation.codec import BLOCK, FILES, TELEPHONES, transmit
+from pyannote_pix2seq.simulation.codec import BLOCK, FILES, TELEPHONES, CodecError, transmit
 
 WAYS = [(telephone, None) for telephone in TELEPHONES] + [(None, file) for file in FILES] + [("gsm", "mp3")]
 MILLISECOND = SAMPLE_RATE // 1000
@@ -75,3 +75,9 @@ def test_the_same_sound_is_compressed_to_the_same_sound() -> None:
     before = bursts(SAMPLE_RATE)
     for way in WAYS:
         assert np.array_equal(transmit(before, *way, 0.7), transmit(before, *way, 0.7))
+
+
+@pytest.mark.parametrize(("telephone", "file"), [("umts", None), (None, "aac")])
+def test_codecs_that_do_not_exist(telephone: str | None, file: str | None) -> None:
+    with pytest.raises(CodecError, match=f"no (telephone|file) '{telephone or file}'. Use one of"):
+        transmit(np.zeros(1600, dtype=np.float32), telephone, file, 0.5)

@@ -148,3 +148,11 @@ def test_a_folder_of_several_corpora_is_refused(tmp_path: Path) -> None:
     assert [s.speaker for s in find_speakers(tmp_path, "vctk")] == ["vctk-p225"]
     with pytest.raises(LayoutError, match=r"named like small/19/a_book/a_chapter.flac, as librilight has it"):
         find_speakers(tmp_path, "librilight")
+
+
+def test_splits_of_a_manifest_are_train_dev_and_test(tmp_path: Path) -> None:
+    touch(tmp_path, "ann.wav")
+    manifest = tmp_path / "mine.tsv"
+    manifest.write_text("speaker\tpath\tsplit\nann\tann.wav\tdevelopment\n")
+    with pytest.raises(LayoutError, match="line 2: speaker 'ann' is of split 'development'. Splits are train"):
+        find_speakers(manifest)

@@ -26,6 +26,10 @@ BLOCK = 10 * SAMPLE_RATE
 """Samples written at a time: libvorbis keeps all that it is given at once on the stack."""
 
 
+class CodecError(ValueError):
+    """A codec that does not exist."""
+
+
 def transmit(waveform: np.ndarray, telephone: str | None, file: str | None, compression: float) -> np.ndarray:
     """Hear a recording at the other end of a telephone line, or as a lossy file, or both.
 
@@ -47,7 +51,15 @@ def transmit(waveform: np.ndarray, telephone: str | None, file: str | None, comp
     -------
     waveform : (num_samples,) float32
         As long as it was, and not delayed.
+
+    Raises
+    ------
+    CodecError
+        If there is no such telephone or file.
     """
+    for kind, codec, known in (("telephone", telephone, TELEPHONES), ("file", file, FILES)):
+        if codec is not None and codec not in known:
+            raise CodecError(f"There is no {kind} {codec!r}. Use one of {', '.join(known)}, or None.")
     sample_rate = SAMPLE_RATE if telephone is None else LINE_RATE
     heard = waveform
     if telephone is not None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from .recording import find_recordings
 from .seed import seed_of
 
+SPLITS = ("train", "dev", "test")
 Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
 
 
@@ -157,7 +158,13 @@ def _read_manifest(manifest: Path) -> Iterator[Row]:
                     f"{manifest}, line {rows.line_num}: speaker {speaker!r} has a recording {path}, and there is no "
                     f"such file. Paths are relative to {manifest.parent}."
                 )
-            yield speaker, row.get("corpus") or manifest.stem, row.get("split") or split_of(speaker), path
+            split = row.get("split") or split_of(speaker)
+            if split not in SPLITS:
+                raise LayoutError(
+                    f"{manifest}, line {rows.line_num}: speaker {speaker!r} is of split {split!r}. Splits are "
+                    f"{', '.join(SPLITS)}; leave it empty to have the name decide."
+                )
+            yield speaker, row.get("corpus") or manifest.stem, split, path
 
 
 def _scan(folder: Path, layout: str) -> Iterator[Row]:
