@@ -10,15 +10,16 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from pyannote.audio.core.model import Model
-from pyannote.audio.core.task import Problem, Resolution, Specifications, Task
+from pyannote.audio.core.task import Specifications, Task
 from torch import Tensor
 
 from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
+from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer, by_recording
-from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary, VocabularyError
+from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
 LEARNING_RATE = 1e-3
@@ -157,7 +158,7 @@ class Pix2Seq(Model):
         specifications = cast(Specifications, self.specifications)
         cached = self.__dict__.get("_vocabulary")
         if cached is None or cached[0] is not specifications:
-            cached = (specifications, _vocabulary_of(specifications, self.bin_duration))
+            cached = (specifications, vocabulary_of(specifications, self.bin_duration))
             self.__dict__["_vocabulary"] = cached
         return cached[1]
 
@@ -288,30 +289,3 @@ class Pix2Seq(Model):
     def receptive_field_center(self, frame: int = 0) -> int:
         """Sample in the middle of an audio token."""
         return (self.receptive_field_size(frame) + self.receptive_field_size(frame + 1)) // 2
-
-
-def specifications_of(vocabulary: Vocabulary) -> Specifications:
-    """A vocabulary as pyannote.audio specifications, which checkpoints carry."""
-    return Specifications(
-        problem=Problem.MONO_LABEL_CLASSIFICATION,
-        resolution=Resolution.CHUNK,
-        duration=vocabulary.window,
-        classes=vocabulary.classes,
-        permutation_invariant=False,
-    )
-
-
-def _vocabulary_of(specifications: Specifications, resolution: float) -> Vocabulary:
-    """The inverse of `specifications_of`, for a frontend with bins of `resolution` seconds."""
-    classes = specifications.classes or []
-    num_times = sum(name[0].isdigit() for name in classes)
-    num_speakers = len(classes) - FIRST_TIME - num_times
-    vocabulary = Vocabulary(specifications.duration, resolution, max(num_speakers, 1))
-    if vocabulary.classes != classes:
-        raise VocabularyError(
-            f"A vocabulary of {len(classes)} tokens ({num_times} time bins, {max(num_speakers, 0)} speakers) does not "
-            f"fit a window of {specifications.duration} s and the frontend's bins of {1e3 * resolution:.0f} ms: "
-            f"{vocabulary.num_bins} time bins are needed. Make the specifications with specifications_of(Vocabulary("
-            f"window={specifications.duration}, resolution={resolution}, num_speakers=...))."
-        )
-    return vocabulary

@@ -21,7 +21,7 @@ from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
-from pyannote_pix2seq.decoding import DecodingOptions
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq

@@ -20,8 +20,9 @@ from torchmetrics import MetricCollection
 from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
 from pyannote_pix2seq.losses import activity_loss, sequence_loss
-from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import origin
+from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate, rasterize
 

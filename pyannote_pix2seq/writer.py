@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
+from pyannote_pix2seq.decoding import Hypothesis, decode
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import Prompted, prompt
 from pyannote_pix2seq.model import Pix2Seq

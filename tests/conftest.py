@@ -11,7 +11,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 import yaml  # noqa: E402
 
-from pyannote_pix2seq.model import Pix2Seq, specifications_of  # noqa: E402
+from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
+from pyannote_pix2seq.specifications import specifications_of  # noqa: E402
 from pyannote_pix2seq.vocabulary import Vocabulary  # noqa: E402
 
 torch.set_num_threads(1)  # the models of these tests are too small to share

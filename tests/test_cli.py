@@ -14,7 +14,7 @@ from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import arguments, cli, pipeline
-from pyannote_pix2seq.decoding import STRATEGIES
+from pyannote_pix2seq.decoding_options import STRATEGIES
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pyannote_pix2seq.decoding import DecodingOptions, Hypothesis, decode
+from pyannote_pix2seq.decoding import Hypothesis, decode
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import follows_grammar, grammar
 from pyannote_pix2seq.model import Context, Pix2Seq

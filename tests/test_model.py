@@ -8,7 +8,8 @@ from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
-from pyannote_pix2seq.model import Context, Pix2Seq, specifications_of
+from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Triplet, Vocabulary, VocabularyError
 from pyannote_pix2seq.written import Written
 

@@ -21,9 +21,10 @@ from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.frontends.speaker import build_segmentation
 from pyannote_pix2seq.limits import SpeakerCountError
-from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 RATE = 16000

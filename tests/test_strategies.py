@@ -16,9 +16,10 @@ from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
-from pyannote_pix2seq.model import Pix2Seq, specifications_of
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
 from pyannote_pix2seq.vocabulary import Vocabulary
 

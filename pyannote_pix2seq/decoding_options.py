@@ -1,0 +1,89 @@
+"""What can be chosen about how sequences are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+STRATEGIES = ("greedy", "sample", "beam", "consensus")
+
+
+@dataclass(frozen=True)
+class DecodingOptions:
+    """How to write.
+
+    Parameters
+    ----------
+    strategy : {"greedy", "sample", "beam", "consensus"}
+        Greedy writing takes the median of each time: the next turn starts where it has more likely begun than not,
+        or never if stopping is likelier, and ends where it is more likely over than not, which costs the least speech
+        in expectation. (The likeliest bin is a bad guess: a time that is sharp beats one that is likely.) The speaker
+        is the likeliest one. A consensus is what enough of several samples say, see `consensus.py`; where it breaks the
+        limits on the number of speakers, the likeliest sample.
+    temperature, top_k, top_p : optional
+        For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
+        that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
+    num_beams : int
+        For beam search.
+    num_samples : int
+        For a consensus.
+    threshold : float
+        A speaker is active where more than this share of the samples of a consensus say so.
+    max_turns : int
+        Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
+        samples of a consensus; it may say more than each of them.
+    min_speakers, max_speakers : int, optional
+        Limits on the number of speakers, prompted ones included. Defaults to whatever the vocabulary can name.
+    seed : int
+        For sampling.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    strategy: Literal["greedy", "sample", "beam", "consensus"] = "greedy"
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    num_beams: int = 4
+    num_samples: int = 8
+    threshold: float = 0.4
+    max_turns: int = 100
+    min_speakers: int = 0
+    max_speakers: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
+            "temperature": (self.temperature > 0, "above 0"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "num_beams": (self.num_beams >= 1, "1 or more"),
+            "num_samples": (self.num_samples >= 1, "1 or more"),
+            "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
+            "max_turns": (self.max_turns >= 1, "1 or more"),
+        }
+        for name, (is_valid, allowed) in ranges.items():
+            if not is_valid:
+                raise ValueError(f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}.")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], refused: Sequence[str] = ()) -> DecodingOptions:
+        """Options by name, but for some that are refused.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option.
+        ValueError
+            If an option is out of its range.
+        """
+        known = [field.name for field in fields(cls) if field.name not in refused]
+        unknown = sorted(set(options) - set(known))
+        if unknown:
+            raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
+        return cls(**options)
