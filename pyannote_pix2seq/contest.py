@@ -16,7 +16,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from .audio import SAMPLE_RATE, prepare
 from .output import Turn, exclusive, to_annotation
 from .scores import Score, score
-from .system import REFERENCES, Answer, System
+from .system import REFERENCES, Answer, System, Turns
 
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
 
@@ -122,13 +122,19 @@ def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Ans
 
 
 def _score(recording: Recording, answer: Answer) -> Score:
-    hypothesis = Annotation(uri=recording.uri)
-    for track, (start, end, speaker) in enumerate(answer.turns):
-        hypothesis[Segment(start, end), track] = speaker
+    hypothesis = annotation_of(answer.turns, recording.uri)
     sure = answer.confidence
     confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
     truth = recording.uri, recording.reference
     return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
+
+
+def annotation_of(turns: Turns, uri: str) -> Annotation:
+    """Turns of a system; tracks are their numbers."""
+    annotation = Annotation(uri=uri)
+    for track, (start, end, speaker) in enumerate(turns):
+        annotation[Segment(start, end), track] = speaker
+    return annotation
 
 
 def _baselines(recordings: Sequence[Recording]) -> list[Entry]:

@@ -27,7 +27,7 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
 from pyannote_pix2seq.reader import Reader
-from pyannote_pix2seq.speakers import directions
+from pyannote_pix2seq.speakers import directions, names_of
 from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
@@ -200,8 +200,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
         voices = dict(enumerate(directions(speakers).numpy()))
-        names = {number: speaker.name for number, speaker in enumerate(speakers) if speaker.name is not None}
-        output = to_output(turns, reader.uri, voices, names)
+        output = to_output(turns, reader.uri, voices, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 

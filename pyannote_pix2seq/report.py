@@ -71,6 +71,11 @@ class DerComponents:
         speech = detail["total"] or sum(errors) or 1.0
         return cls(*(100.0 * seconds / speech for seconds in errors))
 
+    @property
+    def brief(self) -> str:
+        """The error rate and, in brackets, what it is made of: `12.3 (4.5 / 6.7 / 1.1)`."""
+        return f"{self.total:.1f} ({self.false_alarm:.1f} / {self.missed_detection:.1f} / {self.confusion:.1f})"
+
     def __str__(self) -> str:
         return (
             f"DER {self.total:.1f} % (false alarm {self.false_alarm:.1f}, "

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from .contest import Contest, Entry
 from .page import table
 from .report import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
-from .scores import MEASURES, NUM_LEVELS, Score, difference, intervals, levels, measure
+from .scores import MEASURES, NUM_LEVELS, Score, components, difference, intervals, levels, measure
 
 PARTS = {"false_alarm": OCHRE, "missed_detection": BLUE, "confusion": ORANGE}
 HEAD = (
@@ -99,9 +99,7 @@ def _by_file(entries: Sequence[Entry]) -> str:
 
 
 def _cell(score: Score) -> str:
-    found = measure([score])
-    parts = " / ".join(f"{found[part]:.1f}" for part in PARTS)
-    return f"{found['der']:.1f} ({parts}); {score.num_speakers[0]} / {score.num_speakers[1]}"
+    return f"{components([score]).brief}; {score.num_speakers[0]} / {score.num_speakers[1]}"
 
 
 def write_csv(contests: Iterable[Contest], path: Path | str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pyannote.core import Annotation, Timeline
@@ -170,7 +171,8 @@ def calibration(
     return levels
 
 
-def _components(scores: Sequence[Score]) -> DerComponents:
+def components(scores: Sequence[Score]) -> DerComponents:
+    """The DER of recordings together, and what it is made of."""
     return DerComponents.from_seconds({name: sum(score.errors[name] for score in scores) for name in scores[0].errors})
 
 
@@ -208,10 +210,10 @@ def _speed(scores: Sequence[Score]) -> float:
 
 
 MEASURES: dict[str, Callable[[Sequence[Score]], float]] = {
-    "der": lambda scores: _components(scores).total,
-    "false_alarm": lambda scores: _components(scores).false_alarm,
-    "missed_detection": lambda scores: _components(scores).missed_detection,
-    "confusion": lambda scores: _components(scores).confusion,
+    "der": lambda scores: components(scores).total,
+    "false_alarm": lambda scores: components(scores).false_alarm,
+    "missed_detection": lambda scores: components(scores).missed_detection,
+    "confusion": lambda scores: components(scores).confusion,
     "jer": _jaccard,
     "speaker_count_error": _count_error,
     "speaker_count_right": _count_right,
@@ -276,3 +278,19 @@ def _middle(values: Sequence[float]) -> tuple[float, float]:
     known = np.array(values)[~np.isnan(values)]
     low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
+
+
+def error_rate(pipeline: Callable[..., Any], files: Iterable[Mapping[str, Any]]) -> DerComponents:
+    """Diarization error rate of a pipeline on files together, overlap included, without collar.
+
+    Parameters
+    ----------
+    pipeline : callable
+        A pyannote.audio pipeline that returns a `DiarizeOutput`.
+    files : iterable of mapping
+        With "annotation" and "annotated".
+    """
+    metric: Any = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    for file in files:
+        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
+    return DerComponents.from_seconds(metric[:])

@@ -116,6 +116,11 @@ def directions(speakers: Sequence[Speaker]) -> torch.Tensor:
     return F.normalize(torch.stack(voices).float(), dim=-1).cpu() if voices else torch.zeros(0, 0)
 
 
+def names_of(speakers: Sequence[Speaker]) -> dict[int, str]:
+    """Names of those who have one, by their numbers."""
+    return {number: speaker.name for number, speaker in enumerate(speakers) if speaker.name is not None}
+
+
 def similarity(first: Sequence[Speaker], second: Sequence[Speaker]) -> np.ndarray:
     """Cosines of mean voices, (len(first), len(second)); 0 where there are no voices."""
     if not first or not second:

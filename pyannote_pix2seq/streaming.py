@@ -15,7 +15,7 @@ from pyannote_pix2seq.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stit
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, labels_of
 from pyannote_pix2seq.reader import Resampler
-from pyannote_pix2seq.speakers import Speaker
+from pyannote_pix2seq.speakers import Speaker, names_of
 from pyannote_pix2seq.writer import Writer
 
 
@@ -72,7 +72,7 @@ class Stream:
     ):
         self.sample_rate = sample_rate
         self._chain = Chain(writer, limits, known)
-        self._names = {number: speaker.name for number, speaker in enumerate(known) if speaker.name is not None}
+        self._names = names_of(known)
         self._resampler = Resampler(sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
@@ -45,10 +45,10 @@ def main() -> None:
         start = time.perf_counter()
         pipeline(audio)
         factors.append(60 * options.minutes / (time.perf_counter() - start))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    memory = peak_memory() / 1e9
     print(
         f"{options.minutes:g} minutes on {options.threads} threads: {statistics.median(factors):.1f} times real time "
-        f"(median of {options.runs}, {min(factors):.1f} to {max(factors):.1f}), peak memory {peak:.1f} GB"
+        f"(median of {options.runs}, {min(factors):.1f} to {max(factors):.1f}), peak memory {memory:.1f} GB"
     )
 
 

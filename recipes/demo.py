@@ -8,7 +8,6 @@ import argparse
 import os
 import sys
 import time
-from itertools import repeat
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
@@ -19,6 +18,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.audio import AudioError, AudioFile, load  # noqa: E402
+from pyannote_pix2seq.contest import one_speaker  # noqa: E402
 from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.
@@ -30,9 +30,8 @@ def report(hypothesis: Annotation, audio: AudioFile, reference: Annotation | Non
     scored = Timeline([Segment(0.0, audio["waveform"].shape[1] / audio["sample_rate"])])
     print(turns_table(hypothesis), end="\n\n")
     if reference is not None:
-        everyone = reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
         print(f"this pipeline: {der_components(reference, hypothesis, scored)}")
-        print(f"everyone as one speaker: {der_components(reference, everyone, scored)}", end="\n\n")
+        print(f"everyone as one speaker: {der_components(reference, one_speaker(reference), scored)}", end="\n\n")
 
     folder.mkdir(parents=True, exist_ok=True)
     rttm, picture = folder / f"{audio['uri']}.rttm", folder / f"{audio['uri']}.png"

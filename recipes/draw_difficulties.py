@@ -24,12 +24,12 @@ from matplotlib.figure import Figure  # noqa: E402
 from pyannote.audio import Pipeline  # noqa: E402
 from pyannote.core import Annotation  # noqa: E402
 from pyannote.database import ProtocolFile  # noqa: E402
-from pyannote.metrics.diarization import DiarizationErrorRate  # noqa: E402
 
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
-from pyannote_pix2seq.report import COLOURS, FAINT, INK, SOUND, DerComponents  # noqa: E402
+from pyannote_pix2seq.report import COLOURS, FAINT, INK, SOUND  # noqa: E402
+from pyannote_pix2seq.scores import error_rate  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Simulator  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
 from pyannote_pix2seq.simulation.labels import HEARD, Labels  # noqa: E402
@@ -137,17 +137,9 @@ def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_sco
         f"{np.median(lengths):.1f} s",
     ]
     if pipeline is not None:
-        cells.append(error_rate(files[:num_scored], pipeline))
+        rates = error_rate(pipeline, files[:num_scored])
+        cells.append(rates.brief.replace(" (", " % (", 1))
     return cells
-
-
-def error_rate(files: list[ProtocolFile], pipeline: Pipeline) -> str:
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    for file in files:
-        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
-    rates = DerComponents.from_seconds(metric[:])
-    parts = f"{rates.false_alarm:.1f} / {rates.missed_detection:.1f} / {rates.confusion:.1f}"
-    return f"{rates.total:.1f} % ({parts})"
 
 
 def tabulate(protocols: dict[str, SyntheticProtocol], options: argparse.Namespace) -> str:

@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -41,6 +40,7 @@ from pyannote_pix2seq.simulation import FittedTurns, Noises, Simulator, Voices  
 from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
 from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
+from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 PIECE = 300.0
@@ -104,7 +104,7 @@ def run(audio: Path, pipeline: str, strategy: str, threads: int) -> dict[str, An
         "missed": errors.missed_detection,
         "confusion": errors.confusion,
         "factor": duration / seconds,
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "memory": peak_memory() / 1e9,
     }
 
 

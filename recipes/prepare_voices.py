@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.simulation.layout import AUTO, CHOICES
+from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError
 
@@ -46,7 +46,7 @@ def main() -> None:
     for refusal in refusals[:SHOWN]:
         print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")
     print(f"{len(refusals)} refused, see {options.out / 'refused.tsv'}")
-    for split in ("train", "dev", "test"):
+    for split in SPLITS:
         try:
             print(Voices.load(options.out, split))
         except VoicesError:

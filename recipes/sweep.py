@@ -29,7 +29,7 @@ from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
 from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
 from pyannote_pix2seq.scoreboard import write_csv  # noqa: E402
-from pyannote_pix2seq.scores import Score, intervals, measure  # noqa: E402
+from pyannote_pix2seq.scores import Score, components, intervals, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
@@ -174,9 +174,8 @@ def tabulate(contest: Contest, names: Sequence[str]) -> str:
 
 
 def _cell(scores: list[Score]) -> str:
-    found, (low, high) = measure(scores), intervals(scores, ["der"])["der"]
-    parts = " / ".join(f"{found[part]:.1f}" for part in ("false_alarm", "missed_detection", "confusion"))
-    return f"{found['der']:.1f} ({parts}), {low:.1f} to {high:.1f}"
+    low, high = intervals(scores, ["der"])["der"]
+    return f"{components(scores).brief}, {low:.1f} to {high:.1f}"
 
 
 def draw_axes(contest: Contest, names: Sequence[str], path: Path) -> None:

@@ -56,6 +56,7 @@ def test_parts_of_the_error_rate():
     found = der_components(REFERENCE, HYPOTHESIS)
     assert (found.false_alarm, found.missed_detection, found.confusion) == pytest.approx((10.0, 20.0, 30.0))
     assert found.total == pytest.approx(60.0)
+    assert found.brief == "60.0 (10.0 / 20.0 / 30.0)"
     assert str(found) == "DER 60.0 % (false alarm 10.0, missed detection 20.0, confusion 30.0)"
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_pix2seq.scores import Score, difference, intervals, levels, measure, resampled, score
+from pyannote_pix2seq.scores import (
+    Score,
+    components,
+    difference,
+    error_rate,
+    intervals,
+    levels,
+    measure,
+    resampled,
+    score,
+)
 
 SCORED = Timeline([Segment(0, 20)])
 
@@ -136,3 +148,12 @@ def test_a_difference_is_of_the_same_recordings() -> None:
     assert value == pytest.approx(-1.0) and (low, high) == pytest.approx((-1.0, -1.0))
     with pytest.raises(ValueError, match="same recordings"):
         difference(many(0), many(0)[::-1])
+
+
+def test_the_error_rate_of_a_pipeline_adds_up_over_files() -> None:
+    made = {"good": REFERENCE, "bad": HYPOTHESIS}
+    files = [{"uri": uri, "annotation": REFERENCE, "annotated": SCORED} for uri in made]
+    found = error_rate(lambda file: SimpleNamespace(speaker_diarization=made[file["uri"]]), files)
+    both = components([score(uri, REFERENCE, each, SCORED) for uri, each in made.items()])
+    assert found.total == pytest.approx(both.total) == pytest.approx(100 * 2.9 / 42)
+    assert found.confusion == pytest.approx(100 * 0.7 / 42)

@@ -28,11 +28,11 @@ from pyannote.audio import Model, Pipeline  # noqa: E402
 from pyannote.audio.core.plda import PLDA  # noqa: E402
 from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
 from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
-from pyannote.core import Annotation, Segment  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from pyannote_pix2seq import PRETRAINED  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.contest import annotation_of  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
 from pyannote_pix2seq.system import REFERENCES, Turns, respond  # noqa: E402
@@ -140,14 +140,6 @@ def make(
     )
 
 
-def to_annotation(turns: Turns) -> Annotation:
-    """Turns of references.json."""
-    annotation = Annotation()
-    for track, (start, end, speaker) in enumerate(turns):
-        annotation[Segment(start, end), track] = speaker
-    return annotation
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
@@ -165,7 +157,8 @@ def main() -> None:
     references = json.loads(Path(options.recordings).with_name(REFERENCES).read_text()) if options.oracle else {}
 
     def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
-        truth = {"annotation": to_annotation(references[uris[audio]])} if options.oracle else {}
+        uri = uris[audio]
+        truth = {"annotation": annotation_of(references[uri], uri)} if options.oracle else {}
         return turns_and_confidence(pipeline({**load(audio), **truth}))
 
     respond(diarize, options.recordings, options.answers)

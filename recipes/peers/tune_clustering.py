@@ -15,12 +15,10 @@ from typing import Any
 
 import yaml
 from clustering import TUNED, load_frontend, make
-from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.database import FileFinder, registry
-from pyannote.metrics.diarization import DiarizationErrorRate
 
 from pyannote_pix2seq.audio import load
-from pyannote_pix2seq.report import DerComponents
+from pyannote_pix2seq.scores import error_rate
 
 STEPS = (0.1, 0.2)
 METHODS = ("centroid", "average")
@@ -35,13 +33,6 @@ def grid() -> Iterator[dict[str, Any]]:
     for method, threshold, smallest, pause in product(METHODS, THRESHOLDS, SMALLEST_CLUSTERS, PAUSES):
         clustering = {"method": method, "threshold": threshold, "min_cluster_size": smallest}
         yield {"segmentation": {"min_duration_off": pause}, "clustering": clustering}
-
-
-def error_rate(pipeline: SpeakerDiarization, files: list[dict[str, Any]]) -> DerComponents:
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    for file in files:
-        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
-    return DerComponents.from_seconds(metric[:])
 
 
 def main() -> None:
