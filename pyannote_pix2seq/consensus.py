@@ -1,7 +1,8 @@
 """One sequence out of several that were sampled: what most of them say at every moment.
 
-Speakers of different samples are matched by when they speak, as DOVER-Lap does with whole systems (Raj et al.,
-arXiv 2011.01997); then a speaker is active where he is in enough of the samples.
+As DOVER-Lap does with whole systems (Raj et al., arXiv 2011.01997), speakers of different samples are matched by when
+they speak; then the samples vote at every moment, first on how many speak and then on who they are. So where they agree
+that somebody speaks but not who, somebody is written.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def agree(
     num_bins : int
         Time bins of the audio.
     threshold : float
-        A speaker is active where more than this share of the samples say so.
+        So many speak as more than this share of the samples say, at least.
 
     Returns
     -------
@@ -67,14 +68,24 @@ def agree(
     activities = torch.stack([activity_of(sample) for sample in samples])
     reference = activities[nearest(activities, num_given)]
     matched = torch.stack([match(activity, reference, num_given) for activity in activities])
-    mean = (matched - activity_of(given)).clamp(min=0).mean(0)
+    votes = (matched - activity_of(given)).clamp(min=0)
+    mean = votes.mean(0)
     names = {speaker: speaker for speaker in range(num_given)}
     tokens, agreement = list(given), [1.0] * num_given
-    for start, end, speaker in sorted(_runs(mean > threshold)):
+    for start, end, speaker in sorted(_runs(_elected(votes, threshold))):
         name = names.setdefault(speaker, len(names))
         tokens += [FIRST_TIME + start, FIRST_TIME + end, vocabulary.first_speaker + name]
         agreement.append(mean[start : end + 1, speaker].mean().item())
     return tokens, agreement
+
+
+def _elected(votes: Tensor, threshold: float) -> Tensor:
+    """Who is active, (num_bins, num_speakers) bool, according to samples (num_samples, num_bins, num_speakers)."""
+    sizes = torch.arange(1, votes.shape[-1] + 1)
+    num_active = ((votes.sum(-1, keepdim=True) >= sizes).float().mean(0) > threshold).sum(-1, keepdim=True)
+    # (num_bins, 1)
+    order = votes.mean(0).argsort(dim=-1, descending=True, stable=True)
+    return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
 
 
 def _runs(active: Tensor) -> Iterator[tuple[int, int, int]]:

@@ -219,15 +219,24 @@ def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor,
 def _sample(
     options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int, vocabulary: Vocabulary
 ) -> tuple[Tensor, Tensor]:
-    log_probs = (scores.flatten(0, 1) / options.temperature).log_softmax(-1)
+    logits = scores.flatten(0, 1) / options.temperature
     if options.top_k is not None:
-        smallest = log_probs.topk(min(options.top_k, vocabulary.size), dim=-1).values[:, -1:]
-        log_probs = log_probs.masked_fill(log_probs < smallest, -torch.inf)
-    ordered, order = log_probs.softmax(-1).sort(dim=-1, descending=True)
-    is_tail = ordered.cumsum(-1) - ordered >= options.top_p
-    probs = torch.zeros_like(ordered).scatter(1, order, ordered.masked_fill(is_tail, 0))
-    token = torch.multinomial(probs, 1, generator=generator)[:, 0]
+        smallest = logits.topk(min(options.top_k, vocabulary.size), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    probs = logits.softmax(-1)
+    if options.top_p < 1:
+        probs = _without_tail(probs, options.top_p)
+    cumulated = probs.double().cumsum(-1)  # in single precision, the largest number drawn could round to their sum
+    drawn = torch.rand(len(probs), 1, generator=generator, device=probs.device) * cumulated[:, -1:]
+    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0]
     return torch.arange(len(token), device=token.device), token
+
+
+def _without_tail(probs: Tensor, mass: float) -> Tensor:
+    """The likeliest tokens that together have that probability; the others have none."""
+    ordered, order = probs.sort(dim=-1, descending=True)
+    is_tail = ordered.cumsum(-1) - ordered >= mass
+    return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
 
 
 def _beam(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:

@@ -29,7 +29,7 @@ class DecodingOptions:
     num_samples : int
         For a consensus.
     threshold : float
-        A speaker is active where more than this share of the samples of a consensus say so.
+        At each moment of a consensus so many speak as more than this share of the samples say, at least.
     max_turns : int
         Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
         samples of a consensus; it may say more than each of them.

@@ -65,9 +65,19 @@ def test_prompts_stay_as_they_are() -> None:
 
 def test_prompted_speakers_who_never_agree_are_not_exchanged() -> None:
     given = written((0, 4, 0), (8, 12, 1))
-    samples = [given + written((20, 99, 0)), given + written((20, 99, 1))]
-    assert consensus(*samples, given=given) == given
-    assert consensus(*samples, given=given, threshold=0.4) == given + written((20, 99, 0), (20, 99, 1))
+    samples = [given + written((20, 99, speaker)) for speaker in (0, 1, 1)]
+    assert consensus(*samples, given=given) == given + written((20, 99, 1))
+
+
+def test_where_samples_agree_that_somebody_speaks_somebody_is_written() -> None:
+    # nobody has the votes of more than 40 %, but all say that one speaks from 20 on, and most that two do from 60 on
+    given = written((0, 2, 0), (4, 6, 1), (8, 10, 2))
+    samples = [given + written((20, 99, speaker)) for speaker in (0, 1, 2, 2, 1, 2, 0)]
+    assert consensus(*samples, given=given, threshold=0.45) == given + written((20, 99, 2))
+    pairs = [given + written((20, 99, first), (60, 99, second)) for first, second in ((0, 1), (0, 2), (1, 2), (0, 2))]
+    tokens, agreement = agree(VOCABULARY, pairs, given, NUM_BINS, 0.7)
+    assert tokens == given + written((20, 99, 0), (60, 99, 2))
+    assert agreement[3:] == [0.75, 0.75]
 
 
 def test_a_single_bin_is_no_turn_and_nothing_is_nothing() -> None:
