@@ -2,7 +2,8 @@
 
 A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence, and the
 written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`. Prompts are audio
-tokens, so a speaker of the recording is prompted with tokens that were computed when he was heard.
+tokens, so a speaker of the recording is prompted with tokens that were computed when he was heard. A prompt may be
+compact: one audio token that stands for all of the clip.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from pyannote.core import Segment, Timeline
 from torch import Tensor
 
@@ -64,6 +66,13 @@ def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: flo
         pieces += [clip, silence]
         position = end + len(silence.content)
     return Prompted(_concatenate([*pieces, chunk]), turns, position * token_duration)
+
+
+def compact(clip: AudioTokens) -> AudioTokens:
+    """One audio token in the place of those of a clip: the mean of their content, and of their voices' directions."""
+    lengths = clip.voice.norm(dim=-1, keepdim=True).mean(0, keepdim=True)
+    voice = F.normalize(clip.voice.sum(0, keepdim=True), dim=-1) * lengths
+    return AudioTokens(clip.content.mean(0, keepdim=True), voice)
 
 
 def num_silent_tokens(token_duration: float) -> int:

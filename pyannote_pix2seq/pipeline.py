@@ -32,6 +32,7 @@ from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
 
+PROMPTS = ("clip", "compact")
 STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
 
 
@@ -51,6 +52,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         How much later than one chunk the next begins, as a share of its length.
     strategy : {"chain", "two_pass"}, optional
         Two passes need a frontend that hears voices.
+    prompts : {"clip", "compact"}, optional
+        Prompt with up to 5 s of a speaker, or with one audio token that stands for them.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -80,6 +83,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         chunk: float = 30.0,
         hop: float = 0.8,
         strategy: str = "chain",
+        prompts: str = "clip",
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,
@@ -90,7 +94,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
-        self.chunk, self.hop, self.strategy = chunk, hop, strategy
+        self.chunk, self.hop, self.strategy, self.prompts = chunk, hop, strategy, prompts
         longest = self.model.vocabulary.window / 2
         if not 1.0 <= chunk <= longest:
             raise ValueError(
@@ -101,6 +105,10 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             raise ValueError(
                 f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
                 f"and chain if the frontend hears no voices."
+            )
+        if prompts not in PROMPTS:
+            raise ValueError(
+                f"Pix2SeqDiarization: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}."
             )
         if not 0.2 <= hop <= 1.0:
             raise ValueError(f"Pix2SeqDiarization: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
@@ -116,7 +124,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     @property
     def writer(self) -> Writer:
         """What writes about chunks."""
-        return Writer(self.model, self.decoding)
+        return Writer(self.model, self.decoding, self.prompts == "compact")
 
     def default_parameters(self) -> dict[str, Any]:
         """There is nothing to tune."""

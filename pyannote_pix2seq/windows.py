@@ -16,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
-from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TURN = 0.08
@@ -112,6 +112,10 @@ class WindowSampler:
         Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
     absent : float
         Probability of one more prompt, of somebody who speaks in another example.
+    compact : float
+        Probability that all prompts are compact.
+    careless : float
+        Probability that a clip is cut carelessly: up to 30 % of it may be what comes before or after, whoever speaks.
     audible : float
         Turns during which the frontend hears speech with a lower probability than this, on average, are not to be
         written: who learns to write what cannot be heard invents turns in silence.
@@ -127,6 +131,8 @@ class WindowSampler:
     dense: float = 0.5
     prompted: float = 0.4
     absent: float = 0.15
+    compact: float = 0.3
+    careless: float = 0.15
     audible: float = 0.25
     prompts: float = 30.0
     max_speakers: int = 8
@@ -150,6 +156,8 @@ class WindowSampler:
             if rng.random() < self.absent:
                 strangers = self._clips(_any(examples, rng), Segment(), rng)
                 clips |= dict(zip([STRANGER], strangers.values(), strict=False))
+            if rng.random() < self.compact:
+                clips = {speaker: compact(clip) for speaker, clip in clips.items()}
             chunk = crop(example, place, self.frontend.token_duration)
             clips = dict(sorted(clips.items(), key=lambda _: rng.random()))
             window = self.window(chunk, self._that_fit(clips))
@@ -211,8 +219,15 @@ class WindowSampler:
             seconds = min(longest.duration, rng.uniform(SHORTEST_PROMPT, PROMPT + 2), PROMPT)
             if seconds >= SHORTEST_PROMPT and rng.random() < 0.8:
                 start = longest.start + rng.uniform(0, longest.duration - seconds)
-                clips[speaker] = cut(example.audio, Segment(start, start + seconds), self.frontend.token_duration)
+                clip = self._careless(Segment(start, start + seconds), place, rng)
+                clips[speaker] = cut(example.audio, clip, self.frontend.token_duration)
         return clips
+
+    def _careless(self, clip: Segment, place: Segment, rng: np.random.Generator) -> Segment:
+        """A clip, at times moved so that a part of it may be somebody else's, but not into a place."""
+        shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.careless)
+        moved = Segment(max(clip.start + shift, 0.0), clip.end + shift)
+        return clip if moved & place else moved
 
 
 def crop(example: Example, place: Segment, token_duration: float) -> Example:

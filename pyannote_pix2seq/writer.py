@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pyannote_pix2seq.decoding import Hypothesis, decode
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.memory import Prompted, prompt
+from pyannote_pix2seq.memory import Prompted, compact, prompt
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.speakers import Speaker, clips
@@ -27,11 +27,14 @@ class Writer:
         In evaluation mode.
     decoding : DecodingOptions
         Its limits on the number of speakers are not used.
+    is_compact : bool, optional
+        Prompt with one audio token of each speaker instead of a clip.
     """
 
-    def __init__(self, model: Pix2Seq, decoding: DecodingOptions):
+    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, is_compact: bool = False):
         self.model = model
         self.decoding = decoding
+        self.is_compact = is_compact
 
     @property
     def capacity(self) -> int:
@@ -76,6 +79,8 @@ class Writer:
         return [_turns_of(found, given) for found, given in zip(self._decode(behind, options), behind, strict=True)]
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
+        if self.is_compact:
+            return prompt([compact(speaker.clip) for speaker in speakers], audio, self.token_duration)
         window = self.model.vocabulary.window
         seconds = min(window / 2, window - len(audio.content) * self.token_duration)
         return prompt(clips(speakers, seconds, self.token_duration), audio, self.token_duration)

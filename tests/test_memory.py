@@ -5,7 +5,7 @@ import torch
 from pyannote.core import Segment
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.memory import cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.memory import compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.vocabulary import Triplet
 
 TOKEN = 0.16
@@ -71,3 +71,10 @@ def test_solo_segments_are_where_nobody_else_speaks() -> None:
     assert solo_segments(turns, 1) == [Segment(4.0, 5.0)]
     assert solo_segments(turns, 2) == []
     assert solo_segments(turns[:1], 0) == [Segment(0.0, 4.0)]
+
+
+def test_a_compact_clip_keeps_the_direction_of_its_voices() -> None:
+    voice = torch.tensor([[[0.8, 0.0], [0.0, 0.0]], [[0.0, 0.6], [0.0, 0.2]]])
+    content, mean = compact(AudioTokens(torch.tensor([[1.0], [4.0]]), voice))
+    assert content.tolist() == [[2.5]]
+    assert torch.allclose(mean, torch.tensor([[[0.56, 0.42], [0.0, 0.1]]]))  # (0.8, 0.6) times a mean length of 0.7

@@ -16,6 +16,7 @@ from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+from pyannote_pix2seq.memory import num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -99,6 +100,24 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
     for least, most in ((1, 1), (2, 3), (4, 5), (6, None)):
         number = len(pipeline(silence, min_speakers=least, max_speakers=most).speaker_diarization.labels())
         assert least <= number <= (most or 99)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_prompts_can_be_one_audio_token_each(model: Pix2Seq, strategy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: dict[str, set[int]] = {"clip": set(), "compact": set()}
+    listen = Pix2Seq.listen
+    for prompts, found in lengths.items():
+        pipeline = make(model, strategy, prompts=prompts)
+
+        def spied(self: Pix2Seq, audio: AudioTokens, *rest: Any, found: set[int] = found) -> Any:
+            found.add(audio.content.shape[1])
+            return listen(self, audio, *rest)
+
+        monkeypatch.setattr(Pix2Seq, "listen", spied)
+        assert len(pipeline(talk(), num_speakers=3).speaker_diarization.labels()) == 3
+    chunk, silence = pipeline.grid.chunk, num_silent_tokens(model.frontend.token_duration)
+    assert lengths["compact"] <= {chunk + number * (1 + silence) for number in range(4)}
+    assert max(lengths["clip"]) > max(lengths["compact"]) > chunk
 
 
 def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
@@ -288,5 +307,7 @@ def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="two_pass")
     with pytest.raises(ValueError, match="strategy='once'"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="once")
+    with pytest.raises(ValueError, match="prompts='short' was given; it has to be one of clip, compact"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, prompts="short")
     with pytest.raises(ValueError, match="hop=0"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, hop=0)

@@ -237,7 +237,8 @@ def test_a_cache_of_other_labels_is_refused(protocol: SyntheticProtocol, cache: 
 
 def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(
-        TypeError, match="no option crop, promted. .*absent, audible, chunk, dense, prompted, prompts, shorter"
+        TypeError,
+        match="no option crop, promted. .*absent, audible, careless, chunk, compact, dense, prompted, prompts, shorter",
     ):
         make_task(protocol, cache, promted=0.3, crop=1)
 

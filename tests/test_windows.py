@@ -215,7 +215,7 @@ EXAMPLES = [conversation(seed, first=1000 * seed + 1) for seed in range(6)]
 
 
 def draw(seed: int, **options: Any) -> Window:
-    sampler = WindowSampler(LoudnessFrontend(), **options)
+    sampler = WindowSampler(LoudnessFrontend(), **{"compact": 0.0, "careless": 0.0, **options})
     return sampler.draw(EXAMPLES, np.random.default_rng(seed))  # type: ignore[arg-type]
 
 
@@ -326,6 +326,32 @@ def test_strangers_are_prompts_of_other_examples() -> None:
         for k in others:  # he never speaks in the chunk
             assert [turn.speaker for turn in window.turns].count(k) == 1
     assert foreign >= 30
+
+
+def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None:
+    options: dict[str, Any] = {"chunk": 16.0, "prompted": 1.0, "absent": 0.5}
+    for seed in range(20):
+        plain, compacted = draw(seed, **options), draw(seed, compact=1.0, **options)
+        *clips, chunk = pieces(plain)
+        num_prompts = compacted.num_prompts
+        assert num_prompts == len(clips)
+        assert len(compacted.audio.content) == 3 * num_prompts + len(chunk)  # one token and 0.32 s of silence each
+        found = compacted.audio.content[: 3 * num_prompts : 3, 0].tolist()
+        assert found == pytest.approx([float(np.mean(clip)) for clip in clips])
+        for turn, number in zip(compacted.turns[:num_prompts], range(num_prompts), strict=True):
+            assert turn == Triplet(3 * number * TOKEN, (3 * number + 1) * TOKEN, number)
+
+
+def test_careless_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
+    mixed = 0
+    for seed in range(60):
+        *prompts, chunk = pieces(draw(seed, chunk=16.0, prompted=1.0, absent=0.0, careless=1.0))
+        example, base = EXAMPLES[chunk[0] // 1000], 1000 * (chunk[0] // 1000) + 1
+        for clip in prompts:
+            assert not set(clip) & set(chunk)
+            place = Segment((clip[0] - base) * TOKEN + 1e-3, (clip[-1] + 1 - base) * TOKEN - 1e-3)
+            mixed += not any(place in solo for k in range(4) for solo in solo_segments(example.turns, k))
+    assert mixed >= 20
 
 
 def test_windows_with_too_many_speakers_are_drawn_again() -> None:
