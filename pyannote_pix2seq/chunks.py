@@ -15,6 +15,7 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
+from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
 SHORTEST = 0.1
@@ -58,6 +59,20 @@ class Grid(NamedTuple):
     hop: int
     token: int
     sample_rate: int
+
+    @classmethod
+    def of(cls, chunk: float, hop: float, frontend: Frontend) -> Grid:
+        """Chunks of so many seconds, each of which begins `hop` times their length after the one before.
+
+        Raises
+        ------
+        ValueError
+            If the hop is less than a fifth of a chunk, or leaves audio out.
+        """
+        if not 0.2 <= hop <= 1.0:
+            raise ValueError(f"Grid: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
+        num_tokens = math.ceil(chunk / frontend.token_duration - 1e-6)
+        return cls(num_tokens, max(round(hop * num_tokens), 1), frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:
         """Duration of so many audio tokens."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
@@ -32,7 +31,6 @@ from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
 
-PROMPTS = ("clip", "compact")
 STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
 
 
@@ -106,25 +104,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
                 f"and chain if the frontend hears no voices."
             )
-        if prompts not in PROMPTS:
-            raise ValueError(
-                f"Pix2SeqDiarization: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}."
-            )
-        if not 0.2 <= hop <= 1.0:
-            raise ValueError(f"Pix2SeqDiarization: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
+        Grid.of(chunk, hop, self.model.frontend), Writer(self.model, self.decoding, prompts)  # may refuse
 
     @property
     def grid(self) -> Grid:
         """Where chunks begin."""
-        frontend = self.model.frontend
-        chunk = math.ceil(self.chunk / frontend.token_duration - 1e-6)
-        hop = max(round(self.hop * chunk), 1)
-        return Grid(chunk, hop, frontend.samples_per_token, frontend.sample_rate)
+        return Grid.of(self.chunk, self.hop, self.model.frontend)
 
     @property
     def writer(self) -> Writer:
         """What writes about chunks."""
-        return Writer(self.model, self.decoding, self.prompts == "compact")
+        return Writer(self.model, self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
         """There is nothing to tune."""

@@ -17,6 +17,8 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.speakers import Speaker, clips
 
+PROMPTS = ("clip", "compact")
+
 
 class Writer:
     """Writes about chunks.
@@ -27,14 +29,21 @@ class Writer:
         In evaluation mode.
     decoding : DecodingOptions
         Its limits on the number of speakers are not used.
-    is_compact : bool, optional
-        Prompt with one audio token of each speaker instead of a clip.
+    prompts : {"clip", "compact"}, optional
+        Prompt with up to 5 s of a speaker, or with one audio token that stands for them.
+
+    Raises
+    ------
+    ValueError
+        If there are no such prompts.
     """
 
-    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, is_compact: bool = False):
+    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "clip"):
+        if prompts not in PROMPTS:
+            raise ValueError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
         self.model = model
         self.decoding = decoding
-        self.is_compact = is_compact
+        self.prompts = prompts
 
     @property
     def capacity(self) -> int:
@@ -79,7 +88,7 @@ class Writer:
         return [_turns_of(found, given) for found, given in zip(self._decode(behind, options), behind, strict=True)]
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
-        if self.is_compact:
+        if self.prompts == "compact":
             return prompt([compact(speaker.clip) for speaker in speakers], audio, self.token_duration)
         window = self.model.vocabulary.window
         seconds = min(window / 2, window - len(audio.content) * self.token_duration)
