@@ -9,13 +9,15 @@ from typing import NamedTuple
 from pyannote_pix2seq.chunks import Chunk, Stitcher, believed
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
-from pyannote_pix2seq.speakers import Speaker, hear, likeliest, match, similarity
+from pyannote_pix2seq.speakers import Speaker, hear, likeliest, match, new_numbers, numbered, similarity
 from pyannote_pix2seq.writer import Writer
 
 SAME = 0.5
 """Somebody whom the model names anew is somebody known if the cosine of their voices is this or more."""
 CLAIM = 0.45
 """Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
+REMEMBERED = 64
+"""Strangers who are remembered from chunk to chunk, however many there are in a recording."""
 
 Report = Callable[[str, int, int], None]
 """Is told the name of a step, how much of it is done, and how much there is."""
@@ -27,16 +29,20 @@ class Diarization(NamedTuple):
     Attributes
     ----------
     turns : list of Turn
-    speakers : list of Speaker
-        By their numbers; some may have no turn.
+    speakers : dict of int to Speaker
+        By their numbers, see `speakers.numbered`; some may have no turn.
     """
 
     turns: list[Turn]
-    speakers: list[Speaker]
+    speakers: dict[int, Speaker]
 
 
 class Chain:
     """Reads chunks in their order and remembers who speaks.
+
+    No more than `REMEMBERED` strangers are, so that what is kept does not grow with the recording: others are
+    forgotten, those first who are silent for the longest time in proportion to what they said alone. A stranger who is
+    forgotten and speaks again is somebody new; nobody else ever has his number. Who was enrolled is never forgotten.
 
     Parameters
     ----------
@@ -48,35 +54,41 @@ class Chain:
 
     Attributes
     ----------
-    speakers : list of Speaker
-        The enrolled ones first, then strangers in order of appearance.
-    heard : list of int
-        Numbers of those who spoke, in order of appearance.
+    speakers : dict of int to Speaker
+        The enrolled ones first, then strangers who are remembered, in order of appearance.
+    heard : set of int
+        Numbers of those of them who spoke.
+    num_heard : int
+        How many spoke, those who are forgotten included.
     """
 
     def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
         self.writer = writer
         self.limits = limits
-        self.speakers = [replace(speaker) for speaker in known]
-        self.heard: list[int] = []
+        self.speakers = numbered(replace(speaker) for speaker in known)
+        self.heard: set[int] = set()
+        self.num_heard = 0
+        self._new = new_numbers(known)
 
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
         """Diarize a recording; what is done is reported as (step, completed, total)."""
-        stitcher, turns = Stitcher(), []
+        stitcher, turns, everybody = Stitcher(), [], dict(self.speakers)
         report("chunks", 0, num_chunks)
-        for number, chunk in enumerate(chunks, 1):
-            later = 0 if chunk.is_last else max(num_chunks - number, 1)
+        for done, chunk in enumerate(chunks, 1):
+            later = 0 if chunk.is_last else max(num_chunks - done, 1)
             turns += stitcher.push(self.read(chunk, later), chunk.believed.end)
-            report("chunks", number, number if chunk.is_last else max(num_chunks, number + 1))
-        return Diarization(turns + stitcher.close(), self.speakers)
+            everybody |= self.speakers
+            report("chunks", done, done if chunk.is_last else max(num_chunks, done + 1))
+        return Diarization(turns + stitcher.close(), everybody)
 
     def read(self, chunk: Chunk, later: int) -> list[Turn]:
         """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
+        self._forget(chunk.believed.start)
         capacity, token_duration = self.writer.capacity, self.writer.token_duration
-        needed = self.limits.needed(len(self.heard), later * capacity)
-        allowed = self.limits.allowed(len(self.heard))
+        needed = self.limits.needed(self.num_heard, later * capacity)
+        allowed = self.limits.allowed(self.num_heard)
         audio = self.writer.listen(chunk.waveform)
-        candidates = self.heard if allowed == 0 else range(len(self.speakers))
+        candidates = [number for number in self.speakers if allowed != 0 or number in self.heard]
         room = 0 if allowed == 0 and len(candidates) <= capacity else max(needed, 1)
         known = [self.speakers[number] for number in candidates]
         prompted = [candidates[i] for i in likeliest(known, audio, capacity - room, token_duration)]
@@ -84,6 +96,18 @@ class Chain:
         written = self.writer.write([audio], [[self.speakers[n] for n in prompted]], len(prompted) + needed, most)
         turns = [turn.later(chunk.start) for turn in written[0]]
         return self._remember(turns, hear(audio, turns, chunk.start, token_duration), prompted, needed, chunk)
+
+    def _forget(self, now: float) -> None:
+        """Let go of strangers of whom there are too many."""
+
+        def silence(number: int) -> float:
+            speaker = self.speakers[number]
+            return max(now - speaker.last_heard, 0.0) / max(speaker.alone, SHORTEST_TURN)
+
+        strangers = [number for number, speaker in self.speakers.items() if speaker.name is None]
+        for number in sorted(strangers, key=silence)[REMEMBERED:]:
+            del self.speakers[number]
+            self.heard.remove(number)
 
     def _remember(
         self, turns: list[Turn], voices: dict[int, Speaker], prompted: list[int], needed: int, chunk: Chunk
@@ -98,11 +122,12 @@ class Chain:
                 self.speakers[number].learn(voices[local])
         for local in arrivals:
             if local not in names:
-                names[local] = len(self.speakers)
-                self.speakers.append(voices[local])
+                names[local] = next(self._new)
+                self.speakers[names[local]] = voices[local]
             if local not in first:
                 said.append(_surest(turns, local, chunk))
-            self.heard.append(names[local])
+            self.heard.add(names[local])
+        self.num_heard += len(arrivals)
         names |= {local: self._most_similar(voices[local]) for local in first if names.get(local) not in self.heard}
         return [turn._replace(speaker=names[turn.speaker]) for turn in said]
 
@@ -114,7 +139,7 @@ class Chain:
             if local in voices and _may_be(voices[local], self.speakers[number])
         }
         if is_matched:
-            others = [number for number in range(len(self.speakers)) if number not in names.values()]
+            others = [number for number in self.speakers if number not in names.values()]
             unnamed = [local for local in voices if local not in names]
             cosines = similarity([voices[i] for i in unnamed], [self.speakers[i] for i in others])
             names |= {unnamed[row]: others[column] for row, column in match(cosines, SAME).items()}
@@ -127,11 +152,12 @@ class Chain:
         new = [local for local in voices if names.get(local) not in self.heard]
         sure = sorted((local for local in new if local in first), key=lambda local: (local not in names, first[local]))
         spare = [local for local in new if local not in first and local not in names]
-        return (sure + spare[: max(needed - len(sure), 0)])[: self.limits.allowed(len(self.heard))]
+        return (sure + spare[: max(needed - len(sure), 0)])[: self.limits.allowed(self.num_heard)]
 
     def _most_similar(self, voice: Speaker) -> int:
         """Number of the speaker among those heard who sounds most like somebody for whom there is no room."""
-        return self.heard[int(similarity([voice], [self.speakers[number] for number in self.heard]).argmax())]
+        heard = [number for number in self.speakers if number in self.heard]
+        return heard[int(similarity([voice], [self.speakers[number] for number in heard]).argmax())]
 
 
 def _may_be(heard: Speaker, known: Speaker) -> bool:

@@ -9,20 +9,21 @@ import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
 from pyannote_pix2seq.arguments import PROGRAM, make_parser
+from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
-    from pyannote_pix2seq.audio import AudioFile
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -169,18 +170,18 @@ def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
 
 def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
-    from pyannote_pix2seq.audio import load
+    from pyannote_pix2seq.audio import AudioError
 
     pipeline = _load_pipeline(options)
-    for job in tqdm(jobs, unit="file", disable=_is_hidden(options.quiet or len(jobs) == 1)):
+    for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
-            turns = _find_turns(pipeline, job, options)
+            contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-            is_ours = isinstance(error, (ValueError, OSError))
-            _say(str(error) if is_ours else f"{job.file}: {type(error).__name__}: {error}")
+            says_which = isinstance(error, AudioError)
+            _say(str(error) if says_which else f"{job.file}: {type(error).__name__}: {error}")
             tally.failed += 1
             continue
-        _write(turns, job, load(job.file) if options.picture else None)
+        _write(contents, job)
         tally.diarized += 1
 
 
@@ -238,7 +239,7 @@ def _read_pipeline(path: Path) -> Pix2SeqDiarization:
 
 
 def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> Annotation:
-    with _bar_of_chunks(job.uri, options.quiet) as hook:
+    with bar_of_steps(job.uri, options.quiet) as hook:
         output: Any = pipeline(
             job.file,
             known=options.enrolment,
@@ -250,18 +251,27 @@ def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> A
     return output.speaker_diarization
 
 
-def _write(turns: Annotation, job: Job, audio: AudioFile | None) -> None:
-    """Write turns to stdout or, all or nothing, to the job's folder; with `audio`, their picture too."""
-    if job.folder is None:
-        sys.stdout.write(turns.to_rttm())
-        return
-    if audio is not None:
+def _contents(turns: Annotation, job: Job, with_picture: bool) -> dict[str, bytes]:
+    """What is to be written about a recording, by suffix; the RTTM is the last, as it says that the job is done."""
+    contents = {}
+    if with_picture:
+        from pyannote_pix2seq.audio import load
         from pyannote_pix2seq.report import timeline
 
-        with _all_or_nothing(job.path(".png")) as part:
-            timeline(turns, part, audio=audio)
-    with _all_or_nothing(job.path(".rttm")) as part:  # last, as it says that the job is done
-        part.write_text(turns.to_rttm(), encoding="utf-8")
+        picture = BytesIO()
+        timeline(turns, picture, audio=load(job.file))
+        contents[".png"] = picture.getvalue()
+    return {**contents, ".rttm": turns.to_rttm().encode()}
+
+
+def _write(contents: Mapping[str, bytes], job: Job) -> None:
+    """Write turns to stdout or, each file all or nothing, everything to the job's folder."""
+    if job.folder is None:
+        sys.stdout.write(contents[".rttm"].decode())
+        return
+    for suffix, content in contents.items():
+        with _all_or_nothing(job.path(suffix)) as part:
+            part.write_bytes(content)
 
 
 @contextmanager
@@ -273,24 +283,6 @@ def _all_or_nothing(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _bar_of_chunks(name: str, quiet: bool) -> Iterator[Callable[..., None]]:
-    """A hook for pipelines that draws a progress bar."""
-    with tqdm(desc=name, unit="chunk", leave=False, disable=_is_hidden(quiet)) as bar:
-
-        def hook(step: str, artifact: Any, file: Any, total: int | None = None, completed: int = 0) -> None:
-            if total is not None:
-                bar.total, bar.n = total, completed
-                bar.refresh()
-
-        yield hook
-
-
-def _is_hidden(quiet: bool) -> bool | None:
-    """Whether a progress bar is hidden; None leaves it to tqdm, which asks whether stderr is a terminal."""
-    return True if quiet else None
 
 
 def _say(message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from itertools import count, filterfalse, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -92,7 +92,7 @@ def to_output(
         What speakers are called; those who are not in it are strangers.
     """
     turns = sorted(turns)
-    labels = labels_of((turn.speaker for turn in turns), names)
+    labels = {speaker: label_of(speaker, names) for speaker in {turn.speaker for turn in turns}}
     order = sorted(labels, key=lambda speaker: labels[speaker])
     embeddings = np.stack([voices[speaker] for speaker in order]) if order else np.zeros((0, 0))
     return Pix2SeqOutput(
@@ -111,14 +111,9 @@ def to_annotation(turns: Iterable[Turn], uri: str, labels: Mapping[int, str]) ->
     return annotation
 
 
-def labels_of(speakers: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
-    """Names of speakers; strangers are SPEAKER_00, SPEAKER_01... in this order, names that are taken left out."""
-    free = filterfalse(set(names.values()).__contains__, map(speaker_label, count()))
-    labels: dict[int, str] = {}
-    for speaker in speakers:
-        if speaker not in labels:
-            labels[speaker] = names[speaker] if speaker in names else next(free)
-    return labels
+def label_of(speaker: int, names: Mapping[int, str]) -> str:
+    """The name of a speaker; a stranger is called after his number."""
+    return names[speaker] if speaker in names else speaker_label(speaker)
 
 
 def speaker_label(number: int) -> str:

@@ -197,7 +197,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             hook(step, None, completed=completed, total=total)
 
         turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
-        voices = dict(enumerate(directions(speakers).numpy()))
+        voices = dict(zip(speakers, directions(list(speakers.values())).numpy(), strict=True))
         output = to_output(turns, reader.uri, voices, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -144,7 +145,7 @@ def clock(seconds: float, decimals: int = 0) -> str:
 
 def timeline(
     hypothesis: Annotation,
-    path: str | Path,
+    path: str | Path | BinaryIO,
     *,
     reference: Annotation | None = None,
     audio: AudioFile | None = None,
@@ -158,7 +159,7 @@ def timeline(
     Parameters
     ----------
     hypothesis : Annotation
-    path : str or Path
+    path : str, Path or binary stream
         Of the picture.
     reference : Annotation, optional
         Puts the error rate in the title.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segments
-from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.output import Turn, speaker_label
 
 PRESENT = 1.0
 """Seconds that have to sound like somebody for him to be thought present."""
@@ -89,9 +90,10 @@ def _hear(
     solo = solo_segments((turn.triplet for turn in turns), own[0].speaker)
     pieces = [(_sureness(segment, own), segment) for segment in solo or [turn.segment for turn in own]]
     quality, best = max(pieces)
+    clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
     sums = [_voices(cut(audio, segment, token_duration)) for _, segment in pieces]
     return Speaker(
-        clip=cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration),
+        clip=AudioTokens(*(field.clone() for field in clip)),  # or else all of the chunk would be kept
         quality=quality if solo else 0.0,
         voice=torch.stack(sums).sum(0),
         alone=sum(segment.duration for segment in solo),
@@ -116,9 +118,20 @@ def directions(speakers: Sequence[Speaker]) -> torch.Tensor:
     return F.normalize(torch.stack(voices).float(), dim=-1).cpu() if voices else torch.zeros(0, 0)
 
 
-def names_of(speakers: Sequence[Speaker]) -> dict[int, str]:
+def numbered(known: Iterable[Speaker]) -> dict[int, Speaker]:
+    """Enrolled people by their numbers: -1, -2... Those of strangers are the numbers in their labels."""
+    return {~index: speaker for index, speaker in enumerate(known)}
+
+
+def new_numbers(known: Iterable[Speaker]) -> Iterator[int]:
+    """Numbers for strangers in order of appearance; those whose label is the name of somebody known are left out."""
+    names = {speaker.name for speaker in known}
+    return (number for number in count() if speaker_label(number) not in names)
+
+
+def names_of(speakers: Mapping[int, Speaker]) -> dict[int, str]:
     """Names of those who have one, by their numbers."""
-    return {number: speaker.name for number, speaker in enumerate(speakers) if speaker.name is not None}
+    return {number: speaker.name for number, speaker in speakers.items() if speaker.name is not None}
 
 
 def similarity(first: Sequence[Speaker], second: Sequence[Speaker]) -> np.ndarray:

@@ -13,9 +13,9 @@ from pyannote_pix2seq.audio import as_float32, check_values
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.output import Turn, labels_of
+from pyannote_pix2seq.output import Turn, label_of
 from pyannote_pix2seq.reader import Resampler
-from pyannote_pix2seq.speakers import Speaker, names_of
+from pyannote_pix2seq.speakers import Speaker, names_of, numbered
 from pyannote_pix2seq.writer import Writer
 
 
@@ -44,8 +44,8 @@ class Stream:
     """Diarizes audio as it comes, exactly as the strategy "chain" diarizes the whole of it.
 
     `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
-    known `latency` seconds later at most, and never revised. Memory is that of two chunks and of the speakers, however
-    long it goes on. Made by `Pix2SeqDiarization.stream`.
+    known `latency` seconds later at most, and never revised. Memory is that of two chunks, of those who were enrolled
+    and of `chain.REMEMBERED` others, however long it goes on. Made by `Pix2SeqDiarization.stream`.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Stream:
     ):
         self.sample_rate = sample_rate
         self._chain = Chain(writer, limits, known)
-        self._names = names_of(known)
+        self._names = names_of(numbered(known))
         self._resampler = Resampler(sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
@@ -133,6 +133,7 @@ class Stream:
         return self._stitcher.push(turns, chunk.believed.end)
 
     def _labelled(self, turns: Iterable[Turn]) -> list[LabelledTurn]:
-        turns = sorted(turns)  # before labels are looked up: new people may be heard meanwhile
-        labels = labels_of(self._chain.heard, self._names)
-        return [LabelledTurn(turn.start, turn.end, labels[turn.speaker], turn.confidence) for turn in turns]
+        return [
+            LabelledTurn(turn.start, turn.end, label_of(turn.speaker, self._names), turn.confidence)
+            for turn in sorted(turns)
+        ]

@@ -21,14 +21,19 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
 from . import PRETRAINED
+from .arguments import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = "references.json"
 """Beside recordings.json: {uri: [[start, end, speaker], ...]}, for systems that are told the truth on purpose."""
+
+WORKER = (sys.executable, "-m", f"{__package__}.worker")
+"""Runs pipelines."""
 
 Turns = Sequence[tuple[float, float, str]]
 
@@ -78,13 +83,18 @@ class System:
     command: tuple[str, ...]
 
     @classmethod
-    def of_pipeline(cls, pipeline: str) -> System:
-        """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub."""
-        return cls(Path(pipeline).name, (sys.executable, "-m", f"{__package__}.worker", pipeline))
+    def of_pipeline(cls, pipeline: str, strategy: str | None = None) -> System:
+        """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
+
+        With a strategy, it has to be one of ours, and is called after both.
+        """
+        if strategy is None:
+            return cls(Path(pipeline).name, (*WORKER, pipeline))
+        return cls(f"{Path(pipeline).name} {strategy}", (*WORKER, pipeline, "--strategy", strategy))
 
     @classmethod
     def of_peer(cls, text: str) -> System:
-        """`NAME=COMMAND`; a command that begins with a .py file is run by this Python.
+        """`NAME=COMMAND`; one that begins with a .py file or the folder of a pipeline is run by this Python.
 
         Raises
         ------
@@ -97,7 +107,8 @@ class System:
             raise UnknownSystemError(
                 f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
             )
-        return cls(name, ((sys.executable, *words) if words[0].endswith(".py") else tuple(words)))
+        python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
+        return cls(name, (*python, *words))
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
         """Let the system diarize recordings.
@@ -142,18 +153,19 @@ def parse_systems(
     """
     add = parser.add_argument
     add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
-    add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system *")
+    add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
+    add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
     add("--threads", type=int, default=2, help="that each system may use (default: 2)")
     parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
     options = parser.parse_args(arguments)
     try:
-        return options, _systems(options.pipeline or [str(PRETRAINED)], options.peer)
+        return options, _systems(options.pipeline or [str(PRETRAINED)], options.strategy or [None], options.peer)
     except UnknownSystemError as error:
         parser.error(str(error))
 
 
-def _systems(pipelines: Sequence[str], peers: Sequence[str]) -> list[System]:
-    systems = [*map(System.of_pipeline, pipelines), *map(System.of_peer, peers)]
+def _systems(pipelines: Sequence[str], strategies: Sequence[str | None], peers: Sequence[str]) -> list[System]:
+    systems = [*starmap(System.of_pipeline, product(pipelines, strategies)), *map(System.of_peer, peers)]
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

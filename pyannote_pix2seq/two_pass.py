@@ -14,7 +14,7 @@ from pyannote_pix2seq.clustering import cluster
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, similarity
+from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
 DISTANCE = 0.55
@@ -83,7 +83,7 @@ class TwoPass:
         for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
             turns += stitcher.push(believed(written, reading.believed), reading.believed.end)
         turns += stitcher.close()
-        return Diarization(turns + self._owed(people, surest, turns), people)
+        return self._numbered(turns + self._owed(people, surest, turns), people)
 
     def _only(self, reading: Reading) -> Diarization:
         """The first pass over a recording that is one chunk: there is nothing more to learn about it."""
@@ -93,7 +93,15 @@ class TwoPass:
         turns = [
             turn.within(0.0, reading.believed.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns
         ]
-        return Diarization(join(turns, BORDER), people)
+        return self._numbered(join(turns, BORDER), people)
+
+    def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
+        """Those who speak, by the numbers that are theirs for good: see `speakers.numbered`."""
+        new, names = new_numbers(self.known), [speaker.name for speaker in self.known]
+        order = dict.fromkeys(turn.speaker for turn in sorted(turns))
+        numbers = {i: next(new) if people[i].name is None else ~names.index(people[i].name) for i in order}
+        turns = [turn._replace(speaker=numbers[turn.speaker]) for turn in turns]
+        return Diarization(turns, {numbers[i]: people[i] for i in order})
 
     def _call(self, people: Sequence[Speaker]) -> None:
         """Give people the names of those enrolled who sound like them."""

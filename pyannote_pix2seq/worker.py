@@ -1,33 +1,49 @@
 """Be a system that `pyannote_pix2seq.system` can call: any pipeline of pyannote.audio.
 
-python -m pyannote_pix2seq.worker PIPELINE recordings.json answers.jsonl
+python -m pyannote_pix2seq.worker PIPELINE [--strategy chain] recordings.json answers.jsonl
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 from pyannote.audio import Pipeline  # noqa: E402
 
+from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
+from pyannote_pix2seq.progress import bar_of_steps  # noqa: E402
 from pyannote_pix2seq.system import Turns, respond  # noqa: E402
 
 
-def diarizer(pipeline: Pipeline) -> Callable[[str], tuple[Turns, Sequence[float] | None]]:
-    """What `respond` asks for, of a pipeline; it may return an `Annotation` or a `DiarizeOutput`.
+def read(source: str, strategy: str | None) -> Pipeline:
+    """The pipeline, with another strategy than its own if one is given.
 
-    Files are handed over as waveforms, which needs no FFmpeg.
+    Raises
+    ------
+    SystemExit
+        If there is no such pipeline, or it has no strategies.
     """
+    pipeline = Pipeline.from_pretrained(source)
+    if pipeline is None:
+        raise SystemExit(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+    if strategy is not None:
+        if not isinstance(pipeline, Pix2SeqDiarization):
+            raise SystemExit(f"{source} is a {type(pipeline).__name__}, which has no strategies: call it a peer.")
+        pipeline.strategy = strategy
+    return pipeline
 
-    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
-        return turns_and_confidence(pipeline(load(audio)))
 
-    return diarize
+def answer(pipeline: Pipeline, file: Mapping[str, Any]) -> tuple[Turns, Sequence[float] | None]:
+    """What `respond` asks for, of a pipeline; it may return an `Annotation` or a `DiarizeOutput`."""
+    with bar_of_steps(file["uri"]) as hook:
+        return turns_and_confidence(pipeline(file, hook=hook))
 
 
 def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
@@ -38,8 +54,22 @@ def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
     return turns, confidence if confidence is None else list(map(float, confidence))
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(description="A system for pyannote_pix2seq.system.")
+    parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
+    parser.add_argument("--strategy", choices=STRATEGIES)
+    parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
+    parser.add_argument("answers")
+    options = parser.parse_args()
+    pipeline = read(options.pipeline, options.strategy)
+
+    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+        # ours reads files block by block; others need FFmpeg for files, and nothing for waveforms
+        is_ours = isinstance(pipeline, Pix2SeqDiarization)
+        return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
+
+    respond(diarize, options.recordings, options.answers)
+
+
 if __name__ == "__main__":
-    pipeline = Pipeline.from_pretrained(sys.argv[1])
-    if pipeline is None:
-        raise SystemExit(f"{sys.argv[1]} is neither a folder of a pipeline nor one that can be fetched from a hub.")
-    respond(diarizer(pipeline), *sys.argv[2:])
+    main()

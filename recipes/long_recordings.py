@@ -1,10 +1,12 @@
 """How pipelines do on long recordings: the table of docs/long.md.
 
-    python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/
+    python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/ \\
+        --peer "clustering=recipes/peers/clustering.py --once"
 
-Makes meetings of that many minutes and people (voices of the split dev) in FOLDER, and diarizes each with each strategy
-and with the pipelines of other folders (--peer NAME=FOLDER), every run in a process of its own, so that its peak memory
-is its own. What was made or run before is not done again. --docs writes the table between two comments of that file.
+Makes meetings of that many minutes and people (voices of the split dev) in FOLDER, and lets our pipeline diarize each
+with each strategy, and peers as evaluate.py does. Every run is a process of its own, so that its peak memory is its
+own; it hears the first minute of the meeting first, so that what only has to be done once does not count. What was made
+or run before is not done again. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -13,10 +15,7 @@ import argparse
 import json
 import math
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -25,42 +24,39 @@ from typing import Any
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import soundfile  # noqa: E402
-import torch  # noqa: E402
-from pyannote.audio import Pipeline  # noqa: E402
-from pyannote.core import Segment, Timeline  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
-import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
-from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
-from pyannote_pix2seq.report import der_components  # noqa: E402
+from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import FittedTurns, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
 from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
-from pyannote_pix2seq.system import peak_memory  # noqa: E402
+from pyannote_pix2seq.system import System, parse_systems  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 PIECE = 300.0
 """Seconds that are rendered at once; after each, people change their places."""
 
 
-def parse() -> argparse.Namespace:
+class NoAnswerError(Exception):
+    """A meeting that a system did not diarize."""
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 240])
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
-    parser.add_argument("--strategy", nargs="*", choices=STRATEGIES, default=list(STRATEGIES))
-    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=FOLDER", help="another pipeline")
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
-    parser.add_argument("--run", nargs=3, metavar=("WAV", "FOLDER", "STRATEGY"), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    parser.set_defaults(strategy=STRATEGIES)
+    return parse_systems(parser, arguments)
 
 
 def make(uri: str, minutes: float, num_speakers: int, voices: Voices, noises: Noises | None, folder: Path) -> None:
@@ -85,37 +81,44 @@ def pieces(conversation: Conversation) -> Iterator[Conversation]:
         yield replace(conversation, uri=f"{conversation.uri}-{number}", duration=end - start, turns=turns)
 
 
-def run(audio: Path, pipeline: str, strategy: str, threads: int) -> dict[str, Any]:
-    """Diarize one recording in this process, and measure it."""
-    torch.set_num_threads(threads)
-    loaded = Pipeline.from_pretrained(pipeline)
-    if strategy:
-        loaded.strategy = strategy
-    start = time.perf_counter()
-    hypothesis = loaded({"audio": audio, "uri": audio.stem}).speaker_diarization
-    seconds = time.perf_counter() - start
-    duration = soundfile.info(audio).duration
+def files(audio: Path) -> Iterator[dict[str, Any]]:
+    """The first minute of a meeting, and all of it."""
     reference = load_rttm(audio.with_suffix(".rttm"))[audio.stem]
-    errors = der_components(reference, hypothesis, Timeline([Segment(0, duration)]))
+    samples, _ = soundfile.read(audio, frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
+    opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE}
+    yield {"uri": f"{audio.stem}, first minute", "annotation": reference, **opening}
+    yield {"uri": audio.stem, "annotation": reference, "audio": audio}
+
+
+def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
+    """Let a system diarize a meeting, and measure it.
+
+    Raises
+    ------
+    NoAnswerError
+        If it does not.
+    """
+    contest = hold(audio.stem, files(audio), [system], threads)
+    scores = [score for score in contest.entries[0].scores if score.uri == audio.stem] if contest.entries else []
+    if not scores:
+        raise NoAnswerError(" ".join(contest.failures))
+    errors, (found, people) = components(scores), scores[0].num_speakers
     return {
-        "people": len(reference.labels()),
-        "found": len(hypothesis.labels()),
+        "people": people,
+        "found": found,
         "false alarm": errors.false_alarm,
         "missed": errors.missed_detection,
         "confusion": errors.confusion,
-        "factor": duration / seconds,
-        "memory": peak_memory() / 1e9,
+        "factor": measure(scores)["speed"],
+        "memory": contest.entries[0].memory / 1e9,
     }
 
 
-def measure(audio: Path, name: str, pipeline: str, strategy: str, options: argparse.Namespace) -> dict[str, Any]:
-    """What `run` says in a process of its own, once."""
-    path = audio.with_name(f"{audio.stem}.{name}.json")
+def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
+    """What `run` says, once."""
+    path = audio.with_name(f"{audio.stem}.{system.name}.json")
     if not path.exists():
-        given = ("--voices", options.voices, "--into", options.into, "--threads", options.threads)
-        command = [sys.executable, __file__, *map(str, given), "--run", str(audio), pipeline, strategy]
-        result = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
-        path.write_text(result + "\n", encoding="utf-8")
+        path.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -126,30 +129,29 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
     return [*start, str(result["found"]), f"{result['factor']:.1f}", f"{result['memory']:.2f}"]
 
 
-def main() -> None:
-    options = parse()
-    if options.run:
-        print(json.dumps(run(Path(options.run[0]), *options.run[1:], options.threads)))
-        return
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, systems = parse(arguments)
     place = Place(options.docs, "long") if options.docs else None
     options.into.mkdir(parents=True, exist_ok=True)
     voices = Voices.load(options.voices, "dev")
     noises = Noises(options.noise) if options.noise else None
-    pipelines = [(strategy, options.pipeline, strategy) for strategy in options.strategy]
-    pipelines += [(*peer.split("=", 1), "") for peer in options.peer]
-    rows = []
+    rows, failures = [], []
     for minutes, speakers in product(options.minutes, options.speakers):
         audio = options.into / f"meeting-{minutes:g}min-{speakers}speakers.wav"
         if not audio.exists():
             make(audio.stem, minutes, speakers, voices, noises, options.into)
-        for name, pipeline, strategy in pipelines:
-            rows.append(row(minutes, name, measure(audio, name, pipeline, strategy, options)))
-            print(*rows[-1], sep="  ", flush=True)
+        for system in systems:
+            try:
+                rows.append(row(minutes, system.name, result(audio, system, options.threads)))
+                print(*rows[-1], sep="  ", flush=True)
+            except NoAnswerError as error:
+                failures.append(str(error))
     text = table(COLUMNS, rows)
-    print(text)
+    print(text, *failures, sep="\n")
     if place:
         place.fill(text)
+    return int(bool(failures))
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -100,9 +102,12 @@ def read(turns: list[Turn], chunk: Chunk, error: float = 0.0) -> list[Turn]:
     return [turn._replace(start=turn.start + error, end=turn.end + error) for turn in heard]
 
 
+chunks_of = lru_cache(partial(cut, 4000))
+
+
 def stitched(turns: list[Turn], grid: Grid, errors: Sequence[float] = (0.0,)) -> list[Turn]:
     stitcher, found = Stitcher(), []
-    for number, chunk in enumerate(cut(4000, grid)):
+    for number, chunk in enumerate(chunks_of(grid)):
         written = believed(read(turns, chunk, errors[number % len(errors)]), chunk.believed)
         over = stitcher.push(written, chunk.believed.end)
         assert all(turn.end <= chunk.believed.end for turn in over)
@@ -118,11 +123,7 @@ def by_speaker(turns: list[Turn]) -> list[Turn]:
 @settings(deadline=None)
 def test_no_turn_is_cut_or_doubled_wherever_the_borders_are(turns: list[Turn], grid: Grid) -> None:
     expected = by_speaker(join(believed(turns, Segment(0, 40.0)), BORDER))
-    found = stitched(turns, grid)
-    # what a border leaves of a turn may be too short to keep: 10 ms
-    assert [turn.speaker for turn in found] == [turn.speaker for turn in expected]
-    for turn, wanted in zip(found, expected, strict=True):
-        assert turn[:2] == pytest.approx(wanted[:2], abs=0.0101) and turn.confidence == pytest.approx(0.5)
+    assert_found(expected, stitched(turns, grid))
 
 
 @given(talks, grids, st.lists(st.floats(-0.04, 0.04), min_size=2, max_size=5))
@@ -138,6 +139,48 @@ def test_chunks_that_disagree_by_a_time_bin_neither_cut_nor_double_turns(
     assert len(found) == len(merged)
     for turn, wanted in zip(found, merged, strict=True):
         assert turn.speaker == wanted.speaker and turn[:2] == pytest.approx(wanted[:2], abs=0.0501)
+
+
+BORDERS = [cut(4000, GRID)[number].believed.end for number in (0, -2)]  # 8.4 s, and 37.2 s, which is near the end
+NEAR = [0.04 * number for number in range(-12, 13)]  # every bin up to half a second away
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_turns_that_begin_or_end_in_any_bin_near_a_border_are_neither_cut_nor_doubled(border: float) -> None:
+    for shift in NEAR:
+        for other in NEAR:
+            ends = [Turn(border - 2.0, border + shift, 0, 0.5), Turn(border - 1.0, border + other, 1, 0.5)]
+            begins = [Turn(border + shift, border + 2.0, 0, 0.5), Turn(border + other, border + 1.0, 1, 0.5)]
+            hands_over = [ends[0], Turn(border + other, border + 2.0, 1, 0.5)]
+            for turns in (ends, begins, hands_over):
+                assert_found(turns, stitched(turns, GRID))
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("speakers", [(0,), (0, 1)])
+def test_a_pause_near_a_border_is_bridged_only_if_it_is_short(border: float, speakers: tuple[int, ...]) -> None:
+    for start in np.arange(-0.5, 0.5, 0.01):
+        for pause, number in ((BORDER - 0.02, 1), (BORDER + 0.01, 2), (BORDER + 0.03, 2)):
+            first = [Turn(border - 2.0, border + start, speaker, 0.5) for speaker in speakers]
+            second = [Turn(border + start + pause, border + 2.0, speaker, 0.5) for speaker in speakers]
+            found = stitched([*first, *second], GRID)
+            assert len(found) == number * len(speakers)
+            assert_found(join([*first, *second], BORDER), found)
+
+
+@pytest.mark.parametrize("border", BORDERS)
+def test_a_short_turn_near_a_border_is_found_once(border: float) -> None:
+    for start in NEAR:
+        for length in (0.04, 0.08, 0.3):
+            talk = [Turn(border + start, border + start + length, 0, 0.5), Turn(border - 2.0, border + 2.0, 1, 0.5)]
+            assert_found(talk, stitched(talk, GRID))
+
+
+def assert_found(turns: Sequence[Turn], found: Sequence[Turn]) -> None:
+    """What a border leaves of a turn may be too short to keep: 10 ms."""
+    assert [turn.speaker for turn in found] == [turn.speaker for turn in by_speaker(list(turns))]
+    for turn, wanted in zip(found, by_speaker(list(turns)), strict=True):
+        assert turn[:2] == pytest.approx(wanted[:2], abs=0.0101) and turn.confidence == pytest.approx(0.5)
 
 
 def test_turns_that_may_go_on_are_held_back() -> None:

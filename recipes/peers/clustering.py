@@ -36,7 +36,7 @@ from pyannote_pix2seq.contest import annotation_of  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
 from pyannote_pix2seq.system import REFERENCES, Turns, respond  # noqa: E402
-from pyannote_pix2seq.worker import turns_and_confidence  # noqa: E402
+from pyannote_pix2seq.worker import answer  # noqa: E402
 
 TUNED = Path(__file__).with_suffix(".yaml")
 BATCH_SIZE = 32
@@ -159,7 +159,7 @@ def main() -> None:
     def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
         uri = uris[audio]
         truth = {"annotation": annotation_of(references[uri], uri)} if options.oracle else {}
-        return turns_and_confidence(pipeline({**load(audio), **truth}))
+        return answer(pipeline, {**load(audio), **truth})
 
     respond(diarize, options.recordings, options.answers)
 
