@@ -35,11 +35,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     for subset in SUBSETS:
         add(f"--{subset}", type=int, default=100, metavar="N", help="conversations (default: 100)")
     add("--train-duration", type=float, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
-    add(
-        "--merge-pauses", type=float, default=0.0, metavar="SECONDS", help="label shorter pauses as speech (default: 0)"
-    )
-    longer = "labels begin earlier and end later than turns; the other way round below 0 (default: 0)"
-    add("--padding", type=float, default=0.0, metavar="SECONDS", help=longer)
+    Labels.add_options(parser)
     add("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
     return parser.parse_args(arguments)
 
@@ -50,7 +46,7 @@ def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
     return SyntheticProtocol(
         name,
         **simulators(name, options.voices, noises, options.train_duration),
-        labels=Labels(options.merge_pauses, options.padding),
+        labels=Labels.of(options),
         **{f"num_{subset}": getattr(options, subset) for subset in SUBSETS},
     )
 
@@ -59,7 +55,7 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """All that a rendered protocol depends on, but for its size."""
     return {
         "difficulty": asdict(DIFFICULTIES[name]),
-        "labels": str(Labels(options.merge_pauses, options.padding)),
+        "labels": str(Labels.of(options)),
         "voices": fingerprint(options.voices),
         "noise": fingerprint(options.noise) if options.noise else None,
         "train_duration": options.train_duration,

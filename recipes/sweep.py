@@ -33,6 +33,7 @@ from pyannote_pix2seq.scores import Score, components, intervals, measure  # noq
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
 from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
@@ -133,14 +134,14 @@ def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[t
         yield "domain", name, simulator(difficulty, heard, noises, options.duration)
 
 
-def conversations(made: Iterable[tuple[str, str, Simulator]], number: int) -> Iterator[dict[str, Any]]:
+def conversations(made: Iterable[tuple[str, str, Simulator]], number: int, labels: Labels) -> Iterator[dict[str, Any]]:
     """Files of every point; what is random in a conversation is the same at all points of an axis."""
     for name, point, source in made:
         for index in range(number):
             conversation = source.describe(f"{point if name == 'domain' else name}-{index}")
             yield {
                 "uri": f"{name}={point}/{index}",
-                "annotation": to_annotation(conversation),
+                "annotation": to_annotation(conversation, labels),
                 "waveform": source.render(conversation),
                 "sample_rate": SAMPLE_RATE,
             }
@@ -252,11 +253,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--axes", nargs="*", choices=AXES, default=list(AXES), help="(default: all)")
     parser.add_argument("--domains", nargs="*", choices=DOMAINS, default=list(DOMAINS), help="(default: all)")
     parser.add_argument("--every", type=int, default=1, help="use only every n-th point of an axis (default: 1)")
+    Labels.add_options(parser)
     parser.add_argument("--page", type=Path, default=PAGE, help=f"(default: {PAGE})")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
     options, systems = parse_systems(parser, arguments)
     made = simulators(options, Noises(options.noise) if options.noise else None)
-    contest = hold("difficulty", conversations(made, options.conversations), systems, options.threads)
+    files = conversations(made, options.conversations, Labels.of(options))
+    contest = hold("difficulty", files, systems, options.threads)
     if not contest.entries:
         raise SystemExit("\n".join(contest.failures))
     if options.into:

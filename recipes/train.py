@@ -58,12 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
     parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
     parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
-    parser.add_argument(
-        "--merge-pauses", type=float, default=0.0, help="label shorter pauses as speech, in seconds (default: 0)"
-    )
-    parser.add_argument(
-        "--padding", type=float, default=0.0, help="seconds by which labels are looser than turns (default: 0)"
-    )
+    Labels.add_options(parser)
     parser.add_argument(
         "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
     )
@@ -82,7 +77,7 @@ def parse() -> argparse.Namespace:
 def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
     """Training conversations of the train voices, validation conversations of the dev voices."""
     noises = Noises(options.noise) if options.noise else None
-    labels = Labels(options.merge_pauses, options.padding)
+    labels = Labels.of(options)
     sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
     if options.difficulty:
         made = simulators(options.difficulty, options.voices, noises, options.duration)

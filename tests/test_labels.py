@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,12 @@ def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator,
 def test_a_protocol_that_says_nothing_of_labels_is_known_by_its_name(simulator: Simulator) -> None:
     protocol = SyntheticProtocol("Toy", simulator, simulator, labels=Labels(padding=0.2), num_train=0)
     assert origin(protocol) == protocol.name
+
+
+def test_a_command_line_can_ask_for_a_style() -> None:
+    parser = ArgumentParser()
+    Labels.add_options(parser)
+    assert Labels.of(parser.parse_args([])) == HEARD
+    assert Labels.of(parser.parse_args(["--merge-pauses", "0.8", "--padding", "-0.1"])) == Labels(0.8, -0.1)
+    with pytest.raises(LabelsError, match="merge_pauses=-1"):
+        Labels.of(parser.parse_args(["--merge-pauses", "-1"]))

@@ -14,6 +14,7 @@ import pytest
 from toy import write_toy_voices
 
 from pyannote_pix2seq.simulation.anatomy import Measure
+from pyannote_pix2seq.simulation.labels import HEARD
 from pyannote_pix2seq.system import System
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,7 @@ def test_turns_are_as_wished(sweep: ModuleType) -> None:
 
 def test_only_what_an_axis_is_about_changes(sweep: ModuleType, voices: Path) -> None:
     options = sweep.argparse.Namespace(voices=voices, axes=["noise", "speakers"], domains=[], every=5, duration=20.0)
-    files = list(sweep.conversations(sweep.simulators(options, None), 2))
+    files = list(sweep.conversations(sweep.simulators(options, None), 2, HEARD))
     noise, speakers = files[:4], files[4:]
     assert [file["uri"] for file in noise] == ["noise=30/0", "noise=30/1", "noise=-5/0", "noise=-5/1"]
     turns = [list(file["annotation"].itertracks(yield_label=True)) for file in noise]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from ..vocabulary import Triplet
 from .turns import SHORTEST_TURN, Turns, join_pauses
@@ -54,6 +56,24 @@ class Labels:
             raise LabelsError(f"merge_pauses={self.merge_pauses}: give a number of seconds, 0 or more.")
         if not math.isfinite(self.padding):
             raise LabelsError(f"padding={self.padding}: give a number of seconds; negative ones make turns shorter.")
+
+    @staticmethod
+    def add_options(parser: ArgumentParser) -> None:
+        """Let a command line say what style of labels it wants; `of` reads it."""
+        add = partial(parser.add_argument, type=float, default=0.0, metavar="SECONDS")
+        add("--merge-pauses", help="label shorter pauses of a speaker as speech (default: 0)")
+        add("--padding", help="labels begin earlier and end later than turns; below 0, the other way (default: 0)")
+
+    @classmethod
+    def of(cls, options: Namespace) -> Labels:
+        """Style that a command line asks for.
+
+        Raises
+        ------
+        LabelsError
+            As the constructor does.
+        """
+        return cls(options.merge_pauses, options.padding)
 
     def __str__(self) -> str:
         """One word, as it is kept with whatever is labelled in this style."""
