@@ -11,13 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,20 +28,15 @@ from pyannote.core import Segment, Timeline  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
-from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
+from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.report import der_components  # noqa: E402
-from pyannote_pix2seq.simulation import FittedTurns, Noises, Simulator, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
-from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
+from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
-PIECE = 300.0
-"""Seconds that are rendered at once; after each, people change their places."""
 
 
 def parse() -> argparse.Namespace:
@@ -61,28 +53,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     parser.add_argument("--run", nargs=3, metavar=("WAV", "FOLDER", "STRATEGY"), help=argparse.SUPPRESS)
     return parser.parse_args()
-
-
-def make(uri: str, minutes: float, num_speakers: int, voices: Voices, noises: Noises | None, folder: Path) -> None:
-    """Write a meeting as wav and RTTM."""
-    turns = FittedTurns.ready("ami", num_speakers=(num_speakers, num_speakers))
-    acoustics = replace(find("Meeting").acoustics, noises=noises)
-    simulator = Simulator(voices, turns, acoustics, 60 * minutes)
-    conversation = simulator.describe(uri)
-    unfinished = folder / f".{uri}.part"
-    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
-        for piece in pieces(conversation):
-            file.write(simulator.render(piece)[0])
-    (folder / f"{uri}.rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
-    os.replace(unfinished, folder / f"{uri}.wav")
-
-
-def pieces(conversation: Conversation) -> Iterator[Conversation]:
-    """A conversation in parts that can be rendered one by one, of the same people in the same scene."""
-    for number in range(math.ceil(conversation.duration / PIECE)):
-        start, end = number * PIECE, min((number + 1) * PIECE, conversation.duration)
-        turns = tuple(shift(crop(conversation.turns, start, end), -start))
-        yield replace(conversation, uri=f"{conversation.uri}-{number}", duration=end - start, turns=turns)
 
 
 def run(audio: Path, pipeline: str, strategy: str, threads: int) -> dict[str, Any]:
@@ -139,9 +109,8 @@ def main() -> None:
     pipelines += [(*peer.split("=", 1), "") for peer in options.peer]
     rows = []
     for minutes, speakers in product(options.minutes, options.speakers):
-        audio = options.into / f"meeting-{minutes:g}min-{speakers}speakers.wav"
-        if not audio.exists():
-            make(audio.stem, minutes, speakers, voices, noises, options.into)
+        meetings = simulator("Meeting", voices, noises, 60 * minutes, (speakers, speakers))
+        audio = record(meetings.describe(f"meeting-{minutes:g}min-{speakers}speakers"), meetings, options.into)
         for name, pipeline, strategy in pipelines:
             rows.append(row(minutes, name, measure(audio, name, pipeline, strategy, options)))
             print(*rows[-1], sep="  ", flush=True)
