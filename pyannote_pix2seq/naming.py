@@ -23,12 +23,16 @@ class Naming:
         As a stranger.
     missed : float
         Nothing: nobody is written who could be the speaker.
+    beside : float
+        Part of `wrong`: the name stands beside a label that the speaker can have, so that it is a false alarm as well.
+        Strangers only.
     """
 
     right: float = 0.0
     wrong: float = 0.0
     nameless: float = 0.0
     missed: float = 0.0
+    beside: float = 0.0
 
     def __add__(self, other: Naming) -> Naming:
         return Naming(*(mine + yours for mine, yours in zip(astuple(self), astuple(other), strict=True)))
@@ -61,21 +65,20 @@ def naming(reference: Annotation, hypothesis: Annotation, known: Collection[str]
     """
     edges = np.unique([edge for turns in (reference, hypothesis) for part in turns.itersegments() for edge in part])
     moments, seconds = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
-    strangers = set(reference.labels()) - set(known)
-    labels = set(hypothesis.labels()) - set(known)
+    unknown, labels = (sorted(set(turns.labels()) - set(known)) for turns in (reference, hypothesis))
     spoken, written = _active(reference, sorted(known), moments), _active(hypothesis, sorted(known), moments)
-    num_strangers = _active(reference, sorted(strangers), moments).sum(0)
-    num_labels = _active(hypothesis, sorted(labels), moments).sum(0)
+    num_strangers = _active(reference, unknown, moments).sum(0)
+    num_labels = _active(hypothesis, labels, moments).sum(0)
     right, left, others = ((spoken & written).sum(0), (spoken & ~written).sum(0), (written & ~spoken).sum(0))
     # how many at each moment, (num_moments,)
     wrong = np.minimum(others, left)
     nameless = np.minimum(np.maximum(num_labels - num_strangers, 0), left - wrong)
     called = np.where(others > 0, num_strangers, 0)
     unnamed = np.minimum(num_labels, num_strangers - called)
-    return (
-        Naming(*(float(number @ seconds) for number in (right, wrong, nameless, left - wrong - nameless))),
-        Naming(0.0, *(float(number @ seconds) for number in (called, unnamed, num_strangers - called - unnamed))),
-    )
+    beside = np.minimum(num_labels, called)
+    people = right, wrong, nameless, left - wrong - nameless
+    strangers = 0 * right, called, unnamed, num_strangers - called - unnamed, beside
+    return tuple(Naming(*(float(number @ seconds) for number in numbers)) for numbers in (people, strangers))
 
 
 def _active(annotation: Annotation, labels: Sequence[str], moments: np.ndarray) -> np.ndarray:

@@ -38,8 +38,14 @@ from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
 
 PEOPLE, KNOWN, SECONDS = 5, 3, 10.0
 """Who speaks in a meeting, who of them is enrolled, and how much is heard of each for that."""
-PARTS = "right / wrong / no name / missed"
-COLUMNS = ("meeting", "pipeline", f"the known: {PARTS}", "right of found", f"strangers: {PARTS}", "wrong of found")
+COLUMNS = (
+    "meeting",
+    "pipeline",
+    "the known: right / wrong / no name / missed",
+    "right of found",
+    "strangers: a name (alone) / no name / missed",
+    "a name (alone) of found",
+)
 
 
 @dataclass(frozen=True)
@@ -106,20 +112,21 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
 
 
 def row(name: str, strategy: str, people: Naming, strangers: Naming) -> list[str]:
+    """Shares in %."""
+    alone = strangers.wrong - strangers.beside
+    called = [
+        f"{percent(strangers.wrong, whole)} ({percent(alone, whole)})" for whole in (strangers.total, strangers.found)
+    ]
     return [
         name,
         strategy,
-        parts(people),
-        f"{percent(people.right, people.found)} %",
-        parts(strangers),
-        f"{percent(strangers.wrong, strangers.found)} %",
+        " / ".join(
+            percent(part, people.total) for part in (people.right, people.wrong, people.nameless, people.missed)
+        ),
+        percent(people.right, people.found),
+        " / ".join([called[0], *(percent(part, strangers.total) for part in (strangers.nameless, strangers.missed))]),
+        called[1],
     ]
-
-
-def parts(naming: Naming) -> str:
-    """Shares in % of all speech."""
-    seconds = (naming.right, naming.wrong, naming.nameless, naming.missed)
-    return " / ".join(percent(part, naming.total) for part in seconds)
 
 
 def percent(part: float, whole: float) -> str:

@@ -22,6 +22,8 @@ def annotation(*turns: tuple[float, float, str]) -> Annotation:
     [
         ([(0, 4, "ann")], [(0, 1, "ann"), (1, 2, "bob"), (2, 3, "SPEAKER_00")], (1, 1, 1, 1), (0, 0, 0, 0)),
         ([(0, 4, "x")], [(0, 1, "ann"), (1, 2, "bob"), (2, 3, "SPEAKER_00")], (0, 0, 0, 0), (0, 2, 1, 1)),
+        # a wrong name is wrong beside a label that is not, too
+        ([(0, 4, "x")], [(0, 2, "ann"), (1, 4, "SPEAKER_00")], (0, 0, 0, 0), (0, 2, 2, 0, 1)),
         # who speaks has his name, whoever else speaks or is written then
         ([(0, 2, "ann"), (1, 2, "x")], [(0, 2, "ann")], (2, 0, 0, 0), (0, 0, 0, 1)),
         ([(0, 2, "ann")], [(0, 2, "ann"), (1, 2, "bob"), (1, 2, "SPEAKER_00")], (2, 0, 0, 0), (0, 0, 0, 0)),
@@ -45,5 +47,5 @@ def test_each_second_of_speech_is_called_something(
 
 
 def test_seconds_add_up() -> None:
-    both = Naming(1.0, 2.0, 3.0, 4.0) + Naming(4.0, 3.0, 2.0, 0.5)
-    assert both == Naming(5.0, 5.0, 5.0, 4.5) and (both.found, both.total) == (15.0, 19.5)
+    both = Naming(1.0, 2.0, 3.0, 4.0) + Naming(4.0, 3.0, 2.0, 0.5, 1.0)
+    assert both == Naming(5.0, 5.0, 5.0, 4.5, 1.0) and (both.found, both.total) == (15.0, 19.5)
