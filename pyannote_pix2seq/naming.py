@@ -76,9 +76,14 @@ def naming(reference: Annotation, hypothesis: Annotation, known: Collection[str]
     called = np.where(others > 0, num_strangers, 0)
     unnamed = np.minimum(num_labels, num_strangers - called)
     beside = np.minimum(num_labels, called)
-    people = right, wrong, nameless, left - wrong - nameless
-    strangers = 0 * right, called, unnamed, num_strangers - called - unnamed, beside
-    return tuple(Naming(*(float(number @ seconds) for number in numbers)) for numbers in (people, strangers))
+
+    def total(*numbers: np.ndarray) -> Naming:
+        return Naming(*(float(number @ seconds) for number in numbers))
+
+    return (
+        total(right, wrong, nameless, left - wrong - nameless),
+        total(0 * right, called, unnamed, num_strangers - called - unnamed, beside),
+    )
 
 
 def _active(annotation: Annotation, labels: Sequence[str], moments: np.ndarray) -> np.ndarray:

@@ -55,7 +55,9 @@ def test_what_others_talk_over_stays_as_it_was_written() -> None:
     turns = [Turn(0.0, 4.0, 1, 0.9), Turn(1.0, 3.0, 0, 0.9)]
     assert attribute(turns, audio, speakers(ANN, BOB), TOKEN) == turns
     # 0.4 s alone are too little, 0.6 s are enough; then both turns are one
-    assert attribute([turns[0], Turn(3.0, 4.4, 0, 0.9)], audio_of((4.4, BOB)), speakers(ANN, BOB), TOKEN)[1].speaker == 0
+    assert (
+        attribute([turns[0], Turn(3.0, 4.4, 0, 0.9)], audio_of((4.4, BOB)), speakers(ANN, BOB), TOKEN)[1].speaker == 0
+    )
     joined = attribute([turns[0], Turn(3.0, 4.6, 0, 0.9)], audio_of((4.6, BOB)), speakers(ANN, BOB), TOKEN)
     assert [(turn.start, turn.end, turn.speaker) for turn in joined] == [(0.0, 4.6, 1)]
 
