@@ -13,15 +13,18 @@ import torch
 
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
+from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+from pyannote_pix2seq.memory import Prompted
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
-from pyannote_pix2seq.vocabulary import Vocabulary
+from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
+from pyannote_pix2seq.writer import Writer
 
 RATE = 16000
 STRATEGIES = ("chain", "two_pass")
@@ -239,6 +242,23 @@ def test_people_who_cannot_be_enrolled(
     for name in ("text.npz", "other.npz"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / name)
+
+
+def test_whoever_was_prompted_has_the_turns_of_his_voice(
+    model: Pix2Seq, recordings: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make(model, "chain")
+    people = pipeline.enrol({name: recordings[name] for name in ("ann", "bob")})
+
+    def decode(writer: Writer, behind: list[Prompted], options: Any) -> list[Hypothesis]:
+        """All is said by the first."""
+        turns = [[*chunk.turns, Triplet(chunk.offset + 0.5, chunk.offset + 2.0, 0)] for chunk in behind]
+        return [Hypothesis([], each, [0.5] * len(each), 0.0) for each in turns]
+
+    monkeypatch.setattr(Writer, "_decode", decode)
+    audio = [pipeline.writer.listen(tone(frequency, 2.5)) for frequency in (150, 400)]
+    written = pipeline.writer.write(audio, [people, people])
+    assert [[turn.speaker for turn in turns] for turns in written] == [[0], [1]]
 
 
 # many files
