@@ -154,8 +154,7 @@ class Voices:
         Parameters
         ----------
         seconds : float
-            How much of each speaker the first have at least, and the second as well: the first regions, and the others.
-            Who says too little for both is in neither.
+            How much of each speaker both have at least. Who says too little for that is in neither.
 
         Raises
         ------
