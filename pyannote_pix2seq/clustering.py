@@ -45,8 +45,8 @@ def cluster(
     least, most : int, optional
         Fewest and most people; `least` is obeyed if there are as many voices.
     names : (num_voices,) int array, optional
-        Who each certainly is, -1 where that is not known. Voices of one name are as near as can be, those of two names as
-        far apart as speakers of one chunk.
+        Who each certainly is, -1 where that is not known. Voices of one name are as near as can be, those of two names
+        as far apart as speakers of one chunk.
 
     Returns
     -------

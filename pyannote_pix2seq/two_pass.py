@@ -144,7 +144,7 @@ class TwoPass:
 
     def _claims(self, readings: Sequence[Reading]) -> dict[tuple[int, int], int]:
         """Speakers of chunks who sound like somebody enrolled, and his number: one speaker of a chunk at most."""
-        claims = {}
+        claims: dict[tuple[int, int], int] = {}
         for number, reading in enumerate(readings):
             heard = list(reading.speakers)
             cosines = similarity([reading.speakers[local] for local in heard], self.known)
