@@ -7,7 +7,7 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 APART = 2.0
-"""Distance of two speakers of one chunk, who should not be the same person: that of opposite voices.
+"""Distance of two speakers who should not be the same person, such as those of one chunk: that of opposite voices.
 
 It counts in the mean distance of their groups, so one chunk in which the model takes one person for two does not part
 all that is known of him.
@@ -22,6 +22,7 @@ def cluster(
     shortest: float,
     least: int = 1,
     most: int | None = None,
+    names: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Group speakers of chunks by their voices.
 
@@ -43,6 +44,9 @@ def cluster(
         Seconds that a group has to be heard to be a person.
     least, most : int, optional
         Fewest and most people; `least` is obeyed if there are as many voices.
+    names : (num_voices,) int array, optional
+        Who each certainly is, -1 where that is not known. Voices of one name are as near as can be, those of two names
+        as far apart as speakers of one chunk.
 
     Returns
     -------
@@ -52,6 +56,9 @@ def cluster(
     if len(voices) == 0:
         return []
     distances = np.clip(1 - voices @ voices.T, 0, APART)
+    if names is not None:
+        have_names = (names[:, None] >= 0) & (names >= 0)
+        distances = np.where(have_names, APART * (names[:, None] != names), distances)
     distances[chunks[:, None] == chunks] = APART
     np.fill_diagonal(distances, 0)
     merges = linkage(squareform(distances, checks=False), "average") if len(voices) > 1 else np.zeros((0, 4))

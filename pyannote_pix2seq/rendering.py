@@ -28,7 +28,8 @@ from pyannote.database.registry import Registry
 from tqdm import tqdm
 
 from .audio import SAMPLE_RATE
-from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol
+from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
+from .simulation import Conversation, Simulator
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
 SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}
@@ -114,6 +115,24 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
             seconds += found["annotated"].duration()
     sums.write_text("".join(f"{digest}  wav/{uri}.wav\n" for uri, digest in sorted(known.items())), encoding="utf-8")
     return seconds / 3600
+
+
+def record(conversation: Conversation, simulator: Simulator, folder: Path) -> Path:
+    """Write a conversation of any length as `URI.wav` and `URI.rttm`, piece by piece, unless it is there.
+
+    Returns
+    -------
+    audio : Path
+        Of the wav file.
+    """
+    audio, unfinished = folder / f"{conversation.uri}.wav", folder / f".{conversation.uri}.part"
+    if not audio.exists():
+        with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+            for piece in conversation.pieces():
+                file.write(simulator.render(piece)[0])
+        audio.with_suffix(".rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
+        os.replace(unfinished, audio)
+    return audio
 
 
 def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:

@@ -91,11 +91,10 @@ def _hear(
     pieces = [(_sureness(segment, own), segment) for segment in solo or [turn.segment for turn in own]]
     quality, best = max(pieces)
     clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
-    sums = [_voices(cut(audio, segment, token_duration)) for _, segment in pieces]
     return Speaker(
         clip=AudioTokens(*(field.clone() for field in clip)),  # or else all of the chunk would be kept
         quality=quality if solo else 0.0,
-        voice=torch.stack(sums).sum(0),
+        voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
         alone=sum(segment.duration for segment in solo),
         last_heard=start + max(turn.end for turn in own),
     )
@@ -107,9 +106,9 @@ def _sureness(segment: Segment, own: Sequence[Turn]) -> float:
     return min(segment.duration, PROMPT) * confidence
 
 
-def _voices(audio: AudioTokens) -> torch.Tensor:
-    """Sum of the first voice, (voice_dim,); nothing where the frontend has no voices."""
-    return audio.voice[:, :1].sum((0, 1))
+def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: float) -> torch.Tensor:
+    """Sum of the first voice over segments of audio, (voice_dim,); nothing where the frontend has no voices."""
+    return torch.stack([cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]).sum(0)
 
 
 def directions(speakers: Sequence[Speaker]) -> torch.Tensor:

@@ -135,6 +135,7 @@ class TwoPass:
         clear = [(number, local) for number, local in heard if readings[number].speakers[local].alone >= CLEAR]
         clear = clear if len(clear) >= max(self.limits.least, 1) else heard
         speakers = [readings[number].speakers[local] for number, local in clear]
+        names = self._claims(readings)
         groups = cluster(
             directions(speakers).numpy(),
             np.array([number for number, _ in clear]),
@@ -142,11 +143,21 @@ class TwoPass:
             DISTANCE,
             min(SHORTEST, SHARE * readings[-1].believed.end),
             *self.limits,
+            names=np.array([names.get(place, -1) for place in clear]),
         )
         people = [_together([speakers[index] for index in group]) for group in groups]
         self._call(people)
         places = [{clear[index] for index in group} for group in groups]
         return people, [_surest(readings, place, number) for number, place in enumerate(places)]
+
+    def _claims(self, readings: Sequence[Reading]) -> dict[tuple[int, int], int]:
+        """Speakers of chunks who sound like somebody enrolled, and his number: one speaker of a chunk at most."""
+        claims: dict[tuple[int, int], int] = {}
+        for number, reading in enumerate(readings):
+            heard = list(reading.speakers)
+            cosines = similarity([reading.speakers[local] for local in heard], self.known)
+            claims |= {(number, heard[row]): column for row, column in match(cosines, CLAIM).items()}
+        return claims
 
     def _write_again(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.decoding import Hypothesis, decode
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
@@ -82,10 +83,13 @@ class Writer:
         -------
         turns : list of lists of Turn
             In seconds from the beginning of each chunk. Speakers are numbered: first those of the prompts, then others.
+            What was written for somebody who was prompted and is clearly the voice of another of them, is the other's.
         """
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
         options = replace(self.decoding, min_speakers=least, max_speakers=most)
-        return [_turns_of(found, given) for found, given in zip(self._decode(behind, options), behind, strict=True)]
+        written = map(_turns_of, self._decode(behind, options), behind)
+        given = zip(written, audio, prompted, strict=True)
+        return [attribute(turns, chunk, speakers, self.token_duration) for turns, chunk, speakers in given]
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
         if self.prompts == "compact":

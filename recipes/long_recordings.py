@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -30,17 +28,13 @@ from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
-from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
+from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.scores import components, measure  # noqa: E402
-from pyannote_pix2seq.simulation import FittedTurns, Noises, Simulator, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.conversation import Conversation  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import find  # noqa: E402
-from pyannote_pix2seq.simulation.turns import crop, shift  # noqa: E402
+from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.system import System, parse_systems  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
-PIECE = 300.0
-"""Seconds that are rendered at once; after each, people change their places."""
 
 
 class NoAnswerError(Exception):
@@ -57,28 +51,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     return parse_systems(parser, arguments)
-
-
-def make(uri: str, minutes: float, num_speakers: int, voices: Voices, noises: Noises | None, folder: Path) -> None:
-    """Write a meeting as wav and RTTM."""
-    turns = FittedTurns.ready("ami", num_speakers=(num_speakers, num_speakers))
-    acoustics = replace(find("Meeting").acoustics, noises=noises)
-    simulator = Simulator(voices, turns, acoustics, 60 * minutes)
-    conversation = simulator.describe(uri)
-    unfinished = folder / f".{uri}.part"
-    with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
-        for piece in pieces(conversation):
-            file.write(simulator.render(piece)[0])
-    (folder / f"{uri}.rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
-    os.replace(unfinished, folder / f"{uri}.wav")
-
-
-def pieces(conversation: Conversation) -> Iterator[Conversation]:
-    """A conversation in parts that can be rendered one by one, of the same people in the same scene."""
-    for number in range(math.ceil(conversation.duration / PIECE)):
-        start, end = number * PIECE, min((number + 1) * PIECE, conversation.duration)
-        turns = tuple(shift(crop(conversation.turns, start, end), -start))
-        yield replace(conversation, uri=f"{conversation.uri}-{number}", duration=end - start, turns=turns)
 
 
 def files(audio: Path) -> Iterator[dict[str, Any]]:
@@ -137,9 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     noises = Noises(options.noise) if options.noise else None
     rows, failures = [], []
     for minutes, speakers in product(options.minutes, options.speakers):
-        audio = options.into / f"meeting-{minutes:g}min-{speakers}speakers.wav"
-        if not audio.exists():
-            make(audio.stem, minutes, speakers, voices, noises, options.into)
+        meetings = simulator("Meeting", voices, noises, 60 * minutes, (speakers, speakers))
+        audio = record(meetings.describe(f"meeting-{minutes:g}min-{speakers}speakers"), meetings, options.into)
         for system in systems:
             try:
                 rows.append(row(minutes, system.name, result(audio, system, options.threads)))

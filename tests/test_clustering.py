@@ -44,6 +44,19 @@ def test_any_number_of_people_is_obeyed(number: int) -> None:
     assert len(set(members)) == len(members) and all(len(group) for group in groups)
 
 
+def test_names_hold_people_together_and_apart() -> None:
+    voices, chunks, whose = people([10, 10])
+    alike = voices + 3 * voices.mean(0)  # everybody sounds much the same
+    alike /= np.linalg.norm(alike, axis=1, keepdims=True)
+    seconds = np.full(20, 2.0)
+    assert len(cluster(alike, np.arange(20), seconds, 0.5, 3.0)) == 1
+    names = np.where(chunks < 6, whose, -1)  # some of the voices of both are known
+    assert found(cluster(alike, np.arange(20), seconds, 0.5, 3.0, names=names)) == [[*range(10)], [*range(10, 20)]]
+    one = np.zeros(20, int)  # two voices of one name
+    assert len(cluster(voices, np.arange(20), seconds, 0.5, 3.0)) == 2
+    assert len(cluster(voices, np.arange(20), seconds, 0.5, 3.0, names=one)) == 1
+
+
 def test_limits_are_kept_only_where_they_are_needed() -> None:
     voices, chunks, _ = people([10, 7, 12])
     seconds = np.full(29, 2.0)

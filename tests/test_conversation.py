@@ -237,3 +237,17 @@ def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
     unknown = Conversation("Toy-y", 1.0, (Triplet(0, 1, 0),), ("nobody",))
     with pytest.raises(VoicesError, match="'nobody'"):
         simulator.render(unknown)
+
+
+def test_a_long_conversation_comes_in_pieces(tmp_path: Path) -> None:
+    scene = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.1), pitches=(0.0, 0.0))
+    turns = (Triplet(1.0, 290.0, 0), Triplet(295.0, 310.0, 1), Triplet(605.0, 610.0, 0))
+    pieces = list(Conversation("long", 620.0, turns, ("ann", "bob"), scene).pieces())
+    assert [piece.uri for piece in pieces] == ["long-0", "long-1", "long-2"]
+    assert [piece.duration for piece in pieces] == [300.0, 300.0, 20.0]
+    assert [piece.turns for piece in pieces] == [
+        (Triplet(1.0, 290.0, 0), Triplet(295.0, 300.0, 1)),
+        (Triplet(0.0, 10.0, 1),),
+        (Triplet(5.0, 10.0, 0),),
+    ]
+    assert all(piece.scene is scene and piece.voices == ("ann", "bob") for piece in pieces)

@@ -22,7 +22,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import RenderingError, fingerprint, layout, render, verify
+from pyannote_pix2seq.rendering import RenderingError, fingerprint, layout, record, render, verify
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.labels import Labels
@@ -333,3 +333,20 @@ def test_the_recipe_refuses_unknown_options(store: Path, capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         run_recipe("Easy", "--voices", str(store), "--into", "x", "--colar", "1")
     assert "unrecognized arguments: --colar 1" in capsys.readouterr().err
+
+
+def test_a_conversation_is_recorded_once(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = options["development"]
+    conversation = simulator.describe("talk")
+    monkeypatch.setattr("pyannote_pix2seq.simulation.conversation.PIECE", 4.0)
+    audio = record(conversation, simulator, tmp_path)
+    expected = [simulator.render(piece)[0] for piece in conversation.pieces()]
+    samples, sample_rate = soundfile.read(audio, dtype="float32")
+    assert [len(piece) for piece in expected] == [4 * SAMPLE_RATE, 2 * SAMPLE_RATE] and sample_rate == SAMPLE_RATE
+    assert np.abs(samples - np.concatenate(expected)).max() < 2 / 2**15
+    assert load_rttm(tmp_path / "talk.rttm")["talk"].labels() == sorted(conversation.voices)
+    monkeypatch.setattr(Simulator, "render", None)
+    assert record(conversation, simulator, tmp_path) == audio
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.rttm", "talk.wav"]

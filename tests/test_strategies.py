@@ -11,21 +11,24 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pyannote.core import Segment
 
 from pyannote_pix2seq import chain
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
+from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
-from pyannote_pix2seq.memory import num_silent_tokens
+from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
-from pyannote_pix2seq.vocabulary import Vocabulary
+from pyannote_pix2seq.two_pass import Reading, TwoPass
+from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 from pyannote_pix2seq.writer import Writer
 
 RATE = 16000
@@ -324,6 +327,39 @@ def test_people_who_cannot_be_enrolled(
     for name in ("text.npz", "other.npz"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / name)
+
+
+def test_whoever_was_prompted_has_the_turns_of_his_voice(
+    model: Pix2Seq, recordings: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make(model, "chain")
+    people = pipeline.enrol({name: recordings[name] for name in ("ann", "bob")})
+
+    def decode(writer: Writer, behind: list[Prompted], options: Any) -> list[Hypothesis]:
+        """All is said by the first."""
+        turns = [[*chunk.turns, Triplet(chunk.offset + 0.5, chunk.offset + 2.0, 0)] for chunk in behind]
+        return [Hypothesis([], each, [0.5] * len(each), 0.0) for each in turns]
+
+    monkeypatch.setattr(Writer, "_decode", decode)
+    audio = [pipeline.writer.listen(tone(frequency, 2.5)) for frequency in (150, 400)]
+    written = pipeline.writer.write(audio, [people, people])
+    assert [[turn.speaker for turn in turns] for turns in written] == [[0], [1]]
+
+
+def test_one_speaker_of_a_chunk_at_most_is_somebody_known(model: Pix2Seq) -> None:
+    def speaker(*voice: float) -> Speaker:
+        return Speaker(AudioTokens(torch.zeros(1, 1), torch.zeros(1, 0, 0)), 1.0, torch.tensor(voice), 1.0)
+
+    def reading(*speakers: Speaker) -> Reading:
+        return Reading(speakers[0].clip, 0.0, Segment(0, 1), [], dict(enumerate(speakers)))
+
+    known = [speaker(1.0, 0.0, 0.0), speaker(0.0, 1.0, 0.0)]
+    two_pass = TwoPass(make(model, "two_pass").writer, SpeakerLimits(0, None), known)
+    readings = [
+        reading(speaker(0.6, 0.0, 0.8), speaker(0.8, 0.0, 0.6)),  # the second is more like the first one known
+        reading(speaker(0.4, 0.0, 0.9), speaker(0.2, 0.9, 0.0)),  # the first is like nobody
+    ]
+    assert two_pass._claims(readings) == {(0, 1): 0, (1, 1): 1}
 
 
 # many files

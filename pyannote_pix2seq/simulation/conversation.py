@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,15 @@ from .acoustics import Acoustics
 from .pitch import shift_pitch
 from .scene import Scene
 from .seed import seed_of
-from .turns import TurnTaking
+from .turns import TurnTaking, crop, shift
 from .voices import Voices
 
 DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Each part of a conversation has a stream of random numbers of its own."""
+
+
+PIECE = 300.0
+"""Seconds of a long conversation that are rendered at once."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,16 @@ class Conversation:
             f"Conversation({self.uri!r}: {self.duration:g} s, {len(self.turns)} turns of "
             f"{len(self.voices)} voices: {', '.join(self.voices) or 'nobody'}{scene})"
         )
+
+    def pieces(self) -> Iterator[Conversation]:
+        """Parts of 5 minutes, of the same people in the same scene, to be rendered one by one.
+
+        Turns that cross a border are cut there, and people change their places.
+        """
+        for number in range(math.ceil(self.duration / PIECE)):
+            start, end = number * PIECE, min((number + 1) * PIECE, self.duration)
+            turns = tuple(shift(crop(self.turns, start, end), -start))
+            yield replace(self, uri=f"{self.uri}-{number}", duration=end - start, turns=turns)
 
 
 class Simulator:

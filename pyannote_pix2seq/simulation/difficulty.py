@@ -222,8 +222,16 @@ def _load(folder: Path | str, split: str) -> Voices:
     return Voices.load(folder, "dev")
 
 
-def simulator(name: str, voices: Voices, noises: Noises | None = None, duration: float | None = None) -> Simulator:
-    """Simulator of one difficulty, with these voices; `duration` is that of the difficulty unless it is given.
+def simulator(
+    name: str,
+    voices: Voices,
+    noises: Noises | None = None,
+    duration: float | None = None,
+    num_speakers: tuple[int, int] | None = None,
+) -> Simulator:
+    """Simulator of one difficulty, with these voices.
+
+    `duration`, in seconds, and the fewest and most speakers are those of the difficulty unless they are given.
 
     Raises
     ------
@@ -232,12 +240,13 @@ def simulator(name: str, voices: Voices, noises: Noises | None = None, duration:
     """
     difficulty = find(name)
     acoustics = difficulty.acoustics
-    needed = difficulty.num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
+    num_speakers = num_speakers or difficulty.num_speakers
+    needed = num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
     if len(voices.speakers) < needed:
         raise DifficultyError(
             f"{name} needs {needed} voices at once, bystanders included, and {voices!r} has {len(voices.speakers)}. "
             f"Prepare more voices, or choose a difficulty with fewer speakers."
         )
-    turns = FittedTurns.ready(difficulty.turns, num_speakers=difficulty.num_speakers)
+    turns = FittedTurns.ready(difficulty.turns, num_speakers=num_speakers)
     acoustics = replace(acoustics, noises=noises, bystanders=voices)
     return Simulator(voices, turns, acoustics, difficulty.duration if duration is None else duration)

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -100,9 +101,9 @@ class Voices:
         """Open a store written by `write_voices`; samples are read from disk as they are asked for."""
         return cls(folder, split, corpus)
 
-    def __reduce__(self) -> tuple[Callable[..., Voices], tuple[Path, str, str | None]]:
-        """Travel between processes as a path, not as gigabytes of speech."""
-        return Voices, (self.folder, self.split, self.corpus)
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel between processes as a path and places in a file, not as gigabytes of speech."""
+        return {name: value for name, value in vars(self).items() if name not in ("_samples", "_probabilities")}
 
     def __repr__(self) -> str:
         regions = np.concatenate([voice.regions for voice in self._voices.values()])
@@ -146,6 +147,32 @@ class Voices:
         probabilities = self._probabilities * is_left
         drawn = rng.choice(len(is_left), num_speakers, replace=False, p=probabilities / probabilities.sum())
         return tuple(self.speakers[number] for number in drawn)
+
+    def apart(self, seconds: float) -> tuple[Voices, Voices]:
+        """The same speakers twice, nothing that they say in both: to know somebody by other speech of his.
+
+        Parameters
+        ----------
+        seconds : float
+            How much of each speaker both have at least. Who says too little for that is in neither.
+
+        Raises
+        ------
+        VoicesError
+            If nobody says enough.
+        """
+        first, second = copy(self), copy(self)
+        first._voices, second._voices = {}, {}
+        for speaker, voice in self._voices.items():
+            heard = voice.regions[:, 1].cumsum() / SAMPLE_RATE
+            place = int(np.searchsorted(heard, seconds)) + 1
+            if heard[-1] - heard[min(place, len(heard)) - 1] >= seconds:
+                first._voices[speaker] = replace(voice, regions=voice.regions[:place])
+                second._voices[speaker] = replace(voice, regions=voice.regions[place:])
+        first.speakers = second.speakers = sorted(first._voices)
+        if not first.speakers:
+            raise VoicesError(f"Nobody of {self!r} has twice {seconds:g} s of speech. Ask for less, or prepare more.")
+        return first, second
 
     def regions(self, speaker: str) -> Iterator[np.ndarray]:
         """Speech regions of one speaker as they are stored: each (num_samples,) int16.

@@ -1,0 +1,73 @@
+"""Whose turns they are: what was written, checked against voices.
+
+A model that is prompted with people may write a turn for one who does not sound like it, or go on with a turn while
+somebody else takes over. Where a turn is nobody else's, its voice says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pyannote.core import Timeline
+
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.speakers import Speaker, directions, voice_of
+
+PART = 4.0
+"""Seconds of a turn, about, that are told to one speaker as a whole."""
+ALONE = 0.5
+"""Seconds that nobody else may speak for the voice of a part to count."""
+CLEARER = 0.1
+"""A part is somebody else's if the cosine of its voice and his is larger by more than this."""
+
+
+def attribute(
+    turns: Sequence[Turn], audio: AudioTokens, speakers: Sequence[Speaker], token_duration: float
+) -> list[Turn]:
+    """Give parts of turns to those of whom they are clearly the voice.
+
+    Parameters
+    ----------
+    turns : sequence of Turn
+        In seconds from the beginning of the audio.
+    audio : AudioTokens
+        (num_tokens, ...)
+    speakers : sequence of Speaker
+        Those whom a part may be given to: numbers 0, 1, ... of the turns. Turns of others stay as they are.
+    token_duration : float
+        Seconds.
+    """
+    if not speakers or not audio.voice.shape[1]:
+        return list(turns)
+    voices = directions(speakers)
+    others = {
+        speaker: Timeline(turn.segment for turn in turns if turn.speaker != speaker) for speaker in range(len(voices))
+    }
+    parts = [part for turn in turns for part in (_parts(turn) if turn.speaker in others else [turn])]
+    return join((_attributed(part, others, audio, voices, token_duration) for part in parts), 0.0)
+
+
+def _parts(turn: Turn) -> Iterator[Turn]:
+    edges = np.linspace(turn.start, turn.end, max(round(turn.segment.duration / PART), 1) + 1).tolist()
+    return (turn._replace(start=start, end=end) for start, end in pairwise(edges))
+
+
+def _attributed(
+    part: Turn, others: dict[int, Timeline], audio: AudioTokens, voices: torch.Tensor, token_duration: float
+) -> Turn:
+    if part.speaker not in others:
+        return part
+    alone = list(Timeline([part.segment]).extrude(others[part.speaker]))
+    if sum(segment.duration for segment in alone) < ALONE:
+        return part
+    voice = voice_of(audio, alone, token_duration).float().cpu()
+    cosines = voices @ F.normalize(voice, dim=0)
+    # (num_speakers,)
+    likeliest = int(cosines.argmax())
+    is_clear = cosines[likeliest] - cosines[part.speaker] > CLEARER
+    return part._replace(speaker=likeliest) if is_clear else part

@@ -1,0 +1,157 @@
+"""Whether people we know are called by their names, and strangers by none: a table of docs/long.md.
+
+    python recipes/enrolment.py --voices voices/ --noise noise/ --into enrolment/
+
+Makes meetings of five people in FOLDER, and enrols three of them by 10 s of each alone: a clean recording of the same
+voice, as fast and as high as in the meeting, of speech that is not in it. Nobody is in two meetings while there are
+voices left. Each meeting is diarized with each strategy. What was made or diarized before is not done again. --docs
+writes the table between two comments of that file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import numpy as np  # noqa: E402
+import soundfile  # noqa: E402
+import torch  # noqa: E402
+from pyannote.audio import Pipeline  # noqa: E402
+from pyannote.core import Annotation  # noqa: E402
+from pyannote.database.util import load_rttm  # noqa: E402
+
+import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
+from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.rendering import record  # noqa: E402
+from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
+from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
+
+PEOPLE, KNOWN, SECONDS = 5, 3, 10.0
+"""Who speaks in a meeting, who of them is enrolled, and how much is heard of each for that."""
+COLUMNS = (
+    "meeting",
+    "pipeline",
+    "the known: right / wrong / no name / missed",
+    "right of found",
+    "strangers: a name (alone) / no name / missed",
+    "a name (alone) of found",
+)
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """A recording, and recordings of those who were enrolled by their names."""
+
+    audio: Path
+    known: dict[str, Path]
+
+    @property
+    def reference(self) -> Annotation:
+        return load_rttm(self.audio.with_suffix(".rttm"))[self.audio.stem]
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
+    parser.add_argument("--split", default="dev", help="of the voices (default: dev)")
+    parser.add_argument("--meetings", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
+    return parser.parse_args()
+
+
+def meetings(options: argparse.Namespace) -> Iterator[Meeting]:
+    """Meetings, made if they are not there."""
+    noises = Noises(options.noise) if options.noise else None
+    simulators = [
+        simulator("Meeting", voices, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
+        for voices in Voices.load(options.voices, options.split).apart(SECONDS)
+    ]
+    speakers = cycle(np.random.default_rng(0).permutation(simulators[1].voices.speakers).tolist())
+    for number in range(1, options.meetings + 1):
+        described = simulators[1].describe(f"{options.split}-{options.minutes:g}min-{number}")
+        voices = tuple(islice(speakers, PEOPLE))[: len(described.voices)]
+        conversation = replace(described, voices=voices)
+        audio = record(conversation, simulators[1], options.into)
+        known = {voices[k]: enrolled(conversation, k, simulators[0], options.into) for k in range(KNOWN)}
+        yield Meeting(audio, known)
+
+
+def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder: Path) -> Path:
+    """Write what somebody says alone, close to a microphone; it is done again each time."""
+    uri = f"{conversation.uri}-{conversation.voices[speaker]}"
+    alone = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
+    soundfile.write(folder / f"{uri}.wav", other.tracks(alone)[speaker], SAMPLE_RATE)
+    return folder / f"{uri}.wav"
+
+
+def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
+    """What a pipeline hears in a meeting, once."""
+    path = meeting.audio.with_suffix(f".{strategy}.rttm")
+    if not path.exists():
+        loaded = Pipeline.from_pretrained(pipeline)
+        loaded.strategy = strategy
+        output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
+        path.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
+    return load_rttm(path).get(meeting.audio.stem, Annotation())
+
+
+def row(name: str, strategy: str, people: Naming, strangers: Naming) -> list[str]:
+    """Shares in %."""
+    alone = strangers.wrong - strangers.beside
+    called = [
+        f"{percent(strangers.wrong, whole)} ({percent(alone, whole)})" for whole in (strangers.total, strangers.found)
+    ]
+    return [
+        name,
+        strategy,
+        " / ".join(
+            percent(part, people.total) for part in (people.right, people.wrong, people.nameless, people.missed)
+        ),
+        percent(people.right, people.found),
+        " / ".join([called[0], *(percent(part, strangers.total) for part in (strangers.nameless, strangers.missed))]),
+        called[1],
+    ]
+
+
+def percent(part: float, whole: float) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"
+
+
+def main() -> None:
+    options = parse()
+    place = Place(options.docs, "enrolment") if options.docs else None
+    options.into.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    rows = []
+    totals = {strategy: (Naming(), Naming()) for strategy in options.strategy}
+    for number, meeting in enumerate(meetings(options), 1):
+        for strategy, (people, strangers) in totals.items():
+            found = naming(meeting.reference, diarized(meeting, strategy, options.pipeline), meeting.known)
+            totals[strategy] = people + found[0], strangers + found[1]
+            rows.append(row(str(number), strategy, *found))
+            print(*rows[-1], sep="  ", flush=True)
+    rows += [row("all", strategy, *total) for strategy, total in totals.items()]
+    text = table(COLUMNS, rows)
+    print(text)
+    if place:
+        place.fill(text)
+
+
+if __name__ == "__main__":
+    main()
