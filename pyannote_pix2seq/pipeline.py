@@ -50,8 +50,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         How much later than one chunk the next begins, as a share of its length.
     strategy : {"chain", "two_pass"}, optional
         Two passes need a frontend that hears voices.
-    prompts : {"clip", "compact"}, optional
-        Prompt with up to 5 s of a speaker, or with one audio token that stands for them.
+    prompts : {"compact", "clip"}, optional
+        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -81,7 +81,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         chunk: float = 30.0,
         hop: float = 0.8,
         strategy: str = "chain",
-        prompts: str = "clip",
+        prompts: str = "compact",
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,

@@ -17,15 +17,17 @@ from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
-DISTANCE = 0.55
+DISTANCE = 0.5
 """Voices of different chunks whose mean cosine distance is smaller are of the same person."""
-CLEAR = 1.0
+CLEAR = 2.0
 """Seconds that somebody has to speak alone in a chunk for his voice to count."""
 SHORTEST = 3.0
 SHARE = 0.02
 """Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
 BATCH = 2
 """Chunks that are written about at once."""
+SKETCH = 4
+"""Samples of a consensus in a first pass that only has to tell voices apart."""
 
 
 @dataclass
@@ -121,9 +123,10 @@ class TwoPass:
         """Write about chunks on their own, with `least` speakers in each."""
         capacity = self.writer.capacity
         most = min(self.limits.most or capacity, capacity)
+        writer = self.writer if len(readings) == 1 else self.writer.quick(SKETCH)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
-            found = self.writer.write([_audio(reading) for reading in batch], [[]] * len(batch), least, most)
+            found = writer.write([_audio(reading) for reading in batch], [[]] * len(batch), least, most)
             for reading, turns in zip(batch, found, strict=True):
                 reading.turns = [turn.later(reading.start) for turn in turns]
                 reading.speakers = hear(_audio(reading), reading.turns, reading.start, self.writer.token_duration)

@@ -18,7 +18,7 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.speakers import Speaker, clips
 
-PROMPTS = ("clip", "compact")
+PROMPTS = ("compact", "clip")
 
 
 class Writer:
@@ -30,8 +30,8 @@ class Writer:
         In evaluation mode.
     decoding : DecodingOptions
         Its limits on the number of speakers are not used.
-    prompts : {"clip", "compact"}, optional
-        Prompt with up to 5 s of a speaker, or with one audio token that stands for them.
+    prompts : {"compact", "clip"}, optional
+        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them.
 
     Raises
     ------
@@ -39,12 +39,17 @@ class Writer:
         If there are no such prompts.
     """
 
-    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "clip"):
+    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
         if prompts not in PROMPTS:
             raise ValueError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
         self.model = model
         self.decoding = decoding
         self.prompts = prompts
+
+    def quick(self, num_samples: int) -> Writer:
+        """The same, with no more samples of a consensus than that."""
+        decoding = replace(self.decoding, num_samples=min(self.decoding.num_samples, num_samples))
+        return Writer(self.model, decoding, self.prompts)
 
     @property
     def capacity(self) -> int:

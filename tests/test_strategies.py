@@ -409,7 +409,7 @@ def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="two_pass")
     with pytest.raises(ValueError, match="strategy='once'"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="once")
-    with pytest.raises(ValueError, match="prompts='short' was given; it has to be one of clip, compact"):
+    with pytest.raises(ValueError, match="prompts='short' was given; it has to be one of compact, clip"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, prompts="short")
     with pytest.raises(ValueError, match="hop=0"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, hop=0)
