@@ -24,7 +24,7 @@ CLEAR = 2.0
 SHORTEST = 3.0
 SHARE = 0.02
 """Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
-BATCH = 2
+BATCH = 8
 """Chunks that are written about at once."""
 SKETCH = 4
 """Samples of a consensus in a first pass that only has to tell voices apart."""
