@@ -17,9 +17,9 @@ from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
-DISTANCE = 0.5
+DISTANCE = 0.55
 """Voices of different chunks whose mean cosine distance is smaller are of the same person."""
-CLEAR = 2.0
+CLEAR = 1.0
 """Seconds that somebody has to speak alone in a chunk for his voice to count."""
 SHORTEST = 3.0
 SHARE = 0.02
