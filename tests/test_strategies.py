@@ -17,6 +17,7 @@ from pyannote_pix2seq import chain
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.decoding import Hypothesis
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
@@ -27,7 +28,7 @@ from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
-from pyannote_pix2seq.two_pass import Reading, TwoPass
+from pyannote_pix2seq.two_pass import SKETCH, Reading, TwoPass
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 from pyannote_pix2seq.writer import Writer
 
@@ -107,6 +108,23 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
     for least, most in ((1, 1), (2, 3), (4, 5), (6, None)):
         number = len(pipeline(silence, min_speakers=least, max_speakers=most).speaker_diarization.labels())
         assert least <= number <= (most or 99)
+
+
+def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[int] = []
+    write = Writer._decode
+
+    def spied(self: Writer, behind: Any, options: DecodingOptions) -> Any:
+        used.append(options.num_samples)
+        return write(self, behind, options)
+
+    monkeypatch.setattr(Writer, "_decode", spied)
+    for num_samples, seconds, expected in ((6, 4.0, {6}), (6, 14.0, {SKETCH, 6}), (2, 14.0, {2})):
+        decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6}
+        pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)
+        pipeline(talk(seconds), min_speakers=2)
+        assert set(used) == expected
+        used.clear()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
