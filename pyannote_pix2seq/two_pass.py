@@ -17,14 +17,14 @@ from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
-DISTANCE = 0.55
+DISTANCE = 0.5
 """Voices of different chunks whose mean cosine distance is smaller are of the same person."""
-CLEAR = 1.0
+CLEAR = 2.0
 """Seconds that somebody has to speak alone in a chunk for his voice to count."""
-SHORTEST = 3.0
-SHARE = 0.02
+SHORTEST = 30.0
+SHARE = 0.01
 """Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
-BATCH = 8
+BATCH = 4
 """Chunks that are written about at once."""
 SKETCH = 4
 """Samples of a consensus in a first pass that only has to tell voices apart."""
