@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -22,18 +23,22 @@ def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
 
     The first `num_fixed` speakers stay where they are.
     """
-    agreement = reference.T @ activity
-    agreement[:num_fixed, :num_fixed] += len(activity) * torch.eye(num_fixed)
-    _, order = linear_sum_assignment(-agreement.numpy())
-    return activity[:, torch.as_tensor(order)]
+    return activity[:, torch.as_tensor(_order((reference.T @ activity).numpy(), num_fixed))]
 
 
 def nearest(samples: Tensor, num_fixed: int) -> int:
-    """Index of the sample, of (num_samples, num_bins, num_speakers), that differs least from all others."""
-    distances = [
-        sum((match(sample, other, num_fixed) - other).abs().sum().item() for sample in samples) for other in samples
-    ]
-    return distances.index(min(distances))
+    """Index of the sample, of (num_samples, num_bins, num_speakers) of zeros and ones, that differs least from all."""
+    common = torch.einsum("stn,rtm->srnm", samples, samples).numpy()
+    shared = [[pair[np.arange(len(pair)), _order(pair, num_fixed)].sum() for pair in row] for row in common]
+    sizes = samples.sum((1, 2)).numpy()
+    return int((sizes[:, None] + sizes - 2 * np.array(shared)).sum(0).argmin())
+
+
+def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:
+    """Columns that belong to the rows of (num_speakers, num_speakers) bins in common; the first ones to themselves."""
+    certain = np.zeros_like(common)
+    np.fill_diagonal(certain[:num_fixed, :num_fixed], common.sum() + 1)
+    return linear_sum_assignment(-common - certain)[1]
 
 
 def agree(
