@@ -176,7 +176,7 @@ def test_speakers_keep_their_names_from_chunk_to_chunk(tiny_model: Pix2Seq, monk
         return [Hypothesis([], [*prompts, *later], [0.5] * (len(prompts) + len(later)), 0.0)]
 
     monkeypatch.setattr("pyannote_pix2seq.writer.decode", write)
-    output = Pix2SeqDiarization(tiny_model, chunk=10.0, hop=1.0)(recording(20.16), max_speakers=3)
+    output = Pix2SeqDiarization(tiny_model, chunk=10.0, hop=1.0, prompts="clip")(recording(20.16), max_speakers=3)
     assert rows(output.speaker_diarization) == [
         (pytest.approx(start), pytest.approx(end), label)
         for start, end, label in [
