@@ -104,7 +104,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
                 f"and chain if the frontend hears no voices."
             )
-        Grid.of(chunk, hop, self.model.frontend), Writer(self.model, self.decoding, prompts)  # may refuse
+        Grid.of(chunk, hop, self.model.frontend)  # refuses what cannot be, now and not at the first recording
+        Writer(self.model, self.decoding, prompts)
 
     @property
     def grid(self) -> Grid:
