@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -91,7 +91,9 @@ def decode(
         log_probs, draft = _predict(model, draft, options)
         certain = _force(log_probs, forced[draft.number, position]) if position < forced.shape[1] else log_probs
         scores = certain + draft.log_prob[:, None]
-        parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET, model.vocabulary)
+        parent, token = choose(
+            scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET, model.vocabulary
+        )
         mass = _mass(log_probs[parent], token, model.vocabulary)
         draft = draft.select(parent).append(token, scores[parent, token], mass)
         if (token < FIRST_TIME).all():

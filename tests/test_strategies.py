@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from pyannote.core import Segment
 
 from pyannote_pix2seq import chain
 from pyannote_pix2seq.chain import Chain
@@ -28,7 +27,7 @@ from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
-from pyannote_pix2seq.two_pass import SKETCH, Reading, TwoPass
+from pyannote_pix2seq.two_pass import SKETCH
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 from pyannote_pix2seq.writer import Writer
 
@@ -362,22 +361,6 @@ def test_whoever_was_prompted_has_the_turns_of_his_voice(
     audio = [pipeline.writer.listen(tone(frequency, 2.5)) for frequency in (150, 400)]
     written = pipeline.writer.write(audio, [people, people])
     assert [[turn.speaker for turn in turns] for turns in written] == [[0], [1]]
-
-
-def test_one_speaker_of_a_chunk_at_most_is_somebody_known(model: Pix2Seq) -> None:
-    def speaker(*voice: float) -> Speaker:
-        return Speaker(AudioTokens(torch.zeros(1, 1), torch.zeros(1, 0, 0)), 1.0, torch.tensor(voice), 1.0)
-
-    def reading(*speakers: Speaker) -> Reading:
-        return Reading(speakers[0].clip, 0.0, Segment(0, 1), [], dict(enumerate(speakers)))
-
-    known = [speaker(1.0, 0.0, 0.0), speaker(0.0, 1.0, 0.0)]
-    two_pass = TwoPass(make(model, "two_pass").writer, SpeakerLimits(0, None), known)
-    readings = [
-        reading(speaker(0.6, 0.0, 0.8), speaker(0.8, 0.0, 0.6)),  # the second is more like the first one known
-        reading(speaker(0.4, 0.0, 0.9), speaker(0.2, 0.9, 0.0)),  # the first is like nobody
-    ]
-    assert two_pass._claims(readings) == {(0, 1): 0, (1, 1): 1}
 
 
 # many files
