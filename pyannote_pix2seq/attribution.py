@@ -18,7 +18,7 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, voice_of
 
-PART = 4.0
+PART = 2.0
 """Seconds of a turn, about, that are told to one speaker as a whole."""
 ALONE = 0.5
 """Seconds that nobody else may speak for the voice of a part to count."""
