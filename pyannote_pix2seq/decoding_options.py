@@ -50,7 +50,7 @@ class DecodingOptions:
     top_p: float = 1.0
     num_beams: int = 4
     num_samples: int = 8
-    threshold: float = 0.4
+    threshold: float = 0.5
     max_turns: int = 100
     min_speakers: int = 0
     max_speakers: int | None = None

@@ -17,8 +17,10 @@ from pyannote_pix2seq.writer import Writer
 
 BATCH = 4
 """Chunks that are written about at once."""
-SKETCH = 4
-"""Samples of a consensus in a first pass that only has to tell voices apart."""
+SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4}
+"""Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
+AGAIN = {"num_samples": 16}
+"""Decoding of the second pass, which knows more than a pass that is the only one."""
 
 
 class TwoPass:
@@ -91,7 +93,7 @@ class TwoPass:
         """Write about chunks on their own, with `least` speakers in each."""
         capacity = self.writer.capacity
         most = min(self.limits.most or capacity, capacity)
-        writer = self.writer if len(readings) == 1 else self.writer.quick(SKETCH)
+        writer = self.writer if len(readings) == 1 else self.writer.quick(**SKETCH)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
@@ -118,6 +120,7 @@ class TwoPass:
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
+        writer = self.writer.quick(**AGAIN)
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
             audio = [reading.tokens for reading in batch]
@@ -126,7 +129,7 @@ class TwoPass:
                 yield from ([] for _ in batch)
                 continue
             prompted = [[people[number] for number in chosen] for chosen in numbers]
-            written = self.writer.write(audio, prompted, most=len(numbers[0]))
+            written = writer.write(audio, prompted, most=len(numbers[0]))
             for reading, chosen, turns in zip(batch, numbers, written, strict=True):
                 yield [turn.later(reading.start)._replace(speaker=chosen[turn.speaker]) for turn in turns]
         report("second pass", len(readings), len(readings))
