@@ -31,7 +31,7 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32, "min_duration_off": 0.9}
+DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32}
 STRATEGY = "two_pass"
 """See docs/log.md, 2026-11-25."""
 
