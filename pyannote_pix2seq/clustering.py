@@ -29,7 +29,7 @@ def cluster(
     seconds : (num_voices,) array
         For how long each was heard.
     distance : float
-        Groups whose mean distance is smaller are one person.
+        Groups whose mean distance is not larger are one person.
     shortest : float
         Seconds that a group has to be heard to be a person.
     least, most : int, optional

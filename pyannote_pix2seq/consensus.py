@@ -114,11 +114,11 @@ def _runs(active: Tensor) -> Iterator[Run]:
 
 
 def _bridged(runs: Iterator[Run], num_bins: float) -> list[Run]:
-    """Runs of one speaker that have fewer bins than that between them as one."""
+    """Runs of one speaker as one if the next begins fewer bins than that after the one before ends."""
     bridged: list[Run] = []
     for start, end, speaker in runs:
         first, last, previous = bridged[-1] if bridged else (0, 0, None)
-        if speaker == previous and start - last - 1 < num_bins:
+        if speaker == previous and start - last < num_bins:
             bridged[-1] = (first, end, speaker)
         else:
             bridged.append((start, end, speaker))

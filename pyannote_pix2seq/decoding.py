@@ -23,7 +23,7 @@ NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
 
 FINISHED = 0.25
-"""Sequences that are finished are put aside as soon as so many are that the others are written faster without them."""
+"""Sequences that are finished are put aside as soon as more than this share of those about each recording are."""
 
 Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
 _Row = tuple[list[int], list[float], float]
@@ -94,7 +94,7 @@ def decode(
         parent, token = choose(
             scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET, model.vocabulary
         )
-        mass = _mass(log_probs[parent], token, model.vocabulary)
+        mass = _mass(log_probs, parent, token, model.vocabulary)
         draft = draft.select(parent).append(token, scores[parent, token], mass)
         if (token < FIRST_TIME).all():
             break
@@ -160,7 +160,7 @@ class _Draft(NamedTuple):
 
     def select(self, parent: Tensor) -> _Draft:
         """Let the drafts descend from others."""
-        if torch.equal(parent, torch.arange(len(parent), device=parent.device)):
+        if torch.equal(parent, torch.arange(len(self.tokens), device=parent.device)):
             return self
         return _Draft(self.context.reorder(parent), *(field[parent] for field in self[1:]))
 
@@ -274,14 +274,14 @@ def _beam(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, T
     return parent.flatten(), token.flatten()
 
 
-def _mass(log_probs: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Probability of each draft's token, of a time together with its neighbours: (num_drafts,)."""
+def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Probability of each token after its parent, of a time together with its neighbours: (num_drafts,)."""
     offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=token.device)
     times = token[:, None] + offsets
     last = vocabulary.first_speaker - 1
     counts = (times >= FIRST_TIME) & (times <= last) & ((token >= FIRST_TIME) & (token <= last))[:, None]
     counts = counts | (offsets == 0)
-    return (log_probs.gather(1, torch.where(counts, times, PAD)).exp() * counts).sum(1)
+    return (log_probs[parent[:, None], torch.where(counts, times, PAD)].exp() * counts).sum(1)
 
 
 def _pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -44,7 +44,7 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     voices = F.normalize(torch.stack([part.voice for part in parts]).float().cpu(), dim=-1)
     seconds = np.array([part.seconds for part in parts])
     chosen = _chosen(seconds, limits.least)
-    heard = seconds[chosen] * len(_clear(seconds)) / len(chosen)
+    heard = seconds[chosen] * max(len(_clear(seconds)) / len(chosen), 1.0)
     people = cluster(voices[chosen].numpy(), heard, DISTANCE, min(SHORTEST, SHARE * duration), *limits)
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()

@@ -23,7 +23,7 @@ class Part(NamedTuple):
     turn : Turn
         In seconds of the recording.
     voice : (voice_dim,) tensor
-        Sum over where nobody else speaks; if that is too little, over all that the speaker says in the chunk.
+        Sum over where nobody else speaks; if that is too little, the voice of the speaker in the chunk, see `Speaker`.
     seconds : float
         Where nobody else speaks.
     """

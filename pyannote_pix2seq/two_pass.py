@@ -20,14 +20,14 @@ BATCH = 4
 SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, "min_duration_off": 0.0}
 """Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
 AGAIN = {"num_samples": 16}
-"""Decoding of the second pass, which knows more than a pass that is the only one."""
+"""Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""
 
 
 class TwoPass:
     """Reads every chunk on its own, groups the voices of what it wrote, and reads every chunk again.
 
     The second time, a chunk is prompted with the best clips that the whole recording has of those who may be in it. The
-    audio tokens are kept: half a megabyte for a minute of them.
+    audio tokens are kept, and clips of them: about a megabyte for a minute.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class TwoPass:
         """Write about chunks on their own, with `least` speakers in each."""
         capacity = self.writer.capacity
         most = min(self.limits.most or capacity, capacity)
-        writer = self.writer if len(readings) == 1 else self.writer.quick(**SKETCH)
+        writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
@@ -120,7 +120,7 @@ class TwoPass:
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
-        writer = self.writer.quick(**AGAIN)
+        writer = self.writer.at_most(**AGAIN)
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
             audio = [reading.tokens for reading in batch]

@@ -46,7 +46,7 @@ class Writer:
         self.decoding = decoding
         self.prompts = prompts
 
-    def quick(self, **most: float) -> Writer:
+    def at_most(self, **most: float) -> Writer:
         """The same with decoding options that are no larger than these, e.g. `num_samples=4`."""
         options = {name: min(getattr(self.decoding, name), value) for name, value in most.items()}
         return Writer(self.model, replace(self.decoding, **options), self.prompts)

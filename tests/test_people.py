@@ -43,10 +43,17 @@ def test_who_hardly_says_anything_is_told_to_somebody() -> None:
     assert set(tell_apart([*map(part, whose), part(2)], 600.0, SpeakerLimits(3, 3)).tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("number", [1, 2, 5, 44])
+@pytest.mark.parametrize("number", range(1, 45))
 def test_any_number_of_people_is_obeyed(number: int) -> None:
     parts = [part(index % 3, seconds=3.0 if index < 40 else 0.1) for index in range(44)]
     assert set(tell_apart(parts, 600.0, SpeakerLimits(number, number)).tolist()) == set(range(number))
+
+
+def test_nobody_has_to_have_a_clear_part() -> None:
+    whose = [0, 1, 2] * 10
+    np.testing.assert_array_equal(tell_apart([part(person, seconds=1.9) for person in whose], 600.0, FREE), whose)
+    parts = [part(0), *(part(person, seconds=1.9) for person in whose)]
+    assert len(set(tell_apart(parts, 600.0, SpeakerLimits(2, None)).tolist())) == 3
 
 
 def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:

@@ -109,15 +109,20 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
 
 
 def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
+    used: list[tuple[int, float, float]] = []
     write = Writer._decode
 
     def spied(self: Writer, behind: Any, options: DecodingOptions) -> Any:
-        used.append(options.num_samples)
+        used.append((options.num_samples, options.temperature, options.threshold))
         return write(self, behind, options)
 
     monkeypatch.setattr(Writer, "_decode", spied)
-    for num_samples, seconds, expected in ((6, 4.0, {6}), (6, 14.0, {4, 6}), (20, 14.0, {4, 16}), (2, 14.0, {2})):
+    for num_samples, seconds, expected in (
+        (6, 4.0, {(6, 1.0, 0.5)}),
+        (6, 14.0, {(4, 0.8, 0.4), (6, 1.0, 0.5)}),
+        (20, 14.0, {(4, 0.8, 0.4), (16, 1.0, 0.5)}),
+        (2, 14.0, {(2, 0.8, 0.4), (2, 1.0, 0.5)}),
+    ):
         decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6}
         pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)
         pipeline(talk(seconds), min_speakers=2)

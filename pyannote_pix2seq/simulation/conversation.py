@@ -61,7 +61,7 @@ class Conversation:
     def pieces(self) -> Iterator[Conversation]:
         """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.
 
-        Turns that cross a border are cut there.
+        Turns that cross a border are cut there. Where no scene is given, each part draws its own.
         """
         scene = self.scene and replace(self.scene, room=self.scene.room or self.uri)
         for number in range(math.ceil(self.duration / PIECE)):
