@@ -102,6 +102,7 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
     model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
     if options.frontend:
         model.frontend.load_state_dict(torch.load(options.frontend, weights_only=True))
+    model.build()  # all layers have to be there when the trainer begins to average weights
     return model
 
 
