@@ -68,9 +68,7 @@ def main() -> None:
     model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
     kept = {key: checkpoint[key] for key in KEPT}
-    kept["state_dict"] = {
-        name: compact(weight, options.float16) for name, weight in kept["state_dict"].items()
-    }
+    kept["state_dict"] = {name: compact(weight, options.float16) for name, weight in kept["state_dict"].items()}
     weights = options.into / MODEL / "pytorch_model.bin"
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(kept, weights)
