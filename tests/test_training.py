@@ -70,3 +70,15 @@ def test_float16_is_half_as_large(checkpoint: Path, recipe: Callable[..., None],
     exported, exact = state_dict(weights), state_dict(checkpoint)
     assert {weight.dtype for weight in exported.values()} == {torch.float16}
     assert all(torch.allclose(exported[name].float(), exact[name], atol=1e-6, rtol=1e-3) for name in exact)
+
+
+def test_averaged_weights_soon_forget_where_training_began() -> None:
+    average = runpy.run_path(str(RECIPES / "train.py"))["average"]
+    averaged, frozen = torch.zeros(2), torch.full((2,), 0.1)
+    for step in range(1, 400):
+        average([averaged, frozen], [torch.ones(2), torch.full((2,), 0.1)], torch.tensor(step))
+    assert averaged.min() >= 0.999  # 0.998 at every step would leave it at 0.55
+    assert torch.equal(frozen, torch.full((2,), 0.1))
+    late = torch.zeros(1)
+    average([late], [torch.ones(1)], torch.tensor(100_000))
+    assert late.item() == pytest.approx(0.002)
