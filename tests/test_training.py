@@ -34,7 +34,7 @@ def recipe() -> Callable[..., None]:
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., None]) -> Path:
     """Of a model that was never trained before, after two steps whose weights were averaged."""
     folder = tmp_path_factory.mktemp("training")
-    sizes = {"conversations": 2, "development": 1, "duration": 6, "batch-size": 2, "steps": 2, "validate-every": 2}
+    sizes = {"conversations": 2, "development": 1, "duration": 4, "batch-size": 2, "steps": 2, "validate-every": 2}
     options = [f"--{name}={size}" for name, size in {**sizes, "jobs": 0}.items()]
     voices = write_toy_voices(folder / "voices")
     recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
