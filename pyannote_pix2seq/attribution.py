@@ -6,19 +6,19 @@ somebody else takes over. Where a turn is nobody else's, its voice says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pyannote.core import Timeline
+from pyannote.core import Segment, Timeline
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, voice_of
 
-PART = 4.0
+PART = 2.0
 """Seconds of a turn, about, that are told to one speaker as a whole."""
 ALONE = 0.5
 """Seconds that nobody else may speak for the voice of a part to count."""
@@ -45,27 +45,31 @@ def attribute(
     if not speakers or not audio.voice.shape[1]:
         return list(turns)
     voices = directions(speakers)
-    others = {
-        speaker: Timeline(turn.segment for turn in turns if turn.speaker != speaker) for speaker in range(len(voices))
-    }
-    parts = [part for turn in turns for part in (_parts(turn) if turn.speaker in others else [turn])]
+    others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
+    parts = [part for turn in turns for part in (parts_of(turn, PART) if turn.speaker in others else [turn])]
     return join((_attributed(part, others, audio, voices, token_duration) for part in parts), 0.0)
 
 
-def _parts(turn: Turn) -> Iterator[Turn]:
-    edges = np.linspace(turn.start, turn.end, max(round(turn.segment.duration / PART), 1) + 1).tolist()
+def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
+    """Equal parts of a turn, of about so many seconds."""
+    edges = np.linspace(turn.start, turn.end, max(round(turn.segment.duration / seconds), 1) + 1).tolist()
     return (turn._replace(start=start, end=end) for start, end in pairwise(edges))
 
 
+def alone(turn: Turn, others: Iterable[Segment]) -> list[Segment]:
+    """Where nobody speaks but the speaker of a turn."""
+    return list(Timeline([turn.segment]).extrude(Timeline(others)))
+
+
 def _attributed(
-    part: Turn, others: dict[int, Timeline], audio: AudioTokens, voices: torch.Tensor, token_duration: float
+    part: Turn, others: dict[int, list[Segment]], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Turn:
     if part.speaker not in others:
         return part
-    alone = list(Timeline([part.segment]).extrude(others[part.speaker]))
-    if sum(segment.duration for segment in alone) < ALONE:
+    segments = alone(part, others[part.speaker])
+    if sum(segment.duration for segment in segments) < ALONE:
         return part
-    voice = voice_of(audio, alone, token_duration).float().cpu()
+    voice = voice_of(audio, segments, token_duration).float().cpu()
     cosines = voices @ F.normalize(voice, dim=0)
     # (num_speakers,)
     likeliest = int(cosines.argmax())

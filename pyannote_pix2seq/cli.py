@@ -9,8 +9,7 @@ import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tqdm import tqdm
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import PROGRAM, make_parser
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
@@ -270,19 +270,8 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         sys.stdout.write(contents[".rttm"].decode())
         return
     for suffix, content in contents.items():
-        with _all_or_nothing(job.path(suffix)) as part:
+        with all_or_nothing(job.path(suffix)) as part:
             part.write_bytes(content)
-
-
-@contextmanager
-def _all_or_nothing(path: Path) -> Iterator[Path]:
-    """Another path to write to, which becomes `path` when all is written."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _say(message: str) -> None:

@@ -1,4 +1,4 @@
-"""Who of one chunk is who of another: agglomerative clustering of voices."""
+"""Which voices are one person's: agglomerative clustering."""
 
 from __future__ import annotations
 
@@ -6,62 +6,43 @@ import numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-APART = 2.0
-"""Distance of two speakers who should not be the same person, such as those of one chunk: that of opposite voices.
-
-It counts in the mean distance of their groups, so one chunk in which the model takes one person for two does not part
-all that is known of him.
-"""
+NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
+"""Voices, or share of all voices where that is less, by which it is judged how alike the voices of a person are."""
+LEAST_LIKENESS = 0.45
+"""No two voices of a person are thought less alike than this: one may have no neighbours of the same person."""
 
 
 def cluster(
-    voices: np.ndarray,
-    chunks: np.ndarray,
-    seconds: np.ndarray,
-    distance: float,
-    shortest: float,
-    least: int = 1,
-    most: int | None = None,
-    names: np.ndarray | None = None,
+    voices: np.ndarray, seconds: np.ndarray, distance: float, shortest: float, least: int = 1, most: int | None = None
 ) -> list[np.ndarray]:
-    """Group speakers of chunks by their voices.
+    """Group voices.
 
-    Average linkage over cosine distances. People are the groups that said enough; the others are outliers, which the
-    caller has to tell to somebody. Where another number of people is asked for than there is at that distance, the tree
-    is cut at the nearest level that has it.
+    Average linkage over distances that say how much less alike two voices are than each and its nearest neighbours, see
+    `distances`. People are the groups that said enough; the others are outliers, which the caller has to tell to
+    somebody. Where another number of people is asked for than there is at that distance, the tree is cut at the nearest
+    level that has it.
 
     Parameters
     ----------
     voices : (num_voices, dimension) array
         Unit length.
-    chunks : (num_voices,) int array
-        Which chunk each was heard in.
     seconds : (num_voices,) array
-        For how long.
+        For how long each was heard.
     distance : float
-        Groups whose mean distance is smaller are one person.
+        Groups whose mean distance is not larger are one person.
     shortest : float
         Seconds that a group has to be heard to be a person.
     least, most : int, optional
         Fewest and most people; `least` is obeyed if there are as many voices.
-    names : (num_voices,) int array, optional
-        Who each certainly is, -1 where that is not known. Voices of one name are as near as can be, those of two names
-        as far apart as speakers of one chunk.
 
     Returns
     -------
     people : list of int arrays
-        Indices of the voices of each; none is in two of them.
+        Indices of the voices of each, in the order of the first ones; none is in two of them.
     """
     if len(voices) == 0:
         return []
-    distances = np.clip(1 - voices @ voices.T, 0, APART)
-    if names is not None:
-        have_names = (names[:, None] >= 0) & (names >= 0)
-        distances = np.where(have_names, APART * (names[:, None] != names), distances)
-    distances[chunks[:, None] == chunks] = APART
-    np.fill_diagonal(distances, 0)
-    merges = linkage(squareform(distances, checks=False), "average") if len(voices) > 1 else np.zeros((0, 4))
+    merges = linkage(squareform(distances(voices), checks=False), "average") if len(voices) > 1 else np.zeros((0, 4))
     natural = int((merges[:, 2] <= distance).sum())
     counts = _num_people(merges, seconds, shortest)
     wanted = max(counts[natural], least, 1)
@@ -71,6 +52,33 @@ def cluster(
         return _groups(merges, max(len(voices) - wanted, 0), len(voices))
     groups = _groups(merges, min(levels, key=lambda level: abs(level - natural)), len(voices))
     return [group for group in groups if seconds[group].sum() >= shortest]
+
+
+def distances(voices: np.ndarray) -> np.ndarray:
+    """1 minus the cosine of each pair of voices, over what it is between voices of one person.
+
+    Noise and echoes make all voices of a recording less alike, and some of them more than others. So a cosine is
+    divided by the likeness of both voices, the mean cosine with their nearest neighbours: a local scale for each point,
+    as in self-tuning spectral clustering (Zelnik-Manor and Perona, NIPS 2004).
+
+    Parameters
+    ----------
+    voices : (num_voices, dimension) array
+        Unit length, at least two.
+
+    Returns
+    -------
+    distances : (num_voices, num_voices) array
+        From 0 to 2, 0 on the diagonal.
+    """
+    cosines = voices @ voices.T
+    np.fill_diagonal(cosines, -1)
+    count = max(min(NEIGHBOURS, int(NEIGHBOURHOOD * len(voices))), 1)
+    likeness = np.partition(cosines, -count, axis=1)[:, -count:].mean(1).clip(min=LEAST_LIKENESS)
+    cosines /= np.sqrt(likeness[:, None] * likeness)
+    apart = np.clip(1 - cosines, 0, 2)
+    np.fill_diagonal(apart, 0)
+    return apart
 
 
 def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> list[int]:
@@ -85,8 +93,8 @@ def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> lis
 
 
 def _groups(merges: np.ndarray, num_merges: int, num_voices: int) -> list[np.ndarray]:
-    """Members of each group after a number of merges."""
+    """Members of each group after a number of merges, in the order of their first ones."""
     members = {number: [number] for number in range(num_voices)}
     for number, (first, second) in enumerate(merges[:num_merges, :2].astype(int)):
         members[num_voices + number] = members.pop(first) + members.pop(second)
-    return [np.array(sorted(group)) for group in members.values()]
+    return [np.array(group) for group in sorted(map(sorted, members.values()))]

@@ -17,6 +17,9 @@ from torch import Tensor
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.windows import rasterize
 
+Run = tuple[int, int, int]
+"""First bin, last bin and speaker."""
+
 
 def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
     """Activity (num_bins, num_speakers) with its speakers ordered so that they agree best with those of a reference.
@@ -42,7 +45,12 @@ def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:
 
 
 def agree(
-    vocabulary: Vocabulary, samples: Sequence[Sequence[int]], given: Sequence[int], num_bins: int, threshold: float
+    vocabulary: Vocabulary,
+    samples: Sequence[Sequence[int]],
+    given: Sequence[int],
+    num_bins: int,
+    threshold: float,
+    min_duration_off: float = 0.0,
 ) -> tuple[list[int], list[float]]:
     """What enough of the samples say.
 
@@ -57,6 +65,8 @@ def agree(
         Time bins of the audio.
     threshold : float
         So many speak as more than this share of the samples say, at least.
+    min_duration_off : float, optional
+        Pauses of one speaker that are shorter are bridged, in seconds.
 
     Returns
     -------
@@ -77,7 +87,8 @@ def agree(
     mean = votes.mean(0)
     names = {speaker: speaker for speaker in range(num_given)}
     tokens, agreement = list(given), [1.0] * num_given
-    for start, end, speaker in sorted(_runs(_elected(votes, threshold))):
+    runs = _bridged(_runs(_elected(votes, threshold)), min_duration_off / vocabulary.resolution)
+    for start, end, speaker in sorted(runs):
         name = names.setdefault(speaker, len(names))
         tokens += [FIRST_TIME + start, FIRST_TIME + end, vocabulary.first_speaker + name]
         agreement.append(mean[start : end + 1, speaker].mean().item())
@@ -93,10 +104,22 @@ def _elected(votes: Tensor, threshold: float) -> Tensor:
     return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
 
 
-def _runs(active: Tensor) -> Iterator[tuple[int, int, int]]:
-    """First bin, last bin and speaker of each stretch of two bins or more in (num_bins, num_speakers) bool."""
+def _runs(active: Tensor) -> Iterator[Run]:
+    """Each stretch of two bins or more in (num_bins, num_speakers) bool: in order, speaker by speaker."""
     edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
     edges = torch.cat([edges, -active[-1:].int()])
     for speaker in range(active.shape[1]):
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
         yield from ((start, end - 1, speaker) for start, end in zip(starts, ends, strict=True) if end - start >= 2)
+
+
+def _bridged(runs: Iterator[Run], num_bins: float) -> list[Run]:
+    """Runs of one speaker as one if the next begins fewer bins than that after the one before ends."""
+    bridged: list[Run] = []
+    for start, end, speaker in runs:
+        first, last, previous = bridged[-1] if bridged else (0, 0, None)
+        if speaker == previous and start - last < num_bins:
+            bridged[-1] = (first, end, speaker)
+        else:
+            bridged.append((start, end, speaker))
+    return bridged

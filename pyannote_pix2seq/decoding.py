@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +22,12 @@ from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PE
 NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
 
+FINISHED = 0.25
+"""Sequences that are finished are put aside as soon as more than this share of those about each recording are."""
+
 Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
+_Row = tuple[list[int], list[float], float]
+"""Tokens of a sequence, their probabilities and its log-probability."""
 
 
 class Hypothesis(NamedTuple):
@@ -81,17 +86,23 @@ def decode(
     draft = _Draft.begin(context, num_bins, width)
     choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
+    written: dict[int, _Row] = {}
     for position in range(longest + 1):
         log_probs, draft = _predict(model, draft, options)
-        mass = _neighbourhood(log_probs.exp(), model.vocabulary)
-        if position < forced.shape[1]:
-            log_probs = _force(log_probs, forced[:, position])
-        scores = log_probs + draft.log_prob[:, None]
-        parent, token = choose(scores.view(len(num_bins), width, -1), position % TOKENS_PER_TRIPLET, model.vocabulary)
-        draft = draft.select(parent).append(token, scores[parent, token], mass[parent, token])
+        certain = _force(log_probs, forced[draft.number, position]) if position < forced.shape[1] else log_probs
+        scores = certain + draft.log_prob[:, None]
+        parent, token = choose(
+            scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET, model.vocabulary
+        )
+        mass = _mass(log_probs, parent, token, model.vocabulary)
+        draft = draft.select(parent).append(token, scores[parent, token], mass)
         if (token < FIRST_TIME).all():
             break
-    return [_hypothesis(model.vocabulary, *row) for row in draft.best(width)]
+        if width == 1:
+            draft, done = draft.without_finished()
+            written |= done
+    written |= draft.best(width)
+    return [_hypothesis(model.vocabulary, *written[number]) for number in range(len(num_bins))]
 
 
 def _by_consensus(
@@ -112,7 +123,8 @@ def _by_consensus(
 def _agreed(
     vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
 ) -> Hypothesis:
-    tokens, agreement = agree(vocabulary, [sample.tokens for sample in samples], given, num_bins, options.threshold)
+    sequences = [sample.tokens for sample in samples]
+    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options.threshold, options.min_duration_off)
     num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
     most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
     if not options.min_speakers <= num_speakers <= most:
@@ -133,6 +145,8 @@ class _Draft(NamedTuple):
     """(num_drafts,)"""
     num_bins: Tensor
     """(num_drafts,)"""
+    number: Tensor
+    """(num_drafts,) which draft it is of those there were at first"""
 
     @classmethod
     def begin(cls, context: Context, num_bins: Tensor, width: int) -> _Draft:
@@ -141,11 +155,12 @@ class _Draft(NamedTuple):
         log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
         log_prob[:, 0] = 0
         tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
-        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width))
+        number = torch.arange(len(tokens), device=num_bins.device)
+        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width), number)
 
     def select(self, parent: Tensor) -> _Draft:
         """Let the drafts descend from others."""
-        if torch.equal(parent, torch.arange(len(parent), device=parent.device)):
+        if torch.equal(parent, torch.arange(len(self.tokens), device=parent.device)):
             return self
         return _Draft(self.context.reorder(parent), *(field[parent] for field in self[1:]))
 
@@ -155,10 +170,22 @@ class _Draft(NamedTuple):
         masses = torch.cat([self.mass, mass[:, None]], dim=1)
         return self._replace(tokens=tokens, mass=masses, log_prob=log_prob)
 
-    def best(self, width: int) -> Iterator[tuple[list[int], list[float], float]]:
-        """Tokens, their probabilities and the log-probability of the first draft of each recording."""
+    def without_finished(self) -> tuple[_Draft, dict[int, _Row]]:
+        """Put finished drafts aside, if they are many: equally many about each of the recordings they share."""
+        is_finished = (self.tokens[:, -1] < FIRST_TIME).view(len(self.context.voice), -1)
+        num_finished = int(is_finished.sum(1).min())
+        if num_finished <= FINISHED * is_finished.shape[1]:
+            return self, {}
+        order = is_finished.int().argsort(dim=1, descending=True, stable=True)
+        order += is_finished.shape[1] * torch.arange(len(order), device=order.device)[:, None]
+        aside, kept = order.split([num_finished, order.shape[1] - num_finished], dim=1)
+        return self.select(kept.flatten()), self.select(aside.flatten()).best(1)
+
+    def best(self, width: int) -> dict[int, _Row]:
+        """The first draft of each recording, by its number among them."""
         fields = (self.tokens, self.mass, self.log_prob)
-        return zip(*(field[::width].tolist() for field in fields), strict=True)
+        rows = zip(*(field[::width].tolist() for field in fields), strict=True)
+        return dict(zip((self.number[::width] // width).tolist(), rows, strict=True))
 
 
 def _predict(model: Pix2Seq, draft: _Draft, options: DecodingOptions) -> tuple[Tensor, _Draft]:
@@ -247,12 +274,14 @@ def _beam(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, T
     return parent.flatten(), token.flatten()
 
 
-def _neighbourhood(probs: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Probability of each token, of a time together with its neighbours: (num_drafts, size)."""
-    special, times, speakers = probs.split([FIRST_TIME, vocabulary.num_bins, vocabulary.num_speakers], dim=-1)
-    size = 2 * NEIGHBOURS + 1
-    around = size * F.avg_pool1d(times, size, stride=1, padding=NEIGHBOURS)
-    return torch.cat([special, around, speakers], dim=-1)
+def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Probability of each token after its parent, of a time together with its neighbours: (num_drafts,)."""
+    offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=token.device)
+    times = token[:, None] + offsets
+    last = vocabulary.first_speaker - 1
+    counts = (times >= FIRST_TIME) & (times <= last) & ((token >= FIRST_TIME) & (token <= last))[:, None]
+    counts = counts | (offsets == 0)
+    return (log_probs[parent[:, None], torch.where(counts, times, PAD)].exp() * counts).sum(1)
 
 
 def _pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:

@@ -27,9 +27,11 @@ class DecodingOptions:
     num_beams : int
         For beam search.
     num_samples : int
-        For a consensus.
+        For a consensus. Two passes take no more than are useful there, see `two_pass.py`.
     threshold : float
         At each moment of a consensus so many speak as more than this share of the samples say, at least.
+    min_duration_off : float
+        Pauses of one speaker of a consensus that are shorter are bridged, in seconds.
     max_turns : int
         Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
         samples of a consensus; it may say more than each of them.
@@ -50,7 +52,8 @@ class DecodingOptions:
     top_p: float = 1.0
     num_beams: int = 4
     num_samples: int = 8
-    threshold: float = 0.4
+    threshold: float = 0.5
+    min_duration_off: float = 0.0
     max_turns: int = 100
     min_speakers: int = 0
     max_speakers: int | None = None
@@ -65,6 +68,7 @@ class DecodingOptions:
             "num_beams": (self.num_beams >= 1, "1 or more"),
             "num_samples": (self.num_samples >= 1, "1 or more"),
             "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
+            "min_duration_off": (self.min_duration_off >= 0, "0 or more"),
             "max_turns": (self.max_turns >= 1, "1 or more"),
         }
         for name, (is_valid, allowed) in ranges.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.audio import prepare
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.vocabulary import Triplet
@@ -117,11 +117,8 @@ class ExampleCache(Dataset):
         first, last = (round(time * self.frontend.sample_rate) for time in stretch)
         with torch.inference_mode():
             content, voice = self.frontend.keep(waveform[None, :, first:last])
-        path = self._path(file, stretch)
-        partial = path.with_suffix(f".{os.getpid()}.partial")
-        with open(partial, "wb") as handle:
+        with all_or_nothing(self._path(file, stretch)) as part, part.open("wb") as handle:
             np.savez(handle, content=_half(content), voice=_half(voice), turns=np.array(_turns(file, stretch)))
-        os.replace(partial, path)
 
     def _stretches(self, file: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Segment]]:
         """Annotated regions of a file, cut to at most `duration` seconds."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -26,6 +25,8 @@ from pyannote.core import Annotation
 from pyannote.database import FileFinder, ProtocolFile
 from pyannote.database.registry import Registry
 from tqdm import tqdm
+
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
 
 from .audio import SAMPLE_RATE
 from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
@@ -125,13 +126,15 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path) -> Pa
     audio : Path
         Of the wav file.
     """
-    audio, unfinished = folder / f"{conversation.uri}.wav", folder / f".{conversation.uri}.part"
+    audio = folder / f"{conversation.uri}.wav"
     if not audio.exists():
-        with soundfile.SoundFile(unfinished, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
+        audio.with_suffix(".rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
+        with (
+            all_or_nothing(audio) as part,
+            soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
+        ):
             for piece in conversation.pieces():
                 file.write(simulator.render(piece)[0])
-        audio.with_suffix(".rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
-        os.replace(unfinished, audio)
     return audio
 
 
@@ -169,10 +172,9 @@ def _path(folder: Path, uri: str) -> Path:
 def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
     """Render one conversation; its file appears when it is complete."""
     path = _path(folder, protocol.uri(*place))
-    unfinished = path.with_suffix(".part")
     waveform = protocol.file(*place)["waveform"][0].numpy()
-    soundfile.write(unfinished, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
-    os.replace(unfinished, path)
+    with all_or_nothing(path) as part:
+        soundfile.write(part, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def _side_by_side(write: partial[None], places: list[Place], num_jobs: int) -> Iterator[None]:
@@ -215,18 +217,17 @@ def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> Non
 def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None:
     """Write what there is to know of a subset; nothing where it has no conversation."""
     paths = {key: folder / f"{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
-    parts = {key: path.with_name(f"{path.name}.part") for key, path in paths.items()}
     with ExitStack() as stack:
+        parts = {key: stack.enter_context(all_or_nothing(path)) for key, path in paths.items()}
         lists = {key: stack.enter_context(part.open("w", encoding="utf-8")) for key, part in parts.items()}
         for file in getattr(protocol, subset)():
             lists["uri"].write(f"{file['uri']}\n")
             lists["annotation"].write(file["annotation"].to_rttm())
             lists["annotated"].write(file["annotated"].to_uem())
             lists["labels"].write(f"{file['uri']} {file['labels']}\n")
-    for key, part in parts.items():
-        os.replace(part, paths[key])
-        if not protocol.sizes[subset]:
-            paths[key].unlink()
+    if not protocol.sizes[subset]:
+        for path in paths.values():
+            path.unlink()
 
 
 def _write_registry(into: Path) -> None:

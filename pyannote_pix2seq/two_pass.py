@@ -3,61 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
-from pyannote.core import Segment
+from dataclasses import replace
 
 from pyannote_pix2seq.chain import CLAIM, Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
-from pyannote_pix2seq.clustering import cluster
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.speakers import Speaker, directions, hear, likeliest, match, new_numbers, similarity
+from pyannote_pix2seq.people import PART, tell_apart
+from pyannote_pix2seq.reading import Reading
+from pyannote_pix2seq.speakers import Speaker, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
-DISTANCE = 0.5
-"""Voices of different chunks whose mean cosine distance is smaller are of the same person."""
-CLEAR = 2.0
-"""Seconds that somebody has to speak alone in a chunk for his voice to count."""
-SHORTEST = 30.0
-SHARE = 0.01
-"""Who speaks alone for fewer seconds than this and for less than this share of a recording is a mistake."""
 BATCH = 4
 """Chunks that are written about at once."""
-SKETCH = 4
-"""Samples of a consensus in a first pass that only has to tell voices apart."""
-
-
-@dataclass
-class Reading:
-    """What the first pass finds in a chunk.
-
-    Attributes
-    ----------
-    audio : AudioTokens
-        In half precision.
-    start : float
-        Where the chunk begins, in seconds.
-    believed : Segment
-    turns : list of Turn
-        In seconds of the recording, of speakers of the chunk.
-    speakers : dict of int to Speaker
-    """
-
-    audio: AudioTokens
-    start: float
-    believed: Segment
-    turns: list[Turn]
-    speakers: dict[int, Speaker]
+SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, "min_duration_off": 0.0}
+"""Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
+AGAIN = {"num_samples": 16}
+"""Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""
 
 
 class TwoPass:
-    """Reads every chunk on its own, groups the voices of their speakers, and reads every chunk again.
+    """Reads every chunk on its own, groups the voices of what it wrote, and reads every chunk again.
 
     The second time, a chunk is prompted with the best clips that the whole recording has of those who may be in it. The
-    audio tokens are kept: half a megabyte for a minute of them.
+    audio tokens are kept, and clips of them: about a megabyte for a minute.
 
     Parameters
     ----------
@@ -115,7 +85,7 @@ class TwoPass:
         report("listening", 0, num_chunks)
         for chunk in chunks:
             audio = AudioTokens(*(field.half() for field in self.writer.listen(chunk.waveform)))
-            readings.append(Reading(audio, chunk.start, chunk.believed, [], {}))
+            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed))
             report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
         return readings
 
@@ -123,58 +93,43 @@ class TwoPass:
         """Write about chunks on their own, with `least` speakers in each."""
         capacity = self.writer.capacity
         most = min(self.limits.most or capacity, capacity)
-        writer = self.writer if len(readings) == 1 else self.writer.quick(SKETCH)
+        writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
-            found = writer.write([_audio(reading) for reading in batch], [[]] * len(batch), least, most)
+            found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
             for reading, turns in zip(batch, found, strict=True):
-                reading.turns = [turn.later(reading.start) for turn in turns]
-                reading.speakers = hear(_audio(reading), reading.turns, reading.start, self.writer.token_duration)
+                reading.tell([turn.later(reading.start) for turn in turns])
         report("first pass", len(readings), len(readings))
 
     def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
-        """Who is in the recording, and the surest turn of each in the first pass."""
-        heard = [(number, local) for number, reading in enumerate(readings) for local in reading.speakers]
-        clear = [(number, local) for number, local in heard if readings[number].speakers[local].alone >= CLEAR]
-        clear = clear if len(clear) >= max(self.limits.least, 1) else heard
-        speakers = [readings[number].speakers[local] for number, local in clear]
-        names = self._claims(readings)
-        groups = cluster(
-            directions(speakers).numpy(),
-            np.array([number for number, _ in clear]),
-            np.array([speaker.alone for speaker in speakers]),
-            DISTANCE,
-            min(SHORTEST, SHARE * readings[-1].believed.end),
-            *self.limits,
-            names=np.array([names.get(place, -1) for place in clear]),
-        )
-        people = [_together([speakers[index] for index in group]) for group in groups]
-        self._call(people)
-        places = [{clear[index] for index in group} for group in groups]
-        return people, [_surest(readings, place, number) for number, place in enumerate(places)]
+        """Who is in the recording, and the surest turn of each in the first pass.
 
-    def _claims(self, readings: Sequence[Reading]) -> dict[tuple[int, int], int]:
-        """Speakers of chunks who sound like somebody enrolled, and his number: one speaker of a chunk at most."""
-        claims: dict[tuple[int, int], int] = {}
-        for number, reading in enumerate(readings):
-            heard = list(reading.speakers)
-            cosines = similarity([reading.speakers[local] for local in heard], self.known)
-            claims |= {(number, heard[row]): column for row, column in match(cosines, CLAIM).items()}
-        return claims
+        From here on, what was written about each chunk is told to people of the recording, not to speakers of a chunk.
+        """
+        parts = [list(reading.parts(PART)) for reading in readings]
+        duration = readings[-1].believed.end
+        told = iter(tell_apart([part for some in parts for part in some], duration, self.limits).tolist())
+        for reading, some in zip(readings, parts, strict=True):
+            reading.tell([part.turn._replace(speaker=next(told)) for part in some])
+        numbers = sorted({number for reading in readings for number in reading.speakers})
+        people = [_together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
+        self._call(people)
+        return people, [_surest(readings, number) for number in numbers]
 
     def _write_again(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
+        writer = self.writer.at_most(**AGAIN)
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
-            audio = [_audio(reading) for reading in batch]
+            audio = [reading.tokens for reading in batch]
             numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
             if not people:
                 yield from ([] for _ in batch)
                 continue
             prompted = [[people[number] for number in chosen] for chosen in numbers]
-            written = self.writer.write(audio, prompted, most=len(numbers[0]))
+            written = writer.write(audio, prompted, most=len(numbers[0]))
             for reading, chosen, turns in zip(batch, numbers, written, strict=True):
                 yield [turn.later(reading.start)._replace(speaker=chosen[turn.speaker]) for turn in turns]
         report("second pass", len(readings), len(readings))
@@ -191,10 +146,6 @@ def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Readin
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
 
 
-def _audio(reading: Reading) -> AudioTokens:
-    return AudioTokens(*(field.float() for field in reading.audio))
-
-
 def _together(heard: Sequence[Speaker]) -> Speaker:
     """One person who was heard in several chunks."""
     person = replace(heard[0])
@@ -203,8 +154,7 @@ def _together(heard: Sequence[Speaker]) -> Speaker:
     return person
 
 
-def _surest(readings: Sequence[Reading], places: set[tuple[int, int]], number: int) -> Turn:
-    """The surest turn of speakers of chunks who are this person."""
-    own = (turn for chunk, local in places for turn in readings[chunk].turns if turn.speaker == local)
-    turn = max(own, key=lambda turn: (turn.confidence, -turn.start))
-    return turn.within(0.0, readings[-1].believed.end)._replace(speaker=number)
+def _surest(readings: Sequence[Reading], number: int) -> Turn:
+    """The surest turn of a person."""
+    own = (turn for reading in readings for turn in reading.turns if turn.speaker == number)
+    return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].believed.end)

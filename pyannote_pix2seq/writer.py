@@ -46,10 +46,10 @@ class Writer:
         self.decoding = decoding
         self.prompts = prompts
 
-    def quick(self, num_samples: int) -> Writer:
-        """The same, with no more samples of a consensus than that."""
-        decoding = replace(self.decoding, num_samples=min(self.decoding.num_samples, num_samples))
-        return Writer(self.model, decoding, self.prompts)
+    def at_most(self, **most: float) -> Writer:
+        """The same with decoding options that are no larger than these, e.g. `num_samples=4`."""
+        options = {name: min(getattr(self.decoding, name), value) for name, value in most.items()}
+        return Writer(self.model, replace(self.decoding, **options), self.prompts)
 
     @property
     def capacity(self) -> int:

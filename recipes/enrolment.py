@@ -27,6 +27,7 @@ from pyannote.core import Annotation  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
@@ -107,7 +108,8 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
         loaded = Pipeline.from_pretrained(pipeline)
         loaded.strategy = strategy
         output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
-        path.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
+        with all_or_nothing(path) as part:
+            part.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
     return load_rttm(path).get(meeting.audio.stem, Annotation())
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
-import os
 import re
 import shutil
 import sys
@@ -30,6 +29,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
+
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
 
 SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
@@ -83,16 +84,14 @@ class Archives:
         """
         path = self.folder / (name or url.rsplit("/", 1)[-1])
         if not path.exists():
-            part = path.with_name(path.name + ".part")
             print(f"fetching {url}", file=sys.stderr)
             try:
-                with urllib.request.urlopen(url) as response, part.open("wb") as file:
+                with urllib.request.urlopen(url) as response, all_or_nothing(path) as part, part.open("wb") as file:
                     shutil.copyfileobj(response, file, 1 << 20)
             except OSError as error:
                 raise CorpusError(
                     f"{url} cannot be fetched ({error}). Fetch it by hand and put it at {path}."
                 ) from error
-            os.replace(part, path)
             self._check(path)
         return path
 
@@ -286,9 +285,8 @@ def keep(audio: Callable[[], bytes], path: Path) -> float:
         samples, rate = soundfile.read(io.BytesIO(audio()), dtype="int16", always_2d=True)
         if rate != SAMPLE_RATE:
             raise CorpusError(f"{path.stem} is at {rate} Hz, not {SAMPLE_RATE}. Is the archive the right one?")
-        part = path.with_suffix(".part")
-        soundfile.write(part, samples[:, 0], rate, format="FLAC", subtype="PCM_16")
-        os.replace(part, path)
+        with all_or_nothing(path) as part:
+            soundfile.write(part, samples[:, 0], rate, format="FLAC", subtype="PCM_16")
     return soundfile.info(path).duration
 
 

@@ -24,6 +24,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import soundfile  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
@@ -90,7 +91,8 @@ def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
     """What `run` says, once."""
     path = audio.with_name(f"{audio.stem}.{system.name}.json")
     if not path.exists():
-        path.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
+        with all_or_nothing(path) as part:
+            part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -104,6 +104,16 @@ def test_a_far_microphone_hears_more_of_the_room() -> None:
     assert shares[1.0] > shares[0.0] + 0.1
 
 
+def test_people_of_one_room_keep_their_places() -> None:
+    tracks, scene = two_speakers(), replace(ALONE, rt60=0.4)
+    first, second, elsewhere = (
+        SILENT.apply(tracks, replace(scene, room=room), rng_of(seed)) for seed, room in ((1, "a"), (2, "a"), (1, "b"))
+    )
+    np.testing.assert_array_equal(first, second)
+    assert rms(first - elsewhere) > 0.1 * rms(first)
+    assert rms(SILENT.apply(tracks, scene, rng_of(1)) - SILENT.apply(tracks, scene, rng_of(2))) > 0.1 * rms(first)
+
+
 def test_echoes_last_longer_than_speech_and_are_as_loud_as_the_room() -> None:
     tracks = np.pad(two_speakers(2), ((0, 0), (0, SAMPLE_RATE)))
     end = 2 * SAMPLE_RATE

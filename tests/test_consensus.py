@@ -85,6 +85,17 @@ def test_a_single_bin_is_no_turn_and_nothing_is_nothing() -> None:
     assert consensus([], []) == []
 
 
+def test_short_pauses_of_one_speaker_are_bridged() -> None:
+    tokens = written((0, 9, 0), (15, 40, 1), (20, 29, 0), (42, 50, 1))  # pauses of 0.44 s and 0.08 s
+
+    def bridged(seconds: float) -> list[int]:
+        return agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, 0.5, seconds)[0]
+
+    assert bridged(0.0) == bridged(0.08) == tokens
+    assert bridged(0.09) == bridged(0.44) == written((0, 9, 0), (15, 50, 1), (20, 29, 0))
+    assert bridged(0.45) == written((0, 29, 0), (15, 50, 1))
+
+
 def test_matching_puts_speakers_where_they_agree() -> None:
     reference = activity(written((0, 9, 0), (10, 30, 1)))
     other = activity(written((12, 30, 0), (40, 50, 1)))

@@ -205,6 +205,35 @@ def test_greedy_times_are_medians(tiny_model: Pix2Seq) -> None:
 # sampling
 
 
+@torch.inference_mode()
+def test_samples_that_finish_early_do_not_disturb_the_others(
+    tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, count, batches = tiny_model, 12, []
+    with torch.no_grad():
+        model.stop.weight.zero_()
+        model.stop.bias.fill_(-2.0)
+    context, num_bins = listen(model, (19, 12))
+    every = num_bins.repeat_interleave(count)
+    write = Pix2Seq.write
+    monkeypatch.setattr(
+        Pix2Seq, "write", lambda self, context, tokens: batches.append(len(tokens)) or write(self, context, tokens)
+    )
+    found = decode(model, context.repeat(count), every, options=DecodingOptions(strategy="sample", max_turns=MAX_TURNS))
+    monkeypatch.undo()
+    assert batches[0] == 2 * count and batches == sorted(batches, reverse=True) and batches[-1] <= count / 2
+    for number, sample in enumerate(found):
+        alone = context.select(torch.tensor([number // count]))
+        tokens = torch.tensor([[*sample.tokens, EOS]])
+        logits, _ = model.write(alone, torch.cat([torch.tensor([[DIARIZE]]), tokens[:, :-1]], dim=1))
+        allowed = grammar(model.vocabulary, tokens[:, :-1], num_bins=every[number : number + 1])
+        log_probs = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+        expected = log_probs.gather(2, tokens[..., None])[0, :, 0]
+        if len(sample.turns) == MAX_TURNS:  # then it has to stop
+            expected = expected[:-1]
+        assert sample.log_prob == pytest.approx(float(expected.sum()), abs=1e-3)
+
+
 def test_the_seed_decides_what_is_sampled(tiny_model: Pix2Seq) -> None:
     torch.manual_seed(1)
     first = write(tiny_model, strategy="sample", seed=3)

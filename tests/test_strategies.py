@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from pyannote.core import Segment
 
 from pyannote_pix2seq import chain
 from pyannote_pix2seq.chain import Chain
@@ -28,7 +27,6 @@ from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
-from pyannote_pix2seq.two_pass import SKETCH, Reading, TwoPass
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 from pyannote_pix2seq.writer import Writer
 
@@ -111,15 +109,20 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
 
 
 def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
+    used: list[tuple[int, float, float]] = []
     write = Writer._decode
 
     def spied(self: Writer, behind: Any, options: DecodingOptions) -> Any:
-        used.append(options.num_samples)
+        used.append((options.num_samples, options.temperature, options.threshold))
         return write(self, behind, options)
 
     monkeypatch.setattr(Writer, "_decode", spied)
-    for num_samples, seconds, expected in ((6, 4.0, {6}), (6, 14.0, {SKETCH, 6}), (2, 14.0, {2})):
+    for num_samples, seconds, expected in (
+        (6, 4.0, {(6, 1.0, 0.5)}),
+        (6, 14.0, {(4, 0.8, 0.4), (6, 1.0, 0.5)}),
+        (20, 14.0, {(4, 0.8, 0.4), (16, 1.0, 0.5)}),
+        (2, 14.0, {(2, 0.8, 0.4), (2, 1.0, 0.5)}),
+    ):
         decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6}
         pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)
         pipeline(talk(seconds), min_speakers=2)
@@ -362,22 +365,6 @@ def test_whoever_was_prompted_has_the_turns_of_his_voice(
     audio = [pipeline.writer.listen(tone(frequency, 2.5)) for frequency in (150, 400)]
     written = pipeline.writer.write(audio, [people, people])
     assert [[turn.speaker for turn in turns] for turns in written] == [[0], [1]]
-
-
-def test_one_speaker_of_a_chunk_at_most_is_somebody_known(model: Pix2Seq) -> None:
-    def speaker(*voice: float) -> Speaker:
-        return Speaker(AudioTokens(torch.zeros(1, 1), torch.zeros(1, 0, 0)), 1.0, torch.tensor(voice), 1.0)
-
-    def reading(*speakers: Speaker) -> Reading:
-        return Reading(speakers[0].clip, 0.0, Segment(0, 1), [], dict(enumerate(speakers)))
-
-    known = [speaker(1.0, 0.0, 0.0), speaker(0.0, 1.0, 0.0)]
-    two_pass = TwoPass(make(model, "two_pass").writer, SpeakerLimits(0, None), known)
-    readings = [
-        reading(speaker(0.6, 0.0, 0.8), speaker(0.8, 0.0, 0.6)),  # the second is more like the first one known
-        reading(speaker(0.4, 0.0, 0.9), speaker(0.2, 0.9, 0.0)),  # the first is like nobody
-    ]
-    assert two_pass._claims(readings) == {(0, 1): 0, (1, 1): 1}
 
 
 # many files

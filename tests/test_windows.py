@@ -122,7 +122,7 @@ def test_nothing_is_computed_twice(tmp_path: Path) -> None:
 
 
 def test_what_was_interrupted_is_computed_again(tmp_path: Path) -> None:
-    (tmp_path / "first@0.00.123.partial").write_bytes(b"half a file")
+    (tmp_path / ".first@0.00.npz.part").write_bytes(b"half a file")
     cache = cache_of(tmp_path)
     assert len(cache) == 0
     cache.fill(FILES)
@@ -151,7 +151,7 @@ def test_a_broken_file_is_passed_over_with_a_warning(tmp_path: Path, num_workers
     assert messages[0].startswith("missing is left out: There is no file")
     assert messages[1].startswith("silent is left out: 16000 of the 16000 samples")
     assert [cache[k].uri for k in range(len(cache))] == ["first@0.00"]
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.filterwarnings("ignore:.*is left out")

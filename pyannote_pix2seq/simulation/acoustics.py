@@ -14,6 +14,7 @@ from .level import clip, mix, rms, to_peak, wandering_gains
 from .noise import Noises, coloured_noise
 from .room import heard_in_room, impulse_responses
 from .scene import Scene
+from .seed import seed_of
 from .voices import LEVEL, Voices
 
 Value = TypeVar("Value")
@@ -202,6 +203,8 @@ class Acoustics:
         mixture : (num_samples,) float32
         """
         walk, place, crowd, noise = rng.spawn(4)
+        if scene.room is not None:
+            place = np.random.default_rng(seed_of(scene.room))
         num_samples = tracks.shape[1]
         is_active = tracks.any(axis=0)
         tracks = tracks * wandering_gains(scene.levels, self.drift, num_samples, walk)

@@ -59,14 +59,15 @@ class Conversation:
         )
 
     def pieces(self) -> Iterator[Conversation]:
-        """Parts of 5 minutes, of the same people in the same scene, to be rendered one by one.
+        """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.
 
-        Turns that cross a border are cut there, and people change their places.
+        Turns that cross a border are cut there. Where no scene is given, each part draws its own.
         """
+        scene = self.scene and replace(self.scene, room=self.scene.room or self.uri)
         for number in range(math.ceil(self.duration / PIECE)):
             start, end = number * PIECE, min((number + 1) * PIECE, self.duration)
             turns = tuple(shift(crop(self.turns, start, end), -start))
-            yield replace(self, uri=f"{self.uri}-{number}", duration=end - start, turns=turns)
+            yield replace(self, uri=f"{self.uri}-{number}", duration=end - start, turns=turns, scene=scene)
 
 
 class Simulator:

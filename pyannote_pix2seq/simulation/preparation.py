@@ -6,7 +6,6 @@ interrupted preparation goes on where it stopped.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..all_or_nothing import all_or_nothing
 from ..audio import SAMPLE_RATE
 from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
@@ -167,14 +167,13 @@ def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparati
             regions += speech_regions(read_recording(path), preparation)
         except Exception as error:  # one bad recording must not stop the others, whatever is bad about it
             refused.append((str(path), " ".join(str(error).split()) or type(error).__name__))
-    unfinished = part.with_suffix(".tmp.npz")
-    np.savez(
-        unfinished,
-        samples=np.concatenate([np.zeros(0, dtype=np.int16), *regions]),
-        lengths=np.array([len(region) for region in regions], dtype=np.int64),
-        refused=np.array(refused, dtype=str).reshape(-1, 2),
-    )
-    os.replace(unfinished, part)
+    with all_or_nothing(part) as unfinished, unfinished.open("wb") as file:
+        np.savez(
+            file,
+            samples=np.concatenate([np.zeros(0, dtype=np.int16), *regions]),
+            lengths=np.array([len(region) for region in regions], dtype=np.int64),
+            refused=np.array(refused, dtype=str).reshape(-1, 2),
+        )
 
 
 def _accepted(
@@ -201,6 +200,5 @@ def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path
 
 def _write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
     lines = [f"{refusal.speaker}\t{refusal.path}\t{refusal.reason}" for refusal in refusals]
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("\n".join(["speaker\tpath\treason", *lines]) + "\n")
-    os.replace(unfinished, path)
+    with all_or_nothing(path) as part:
+        part.write_text("\n".join(["speaker\tpath\treason", *lines]) + "\n")

@@ -10,7 +10,6 @@ Recordings become a store in `preparation.py`.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..all_or_nothing import all_or_nothing
 from ..audio import SAMPLE_RATE
 from .recording import fade
 
@@ -247,8 +247,11 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, dict] = {}
     offset = 0
-    speech_part, index_part = folder / (SPEECH_FILE + ".part"), folder / (INDEX_FILE + ".part")
-    with speech_part.open("wb") as file:
+    with (
+        all_or_nothing(folder / INDEX_FILE) as index_part,
+        all_or_nothing(folder / SPEECH_FILE) as speech_part,
+        speech_part.open("wb") as file,
+    ):
         for speaker, corpus, split, regions in voices:
             if speaker in index:
                 raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
@@ -260,13 +263,11 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
                 placed.append((offset, len(region)))
                 offset += len(region)
             index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
-    if not index:
-        raise VoicesError(
-            f"No speaker is left to be kept in {folder}. If recordings were refused, refused.tsv says why."
-        )
-    index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
-    os.replace(speech_part, folder / SPEECH_FILE)
-    os.replace(index_part, folder / INDEX_FILE)
+        if not index:
+            raise VoicesError(
+                f"No speaker is left to be kept in {folder}. If recordings were refused, refused.tsv says why."
+            )
+        index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
 
 
 def to_level(region: np.ndarray) -> np.ndarray:

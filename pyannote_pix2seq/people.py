@@ -1,0 +1,72 @@
+"""Who is in a recording, according to the voices of what was written about its chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyannote_pix2seq.clustering import cluster
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.reading import Part
+
+PART = 3.0
+"""Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
+CLEAR = 2.0
+"""Seconds of a part that nobody else may speak for its voice to be grouped."""
+DISTANCE = 0.45
+"""Voices whose mean distance is smaller are one person's, see `clustering.distances`."""
+SHORTEST = 30.0
+SHARE = 0.01
+"""Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
+MOST = 2000
+"""Parts that are grouped; of more, they are taken from all of the recording. The others follow them."""
+
+
+def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
+    """Who says what: (num_parts,) int, people are numbered from 0.
+
+    The voices of clear parts are grouped. All others are told to the person whose mean voice is nearest.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    duration : float
+        Of the recording, in seconds.
+    limits : SpeakerLimits
+        Obeyed if there are as many parts as people.
+    """
+    if not parts:
+        return np.zeros(0, dtype=int)
+    voices = F.normalize(torch.stack([part.voice for part in parts]).float().cpu(), dim=-1)
+    seconds = np.array([part.seconds for part in parts])
+    chosen = _chosen(seconds, limits.least)
+    heard = seconds[chosen] * max(len(_clear(seconds)) / len(chosen), 1.0)
+    people = cluster(voices[chosen].numpy(), heard, DISTANCE, min(SHORTEST, SHARE * duration), *limits)
+    groups = [chosen[members] for members in people]
+    told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
+    for number, group in enumerate(groups):
+        told[group] = number
+    return told
+
+
+def _clear(seconds: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(seconds >= CLEAR)
+
+
+def _chosen(seconds: np.ndarray, least: int) -> np.ndarray:
+    """Indices of the parts that are grouped."""
+    clear = _clear(seconds)
+    if len(clear) < max(least, 1):
+        return np.arange(len(seconds))
+    count = min(len(clear), max(MOST, least))
+    return clear[np.linspace(0, len(clear) - 1, count).round().astype(int)]
+
+
+def _means(voices: Tensor, seconds: np.ndarray, groups: Sequence[np.ndarray]) -> Tensor:
+    """Mean voice of each group, (num_groups, voice_dim), unit length."""
+    weighted = voices * torch.from_numpy(seconds).float()[:, None]
+    return F.normalize(torch.stack([weighted[group].sum(0) for group in groups]), dim=-1)

@@ -1,0 +1,87 @@
+"""What the first of two passes finds in a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pyannote.core import Segment
+from torch import Tensor
+
+from pyannote_pix2seq.attribution import ALONE, alone, parts_of
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.speakers import Speaker, hear, voice_of
+
+
+class Part(NamedTuple):
+    """A few seconds of a turn of a chunk.
+
+    Attributes
+    ----------
+    turn : Turn
+        In seconds of the recording.
+    voice : (voice_dim,) tensor
+        Sum over where nobody else speaks; if that is too little, the voice of the speaker in the chunk, see `Speaker`.
+    seconds : float
+        Where nobody else speaks.
+    """
+
+    turn: Turn
+    voice: Tensor
+    seconds: float
+
+
+@dataclass
+class Reading:
+    """A chunk that was listened to.
+
+    Parameters
+    ----------
+    audio : AudioTokens
+        (num_tokens, ...) in half precision.
+    token_duration : float
+        Seconds.
+    start : float
+        Where the chunk begins, in seconds of the recording.
+    believed : Segment
+        Where it is believed.
+
+    Attributes
+    ----------
+    turns : list of Turn
+        In seconds of the recording.
+    speakers : dict of int to Speaker
+        Those of the turns.
+    """
+
+    audio: AudioTokens
+    token_duration: float
+    start: float
+    believed: Segment
+    turns: list[Turn] = field(default_factory=list)
+    speakers: dict[int, Speaker] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> AudioTokens:
+        """The audio in single precision."""
+        return AudioTokens(*(tokens.float() for tokens in self.audio))
+
+    def tell(self, turns: Sequence[Turn]) -> None:
+        """Say who speaks when, in seconds of the recording."""
+        self.turns = join(turns, 0.0)
+        self.speakers = hear(self.tokens, self.turns, self.start, self.token_duration)
+
+    def parts(self, seconds: float) -> Iterator[Part]:
+        """Parts of about so many seconds of all turns."""
+        tokens = self.tokens
+        for turn in self.turns:
+            others = [other.segment for other in self.turns if other.speaker != turn.speaker]
+            for part in parts_of(turn, seconds):
+                segments = alone(part, others)
+                heard = sum(segment.duration for segment in segments)
+                own = [Segment(start - self.start, end - self.start) for start, end in segments]
+                is_clear = heard >= ALONE
+                voice = voice_of(tokens, own, self.token_duration) if is_clear else self.speakers[turn.speaker].voice
+                yield Part(part, voice, heard)

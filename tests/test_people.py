@@ -1,0 +1,88 @@
+"""Who is in a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from pyannote.core import Segment
+
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.people import MOST, tell_apart
+from pyannote_pix2seq.reading import Part, Reading
+
+FREE = SpeakerLimits(0, None)
+NOISE = torch.Generator().manual_seed(0)
+
+
+def part(person: int, seconds: float = 3.0, noise: float = 0.5) -> Part:
+    """A part of somebody's turn; its voice is longer the longer it is."""
+    voice = torch.eye(64)[person] + noise * torch.randn(64, generator=NOISE) / 8
+    return Part(Turn(0.0, seconds, 0, 1.0), seconds * voice, seconds)
+
+
+def test_parts_of_one_turn_may_be_two_people() -> None:
+    whose = [0, 0, 1, 1] * 20
+    told = tell_apart([part(person) for person in whose], 600.0, FREE)
+    np.testing.assert_array_equal(told, whose)
+
+
+def test_what_is_not_clear_follows_the_voices() -> None:
+    whose = [0, 1] * 20
+    short = [part(1, seconds=0.6), part(0, seconds=0.0001), part(1, seconds=1.9)]
+    told = tell_apart([part(person) for person in whose] + short, 600.0, FREE)
+    np.testing.assert_array_equal(told, [*whose, 1, 0, 1])
+
+
+def test_who_hardly_says_anything_is_told_to_somebody() -> None:
+    whose = [0, 1] * 20
+    told = tell_apart([*map(part, whose), part(2)], 600.0, FREE)  # 3 s: a mistake
+    assert set(told.tolist()) == {0, 1}
+    assert set(tell_apart([*map(part, whose), part(2)], 600.0, SpeakerLimits(3, 3)).tolist()) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("number", range(1, 45))
+def test_any_number_of_people_is_obeyed(number: int) -> None:
+    parts = [part(index % 3, seconds=3.0 if index < 40 else 0.1) for index in range(44)]
+    assert set(tell_apart(parts, 600.0, SpeakerLimits(number, number)).tolist()) == set(range(number))
+
+
+def test_nobody_has_to_have_a_clear_part() -> None:
+    whose = [0, 1, 2] * 10
+    np.testing.assert_array_equal(tell_apart([part(person, seconds=1.9) for person in whose], 600.0, FREE), whose)
+    parts = [part(0), *(part(person, seconds=1.9) for person in whose)]
+    assert len(set(tell_apart(parts, 600.0, SpeakerLimits(2, None)).tolist())) == 3
+
+
+def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:
+    whose = np.arange(2 * MOST + 100) % 3
+    told = tell_apart([part(person) for person in whose], 14400.0, FREE)
+    np.testing.assert_array_equal(told, np.array([told[0], told[1], told[2]])[whose])
+    assert sorted(told[:3]) == [0, 1, 2]
+
+
+def test_nobody() -> None:
+    assert len(tell_apart([], 60.0, FREE)) == 0
+
+
+def test_a_reading_in_parts() -> None:
+    voice = torch.zeros(100, 1, 2)  # 10 s
+    voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 100.0, Segment(100, 110))
+    reading.tell([Turn(100.0, 106.0, 0, 0.5), Turn(105.0, 109.0, 1, 0.9), Turn(106.0, 106.2, 0, 0.5)])
+    parts = list(reading.parts(3.0))
+    np.testing.assert_allclose([p.turn[:3] for p in parts], [(100.0, 103.1, 0), (103.1, 106.2, 0), (105.0, 109.0, 1)])
+    assert [p.seconds for p in parts] == pytest.approx([3.1, 1.9, 2.8])
+    np.testing.assert_allclose(torch.stack([p.voice for p in parts]), [[31, 0], [19, 0], [0, 28]], atol=1.01)
+
+
+def test_a_part_that_is_all_overlap_has_the_voice_of_its_speaker() -> None:
+    voice = torch.zeros(100, 1, 2)
+    voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 0.0, Segment(0, 10))
+    reading.tell([Turn(0.0, 4.0, 0, 0.5), Turn(6.0, 9.0, 1, 0.9), Turn(7.0, 8.0, 0, 0.5)])
+    overlap = list(reading.parts(3.0))[-1]
+    assert overlap.seconds == 0
+    np.testing.assert_allclose(overlap.voice, reading.speakers[0].voice)
