@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRETRAINED",
+    "PRETRAINED_MEL",
     "Pix2Seq",
     "Pix2SeqDiarization",
     "Pix2SeqOutput",
@@ -30,6 +31,8 @@ __all__ = [
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the pipeline that comes with this package: `Pipeline.from_pretrained(PRETRAINED)`."""
+PRETRAINED_MEL = Path(__file__).parent / "pretrained_mel"
+"""Folder of one that learned everything from scratch: a point of reference, not for use."""
 
 try:
     __version__ = version("pyannote-pix2seq")

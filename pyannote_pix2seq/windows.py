@@ -113,7 +113,8 @@ class WindowSampler:
     absent : float
         Probability of one more prompt, of somebody who speaks in another example.
     compact : float
-        Probability that all prompts are compact.
+        Probability that all prompts are compact; those of a frontend that is learned never are, for what was kept of
+        them is waveforms, whose mean is nobody's.
     careless : float
         Probability that a clip is cut carelessly: up to 30 % of it may be what comes before or after, whoever speaks.
     audible : float
@@ -156,7 +157,7 @@ class WindowSampler:
             if rng.random() < self.absent:
                 strangers = self._clips(_any(examples, rng), Segment(), rng)
                 clips |= dict(zip([STRANGER], strangers.values(), strict=False))
-            if rng.random() < self.compact:
+            if rng.random() < self.compact and self.frontend.frozen:
                 clips = {speaker: compact(clip) for speaker, clip in clips.items()}
             chunk = crop(example, place, self.frontend.token_duration)
             clips = dict(sorted(clips.items(), key=lambda _: rng.random()))

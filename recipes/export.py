@@ -2,7 +2,9 @@
 
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
-What only training needs is left out. Weights that float16 can hold without loss are stored as such.
+What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
+the others. A frontend that hears voices is read with twice and prompted with single tokens; without voices, chunks are
+read one after the other, behind whole clips.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
+from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 
 KEPT = (
@@ -32,23 +35,26 @@ KEPT = (
 )
 MODEL = "pix2seq"
 DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32}
-STRATEGY = "two_pass"
+READING = {"strategy": "two_pass"}
+READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
 """See docs/log.md, 2026-11-25."""
 
 
-def compact(weight: Tensor) -> Tensor:
-    """A weight in half precision if that loses nothing."""
+def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
+    """A weight in half precision if that loses nothing, or if it `is_rounded`."""
     half = weight.half()
-    return half if weight.is_floating_point() and torch.equal(half.to(weight.dtype), weight) else weight
+    fits = is_rounded or torch.equal(half.to(weight.dtype), weight)
+    return half if weight.is_floating_point() and fits else weight
 
 
-def config() -> dict[str, Any]:
-    """The config.yaml of a pipeline whose model lies beside it."""
+def config(frontend: Frontend) -> dict[str, Any]:
+    """The config.yaml of a pipeline whose model, which has this frontend, lies beside it."""
+    reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
     return {
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}", "strategy": STRATEGY, "decoding": DECODING},
+            "params": {"model": f"$model/{MODEL}", **reading, "decoding": DECODING},
         },
     }
 
@@ -57,15 +63,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("into", type=Path)
+    parser.add_argument("--float16", action="store_true", help="round all weights to float16: half as large")
     options = parser.parse_args()
-    load_model(str(options.checkpoint), token=None, cache_dir=None)
+    model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
     kept = {key: checkpoint[key] for key in KEPT}
-    kept["state_dict"] = {name: compact(weight) for name, weight in kept["state_dict"].items()}
+    kept["state_dict"] = {name: compact(weight, options.float16) for name, weight in kept["state_dict"].items()}
     weights = options.into / MODEL / "pytorch_model.bin"
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(kept, weights)
-    (options.into / "config.yaml").write_text(yaml.safe_dump(config(), sort_keys=False))
+    (options.into / "config.yaml").write_text(yaml.safe_dump(config(model.frontend), sort_keys=False))
     print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")
 
 

@@ -22,6 +22,7 @@ import torch  # noqa: E402
 from lightning import Trainer  # noqa: E402
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
@@ -34,7 +35,7 @@ from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 
 LAST = "last.ckpt"
 AVERAGING = 0.998
-"""The weights that are validated and kept are a running mean over some 500 steps."""
+"""The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
 
 
 def parse() -> argparse.Namespace:
@@ -102,7 +103,14 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
     model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
     if options.frontend:
         model.frontend.load_state_dict(torch.load(options.frontend, weights_only=True))
+    model.build()  # all layers have to be there when the trainer begins to average weights
     return model
+
+
+def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | int) -> None:
+    """Move averaged weights towards those of a step: fast at first, or they would long be those of the beginning."""
+    decay = min(AVERAGING, (1 + int(num_steps)) / (10 + int(num_steps)))
+    get_ema_multi_avg_fn(decay)(averaged, weights, num_steps)
 
 
 def main() -> None:
@@ -128,7 +136,7 @@ def main() -> None:
         callbacks=[
             ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=100, enable_version_counter=False),
             TQDMProgressBar(refresh_rate=10),
-            WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(AVERAGING)),
+            WeightAveraging(multi_avg_fn=average),
         ],
     )
     last = checkpoints / LAST

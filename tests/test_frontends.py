@@ -138,6 +138,17 @@ def test_mel_ignores_loudness_and_learns():
     assert all(parameter.grad is not None for parameter in frontend.parameters())
 
 
+def test_digital_silence_is_nothing_to_mel():
+    frontend = MelFrontend(content_dim=8)
+    clip, chunk = torch.randn(2, 1, 1, 16 * 2560, generator=torch.Generator().manual_seed(0))
+    apart = torch.cat([clip, torch.zeros(1, 1, 2 * 2560), chunk], dim=2)
+    content = frontend(apart).content[0]
+    assert content[16:18].count_nonzero() == 0
+    # what is a token or more away from the silence sounds as it does alone: noise has the same mean everywhere
+    torch.testing.assert_close(content[19:], frontend(chunk).content[0, 1:], atol=0.05, rtol=0)
+    assert frontend(torch.zeros(1, 1, 16000)).content.count_nonzero() == 0
+
+
 def test_content_is_the_posteriors_of_the_four_bins(speaker_frontend, golden_waveform):
     content = speaker_frontend(golden_waveform).content[0].reshape(-1, 7)
     # (num_bins, num_classes)

@@ -39,6 +39,7 @@ def wheel(tmp_path, monkeypatch):
         "frontends/mel.py",
         "pretrained/config.yaml",
         "pretrained/model/pytorch_model.bin",
+        "pretrained_mel/model/pytorch_model.bin",
     ]:
         path = tmp_path / "pyannote_pix2seq" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,7 @@ def test_wheel_ships_the_weights_and_the_licences(wheel):
         "pyannote_pix2seq/frontends/mel.py",
         "pyannote_pix2seq/pretrained/config.yaml",
         "pyannote_pix2seq/pretrained/model/pytorch_model.bin",
+        "pyannote_pix2seq/pretrained_mel/model/pytorch_model.bin",
     }
     assert {f"{information}/licenses/{name}" for name in LICENCES} <= names
     metadata = Parser().parsestr(wheel.read(f"{information}/METADATA").decode())

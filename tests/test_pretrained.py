@@ -1,4 +1,4 @@
-"""The pipeline that ships inside the package, on the recording that ships inside pyannote.audio."""
+"""The pipelines that ship inside the package, on the recording that ships inside pyannote.audio."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
+from pyannote_pix2seq import PRETRAINED, PRETRAINED_MEL, Pix2SeqDiarization
 from pyannote_pix2seq.audio import load
 from pyannote_pix2seq.report import der_components
 
@@ -71,3 +71,31 @@ def test_other_formats_sound_the_same(
 def test_the_package_stays_small() -> None:
     files = [path for path in PRETRAINED.parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert sum(path.stat().st_size for path in files) <= 40e6
+
+
+# learned from scratch
+
+
+@pytest.fixture(scope="module")
+def from_scratch() -> Pix2SeqDiarization:
+    return Pipeline.from_pretrained(PRETRAINED_MEL)
+
+
+def test_from_scratch_there_are_speakers_but_no_voices(from_scratch: Pix2SeqDiarization, reference: Annotation) -> None:
+    output = from_scratch({"waveform": load(SAMPLE / "sample.wav")["waveform"][:, :160000], "sample_rate": 16000})
+    errors = der_components(reference, output.speaker_diarization, Timeline([Segment(0, 10)]))
+    assert errors.missed_detection <= 20.0 and errors.false_alarm <= 50.0
+    assert output.speaker_embeddings is None
+
+
+def test_from_scratch_chunks_are_a_chain(from_scratch: Pix2SeqDiarization) -> None:
+    assert (from_scratch.strategy, from_scratch.prompts) == ("chain", "clip")
+    greedy = Pix2SeqDiarization(from_scratch.model, strategy="chain", prompts="clip")
+    twice = load(SAMPLE / "sample.wav")["waveform"].repeat(1, 2)[:, : 45 * 16000]
+    output = greedy({"waveform": twice, "sample_rate": 16000}, num_speakers=2)
+    assert len(output.speaker_diarization.labels()) == 2
+    assert 30 <= output.speaker_diarization.get_timeline().extent().end <= 45
+
+
+def test_weights_from_scratch_are_small() -> None:
+    assert (PRETRAINED_MEL / "pix2seq" / "pytorch_model.bin").stat().st_size <= 15e6

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_public_surface():
     assert pyannote_pix2seq.__all__ == [
         "PRETRAINED",
+        "PRETRAINED_MEL",
         "Pix2Seq",
         "Pix2SeqDiarization",
         "Pix2SeqOutput",
@@ -27,20 +28,23 @@ def test_the_public_surface():
 
 
 def test_every_public_name_is_there_and_says_what_it_is():
-    for name in set(pyannote_pix2seq.__all__) - {"PRETRAINED", "__version__"}:
+    for name in set(pyannote_pix2seq.__all__) - {"PRETRAINED", "PRETRAINED_MEL", "__version__"}:
         public = getattr(pyannote_pix2seq, name)
         assert (public.__name__, public.__module__.split(".")[0]) == (name, "pyannote_pix2seq")
         assert public.__doc__
 
 
 def test_what_is_not_there_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'Pix2Sequence'.*it has PRETRAINED, Pix2Seq,"):
+    with pytest.raises(AttributeError, match="'Pix2Sequence'.*it has PRETRAINED, PRETRAINED_MEL, Pix2Seq,"):
         _ = pyannote_pix2seq.Pix2Sequence
     assert not hasattr(pyannote_pix2seq, "utils")
 
 
-def test_the_pretrained_pipeline_lies_in_the_package():
-    assert pyannote_pix2seq.PRETRAINED == Path(pyannote_pix2seq.__file__).parent / "pretrained"
+@pytest.mark.parametrize(("name", "folder"), [("PRETRAINED", "pretrained"), ("PRETRAINED_MEL", "pretrained_mel")])
+def test_pretrained_pipelines_lie_in_the_package(name, folder):
+    path = Path(pyannote_pix2seq.__file__).parent / folder
+    assert getattr(pyannote_pix2seq, name) == path
+    assert {"README.md", "config.yaml", "pix2seq"} <= {file.name for file in path.iterdir()}
 
 
 def test_the_version_is_that_of_the_installation():

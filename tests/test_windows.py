@@ -342,6 +342,16 @@ def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None
             assert turn == Triplet(3 * number * TOKEN, (3 * number + 1) * TOKEN, number)
 
 
+def test_prompts_of_a_frontend_that_is_learned_are_never_compact(tmp_path: Path) -> None:
+    cache = cache_of(tmp_path, MelFrontend())
+    cache.fill(FILES)
+    sampler = WindowSampler(cache.frontend, chunk=3.2, prompted=1.0, absent=1.0, compact=1.0)
+    windows = [sampler.draw(cache, np.random.default_rng(seed)) for seed in range(20)]
+    prompts = [turn for window in windows for turn in window.turns[: window.num_prompts]]
+    assert len(prompts) >= 20
+    assert min(prompt.end - prompt.start for prompt in prompts) >= 0.8
+
+
 def test_careless_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
     mixed = 0
     for seed in range(60):

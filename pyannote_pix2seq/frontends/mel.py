@@ -13,7 +13,8 @@ class MelFrontend(Frontend):
 
     Four convolutions of stride 2 bring 10 ms frames down to 160 ms tokens, in the manner of the convolutional
     subsampling of speech transformers (Dong et al., Speech-Transformer, ICASSP 2018, section 3.2). There are
-    no voices: the transformer has to learn them from the content.
+    no voices: the transformer has to learn them from the content. Digital silence is nothing: it does not count where
+    a recording is normalised, and its tokens are zeros, as is the silence between prompts (`memory.py`).
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class MelFrontend(Frontend):
         self.norm = nn.LayerNorm(content_dim)
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
-        """Log-mel spectrogram with zero mean and unit variance over each recording.
+        """Log-mel spectrogram with zero mean and unit variance over each recording, and zeros for digital silence.
 
         Parameters
         ----------
@@ -58,10 +59,15 @@ class MelFrontend(Frontend):
         -------
         log_mel : (batch, 80, num_samples // 160 + 1) torch.Tensor
         """
-        log_mel = torch.log(self.mel(waveforms[:, 0]) + 1e-6)
-        mean = log_mel.mean(dim=(1, 2), keepdim=True)
-        std = log_mel.std(dim=(1, 2), keepdim=True)
-        return (log_mel - mean) / (std + 1e-5)
+        mel = self.mel(waveforms[:, 0])
+        log_mel = torch.log(mel + 1e-6)
+        sounds = mel.amax(dim=1, keepdim=True) > 0
+        # (batch, 1, num_frames)
+        count = (sounds.sum(dim=2, keepdim=True) * self.NUM_MELS).clamp(min=1)
+        mean = (log_mel * sounds).sum(dim=(1, 2), keepdim=True) / count
+        deviation = (log_mel - mean) * sounds
+        std = (deviation.square().sum(dim=(1, 2), keepdim=True) / count).sqrt()
+        return deviation / (std + 1e-5)
 
     def forward(self, waveforms: Tensor) -> AudioTokens:
         self.check(waveforms)
@@ -70,6 +76,8 @@ class MelFrontend(Frontend):
         num_frames = num_tokens * self.samples_per_token // self.HOP
         log_mel = F.pad(log_mel, (0, num_frames - log_mel.shape[-1]))
         # (batch, num_mels, 16 * num_tokens)
-        content = self.norm(self.convolutions(log_mel).transpose(1, 2))
+        padded = F.pad(waveforms[:, 0], (0, num_tokens * self.samples_per_token - waveforms.shape[-1]))
+        sounds = padded.unflatten(1, (num_tokens, -1)).any(dim=2, keepdim=True)
+        content = self.norm(self.convolutions(log_mel).transpose(1, 2)) * sounds
         # (batch, num_tokens, content_dim)
         return AudioTokens(content, content.new_zeros(*content.shape[:2], self.num_voices, self.voice_dim))

@@ -1,0 +1,84 @@
+"""The recipes that train a model and make a pipeline of it, from scratch and on toy voices."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from pyannote.audio import Pipeline
+from toy import write_toy_voices
+
+from pyannote_pix2seq import Pix2SeqDiarization
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Callable[..., None]:
+    def run(name: str, *options: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [name, *map(str, options)])
+            runpy.run_path(str(RECIPES / name), run_name="__main__")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., None]) -> Path:
+    """Of a model that was never trained before, after two steps whose weights were averaged."""
+    folder = tmp_path_factory.mktemp("training")
+    sizes = {"conversations": 2, "development": 1, "duration": 4, "batch-size": 2, "steps": 2, "validate-every": 2}
+    options = [f"--{name}={size}" for name, size in {**sizes, "jobs": 0}.items()]
+    voices = write_toy_voices(folder / "voices")
+    recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def state_dict(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+
+
+def test_a_model_is_trained_from_scratch(checkpoint: Path) -> None:
+    found = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    assert (found["global_step"], found["hyper_parameters"]["frontend"]) == (2, "mel")
+    assert {"embed_speaker.weight", "name.weight", "frames.weight"} <= set(found["state_dict"])
+    assert (checkpoint.parent / ".." / "logs" / "version_0" / "metrics.csv").exists()
+
+
+def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
+    checkpoint: Path, recipe: Callable[..., None], tmp_path: Path
+) -> None:
+    recipe("export.py", checkpoint, tmp_path)
+    params = yaml.safe_load((tmp_path / "config.yaml").read_text())["pipeline"]["params"]
+    assert (params["strategy"], params["prompts"]) == ("chain", "clip")
+    assert isinstance(Pipeline.from_pretrained(tmp_path), Pix2SeqDiarization)
+    exported = state_dict(tmp_path / "pix2seq" / "pytorch_model.bin")
+    assert all(torch.equal(exported[name].float(), weight) for name, weight in state_dict(checkpoint).items())
+
+
+def test_float16_is_half_as_large(checkpoint: Path, recipe: Callable[..., None], tmp_path: Path) -> None:
+    recipe("export.py", checkpoint, tmp_path, "--float16")
+    weights = tmp_path / "pix2seq" / "pytorch_model.bin"
+    assert weights.stat().st_size <= 7e6
+    exported, exact = state_dict(weights), state_dict(checkpoint)
+    assert {weight.dtype for weight in exported.values()} == {torch.float16}
+    assert all(torch.allclose(exported[name].float(), exact[name], atol=1e-6, rtol=1e-3) for name in exact)
+
+
+def test_averaged_weights_soon_forget_where_training_began() -> None:
+    average = runpy.run_path(str(RECIPES / "train.py"))["average"]
+    averaged, frozen = torch.zeros(2), torch.full((2,), 0.1)
+    for step in range(1, 400):
+        average([averaged, frozen], [torch.ones(2), torch.full((2,), 0.1)], torch.tensor(step))
+    assert averaged.min() >= 0.999  # 0.998 at every step would leave it at 0.55
+    assert torch.equal(frozen, torch.full((2,), 0.1))
+    late = torch.zeros(1)
+    average([late], [torch.ones(1)], torch.tensor(100_000))
+    assert late.item() == pytest.approx(0.002)
