@@ -43,8 +43,9 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
         return np.zeros(0, dtype=int)
     voices = F.normalize(torch.stack([part.voice for part in parts]).float().cpu(), dim=-1)
     seconds = np.array([part.seconds for part in parts])
-    chosen = _chosen(seconds, limits.least)
-    heard = seconds[chosen] * max(len(_clear(seconds)) / len(chosen), 1.0)
+    clear = _clear(seconds, limits.least)
+    chosen = _spread(clear, max(MOST, limits.least))
+    heard = seconds[chosen] * len(clear) / len(chosen)
     people = cluster(voices[chosen].numpy(), heard, DISTANCE, min(SHORTEST, SHARE * duration), *limits)
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
@@ -53,17 +54,15 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     return told
 
 
-def _clear(seconds: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(seconds >= CLEAR)
+def _clear(seconds: np.ndarray, least: int) -> np.ndarray:
+    """Indices of the parts whose voices are clear, or of all where those are too few."""
+    clear = np.flatnonzero(seconds >= CLEAR)
+    return clear if len(clear) >= max(least, 1) else np.arange(len(seconds))
 
 
-def _chosen(seconds: np.ndarray, least: int) -> np.ndarray:
-    """Indices of the parts that are grouped."""
-    clear = _clear(seconds)
-    if len(clear) < max(least, 1):
-        return np.arange(len(seconds))
-    count = min(len(clear), max(MOST, least))
-    return clear[np.linspace(0, len(clear) - 1, count).round().astype(int)]
+def _spread(indices: np.ndarray, most: int) -> np.ndarray:
+    """So many of them at most, evenly spread."""
+    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).round().astype(int)]
 
 
 def _means(voices: Tensor, seconds: np.ndarray, groups: Sequence[np.ndarray]) -> Tensor:

@@ -26,8 +26,7 @@ from pyannote.database import FileFinder, ProtocolFile
 from pyannote.database.registry import Registry
 from tqdm import tqdm
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
-
+from .all_or_nothing import all_or_nothing
 from .audio import SAMPLE_RATE
 from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
 from .simulation import Conversation, Simulator

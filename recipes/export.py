@@ -3,8 +3,8 @@
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
-the others. A frontend that hears voices is read with twice and prompted with single tokens; without voices, chunks are
-read one after the other, behind whole clips.
+the others. Where the frontend hears voices, recordings are read twice and prompts are single tokens; where it does not,
+chunks are read one after the other, behind whole clips.
 """
 
 from __future__ import annotations
