@@ -63,6 +63,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
     )
+    parser.add_argument(
+        "--faint", type=float, default=0.0, help="share of turns of --turns that are said faintly or trail off (default: 0)"
+    )
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
     parser.add_argument(
@@ -85,7 +88,7 @@ def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
         return SyntheticProtocol(options.difficulty, **made, labels=labels, **sizes)
     turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
     taken = [
-        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
+        Simulator(voices, turns, Acoustics(noises, voices, faint_probability=options.faint), duration)
         for voices, duration in (
             (Voices.load(options.voices, "train"), options.duration),
             (Voices.load(options.voices, "dev"), 30.0),
