@@ -124,7 +124,7 @@ def _agreed(
     vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
 ) -> Hypothesis:
     sequences = [sample.tokens for sample in samples]
-    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options.threshold, options.min_duration_off)
+    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options)
     num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
     most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
     if not options.min_speakers <= num_speakers <= most:

@@ -32,6 +32,9 @@ class DecodingOptions:
         At each moment of a consensus so many speak as more than this share of the samples say, at least.
     min_duration_off : float
         Pauses of one speaker of a consensus that are shorter are bridged, in seconds.
+    pad_onset, pad_offset : float
+        Turns of a consensus begin so much earlier, and end so much later, than its samples say, in seconds: before
+        pauses are bridged, and not beyond the audio.
     max_turns : int
         Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
         samples of a consensus; it may say more than each of them.
@@ -54,6 +57,8 @@ class DecodingOptions:
     num_samples: int = 8
     threshold: float = 0.5
     min_duration_off: float = 0.0
+    pad_onset: float = 0.0
+    pad_offset: float = 0.0
     max_turns: int = 100
     min_speakers: int = 0
     max_speakers: int | None = None
@@ -69,6 +74,8 @@ class DecodingOptions:
             "num_samples": (self.num_samples >= 1, "1 or more"),
             "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
             "min_duration_off": (self.min_duration_off >= 0, "0 or more"),
+            "pad_onset": (self.pad_onset >= 0, "0 or more"),
+            "pad_offset": (self.pad_offset >= 0, "0 or more"),
             "max_turns": (self.max_turns >= 1, "1 or more"),
         }
         for name, (is_valid, allowed) in ranges.items():

@@ -17,7 +17,8 @@ from pyannote_pix2seq.writer import Writer
 
 BATCH = 4
 """Chunks that are written about at once."""
-SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, "min_duration_off": 0.0}
+TIGHT = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
+SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
 """Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
 AGAIN = {"num_samples": 16}
 """Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""

@@ -64,7 +64,10 @@ def parse() -> argparse.Namespace:
         "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
     )
     parser.add_argument(
-        "--faint", type=float, default=0.0, help="share of turns of --turns that are said faintly or trail off (default: 0)"
+        "--faint",
+        type=float,
+        default=0.0,
+        help="share of turns of --turns that are faint, and that trail off (default: 0)",
     )
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
@@ -75,7 +78,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="processes that compute audio tokens (default: 2)")
     parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.difficulty and (options.hesitations or options.faint):
+        parser.error(
+            f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations and --faint, or "
+            f"give --turns in its place."
+        )
+    return options
 
 
 def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:

@@ -212,7 +212,7 @@ def test_some_turns_are_faint_and_some_trail_off(store: Path) -> None:
     )
     parts = [track[0].reshape(200, 2 * SAMPLE_RATE)[:, : round(1.6 * SAMPLE_RATE)] for track in (plain, faint)]
     beginning, end = (
-        np.array([20 * np.log10(rms(now) / rms(before)) for before, now in zip(*(p[:, part] for p in parts))])
+        np.array([20 * np.log10(rms(now) / rms(before)) for before, now in np.stack(parts, axis=1)[:, :, part]])
         for part in (slice(SAMPLE_RATE // 2), slice(-SAMPLE_RATE // 20, None))
     )
     # (num_turns,) dB

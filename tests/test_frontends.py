@@ -309,7 +309,9 @@ def test_augment_hears_one_block_in_ten_badly() -> None:
     added = added - added[..., 1:2]
     blocks = torch.stack([added[:, 0], added[:, 4], added[:, 8]], dim=1)[:, :, 0]
     # (500, 3, 7) compared to one speaker: the same throughout a block
-    torch.testing.assert_close(added, blocks.repeat_interleave(4, 1)[:, :10, None].expand(-1, -1, 4, -1), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        added, blocks.repeat_interleave(4, 1)[:, :10, None].expand(-1, -1, 4, -1), atol=1e-4, rtol=0
+    )
     silence, alone, overlap = blocks.flatten(0, 1).split([1, 3, 3], dim=-1)
     is_lapse = silence[:, 0] > 1e-3
     assert 0.08 < is_lapse.float().mean() < 0.12 and blocks.flatten(0, 1)[~is_lapse].abs().max() < 1e-3

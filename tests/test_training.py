@@ -82,3 +82,11 @@ def test_averaged_weights_soon_forget_where_training_began() -> None:
     late = torch.zeros(1)
     average([late], [torch.ones(1)], torch.tensor(100_000))
     assert late.item() == pytest.approx(0.002)
+
+
+def test_what_a_difficulty_decides_is_not_asked_for_twice(
+    recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--faint", 0.2, "--into", tmp_path)
+    assert "Leave out --hesitations and --faint" in " ".join(capsys.readouterr().err.split())

@@ -260,7 +260,7 @@ class SpeakerFrontend(Frontend):
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
-        """Soften and tilt posteriors, let them lapse, rename local speakers and blur voices, at random for each example.
+        """Soften, tilt and lapse posteriors, rename local speakers and blur voices, at random for each example.
 
         Parameters
         ----------
