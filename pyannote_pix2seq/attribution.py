@@ -56,9 +56,32 @@ def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
     return (turn._replace(start=start, end=end) for start, end in pairwise(edges))
 
 
-def alone(turn: Turn, others: Iterable[Segment]) -> list[Segment]:
-    """Where nobody speaks but the speaker of a turn."""
-    return list(Timeline([turn.segment]).extrude(Timeline(others)))
+def voice_alone(
+    part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float
+) -> tuple[torch.Tensor | None, float]:
+    """What the speaker of a part of a turn sounds like where nobody else speaks.
+
+    Parameters
+    ----------
+    part : Turn
+        In seconds from the beginning of the audio.
+    others : iterable of Segment
+        Turns of everybody else.
+    audio : AudioTokens
+        (num_tokens, ...)
+    token_duration : float
+        Seconds.
+
+    Returns
+    -------
+    voice : (voice_dim,) tensor or None
+        Sum of the first voices; None if nobody else speaks for less than `ALONE`.
+    seconds : float
+        For how long nobody else speaks.
+    """
+    segments = list(Timeline([part.segment]).extrude(Timeline(others)))
+    seconds = sum(segment.duration for segment in segments)
+    return (voice_of(audio, segments, token_duration) if seconds >= ALONE else None), seconds
 
 
 def _attributed(
@@ -66,11 +89,10 @@ def _attributed(
 ) -> Turn:
     if part.speaker not in others:
         return part
-    segments = alone(part, others[part.speaker])
-    if sum(segment.duration for segment in segments) < ALONE:
+    voice, _ = voice_alone(part, others[part.speaker], audio, token_duration)
+    if voice is None:
         return part
-    voice = voice_of(audio, segments, token_duration).float().cpu()
-    cosines = voices @ F.normalize(voice, dim=0)
+    cosines = voices @ F.normalize(voice.float().cpu(), dim=0)
     # (num_speakers,)
     likeliest = int(cosines.argmax())
     is_clear = cosines[likeliest] - cosines[part.speaker] > CLEARER

@@ -56,17 +56,6 @@ class Context:
     voice: Tensor
     written: Tensor
 
-    def select(self, index: Tensor) -> Context:
-        """Keep, repeat or reorder recordings about each of which one sequence is written."""
-        return Context(
-            self.cache.select(index),
-            self.pointers[index],
-            self.activity[index],
-            self.content[index],
-            self.voice[index],
-            self.written[index],
-        )
-
     def reorder(self, index: Tensor) -> Context:
         """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
         return replace(self, cache=self.cache.reorder(index), written=self.written[index])

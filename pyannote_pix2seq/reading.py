@@ -9,10 +9,10 @@ from typing import NamedTuple
 from pyannote.core import Segment
 from torch import Tensor
 
-from pyannote_pix2seq.attribution import ALONE, alone, parts_of
+from pyannote_pix2seq.attribution import parts_of, voice_alone
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.speakers import Speaker, hear, voice_of
+from pyannote_pix2seq.speakers import Speaker, hear
 
 
 class Part(NamedTuple):
@@ -75,13 +75,10 @@ class Reading:
 
     def parts(self, seconds: float) -> Iterator[Part]:
         """Parts of about so many seconds of all turns."""
-        tokens = self.tokens
-        for turn in self.turns:
-            others = [other.segment for other in self.turns if other.speaker != turn.speaker]
+        tokens, turns = self.tokens, [turn.later(-self.start) for turn in self.turns]
+        for turn in turns:
+            others = [other.segment for other in turns if other.speaker != turn.speaker]
             for part in parts_of(turn, seconds):
-                segments = alone(part, others)
-                heard = sum(segment.duration for segment in segments)
-                own = [Segment(start - self.start, end - self.start) for start, end in segments]
-                is_clear = heard >= ALONE
-                voice = voice_of(tokens, own, self.token_duration) if is_clear else self.speakers[turn.speaker].voice
-                yield Part(part, voice, heard)
+                voice, heard = voice_alone(part, others, tokens, self.token_duration)
+                usual = self.speakers[turn.speaker].voice
+                yield Part(part.later(self.start), usual if voice is None else voice, heard)

@@ -67,12 +67,6 @@ class Cache:
     written_voice: Tensor
     is_real: Tensor
 
-    def select(self, index: Tensor) -> Cache:
-        """Keep, repeat or reorder recordings about each of which one sequence is written."""
-        heard = tuple((key[index], value[index]) for key, value in self.heard)
-        chosen = replace(self, heard=heard, heard_voice=self.heard_voice[index], is_real=self.is_real[index])
-        return chosen.reorder(index)
-
     def reorder(self, index: Tensor) -> Cache:
         """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
         written = tuple((key[index], value[index]) for key, value in self.written)

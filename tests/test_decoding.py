@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import rows
 from torch import Tensor
 
 from pyannote_pix2seq.decoding import Hypothesis, decode
@@ -108,7 +109,7 @@ def test_log_prob_is_that_of_the_tokens(tiny_model: Pix2Seq, strategy: str, seed
         for i, hypothesis in enumerate(found):
             context, num_bins = listen(model)
             num_given = TOKENS_PER_TRIPLET * len(prompts[i]) if prompts else 0
-            one = context.select(torch.tensor([i])), num_bins[i : i + 1]
+            one = rows(context, torch.tensor([i])), num_bins[i : i + 1]
             expected = log_prob_of(model, *one, finished(hypothesis), num_given, min_speakers=1, max_speakers=3)
             assert hypothesis.log_prob == pytest.approx(expected, abs=1e-4)
 
@@ -122,7 +123,7 @@ def test_a_batch_is_written_like_one_by_one(tiny_model: Pix2Seq, strategy: str, 
     context, num_bins = listen(model)
     for i, hypothesis in enumerate(together):
         given = [model.vocabulary.encode(PROMPTS[i])[:-1]]
-        one = context.select(torch.tensor([i])), num_bins[i : i + 1]
+        one = rows(context, torch.tensor([i])), num_bins[i : i + 1]
         options = DecodingOptions(strategy=strategy, max_turns=MAX_TURNS)  # type: ignore[arg-type]
         alone = decode(model, *one, given, options)[0]
         assert alone.tokens == hypothesis.tokens
@@ -223,7 +224,7 @@ def test_samples_that_finish_early_do_not_disturb_the_others(
     monkeypatch.undo()
     assert batches[0] == 2 * count and batches == sorted(batches, reverse=True) and batches[-1] <= count / 2
     for number, sample in enumerate(found):
-        alone = context.select(torch.tensor([number // count]))
+        alone = rows(context, torch.tensor([number // count]))
         tokens = torch.tensor([[*sample.tokens, EOS]])
         logits, _ = model.write(alone, torch.cat([torch.tensor([[DIARIZE]]), tokens[:, :-1]], dim=1))
         allowed = grammar(model.vocabulary, tokens[:, :-1], num_bins=every[number : number + 1])
@@ -272,7 +273,7 @@ def test_without_choice_the_likeliest_token_is_taken(tiny_model: Pix2Seq, option
     model = reseed(tiny_model, seed)
     for i, hypothesis in enumerate(write(model, **options)):
         context, num_bins = listen(model)
-        expected = likeliest(model, context.select(torch.tensor([i])), num_bins[i : i + 1])
+        expected = likeliest(model, rows(context, torch.tensor([i])), num_bins[i : i + 1])
         assert hypothesis.tokens == expected
 
 
@@ -280,12 +281,12 @@ def first_tokens(model: Pix2Seq, count: int, **options: Any) -> tuple[Tensor, Te
     """How often each token is sampled first, and its probability."""
     lengths = (2,) * count
     context, num_bins = listen(model, lengths)
-    context = context.select(torch.zeros(count, dtype=torch.int64))
+    context = rows(context, torch.zeros(count, dtype=torch.int64))
     options = {"strategy": "sample", "max_turns": 1, **options}
     written = decode(model, context, num_bins, options=DecodingOptions(**options))
     found = torch.tensor([(hypothesis.tokens or [EOS])[0] for hypothesis in written])
     with torch.inference_mode():
-        logits, _ = model.write(context.select(torch.tensor([0])), torch.tensor([[DIARIZE]]))
+        logits, _ = model.write(rows(context, torch.tensor([0])), torch.tensor([[DIARIZE]]))
     nothing = torch.empty(1, 0, dtype=torch.int64)
     allowed = grammar(model.vocabulary, nothing, num_bins=num_bins[:1], last=True)
     probs = (logits / options.get("temperature", 1.0)).masked_fill(~allowed, -torch.inf).softmax(-1)[0, 0]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from rows import rows_of_cache
 from torch import Tensor
 
 from pyannote_pix2seq.rotary import rotate
@@ -113,7 +114,7 @@ def test_examples_of_a_cache_are_kept_repeated_and_reordered(transformer: Transf
     written = make_stream(2, seed=1)
     chosen = Stream(written.state[index], written.time[index], written.voice[index])
     expected = transformer.write(written, prefix)[0][index]
-    close(transformer.write(chosen, prefix.select(index))[0], expected)
+    close(transformer.write(chosen, rows_of_cache(prefix, index))[0], expected)
 
 
 def test_sequences_about_one_recording_share_what_was_heard(transformer: Transformer, prefix: Cache) -> None:
@@ -121,12 +122,12 @@ def test_sequences_about_one_recording_share_what_was_heard(transformer: Transfo
     written = make_stream(4, batch=6, seed=1)
     shared = prefix.reorder(owner)
     assert shared.heard_voice is prefix.heard_voice and shared.heard is prefix.heard
-    expected, copied = transformer.write(part(written, 0, 3), prefix.select(owner))
+    expected, copied = transformer.write(part(written, 0, 3), rows_of_cache(prefix, owner))
     found, shared = transformer.write(part(written, 0, 3), shared)
     close(found, expected)
     order = torch.tensor([2, 0, 0, 3, 5, 4])
     last = part(written, 3, 4)
-    close(transformer.write(last, shared.reorder(order))[0], transformer.write(last, copied.select(order))[0])
+    close(transformer.write(last, shared.reorder(order))[0], transformer.write(last, rows_of_cache(copied, order))[0])
 
 
 def test_attention_equals_its_formula() -> None:
