@@ -127,6 +127,7 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path) -> Pa
     """
     audio = folder / f"{conversation.uri}.wav"
     if not audio.exists():
+        folder.mkdir(parents=True, exist_ok=True)
         audio.with_suffix(".rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
         with (
             all_or_nothing(audio) as part,

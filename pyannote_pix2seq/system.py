@@ -110,6 +110,12 @@ class System:
         python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
         return cls(name, (*python, *words))
 
+    @property
+    def changed(self) -> float:
+        """When a file that the command names, or one in a folder that it names, was last changed: epoch seconds."""
+        named = [Path(word) for word in self.command if Path(word).exists()]
+        return max((file.stat().st_mtime for path in named for file in (path, *path.rglob("*"))), default=0.0)
+
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
         """Let the system diarize recordings.
 

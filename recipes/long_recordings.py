@@ -3,10 +3,11 @@
     python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/ \\
         --peer "clustering=recipes/peers/clustering.py --once"
 
-Makes meetings of that many minutes and people (voices of the split dev) in FOLDER, and lets our pipeline diarize each
-with each strategy, and peers as evaluate.py does. Every run is a process of its own, so that its peak memory is its
-own; it hears the first minute of the meeting first, so that what only has to be done once does not count. What was made
-or run before is not done again. --docs writes the table between two comments of that file.
+Makes a meeting of so many people (voices of the split dev) in FOLDER, and lets our pipeline diarize its first minutes
+with each strategy, and peers as evaluate.py does: shorter recordings are beginnings of the longest one. Every run is a
+process of its own, so that its peak memory is its own; it hears the first minute of the meeting first, so that what
+only has to be done once does not count. What was made before is not made again, nor is a system run again none of whose
+files has changed since. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -88,9 +89,9 @@ def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
-    """What `run` says, once."""
+    """What `run` says, once; again where a file of the system is newer."""
     path = audio.with_name(f"{audio.stem}.{system.name}.json")
-    if not path.exists():
+    if not path.exists() or path.stat().st_mtime < system.changed:
         with all_or_nothing(path) as part:
             part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -106,13 +107,14 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
     place = Place(options.docs, "long") if options.docs else None
-    options.into.mkdir(parents=True, exist_ok=True)
     voices = Voices.load(options.voices, "dev")
     noises = Noises(options.noise) if options.noise else None
     rows, failures = [], []
+    longest = 60 * max(options.minutes)
     for minutes, speakers in product(options.minutes, options.speakers):
-        meetings = simulator("Meeting", voices, noises, 60 * minutes, (speakers, speakers))
-        audio = record(meetings.describe(f"meeting-{minutes:g}min-{speakers}speakers"), meetings, options.into)
+        meetings = simulator("Meeting", voices, noises, longest, (speakers, speakers))
+        meeting = meetings.describe(f"{speakers}speakers-{longest:g}s").beginning(60 * minutes)
+        audio = record(meeting, meetings, options.into / f"{minutes:g}min")
         for system in systems:
             try:
                 rows.append(row(minutes, system.name, result(audio, system, options.threads)))

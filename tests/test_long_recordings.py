@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import runpy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyannote.core import Segment
+from pyannote.database.util import load_rttm
 from toy import write_toy_voices
 
 ROOT = Path(__file__).parent.parent
@@ -43,8 +46,25 @@ def test_systems_are_measured_once_each_in_its_own_process(
     ours, one = [line.split(" | ") for line in page.read_text().splitlines()[3:5]]
     assert ours[2] == f"{tiny_pipeline.name} chain" and one[2] == "one" and one[5] == "1"
     assert float(ours[-1].strip(" |")) > 5 * float(one[-1].strip(" |")) > 0  # GB: one is nothing but Python
-    kept = json.loads((tmp_path / "long" / "meeting-0.2min-2speakers.one.json").read_text())
+    kept = json.loads((tmp_path / "long" / "0.2min" / "2speakers-12s.one.json").read_text())
     assert kept["missed"] > 0 and kept["factor"] > 0
     assert recipe("--docs", str(page)) == 0
     assert "of 2: " not in capfd.readouterr().err  # what systems say while they work
     assert "| one |" in page.read_text()
+
+
+def test_a_system_that_has_changed_is_measured_again(
+    recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert recipe() == 0
+    capfd.readouterr()
+    changed = (tmp_path / "one.py").stat().st_mtime + 1000
+    os.utime(tmp_path / "one.py", (changed, changed))
+    assert recipe() == 0
+    assert capfd.readouterr().err.count("1 of 2: ") == 1
+
+
+def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: Path) -> None:
+    assert recipe("--minutes", "0.1", "0.2") == 0
+    short, long = (load_rttm(tmp_path / "long" / f / "2speakers-12s.rttm") for f in ("0.1min", "0.2min"))
+    assert short["2speakers-12s"] == long["2speakers-12s"].crop(Segment(0, 6))
