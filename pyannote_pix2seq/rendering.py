@@ -30,6 +30,7 @@ from .all_or_nothing import all_or_nothing
 from .audio import SAMPLE_RATE
 from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
 from .simulation import Conversation, Simulator
+from .simulation.labels import HEARD, Labels
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
 SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}
@@ -117,18 +118,20 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
     return seconds / 3600
 
 
-def record(conversation: Conversation, simulator: Simulator, folder: Path) -> Path:
-    """Write a conversation of any length as `URI.wav` and `URI.rttm`, piece by piece, unless it is there.
+def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
+    """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`, unless they are there.
 
     Returns
     -------
     audio : Path
         Of the wav file.
     """
-    audio = folder / f"{conversation.uri}.wav"
+    folder.mkdir(parents=True, exist_ok=True)
+    audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
+    reference = to_annotation(conversation, labels).to_rttm()
+    if not rttm.exists() or rttm.read_text(encoding="utf-8") != reference:
+        rttm.write_text(reference, encoding="utf-8")
     if not audio.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        audio.with_suffix(".rttm").write_text(to_annotation(conversation).to_rttm(), encoding="utf-8")
         with (
             all_or_nothing(audio) as part,
             soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,

@@ -34,6 +34,7 @@ from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.system import System, parse_systems  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
@@ -50,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 240])
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
+    Labels.add_options(parser)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     return parse_systems(parser, arguments)
@@ -89,9 +91,10 @@ def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
-    """What `run` says, once; again where a file of the system is newer."""
+    """What `run` says, once; again where a file of the system, or the reference, is newer."""
     path = audio.with_name(f"{audio.stem}.{system.name}.json")
-    if not path.exists() or path.stat().st_mtime < system.changed:
+    changed = max(system.changed, audio.with_suffix(".rttm").stat().st_mtime)
+    if not path.exists() or path.stat().st_mtime < changed:
         with all_or_nothing(path) as part:
             part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -114,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for minutes, speakers in product(options.minutes, options.speakers):
         meetings = simulator("Meeting", voices, noises, longest, (speakers, speakers))
         meeting = meetings.describe(f"{speakers}speakers-{longest:g}s").beginning(60 * minutes)
-        audio = record(meeting, meetings, options.into / f"{minutes:g}min")
+        audio = record(meeting, meetings, options.into / f"{minutes:g}min", Labels.of(options))
         for system in systems:
             try:
                 rows.append(row(minutes, system.name, result(audio, system, options.threads)))

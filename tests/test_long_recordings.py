@@ -64,6 +64,15 @@ def test_a_system_that_has_changed_is_measured_again(
     assert capfd.readouterr().err.count("1 of 2: ") == 1
 
 
+def test_another_style_of_labels_is_another_reference(
+    recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rttm = tmp_path / "long" / "0.2min" / "2speakers-12s.rttm"
+    heard, loose, again = (recipe(*style) or load_rttm(rttm)[rttm.stem] for style in ((), ("--padding", "0.2"), ()))
+    assert heard == again and loose.get_timeline().duration() > heard.get_timeline().duration() + 0.2
+    assert capfd.readouterr().err.count("2 of 2: 2speakers-12s,") == 6  # both systems, three times
+
+
 def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: Path) -> None:
     assert recipe("--minutes", "0.1", "0.2") == 0
     short, long = (load_rttm(tmp_path / "long" / f / "2speakers-12s.rttm") for f in ("0.1min", "0.2min"))
