@@ -35,6 +35,7 @@ from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.system import System  # noqa: E402
 from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
 
 PEOPLE, KNOWN, SECONDS = 5, 3, 10.0
@@ -102,9 +103,9 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
 
 
 def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
-    """What a pipeline hears in a meeting, once."""
+    """What a pipeline hears in a meeting, once; again where a file of the pipeline is newer."""
     path = meeting.audio.with_suffix(f".{strategy}.rttm")
-    if not path.exists():
+    if not path.exists() or path.stat().st_mtime < System.of_pipeline(pipeline).changed:
         loaded = Pipeline.from_pretrained(pipeline)
         loaded.strategy = strategy
         output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)

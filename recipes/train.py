@@ -63,12 +63,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
     )
-    parser.add_argument(
-        "--faint",
-        type=float,
-        default=0.0,
-        help="share of turns of --turns that are faint, and that trail off (default: 0)",
-    )
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
     parser.add_argument(
@@ -79,10 +73,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()
-    if options.difficulty and (options.hesitations or options.faint):
+    if options.difficulty and options.hesitations:
         parser.error(
-            f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations and --faint, or "
-            f"give --turns in its place."
+            f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
+            f"its place."
         )
     return options
 
@@ -97,7 +91,7 @@ def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
         return SyntheticProtocol(options.difficulty, **made, labels=labels, **sizes)
     turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
     taken = [
-        Simulator(voices, turns, Acoustics(noises, voices, faint_probability=options.faint), duration)
+        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
         for voices, duration in (
             (Voices.load(options.voices, "train"), options.duration),
             (Voices.load(options.voices, "dev"), 30.0),

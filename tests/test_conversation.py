@@ -203,27 +203,6 @@ def test_tracks_are_silent_outside_of_turns_and_heard_inside(store: Path) -> Non
         assert rms(tracks[speaker, inside]) == pytest.approx(LEVEL, rel=0.25)
 
 
-def test_some_turns_are_faint_and_some_trail_off(store: Path) -> None:
-    turns = tuple(Triplet(2.0 * number, 2.0 * number + 1.6, 0) for number in range(200))
-    conversation = Conversation("Toy-faint", 400.0, turns, ("train01",))
-    plain, faint = (
-        simulator_of(store, replace(Acoustics.none(), faint_probability=often, faint=(6.0, 12.0))).tracks(conversation)
-        for often in (0.0, 0.25)
-    )
-    parts = [track[0].reshape(200, 2 * SAMPLE_RATE)[:, : round(1.6 * SAMPLE_RATE)] for track in (plain, faint)]
-    beginning, end = (
-        np.array([20 * np.log10(rms(now) / rms(before)) for before, now in np.stack(parts, axis=1)[:, :, part]])
-        for part in (slice(SAMPLE_RATE // 2), slice(-SAMPLE_RATE // 20, None))
-    )
-    # (num_turns,) dB
-    is_faint, trails_off = beginning < -1, end < beginning - 1
-    assert 0.17 < is_faint.mean() < 0.33 and 0.17 < trails_off.mean() < 0.33
-    assert -12.01 < beginning[is_faint].min() < -11 and -7 < beginning[is_faint].max() < -5.99
-    assert np.abs(beginning[~is_faint]).max() < 0.01
-    assert -12.01 < (end - beginning)[trails_off].min() < -10
-    assert np.array_equal(plain == 0, faint == 0)
-
-
 def test_voices_are_played_faster_or_slower_as_the_scene_says(store: Path) -> None:
     simulator = simulator_of(store)
     for speed in (0.9, 1.0, 1.07):

@@ -17,7 +17,7 @@ from pyannote.database.util import load_rttm
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
-from pyannote_pix2seq.frontends.augmentation import lapse, rename, soften, tilt
+from pyannote_pix2seq.frontends.augmentation import rename, soften, tilt
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 
 ROOT = Path(__file__).parent.parent
@@ -297,25 +297,6 @@ def test_augment_tilts_towards_silence_and_away_from_overlap() -> None:
     assert -0.5 < silence.min() < -0.45 and 1.45 < silence.max() < 1.5
     assert -2.0 < overlap.min() < -1.9 and 0.4 < overlap.max() < 0.5
     torch.testing.assert_close(overlap, overlap[:, :1].expand_as(overlap), atol=1e-4, rtol=0)
-
-
-def test_augment_hears_one_block_in_ten_badly() -> None:
-    posteriors = random_tokens(batch_size=500).content.reshape(500, 6, 4, 7)
-    before = torch.cat([posteriors, posteriors[:, :4]], dim=1)
-    # (500, 10, 4, 7): two blocks of 4 tokens and half a block
-    after = lapse(before, Powerset(3, 2).mapping.sum(1), torch.Generator().manual_seed(3))
-    torch.testing.assert_close(after.sum(-1), torch.ones(500, 10, 4))
-    added = after.log() - before.log()
-    added = added - added[..., 1:2]
-    blocks = torch.stack([added[:, 0], added[:, 4], added[:, 8]], dim=1)[:, :, 0]
-    # (500, 3, 7) compared to one speaker: the same throughout a block
-    torch.testing.assert_close(
-        added, blocks.repeat_interleave(4, 1)[:, :10, None].expand(-1, -1, 4, -1), atol=1e-4, rtol=0
-    )
-    silence, alone, overlap = blocks.flatten(0, 1).split([1, 3, 3], dim=-1)
-    is_lapse = silence[:, 0] > 1e-3
-    assert 0.08 < is_lapse.float().mean() < 0.12 and blocks.flatten(0, 1)[~is_lapse].abs().max() < 1e-3
-    assert alone.abs().max() < 1e-4 and 3.8 < silence.max() < 4 and -3 < overlap.min() < -2.8
 
 
 def test_augment_blurs_voices_without_moving_them_far():

@@ -88,5 +88,5 @@ def test_what_a_difficulty_decides_is_not_asked_for_twice(
     recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--faint", 0.2, "--into", tmp_path)
-    assert "Leave out --hesitations and --faint" in " ".join(capsys.readouterr().err.split())
+        recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--hesitations", 0.2, "--into", tmp_path)
+    assert "Leave out --hesitations" in " ".join(capsys.readouterr().err.split())

@@ -11,10 +11,6 @@ MAX_TEMPERATURE = 3.0
 SILENCE_TILT = (-0.5, 1.5)
 OVERLAP_TILT = (-2.0, 0.5)
 """What is added to the logarithm of posteriors."""
-LAPSE_PROBABILITY = 0.1
-LAPSE_TOKENS = 4
-MAX_LAPSE_SILENCE = 4.0
-MAX_LAPSE_OVERLAP = 3.0
 MAX_COMMON_BLUR = 0.5
 MAX_BLUR = 0.6
 BLUR_TOKENS = 8
@@ -56,29 +52,6 @@ def tilt(posteriors: Tensor, num_active: Tensor, generator: torch.Generator) -> 
     added = silence * (num_active == 0) + overlap * (num_active > 1)
     # (batch, num_classes)
     return _normalised(posteriors * _spread(added.exp(), posteriors))
-
-
-def lapse(posteriors: Tensor, num_active: Tensor, generator: torch.Generator) -> Tensor:
-    """Hear some moments badly.
-
-    In a real room the segmentation network half misses mumbled words that are as clear to it before and after. So in
-    one block of 0.64 s in ten the posteriors lean towards silence, by up to 4, and away from overlap, by up to 3.
-
-    Parameters
-    ----------
-    posteriors : (batch, num_tokens, ..., num_classes)
-    num_active : (num_classes,)
-        Speakers of each class.
-    generator : torch.Generator
-    """
-    batch_size, num_tokens = posteriors.shape[:2]
-    shape = (3, batch_size, -(-num_tokens // LAPSE_TOKENS), 1)
-    drawn, silence, overlap = torch.rand(shape, generator=generator, device=generator.device).to(posteriors)
-    num_active = num_active.to(posteriors.device)
-    added = MAX_LAPSE_SILENCE * silence * (num_active == 0) - MAX_LAPSE_OVERLAP * overlap * (num_active > 1)
-    added = (added * (drawn < LAPSE_PROBABILITY)).repeat_interleave(LAPSE_TOKENS, dim=1)[:, :num_tokens]
-    # (batch, num_tokens, num_classes)
-    return _normalised(posteriors * added.exp().unsqueeze(2))
 
 
 def rename(posteriors: Tensor, relabellings: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from pyannote.audio.models.segmentation import PyanNet
 from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
-from .augmentation import blur, lapse, rename, soften, tilt
+from .augmentation import blur, rename, soften, tilt
 from .campplus import EMBEDDING_DIM, CAMPPlus, fbank, statistics_pooling
 from .frontend import AudioTokens, Frontend
 
@@ -260,7 +260,7 @@ class SpeakerFrontend(Frontend):
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
     def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
-        """Soften, tilt and lapse posteriors, rename local speakers and blur voices, at random for each example.
+        """Soften and tilt posteriors, rename local speakers and blur voices, at random for each example.
 
         Parameters
         ----------
@@ -276,8 +276,6 @@ class SpeakerFrontend(Frontend):
         """
         posteriors = tokens.content.float().unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)
-        num_active = self.mapping.sum(dim=1)
-        posteriors = tilt(soften(posteriors, generator), num_active, generator)
-        posteriors = lapse(posteriors, num_active, generator)
+        posteriors = tilt(soften(posteriors, generator), self.mapping.sum(dim=1), generator)
         posteriors = rename(posteriors, self.relabellings, generator)
         return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), blur(tokens.voice, generator))

@@ -26,7 +26,6 @@ LIMITS: dict[str, Range] = {
     "loudness": (0, 20),
     "quiet": (0, 40),
     "drift": (0, 10),
-    "faint": (0, 40),
     "speed": (0.5, 2),
     "pitch": (-12, 12),
     "rt60": (0.05, 3),
@@ -67,10 +66,6 @@ class Acoustics:
         How much quieter, in dB.
     drift : float
         Standard deviation of how much the level of a speaker changes in 5 s, within turns too, in dB.
-    faint_probability : float
-        How often a turn is said faintly, and how often one trails off at its end.
-    faint : (float, float)
-        How much quieter, in dB.
     speed : (float, float)
         How many times faster voices are played, pitch included.
     pitch_probability : float
@@ -122,8 +117,6 @@ class Acoustics:
     quiet_probability: float = 0.15
     quiet: Range = (5.0, 15.0)
     drift: float = 1.0
-    faint_probability: float = 0.0
-    faint: Range = (4.0, 15.0)
     speed: Range = (0.9, 1.1)
     pitch_probability: float = 0.1
     pitch: Range = (-2.0, 2.0)

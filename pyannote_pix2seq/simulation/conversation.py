@@ -13,14 +13,13 @@ import soxr
 from ..audio import SAMPLE_RATE
 from ..vocabulary import Triplet
 from .acoustics import Acoustics
-from .level import gains_of_turn
 from .pitch import shift_pitch
 from .scene import Scene
 from .seed import seed_of
 from .turns import TurnTaking, crop, shift
 from .voices import Voices
 
-DESCRIPTION, SPEECH, SCENE, ACOUSTICS, DELIVERY = range(5)
+DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Each part of a conversation has a stream of random numbers of its own."""
 
 
@@ -137,7 +136,7 @@ class Simulator:
         return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def tracks(self, conversation: Conversation) -> np.ndarray:
-        """What each speaker says, and nothing else: no room, no noise, all at one level but for what is said faintly.
+        """What each speaker says, and nothing else: no room, no noise, all at one level.
 
         Returns
         -------
@@ -145,14 +144,12 @@ class Simulator:
             Silent (0) outside of each speaker's turns.
         """
         rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
-        delivery, acoustics = _stream(conversation.uri, DELIVERY), self.acoustics
         num_samples = round(conversation.duration * SAMPLE_RATE)
         tracks = np.zeros((len(conversation.voices), num_samples), dtype=np.float32)
         for start, end, speaker in conversation.turns:
             first, last = round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), num_samples)
             voice, speed, pitch = conversation.voices[speaker], scene.speeds[speaker], scene.pitches[speaker]
-            gains = gains_of_turn(last - first, acoustics.faint_probability, acoustics.faint, delivery)
-            tracks[speaker, first:last] = gains * self._speech(voice, speed, pitch, last - first, rng)
+            tracks[speaker, first:last] = self._speech(voice, speed, pitch, last - first, rng)
         return tracks
 
     def draw(self, conversation: Conversation, path: Path | str) -> None:

@@ -14,9 +14,6 @@ LOUDNESS_LIMITS = (-20.0, 10.0)
 HOP = 5 * SAMPLE_RATE
 """Between two moments at which the level of a speaker is drawn."""
 
-TRAIL = (0.2, 1.0)
-"""Shortest and longest end of a turn that trails off, in seconds."""
-
 
 def rms(waveform: np.ndarray) -> float:
     """Root mean square of a waveform."""
@@ -51,32 +48,6 @@ def wandering_gains(levels: Sequence[float], drift: float, num_samples: int, rng
     gains = gain[:, :-1] + (gain[:, 1:] - gain[:, :-1]) * ramp
     # (num_speakers, num_hops, hop)
     return gains.reshape(num_speakers, num_hops * HOP)[:, :num_samples]
-
-
-def gains_of_turn(
-    num_samples: int, probability: float, faint: tuple[float, float], rng: np.random.Generator
-) -> np.ndarray:
-    """What to multiply the speech of a turn with: some turns are said faintly, and some trail off.
-
-    Parameters
-    ----------
-    num_samples : int
-    probability : float
-        How often a turn is faint, and how often it trails off.
-    faint : (float, float)
-        How much quieter a faint turn is than others, and the end of one that trails off than its middle, in dB.
-    rng : np.random.Generator
-
-    Returns
-    -------
-    gains : (num_samples,) float32
-    """
-    is_faint, trails_off = rng.random(2) < probability
-    quieter, fading = rng.uniform(*faint, 2)
-    length = min(round(rng.uniform(*TRAIL) * SAMPLE_RATE), num_samples)
-    gains = np.full(num_samples, -quieter * is_faint)
-    gains[num_samples - length :] -= trails_off * fading * np.linspace(0, 1, length)
-    return amplitude(gains)
 
 
 def mix(mixture: np.ndarray, level: float, noise: np.ndarray, decibels: float) -> np.ndarray:
