@@ -51,7 +51,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     strategy : {"chain", "two_pass"}, optional
         Two passes need a frontend that hears voices.
     prompts : {"compact", "clip"}, optional
-        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them.
+        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them. Defaults to compact
+        prompts, and to clips if the frontend is learned.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -64,7 +65,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ModelError
         If the checkpoint holds no Pix2Seq model.
     ValueError
-        If the chunk does not fit the model, or the hop or a decoding option is out of its range.
+        If the chunk does not fit the model, it cannot have such prompts or such a strategy, or the hop or a decoding
+        option is out of its range.
     TypeError
         If there is no such decoding option.
 
@@ -81,7 +83,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         chunk: float = 30.0,
         hop: float = 0.8,
         strategy: str = "chain",
-        prompts: str = "compact",
+        prompts: str | None = None,
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
         token: str | bool | None = None,
@@ -92,7 +94,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
         self.legacy = legacy
-        self.chunk, self.hop, self.strategy, self.prompts = chunk, hop, strategy, prompts
+        self.chunk, self.hop, self.strategy = chunk, hop, strategy
+        self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
         longest = self.model.vocabulary.window / 2
         if not 1.0 <= chunk <= longest:
             raise ValueError(
@@ -105,7 +108,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 f"and chain if the frontend hears no voices."
             )
         Grid.of(chunk, hop, self.model.frontend)  # refuses what cannot be, now and not at the first recording
-        Writer(self.model, self.decoding, prompts)
+        Writer(self.model, self.decoding, self.prompts)
 
     @property
     def grid(self) -> Grid:

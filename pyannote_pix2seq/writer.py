@@ -36,12 +36,17 @@ class Writer:
     Raises
     ------
     ValueError
-        If there are no such prompts.
+        If there are no such prompts, or they are compact and the frontend is learned: see `WindowSampler`.
     """
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
         if prompts not in PROMPTS:
             raise ValueError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
+        if prompts == "compact" and not model.frontend.frozen:
+            raise ValueError(
+                f"Writer: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and models with "
+                f"such a frontend are never trained with compact prompts. Use prompts='clip'."
+            )
         self.model = model
         self.decoding = decoding
         self.prompts = prompts

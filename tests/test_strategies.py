@@ -40,6 +40,7 @@ class Pitched(FRONTENDS["mel"]):  # type: ignore[misc, name-defined]
 
     num_voices = 3
     voice_dim = 16
+    frozen = True
 
     def forward(self, waveforms: torch.Tensor) -> AudioTokens:
         num_tokens = self.num_tokens(waveforms.shape[-1])
@@ -416,5 +417,8 @@ def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="once")
     with pytest.raises(ValueError, match="prompts='short' was given; it has to be one of compact, clip"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, prompts="short")
+    with pytest.raises(ValueError, match="MelFrontend is learned.* Use prompts='clip'"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, prompts="compact")
+    assert Pix2SeqDiarization(tiny_model, chunk=5.0).prompts == "clip"
     with pytest.raises(ValueError, match="hop=0"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, hop=0)
