@@ -14,7 +14,6 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.windows import rasterize
 
@@ -50,7 +49,7 @@ def agree(
     samples: Sequence[Sequence[int]],
     given: Sequence[int],
     num_bins: int,
-    options: DecodingOptions,
+    threshold: float,
 ) -> tuple[list[int], list[float]]:
     """What enough of the samples say.
 
@@ -63,8 +62,8 @@ def agree(
         Whole triplets of the prompts, which all samples begin with.
     num_bins : int
         Time bins of the audio.
-    options : DecodingOptions
-        Its `threshold`, `pad_onset`, `pad_offset` and `min_duration_off`.
+    threshold : float
+        So many speak as more than this share of the samples say, at least.
 
     Returns
     -------
@@ -85,8 +84,7 @@ def agree(
     mean = votes.mean(0)
     names = {speaker: speaker for speaker in range(num_given)}
     tokens, agreement = list(given), [1.0] * num_given
-    runs = _styled(_runs(_elected(votes, options.threshold)), num_bins, vocabulary.resolution, options)
-    for start, end, speaker in sorted(runs):
+    for start, end, speaker in sorted(_runs(_elected(votes, threshold))):
         name = names.setdefault(speaker, len(names))
         tokens += [FIRST_TIME + start, FIRST_TIME + end, vocabulary.first_speaker + name]
         agreement.append(mean[start : end + 1, speaker].mean().item())
@@ -109,18 +107,3 @@ def _runs(active: Tensor) -> Iterator[Run]:
     for speaker in range(active.shape[1]):
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
         yield from ((start, end - 1, speaker) for start, end in zip(starts, ends, strict=True) if end - start >= 2)
-
-
-def _styled(runs: Iterator[Run], num_bins: int, resolution: float, options: DecodingOptions) -> list[Run]:
-    """Runs with room before and after, as one where the pause between two of one speaker is short or none is left."""
-    before, after = (round(pad / resolution) for pad in (options.pad_onset, options.pad_offset))
-    longest = max(options.min_duration_off / resolution, 1)
-    styled: list[Run] = []
-    for start, end, speaker in runs:
-        padded = max(start - before, 0), min(end + after, num_bins - 1), speaker
-        first, last, previous = styled[-1] if styled else (0, 0, None)
-        if speaker == previous and padded[0] - last < longest:
-            styled[-1] = first, padded[1], speaker
-        else:
-            styled.append(padded)
-    return styled

@@ -14,20 +14,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.consensus import agree
-from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.decoding_options import TIGHT, DecodingOptions
+from pyannote_pix2seq.draft import Draft, Row
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
 
-FINISHED = 0.25
-"""Sequences that are finished are put aside as soon as more than this share of those about each recording are."""
-
 Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
-_Row = tuple[list[int], list[float], float]
-"""Tokens of a sequence, their probabilities and its log-probability."""
 
 
 class Hypothesis(NamedTuple):
@@ -79,14 +76,23 @@ def decode(
         The best one for each recording.
     """
     options = options or DecodingOptions()
-    if options.strategy == "consensus":
-        return _by_consensus(model, context, num_bins, given, options)
+    given = given or [[] for _ in num_bins]
+    written = (_by_consensus if options.strategy == "consensus" else _one_by_one)(
+        model, context, num_bins, given, options
+    )
+    rows = zip(written, given, num_bins.tolist(), strict=True)
+    return [_loosened(model.vocabulary, *row, options) for row in rows]
+
+
+def _one_by_one(
+    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
+) -> list[Hypothesis]:
     width = options.num_beams if options.strategy == "beam" else 1
-    forced = _pad(given or [[] for _ in num_bins], num_bins.device).repeat_interleave(width, 0)
-    draft = _Draft.begin(context, num_bins, width)
+    forced = _pad(given, num_bins.device).repeat_interleave(width, 0)
+    draft = Draft.begin(context, num_bins, width)
     choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
-    written: dict[int, _Row] = {}
+    written: dict[int, Row] = {}
     for position in range(longest + 1):
         log_probs, draft = _predict(model, draft, options)
         certain = _force(log_probs, forced[draft.number, position]) if position < forced.shape[1] else log_probs
@@ -106,11 +112,10 @@ def decode(
 
 
 def _by_consensus(
-    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]] | None, options: DecodingOptions
+    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
 ) -> list[Hypothesis]:
-    given = given or [[] for _ in num_bins]
     index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
-    sampling = replace(options, strategy="sample")
+    sampling = replace(options, strategy="sample", **TIGHT)
     context = context.repeat(options.num_samples)
     samples = decode(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
     groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
@@ -124,7 +129,7 @@ def _agreed(
     vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
 ) -> Hypothesis:
     sequences = [sample.tokens for sample in samples]
-    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options)
+    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options.threshold)
     num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
     most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
     if not options.min_speakers <= num_speakers <= most:
@@ -133,62 +138,15 @@ def _agreed(
     return Hypothesis(tokens, vocabulary.decode(tokens), agreement, log_prob)
 
 
-class _Draft(NamedTuple):
-    """Sequences while they are written, `width` of them for each recording, best first."""
-
-    context: Context
-    tokens: Tensor
-    """(num_drafts, num_tokens) int64"""
-    mass: Tensor
-    """(num_drafts, num_tokens) probability of each token, neighbours included"""
-    log_prob: Tensor
-    """(num_drafts,)"""
-    num_bins: Tensor
-    """(num_drafts,)"""
-    number: Tensor
-    """(num_drafts,) which draft it is of those there were at first"""
-
-    @classmethod
-    def begin(cls, context: Context, num_bins: Tensor, width: int) -> _Draft:
-        """Nothing written; all but the first draft of each recording are impossible, for they are the same."""
-        context = context.repeat(width)
-        log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
-        log_prob[:, 0] = 0
-        tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
-        number = torch.arange(len(tokens), device=num_bins.device)
-        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width), number)
-
-    def select(self, parent: Tensor) -> _Draft:
-        """Let the drafts descend from others."""
-        if torch.equal(parent, torch.arange(len(self.tokens), device=parent.device)):
-            return self
-        return _Draft(self.context.reorder(parent), *(field[parent] for field in self[1:]))
-
-    def append(self, token: Tensor, log_prob: Tensor, mass: Tensor) -> _Draft:
-        """Write one more token in each draft."""
-        tokens = torch.cat([self.tokens, token[:, None]], dim=1)
-        masses = torch.cat([self.mass, mass[:, None]], dim=1)
-        return self._replace(tokens=tokens, mass=masses, log_prob=log_prob)
-
-    def without_finished(self) -> tuple[_Draft, dict[int, _Row]]:
-        """Put finished drafts aside, if they are many: equally many about each of the recordings they share."""
-        is_finished = (self.tokens[:, -1] < FIRST_TIME).view(len(self.context.voice), -1)
-        num_finished = int(is_finished.sum(1).min())
-        if num_finished <= FINISHED * is_finished.shape[1]:
-            return self, {}
-        order = is_finished.int().argsort(dim=1, descending=True, stable=True)
-        order += is_finished.shape[1] * torch.arange(len(order), device=order.device)[:, None]
-        aside, kept = order.split([num_finished, order.shape[1] - num_finished], dim=1)
-        return self.select(kept.flatten()), self.select(aside.flatten()).best(1)
-
-    def best(self, width: int) -> dict[int, _Row]:
-        """The first draft of each recording, by its number among them."""
-        fields = (self.tokens, self.mass, self.log_prob)
-        rows = zip(*(field[::width].tolist() for field in fields), strict=True)
-        return dict(zip((self.number[::width] // width).tolist(), rows, strict=True))
+def _loosened(
+    vocabulary: Vocabulary, found: Hypothesis, given: Sequence[int], num_bins: int, options: DecodingOptions
+) -> Hypothesis:
+    num_given = len(given) // TOKENS_PER_TRIPLET
+    tokens, confidence = loosen(vocabulary, found.tokens, found.confidence, num_given, num_bins, options)
+    return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
 
 
-def _predict(model: Pix2Seq, draft: _Draft, options: DecodingOptions) -> tuple[Tensor, _Draft]:
+def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions) -> tuple[Tensor, Draft]:
     """Log-probabilities of the next token within the grammar, (num_drafts, size)."""
     last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
     logits, context = model.write(draft.context, last)

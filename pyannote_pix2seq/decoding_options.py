@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from typing import Any, Literal
 
+TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
+"""Turns as they are written."""
 STRATEGIES = ("greedy", "sample", "beam", "consensus")
 
 
@@ -31,10 +34,10 @@ class DecodingOptions:
     threshold : float
         At each moment of a consensus so many speak as more than this share of the samples say, at least.
     min_duration_off : float
-        Pauses of one speaker of a consensus that are shorter are bridged, in seconds.
+        Pauses of one speaker that are shorter are bridged, in seconds.
     pad_onset, pad_offset : float
-        Turns of a consensus begin so much earlier, and end so much later, than its samples say, in seconds: before
-        pauses are bridged, and not beyond the audio.
+        Turns begin so much earlier, and end so much later, than was written, in seconds, rounded to whole time bins:
+        before pauses are bridged, and not beyond the audio. See `style.py`.
     max_turns : int
         Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
         samples of a consensus; it may say more than each of them.
@@ -73,9 +76,7 @@ class DecodingOptions:
             "num_beams": (self.num_beams >= 1, "1 or more"),
             "num_samples": (self.num_samples >= 1, "1 or more"),
             "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
-            "min_duration_off": (self.min_duration_off >= 0, "0 or more"),
-            "pad_onset": (self.pad_onset >= 0, "0 or more"),
-            "pad_offset": (self.pad_offset >= 0, "0 or more"),
+            **{name: (_is_duration(getattr(self, name)), "a number of seconds, 0 or more") for name in TIGHT},
             "max_turns": (self.max_turns >= 1, "1 or more"),
         }
         for name, (is_valid, allowed) in ranges.items():
@@ -98,3 +99,7 @@ class DecodingOptions:
         if unknown:
             raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
         return cls(**options)
+
+
+def _is_duration(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < inf

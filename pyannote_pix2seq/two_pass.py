@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from pyannote_pix2seq.chain import CLAIM, Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
+from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
@@ -17,7 +18,6 @@ from pyannote_pix2seq.writer import Writer
 
 BATCH = 4
 """Chunks that are written about at once."""
-TIGHT = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
 SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
 """Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
 AGAIN = {"num_samples": 16}

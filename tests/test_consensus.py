@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from pyannote_pix2seq.consensus import agree, match, nearest
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
 from pyannote_pix2seq.windows import rasterize
@@ -23,7 +22,7 @@ def written(*turns: tuple[int, int, int]) -> list[int]:
 
 
 def consensus(*samples: list[int], given: list[int] | None = None, threshold: float = 0.5) -> list[int]:
-    return agree(VOCABULARY, samples, given or [], NUM_BINS, DecodingOptions(threshold=threshold))[0]
+    return agree(VOCABULARY, samples, given or [], NUM_BINS, threshold)[0]
 
 
 def activity(tokens: list[int]) -> torch.Tensor:
@@ -32,7 +31,7 @@ def activity(tokens: list[int]) -> torch.Tensor:
 
 def test_samples_that_say_the_same_are_right() -> None:
     tokens = written((3, 20, 0), (15, 40, 1), (50, 60, 0))
-    assert agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, DecodingOptions()) == (tokens, [1.0, 1.0, 1.0])
+    assert agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, 0.5) == (tokens, [1.0, 1.0, 1.0])
 
 
 def test_the_majority_decides_bin_by_bin() -> None:
@@ -40,7 +39,7 @@ def test_the_majority_decides_bin_by_bin() -> None:
     assert consensus(*samples) == written((0, 30, 0))
     assert consensus(*samples, threshold=0.3) == written((0, 40, 0))
     assert consensus(*samples, threshold=0.7) == written((10, 20, 0))
-    _, agreement = agree(VOCABULARY, samples, [], NUM_BINS, DecodingOptions())
+    _, agreement = agree(VOCABULARY, samples, [], NUM_BINS, 0.5)
     assert agreement == [pytest.approx((10 * 2 + 11 * 3 + 10 * 2) / 31 / 3)]
 
 
@@ -59,7 +58,7 @@ def test_a_speaker_whom_few_samples_hear_is_nobody_and_names_are_given_anew() ->
 def test_prompts_stay_as_they_are() -> None:
     given = written((0, 19, 0), (22, 40, 1))
     samples = [given + written((50, 80, 1)), given + written((50, 80, 1), (60, 70, 2)), given + written((50, 80, 0))]
-    tokens, agreement = agree(VOCABULARY, samples, given, NUM_BINS, DecodingOptions())
+    tokens, agreement = agree(VOCABULARY, samples, given, NUM_BINS, 0.5)
     assert tokens == given + written((50, 80, 1))
     assert agreement == [1.0, 1.0, pytest.approx(2 / 3)]
 
@@ -76,7 +75,7 @@ def test_where_samples_agree_that_somebody_speaks_somebody_is_written() -> None:
     samples = [given + written((20, 99, speaker)) for speaker in (0, 1, 2, 2, 1, 2, 0)]
     assert consensus(*samples, given=given, threshold=0.45) == given + written((20, 99, 2))
     pairs = [given + written((20, 99, first), (60, 99, second)) for first, second in ((0, 1), (0, 2), (1, 2), (0, 2))]
-    tokens, agreement = agree(VOCABULARY, pairs, given, NUM_BINS, DecodingOptions(threshold=0.7))
+    tokens, agreement = agree(VOCABULARY, pairs, given, NUM_BINS, 0.7)
     assert tokens == given + written((20, 99, 0), (60, 99, 2))
     assert agreement[3:] == [0.75, 0.75]
 
@@ -84,30 +83,6 @@ def test_where_samples_agree_that_somebody_speaks_somebody_is_written() -> None:
 def test_a_single_bin_is_no_turn_and_nothing_is_nothing() -> None:
     assert consensus(written((0, 9, 0)), written((9, 19, 0))) == []
     assert consensus([], []) == []
-
-
-def test_short_pauses_of_one_speaker_are_bridged() -> None:
-    tokens = written((0, 9, 0), (15, 40, 1), (20, 29, 0), (42, 50, 1))  # pauses of 0.44 s and 0.08 s
-
-    def bridged(seconds: float) -> list[int]:
-        return agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, DecodingOptions(min_duration_off=seconds))[0]
-
-    assert bridged(0.0) == bridged(0.08) == tokens
-    assert bridged(0.09) == bridged(0.44) == written((0, 9, 0), (15, 50, 1), (20, 29, 0))
-    assert bridged(0.45) == written((0, 29, 0), (15, 50, 1))
-
-
-def test_turns_are_given_room_before_and_after_within_the_audio() -> None:
-    tokens = written((1, 9, 0), (11, 40, 0), (30, 50, 1), (60, NUM_BINS - 2, 1))
-
-    def padded(onset: float, offset: float, pause: float = 0.0) -> list[int]:
-        options = DecodingOptions(pad_onset=onset, pad_offset=offset, min_duration_off=pause)
-        return agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, options)[0]
-
-    assert padded(0.0, 0.04) == written((1, 10, 0), (11, 41, 0), (30, 51, 1), (60, NUM_BINS - 1, 1))
-    assert padded(0.08, 0.12) == written((0, 43, 0), (28, 53, 1), (58, NUM_BINS - 1, 1))
-    assert padded(0.08, 0.12, pause=0.24) == written((0, 43, 0), (28, NUM_BINS - 1, 1))
-    assert padded(0.08, 0.12, pause=0.2) == padded(0.08, 0.12)
 
 
 def test_matching_puts_speakers_where_they_agree() -> None:

@@ -15,6 +15,7 @@ from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import follows_grammar, grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError
 from pyannote_pix2seq.windows import rasterize
 
@@ -383,6 +384,24 @@ def test_beams_are_those_of_a_search_by_hand(tiny_model: Pix2Seq, width: int, se
     assert found.log_prob == pytest.approx(score, abs=1e-4)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(("least", "most"), [(1, None), (3, 3)])
+def test_turns_are_as_loose_as_asked_whoever_is_asked_for(
+    tiny_model: Pix2Seq, strategy: str, least: int, most: int | None
+) -> None:
+    style = {"min_duration_off": 0.5, "pad_onset": 0.04, "pad_offset": 0.08}
+    options = {"strategy": strategy, "min_speakers": least, "max_speakers": most, "threshold": 0.2, "seed": 1}
+    tight, loose = (write(tiny_model, prompts=None, **options, **more) for more in ({}, style))
+    for before, after, tokens in zip(tight, loose, LENGTHS, strict=True):
+        num_bins = tokens * tiny_model.frontend.bins_per_token
+        expected = loosen(
+            tiny_model.vocabulary, before.tokens, before.confidence, 0, num_bins, DecodingOptions(**style)
+        )
+        assert (after.tokens, after.confidence) == expected and after.log_prob == before.log_prob
+        assert after.turns == tiny_model.vocabulary.decode(after.tokens)
+    assert any(before.tokens != after.tokens for before, after in zip(tight, loose, strict=True))
+
+
 # options
 
 
@@ -396,6 +415,9 @@ def test_beams_are_those_of_a_search_by_hand(tiny_model: Pix2Seq, width: int, se
         ({"top_p": 1.1}, "above 0 and at most 1"),
         ({"num_beams": 0}, "num_beams=0"),
         ({"max_turns": 0}, "max_turns=0"),
+        ({"min_duration_off": -1}, "min_duration_off=-1 was given; it has to be a number of seconds, 0 or more"),
+        ({"pad_onset": float("inf")}, "pad_onset=inf was given"),
+        ({"pad_offset": "0.04"}, "pad_offset='0.04' was given"),
     ],
 )
 def test_options_out_of_range(options: dict[str, Any], message: str) -> None:

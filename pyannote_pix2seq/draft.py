@@ -1,0 +1,72 @@
+"""Sequences while they are written."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.model import Context
+from pyannote_pix2seq.vocabulary import FIRST_TIME
+
+FINISHED = 0.25
+"""Sequences that are finished are put aside as soon as more than this share of those about each recording are."""
+
+Row = tuple[list[int], list[float], float]
+"""Tokens of a sequence, their probabilities and its log-probability."""
+
+
+class Draft(NamedTuple):
+    """Sequences while they are written, `width` of them for each recording, best first."""
+
+    context: Context
+    tokens: Tensor
+    """(num_drafts, num_tokens) int64"""
+    mass: Tensor
+    """(num_drafts, num_tokens) probability of each token, neighbours included"""
+    log_prob: Tensor
+    """(num_drafts,)"""
+    num_bins: Tensor
+    """(num_drafts,)"""
+    number: Tensor
+    """(num_drafts,) which draft it is of those there were at first"""
+
+    @classmethod
+    def begin(cls, context: Context, num_bins: Tensor, width: int) -> Draft:
+        """Nothing written; all but the first draft of each recording are impossible, for they are the same."""
+        context = context.repeat(width)
+        log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
+        log_prob[:, 0] = 0
+        tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
+        number = torch.arange(len(tokens), device=num_bins.device)
+        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width), number)
+
+    def select(self, parent: Tensor) -> Draft:
+        """Let the drafts descend from others."""
+        if torch.equal(parent, torch.arange(len(self.tokens), device=parent.device)):
+            return self
+        return Draft(self.context.reorder(parent), *(field[parent] for field in self[1:]))
+
+    def append(self, token: Tensor, log_prob: Tensor, mass: Tensor) -> Draft:
+        """Write one more token in each draft."""
+        tokens = torch.cat([self.tokens, token[:, None]], dim=1)
+        masses = torch.cat([self.mass, mass[:, None]], dim=1)
+        return self._replace(tokens=tokens, mass=masses, log_prob=log_prob)
+
+    def without_finished(self) -> tuple[Draft, dict[int, Row]]:
+        """Put finished drafts aside, if they are many: equally many about each of the recordings they share."""
+        is_finished = (self.tokens[:, -1] < FIRST_TIME).view(len(self.context.voice), -1)
+        num_finished = int(is_finished.sum(1).min())
+        if num_finished <= FINISHED * is_finished.shape[1]:
+            return self, {}
+        order = is_finished.int().argsort(dim=1, descending=True, stable=True)
+        order += is_finished.shape[1] * torch.arange(len(order), device=order.device)[:, None]
+        aside, kept = order.split([num_finished, order.shape[1] - num_finished], dim=1)
+        return self.select(kept.flatten()), self.select(aside.flatten()).best(1)
+
+    def best(self, width: int) -> dict[int, Row]:
+        """The first draft of each recording, by its number among them."""
+        fields = (self.tokens, self.mass, self.log_prob)
+        rows = zip(*(field[::width].tolist() for field in fields), strict=True)
+        return dict(zip((self.number[::width] // width).tolist(), rows, strict=True))

@@ -1,0 +1,105 @@
+"""How loose turns are: with room before and after them, and over short pauses.
+
+References differ in that, see `simulation.labels.Labels`; what a model writes is as loose as the labels that it was
+trained on, and can be made looser.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
+
+
+class Run(NamedTuple):
+    """A turn in time bins.
+
+    Attributes
+    ----------
+    speaker : int
+    start, end : int
+        First and last bin.
+    confidence : float
+        Of its parts on average, each weighted by its bins.
+    num_bins : int
+        That were written, room and pauses not counted.
+    """
+
+    speaker: int
+    start: int
+    end: int
+    confidence: float
+    num_bins: int
+
+    def joined(self, later: Run) -> Run:
+        """Both as one, with all that is between them."""
+        num_bins = self.num_bins + later.num_bins
+        confidence = (self.confidence * self.num_bins + later.confidence * later.num_bins) / num_bins
+        return Run(self.speaker, self.start, max(self.end, later.end), confidence, num_bins)
+
+
+def loosen(
+    vocabulary: Vocabulary,
+    tokens: Sequence[int],
+    confidence: Sequence[float],
+    num_given: int,
+    num_bins: int,
+    options: DecodingOptions,
+) -> tuple[list[int], list[float]]:
+    """Give turns room before and after, and bridge the short pauses of each speaker that are left.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    tokens : sequence of int
+        Whole triplets.
+    confidence : sequence of float
+        Of each triplet.
+    num_given : int
+        The first so many triplets are those of prompts, which stay as they are; no turn is moved into them.
+    num_bins : int
+        Time bins of the audio.
+    options : DecodingOptions
+        Its `pad_onset`, `pad_offset` and `min_duration_off`.
+
+    Returns
+    -------
+    tokens : list of int
+        Whole triplets within the grammar, of the same speakers in order of first appearance.
+    confidence : list of float
+    """
+    before, after = (round(pad / vocabulary.resolution) for pad in (options.pad_onset, options.pad_offset))
+    longest = options.min_duration_off / vocabulary.resolution
+    if not (before or after or longest):
+        return list(tokens), list(confidence)
+    given = TOKENS_PER_TRIPLET * num_given
+    first = max(tokens[1:given:TOKENS_PER_TRIPLET], default=FIRST_TIME - 1) - FIRST_TIME + 1
+    runs: list[Run] = []
+    for run in sorted(_runs(vocabulary, tokens[given:], confidence[num_given:])):
+        start = min(max(run.start - before, first), run.start)
+        run = run._replace(start=start, end=min(run.end + after, num_bins - 1))
+        if runs and runs[-1].speaker == run.speaker and start - runs[-1].end < max(longest, 1):
+            runs[-1] = runs[-1].joined(run)
+        else:
+            runs.append(run)
+    return _written(vocabulary, list(tokens[:given]), list(confidence[:num_given]), runs)
+
+
+def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[Run]:
+    triplets = zip(*(tokens[phase::TOKENS_PER_TRIPLET] for phase in range(TOKENS_PER_TRIPLET)), strict=True)
+    for (start, end, speaker), sure in zip(triplets, confidence, strict=True):
+        yield Run(speaker - vocabulary.first_speaker, start - FIRST_TIME, end - FIRST_TIME, sure, end - start + 1)
+
+
+def _written(
+    vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Sequence[Run]
+) -> tuple[list[int], list[float]]:
+    """Runs behind given triplets; speakers who are new are named in order of first appearance."""
+    names = {speaker: speaker for speaker in range(len(confidence))}
+    for run in sorted(runs, key=lambda run: (run.start, run.end, run.speaker)):
+        name = names.setdefault(run.speaker, len(names))
+        tokens += [FIRST_TIME + run.start, FIRST_TIME + run.end, vocabulary.first_speaker + name]
+        confidence.append(run.confidence)
+    return tokens, confidence
