@@ -119,7 +119,9 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
 
 
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
-    """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`, unless they are there.
+    """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`.
+
+    It is not rendered again where `URI.sha256` says that what is there has the same turns, voices and scene.
 
     Returns
     -------
@@ -128,16 +130,17 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     """
     folder.mkdir(parents=True, exist_ok=True)
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
-    reference = to_annotation(conversation, labels).to_rttm()
-    if not rttm.exists() or rttm.read_text(encoding="utf-8") != reference:
-        rttm.write_text(reference, encoding="utf-8")
-    if not audio.exists():
+    made_of = repr((conversation.turns, conversation.voices, conversation.scene))
+    note, digest = folder / f"{conversation.uri}.sha256", hashlib.sha256(made_of.encode()).hexdigest()
+    rttm.write_text(to_annotation(conversation, labels).to_rttm(), encoding="utf-8")
+    if not audio.exists() or not note.exists() or note.read_text() != digest:
         with (
             all_or_nothing(audio) as part,
             soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
         ):
             for piece in conversation.pieces():
                 file.write(simulator.render(piece)[0])
+        note.write_text(digest)
     return audio
 
 

@@ -12,6 +12,7 @@ import `respond` with the Python of another environment.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import resource
@@ -111,10 +112,18 @@ class System:
         return cls(name, (*python, *words))
 
     @property
-    def changed(self) -> float:
-        """When a file that the command names, or one in a folder that it names, was last changed: epoch seconds."""
-        named = [Path(word) for word in self.command if Path(word).exists()]
-        return max((file.stat().st_mtime for path in named for file in (path, *path.rglob("*"))), default=0.0)
+    def fingerprint(self) -> str:
+        """Short hash of the command, with what is in the files and folders that it names, notes (.md) left out.
+
+        What it does not see is code that is merely imported, such as this package.
+        """
+        digest = hashlib.sha256()
+        for word in self.command:
+            inside = Path(word).rglob("*") if os.path.isdir(word) else [Path(word)]
+            files = [path for path in sorted(inside) if os.path.isfile(path) and path.suffix != ".md"]
+            for content in [path.read_bytes() for path in files] or [word.encode()]:
+                digest.update(hashlib.sha256(content).digest())
+        return digest.hexdigest()[:16]
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
         """Let the system diarize recordings.

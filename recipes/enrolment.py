@@ -4,8 +4,8 @@
 
 Makes meetings of five people in FOLDER, and enrols three of them by 10 s of each alone: a clean recording of the same
 voice, as fast and as high as in the meeting, of speech that is not in it. Nobody is in two meetings while there are
-voices left. Each meeting is diarized with each strategy. What was made or diarized before is not done again. --docs
-writes the table between two comments of that file.
+voices left. Each meeting is diarized with each strategy. What was made before is not made again, nor is a meeting
+diarized again by a pipeline none of whose files has changed. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
 
 
 def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
-    """What a pipeline hears in a meeting, once; again where a file of the pipeline is newer."""
-    path = meeting.audio.with_suffix(f".{strategy}.rttm")
-    if not path.exists() or path.stat().st_mtime < System.of_pipeline(pipeline).changed:
+    """What a pipeline hears in a meeting, once for each state of its files."""
+    path = meeting.audio.with_suffix(f".{strategy}.{System.of_pipeline(pipeline).fingerprint}.rttm")
+    if not path.exists():
         loaded = Pipeline.from_pretrained(pipeline)
         loaded.strategy = strategy
         output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)

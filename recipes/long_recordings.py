@@ -7,12 +7,14 @@ Makes a meeting of so many people (voices of the split dev) in FOLDER, and lets 
 with each strategy, and peers as evaluate.py does: shorter recordings are beginnings of the longest one. Every run is a
 process of its own, so that its peak memory is its own; it hears the first minute of the meeting first, so that what
 only has to be done once does not count. What was made before is not made again, nor is a system run again none of whose
-files has changed since. --docs writes the table between two comments of that file.
+files has changed; code of this package is not looked at: after changing that, use another folder. --docs writes the
+table between two comments of that file.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -91,10 +93,11 @@ def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
-    """What `run` says, once; again where a file of the system, or the reference, is newer."""
-    path = audio.with_name(f"{audio.stem}.{system.name}.json")
-    changed = max(system.changed, audio.with_suffix(".rttm").stat().st_mtime)
-    if not path.exists() or path.stat().st_mtime < changed:
+    """What `run` says, once for each reference and each state of the system."""
+    reference = audio.with_suffix(".rttm").read_text(encoding="utf-8")
+    digest = hashlib.sha256(f"{system.fingerprint} {reference}".encode()).hexdigest()[:8]
+    path = audio.with_name(f"{audio.stem}.{system.name}.{digest}.json")
+    if not path.exists():
         with all_or_nothing(path) as part:
             part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -123,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 rows.append(row(minutes, system.name, result(audio, system, options.threads)))
                 print(*rows[-1], sep="  ", flush=True)
             except NoAnswerError as error:
-                failures.append(str(error))
+                failures.append(f"{minutes:g} minutes: {error}")
     text = table(COLUMNS, rows)
     print(text, *failures, sep="\n")
     if place:

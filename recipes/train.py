@@ -76,7 +76,7 @@ def parse() -> argparse.Namespace:
     if options.difficulty and options.hesitations:
         parser.error(
             f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
-            f"its place."
+            f"the place of --difficulty."
         )
     return options
 
