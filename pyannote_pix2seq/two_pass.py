@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.chain import CLAIM, Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
 from pyannote_pix2seq.decoding_options import TIGHT
@@ -59,14 +60,16 @@ class TwoPass:
         return self._numbered(turns + self._owed(people, surest, turns), people)
 
     def _only(self, reading: Reading) -> Diarization:
-        """The first pass over a recording that is one chunk: there is nothing more to learn about it."""
+        """The first pass over a recording that is one chunk: there is nothing to learn but whose voice is whose."""
         people = [reading.speakers[local] for local in sorted(reading.speakers)]
         self._call(people)
         numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
         turns = [
             turn.within(0.0, reading.believed.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns
         ]
-        return self._numbered(join(turns, BORDER), people)
+        told = attribute(turns, reading.tokens, people, self.writer.token_duration)
+        is_obeyed = len({turn.speaker for turn in told}) >= self.limits.least
+        return self._numbered(join(told if is_obeyed else turns, BORDER), people)
 
     def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
         """Those who speak, by the numbers that are theirs for good: see `speakers.numbered`."""

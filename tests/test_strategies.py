@@ -114,17 +114,17 @@ def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypa
     write = Writer._decode
 
     def spied(self: Writer, behind: Any, options: DecodingOptions) -> Any:
-        used.append((options.num_samples, options.temperature, options.threshold))
+        used.append((options.num_samples, options.temperature, options.threshold, options.pad_offset))
         return write(self, behind, options)
 
     monkeypatch.setattr(Writer, "_decode", spied)
     for num_samples, seconds, expected in (
-        (6, 4.0, {(6, 1.0, 0.5)}),
-        (6, 14.0, {(4, 0.8, 0.4), (6, 1.0, 0.5)}),
-        (20, 14.0, {(4, 0.8, 0.4), (16, 1.0, 0.5)}),
-        (2, 14.0, {(2, 0.8, 0.4), (2, 1.0, 0.5)}),
+        (6, 4.0, {(6, 1.0, 0.5, 0.2)}),
+        (6, 14.0, {(4, 0.8, 0.4, 0.0), (6, 1.0, 0.5, 0.2)}),
+        (20, 14.0, {(4, 0.8, 0.4, 0.0), (16, 1.0, 0.5, 0.2)}),
+        (2, 14.0, {(2, 0.8, 0.4, 0.0), (2, 1.0, 0.5, 0.2)}),
     ):
-        decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6}
+        decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6, "pad_offset": 0.2}
         pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)
         pipeline(talk(seconds), min_speakers=2)
         assert set(used) == expected
@@ -147,6 +147,23 @@ def test_prompts_can_be_one_audio_token_each(model: Pix2Seq, strategy: str, monk
     chunk, silence = pipeline.grid.chunk, num_silent_tokens(model.frontend.token_duration)
     assert lengths["compact"] <= {chunk + number * (1 + silence) for number in range(4)}
     assert max(lengths["clip"]) > max(lengths["compact"]) > chunk
+
+
+@pytest.mark.parametrize(
+    ("third", "asked", "expected"),
+    [
+        ([Turn(3.3, 3.9, 0, 0.9)], None, [0, 1]),  # goes on with the second voice
+        ([Turn(1.4, 2.0, 2, 0.9), Turn(3.3, 3.9, 2, 0.9)], None, [0, 1]),  # has both voices: he is nobody
+        ([Turn(1.4, 2.0, 2, 0.9), Turn(3.3, 3.9, 2, 0.9)], 3, [0, 1, 1, 2]),  # but not if three were asked for
+    ],
+)
+def test_turns_of_one_chunk_are_told_to_those_whose_voice_they_have(
+    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, third: list[Turn], asked: int | None, expected: list[int]
+) -> None:
+    written = [Turn(0.2, 1.3, 0, 0.9), Turn(2.6, 3.2, 1, 0.9), *third]
+    monkeypatch.setattr(Writer, "write", lambda *_: [written])
+    output = make(model, "two_pass")(talk(4.0), num_speakers=asked)
+    assert sorted(label for *_, label in rows(output)) == [f"SPEAKER_{number:02d}" for number in expected]
 
 
 def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
