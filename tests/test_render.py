@@ -349,4 +349,4 @@ def test_a_conversation_is_recorded_once(
     assert load_rttm(tmp_path / "talk.rttm")["talk"].labels() == sorted(conversation.voices)
     monkeypatch.setattr(Simulator, "render", None)
     assert record(conversation, simulator, tmp_path) == audio
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.rttm", "talk.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.rttm", "talk.sha256", "talk.wav"]
