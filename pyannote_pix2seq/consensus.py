@@ -14,11 +14,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
+from pyannote_pix2seq.style import Run, write
+from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.windows import rasterize
-
-Run = tuple[int, int, int]
-"""First bin, last bin and speaker."""
 
 
 def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
@@ -82,13 +80,7 @@ def agree(
     matched = torch.stack([match(activity, reference, num_given) for activity in activities])
     votes = (matched - activity_of(given)).clamp(min=0)
     mean = votes.mean(0)
-    names = {speaker: speaker for speaker in range(num_given)}
-    tokens, agreement = list(given), [1.0] * num_given
-    for start, end, speaker in sorted(_runs(_elected(votes, threshold))):
-        name = names.setdefault(speaker, len(names))
-        tokens += [FIRST_TIME + start, FIRST_TIME + end, vocabulary.first_speaker + name]
-        agreement.append(mean[start : end + 1, speaker].mean().item())
-    return tokens, agreement
+    return write(vocabulary, list(given), [1.0] * num_given, _runs(_elected(votes, threshold), mean))
 
 
 def _elected(votes: Tensor, threshold: float) -> Tensor:
@@ -100,10 +92,12 @@ def _elected(votes: Tensor, threshold: float) -> Tensor:
     return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
 
 
-def _runs(active: Tensor) -> Iterator[Run]:
-    """Each stretch of two bins or more in (num_bins, num_speakers) bool: in order, speaker by speaker."""
+def _runs(active: Tensor, mean: Tensor) -> Iterator[Run]:
+    """Each stretch of two bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
     edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
     edges = torch.cat([edges, -active[-1:].int()])
     for speaker in range(active.shape[1]):
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
-        yield from ((start, end - 1, speaker) for start, end in zip(starts, ends, strict=True) if end - start >= 2)
+        for start, end in zip(starts, ends, strict=True):
+            if end - start >= 2:
+                yield Run(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)

@@ -6,7 +6,7 @@ trained on, and can be made looser.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pyannote_pix2seq.decoding_options import DecodingOptions
@@ -84,7 +84,7 @@ def loosen(
             runs[-1] = runs[-1].joined(run)
         else:
             runs.append(run)
-    return _written(vocabulary, list(tokens[:given]), list(confidence[:num_given]), runs)
+    return write(vocabulary, list(tokens[:given]), list(confidence[:num_given]), runs)
 
 
 def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[Run]:
@@ -93,10 +93,26 @@ def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[fl
         yield Run(speaker - vocabulary.first_speaker, start - FIRST_TIME, end - FIRST_TIME, sure, end - start + 1)
 
 
-def _written(
-    vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Sequence[Run]
+def write(
+    vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Iterable[Run]
 ) -> tuple[list[int], list[float]]:
-    """Runs behind given triplets; speakers who are new are named in order of first appearance."""
+    """Write runs behind the triplets of prompts; speakers who are new are named in order of first appearance.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    tokens, confidence : list
+        Those of the prompts; what is written is appended.
+    runs : iterable of Run
+        In any order; the speakers of prompts by their numbers.
+
+    Returns
+    -------
+    tokens : list of int
+        Whole triplets.
+    confidence : list of float
+        Of each triplet.
+    """
     names = {speaker: speaker for speaker in range(len(confidence))}
     for run in sorted(runs, key=lambda run: (run.start, run.end, run.speaker)):
         name = names.setdefault(run.speaker, len(names))
