@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from pickle import UnpicklingError
+from textwrap import shorten
 from typing import Any
 
 from pyannote.audio.pipelines.utils import get_model
@@ -40,7 +41,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     except UNREADABLE as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".")
+        reason = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
         raise ModelError(
             f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
         ) from error

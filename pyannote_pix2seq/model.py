@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -18,6 +17,7 @@ from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.specifications import vocabulary_of
+from pyannote_pix2seq.steps import annealed
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer, by_recording
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
@@ -25,8 +25,6 @@ from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Writt
 LEARNING_RATE = 1e-3
 COMPARISON = (10.0, -5.0)
 """At first, a speaker with a cosine of c to the turn's voice has a logit of 10 c - 5 more than one without a name."""
-WARM_UP = 200
-"""Steps over which the learning rate grows."""
 
 
 @dataclass(frozen=True)
@@ -258,14 +256,8 @@ class Pix2Seq(Model):
         """AdamW, with a linear warm-up and a cosine decay over the trainer's steps."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
-        num_steps = int(self.trainer.estimated_stepping_batches)
-
-        def factor(step: int) -> float:
-            warm_up = min(1.0, (step + 1) / min(WARM_UP, num_steps))
-            return warm_up * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(step / num_steps, 1.0))))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        schedule = annealed(optimizer, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def num_frames(self, num_samples: int) -> int:
         """Number of audio tokens."""

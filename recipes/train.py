@@ -1,8 +1,9 @@
 """Train a Pix2Seq model on conversations made from single-speaker speech.
 
     python recipes/prepare_voices.py speech/manifest.tsv voices/
-    python recipes/fetch_frontends.py frontend.pt
-    python recipes/train.py --voices voices/ --turns ami/ --noise noise/ --frontend frontend.pt --into run/
+    python recipes/fetch_frontends.py fetched.pt
+    python recipes/refine.py --voices voices/ --turns ami/ --noise noise/ --frontend fetched.pt --into refinement/
+    python recipes/train.py --voices voices/ --turns ami/ --noise noise/ --frontend refinement/frontend.pt --into run/
 
 Nothing but the voices and the turns is needed: without --noise all noise is generated. --difficulty NAME, in the place
 of --turns, takes a kind of conversation of docs/simulation.md. Audio tokens are computed first and kept in run/tokens
@@ -15,54 +16,36 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from textwrap import shorten
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import torch  # noqa: E402
-from lightning import Trainer  # noqa: E402
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging  # noqa: E402
-from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+from lightning.pytorch.callbacks import WeightAveraging  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
+from pyannote_pix2seq import conversations  # noqa: E402
+from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.pipeline import load_model  # noqa: E402
-from pyannote_pix2seq.protocol import SyntheticProtocol  # noqa: E402
-from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
-from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
+from pyannote_pix2seq.training import fit  # noqa: E402
 
-LAST = "last.ckpt"
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    conversation = parser.add_mutually_exclusive_group(required=True)
-    conversation.add_argument(
-        "--turns",
-        type=Path,
-        nargs="+",
-        help="folders of RTTM files; named twice, drawn from twice as often",
-    )
-    conversation.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument(
-        "--frontend", type=Path, help="what recipes/fetch_frontends.py made; without it, `mel` is learned"
-    )
-    model.add_argument("--initial", type=Path, help="checkpoint, or model of a pipeline, to start from")
-    parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
-    parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
-    parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
-    parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
-    Labels.add_options(parser)
+    conversations.add_options(parser)
     parser.add_argument(
-        "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
+        "--frontend", type=Path, help="what recipes/refine.py made; with neither this nor --initial, `mel` is learned"
     )
+    parser.add_argument(
+        "--initial", type=Path, help="checkpoint, or model of a pipeline, to start from; --frontend replaces its own"
+    )
+    parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
     parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
     parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
     parser.add_argument(
@@ -73,31 +56,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()
-    if options.difficulty and options.hesitations:
-        parser.error(
-            f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
-            f"the place of --difficulty."
-        )
+    conversations.check(parser, options)
     return options
-
-
-def make_protocol(options: argparse.Namespace) -> SyntheticProtocol:
-    """Training conversations of the train voices, validation conversations of the dev voices."""
-    noises = Noises(options.noise) if options.noise else None
-    labels = Labels.of(options)
-    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
-    if options.difficulty:
-        made = simulators(options.difficulty, options.voices, noises, options.duration)
-        return SyntheticProtocol(options.difficulty, **made, labels=labels, **sizes)
-    turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
-    taken = [
-        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
-        for voices, duration in (
-            (Voices.load(options.voices, "train"), options.duration),
-            (Voices.load(options.voices, "dev"), 30.0),
-        )
-    ]
-    return SyntheticProtocol("Meeting", *taken, labels=labels, **sizes)
 
 
 def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:
@@ -105,12 +65,23 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
     if options.initial:
         model = load_model(str(options.initial), token=None, cache_dir=None)
         model.task = task
-        return model
-    model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
+    else:
+        model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
+        model.build()  # all layers have to be there when the trainer begins to average weights
     if options.frontend:
-        model.frontend.load_state_dict(torch.load(options.frontend, weights_only=True))
-    model.build()  # all layers have to be there when the trainer begins to average weights
+        load_frontend(model.frontend, options.frontend)
     return model
+
+
+def load_frontend(frontend: Frontend, path: Path) -> None:
+    try:
+        frontend.load_state_dict(torch.load(path, weights_only=True))
+    except RuntimeError as error:
+        raise SystemExit(
+            f"train.py: --frontend {path} does not fit the model's {type(frontend).__name__}: "
+            f"{shorten(str(error), 300)} Take what recipes/refine.py of this version made, and no --initial whose "
+            f"frontend is another one."
+        ) from error
 
 
 def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | int) -> None:
@@ -121,9 +92,8 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 
 def main() -> None:
     options = parse()
-    checkpoints = options.into / "checkpoints"
     task = SequenceDiarization(
-        make_protocol(options),
+        conversations.protocol_of(options),
         options.into / "tokens",
         stretch=options.duration,
         batch_size=options.batch_size // options.processes,
@@ -131,23 +101,15 @@ def main() -> None:
         num_workers=options.jobs,
         seed=options.seed,
     )
-    trainer = Trainer(
+    last = fit(
+        make_model(options, task),
+        options.into,
+        options.steps,
+        callbacks=[WeightAveraging(multi_avg_fn=average)],
         accelerator="auto",
         devices=options.processes,
-        max_steps=options.steps,
         precision=options.precision,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        logger=CSVLogger(options.into, name="logs"),
-        callbacks=[
-            ModelCheckpoint(checkpoints, filename="last", every_n_train_steps=100, enable_version_counter=False),
-            TQDMProgressBar(refresh_rate=10),
-            WeightAveraging(multi_avg_fn=average),
-        ],
     )
-    last = checkpoints / LAST
-    trainer.fit(make_model(options, task), ckpt_path=last if last.exists() else None, weights_only=False)
-    trainer.save_checkpoint(last)
     print(f"Done: {last}. Make a pipeline of it with: python recipes/export.py {last} pipeline/")
 
 

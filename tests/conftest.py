@@ -4,6 +4,9 @@ import os
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: report no usage
 
+import runpy  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import lightning  # noqa: E402
@@ -55,3 +58,15 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump({"pipeline": pipeline}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_recipe() -> Callable[..., None]:
+    """Run a recipe as its command would: `run_recipe("train.py", "--into", folder)`."""
+
+    def run(name: str, *options: object) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [name, *map(str, options)])
+            runpy.run_path(str(Path(__file__).parents[1] / "recipes" / name), run_name="__main__")
+
+    return run

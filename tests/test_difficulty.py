@@ -13,6 +13,7 @@ import pytest
 from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
+from pyannote_pix2seq.conversations import protocol_of
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
@@ -128,7 +129,7 @@ def make_protocol(monkeypatch: pytest.MonkeyPatch, store: Path) -> Any:
     def make(*options: str) -> SyntheticProtocol:
         recipe = runpy.run_path(str(RECIPES / "train.py"))
         monkeypatch.setattr(sys, "argv", ["train.py", "--voices", str(store), "--into", "nowhere", *options])
-        return recipe["make_protocol"](recipe["parse"]())
+        return protocol_of(recipe["parse"]())
 
     return make
 

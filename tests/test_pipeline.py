@@ -19,7 +19,7 @@ from pyannote.core import Annotation, Segment
 from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
-from pyannote_pix2seq.frontends.speaker import build_segmentation
+from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.limits import SpeakerCountError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import runpy
-import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import yaml
 from pyannote.audio import Pipeline
 from toy import write_toy_voices
 
-from pyannote_pix2seq import Pix2SeqDiarization
+from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
+from pyannote_pix2seq.frontends import SpeakerFrontend
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -21,23 +22,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, 
 
 
 @pytest.fixture(scope="module")
-def recipe() -> Callable[..., None]:
-    def run(name: str, *options: object) -> None:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", [name, *map(str, options)])
-            runpy.run_path(str(RECIPES / name), run_name="__main__")
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory, recipe: Callable[..., None]) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, run_recipe: Callable[..., None]) -> Path:
     """Of a model that was never trained before, after two steps whose weights were averaged."""
     folder = tmp_path_factory.mktemp("training")
     sizes = {"conversations": 2, "development": 1, "duration": 4, "batch-size": 2, "steps": 2, "validate-every": 2}
     options = [f"--{name}={size}" for name, size in {**sizes, "jobs": 0}.items()]
     voices = write_toy_voices(folder / "voices")
-    recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
+    run_recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
     return folder / "checkpoints" / "last.ckpt"
 
 
@@ -53,9 +44,9 @@ def test_a_model_is_trained_from_scratch(checkpoint: Path) -> None:
 
 
 def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
-    checkpoint: Path, recipe: Callable[..., None], tmp_path: Path
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
-    recipe("export.py", checkpoint, tmp_path)
+    run_recipe("export.py", checkpoint, tmp_path)
     params = yaml.safe_load((tmp_path / "config.yaml").read_text())["pipeline"]["params"]
     assert (params["strategy"], params["prompts"]) == ("chain", "clip")
     assert isinstance(Pipeline.from_pretrained(tmp_path), Pix2SeqDiarization)
@@ -63,13 +54,25 @@ def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
     assert all(torch.equal(exported[name].float(), weight) for name, weight in state_dict(checkpoint).items())
 
 
-def test_float16_is_half_as_large(checkpoint: Path, recipe: Callable[..., None], tmp_path: Path) -> None:
-    recipe("export.py", checkpoint, tmp_path, "--float16")
+def test_float16_is_half_as_large(checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path) -> None:
+    run_recipe("export.py", checkpoint, tmp_path, "--float16")
     weights = tmp_path / "pix2seq" / "pytorch_model.bin"
     assert weights.stat().st_size <= 7e6
     exported, exact = state_dict(weights), state_dict(checkpoint)
     assert {weight.dtype for weight in exported.values()} == {torch.float16}
     assert all(torch.allclose(exported[name].float(), exact[name], atol=1e-6, rtol=1e-3) for name in exact)
+
+
+def test_a_frontend_replaces_that_of_the_initial_model(tmp_path: Path) -> None:
+    recipe = runpy.run_path(str(RECIPES / "train.py"))
+    refined = SpeakerFrontend().state_dict()
+    refined["refinement.correct.bias"] += 1
+    torch.save(refined, tmp_path / "frontend.pt")
+    initial = PRETRAINED / "pix2seq" / "pytorch_model.bin"
+    model = recipe["make_model"](Namespace(initial=initial, frontend=tmp_path / "frontend.pt", seed=0), task=None)
+    assert all(torch.equal(weight, refined[name]) for name, weight in model.frontend.state_dict().items())
+    trained = state_dict(initial)
+    assert torch.equal(model.name.weight, trained["name.weight"])
 
 
 def test_averaged_weights_soon_forget_where_training_began() -> None:
@@ -85,8 +88,8 @@ def test_averaged_weights_soon_forget_where_training_began() -> None:
 
 
 def test_what_a_difficulty_decides_is_not_asked_for_twice(
-    recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--hesitations", 0.2, "--into", tmp_path)
+        run_recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--hesitations", 0.2, "--into", tmp_path)
     assert "Leave out --hesitations" in " ".join(capsys.readouterr().err.split())

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 NUM_MELS = 80
 NUM_FRAME_CHANNELS = 512
 EMBEDDING_DIM = 192
+CAMPPLUS_FRAMES = (200, 320)
+"""Centre of the first frame, and step, in samples."""
 
 
 def fbank(waveforms: Tensor) -> Tensor:

@@ -4,42 +4,14 @@ from itertools import permutations
 
 import torch
 import torch.nn.functional as F
-from pyannote.audio.core.task import Problem, Resolution, Specifications
-from pyannote.audio.models.segmentation import PyanNet
 from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
 from .augmentation import blur, rename, soften, tilt
-from .campplus import EMBEDDING_DIM, CAMPPlus, fbank, statistics_pooling
+from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
 from .frontend import AudioTokens, Frontend
-
-MAX_LOCAL_SPEAKERS = 3
-MAX_OVERLAP = 2
-
-
-def build_segmentation() -> PyanNet:
-    """Local speaker segmentation network, with random weights.
-
-    Plaquet and Bredin, Powerset multi-class cross entropy loss for neural speaker diarization,
-    Interspeech 2023.
-
-    Returns
-    -------
-    segmentation : PyanNet
-        Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
-        log-probabilities of nobody, one of three local speakers, and two of them.
-    """
-    segmentation = PyanNet(lstm={"num_layers": 4})
-    segmentation.specifications = Specifications(
-        problem=Problem.MONO_LABEL_CLASSIFICATION,
-        resolution=Resolution.FRAME,
-        duration=10.0,
-        classes=[f"speaker#{index + 1}" for index in range(MAX_LOCAL_SPEAKERS)],
-        powerset_max_classes=MAX_OVERLAP,
-        permutation_invariant=True,
-    )
-    segmentation.build()
-    return segmentation
+from .refinement import Refinement
+from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, SEGMENTATION_FRAMES, build_segmentation
 
 
 def centres(num_frames: int, first: float, step: float, device: torch.device) -> Tensor:
@@ -63,7 +35,8 @@ class SpeakerFrontend(Frontend):
 
     Both networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
-    up to a minute: memory grows with the square of the duration.
+    up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
+    by what CAM++ hears, once `recipes/refine.py` has trained that (see `Refinement`).
 
     Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
@@ -76,7 +49,7 @@ class SpeakerFrontend(Frontend):
         Compute CAM++ frames in bfloat16, which is faster on processors that have it. Defaults to True.
     """
 
-    content_dim = Frontend.bins_per_token * 7
+    content_dim = Frontend.bins_per_token * NUM_CLASSES
     num_voices = 3
     voice_dim = EMBEDDING_DIM
     frozen = True
@@ -95,6 +68,7 @@ class SpeakerFrontend(Frontend):
         self.frames_dtype = torch.bfloat16 if bfloat16 else torch.float32
         self.segmentation = build_segmentation()
         self.campplus = CAMPPlus()
+        self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
         self.register_buffer("mapping", powerset.build_mapping(), persistent=False)
         self.register_buffer("relabellings", self._relabellings(powerset), persistent=False)
@@ -121,15 +95,33 @@ class SpeakerFrontend(Frontend):
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
-        self.check(waveforms)
-        num_tokens = self.num_tokens(waveforms.shape[-1])
-        posteriors = self._posteriors(waveforms, num_tokens)
-        # (batch, num_bins, num_classes)
-        frames = self.frames(waveforms)
-        # (batch, num_channels, num_frames)
-        content = posteriors.unflatten(1, (num_tokens, self.bins_per_token))
+        posteriors, frames = self.hear(waveforms)
+        posteriors = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1])).exp()
+        content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
         return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
+
+    @torch.no_grad()
+    def hear(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """What both networks say of waveforms, before posteriors are refined.
+
+        Parameters
+        ----------
+        waveforms : (batch, 1, num_samples) torch.Tensor
+
+        Returns
+        -------
+        posteriors : (batch, num_bins, num_classes) torch.Tensor
+        frames : (batch, num_channels, num_frames) torch.Tensor
+            See `frames`.
+
+        Raises
+        ------
+        ValueError
+            If waveforms have another shape.
+        """
+        self.check(waveforms)
+        return self._posteriors(waveforms, self.num_tokens(waveforms.shape[-1])), self.frames(waveforms)
 
     def frames(self, waveforms: Tensor) -> Tensor:
         """CAM++ frames of waveforms.
@@ -160,7 +152,8 @@ class SpeakerFrontend(Frontend):
         chunks = waveforms[:, 0].unfold(-1, length, hop)
         # (batch, num_chunks, num_samples)
         posteriors = self.segmentation(chunks.flatten(0, 1).unsqueeze(1)).exp()
-        posteriors = self._bin(posteriors, self.CHUNK * self.bins_per_token).unflatten(0, chunks.shape[:2])
+        posteriors = self._bin(posteriors, *SEGMENTATION_FRAMES, self.CHUNK * self.bins_per_token)
+        posteriors = posteriors.unflatten(0, chunks.shape[:2])
         return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
 
     def _join(self, chunks: Tensor) -> Tensor:
@@ -182,14 +175,18 @@ class SpeakerFrontend(Frontend):
         agreement = (renamed[:, : chunk.shape[1] - hop] * previous[:, hop:, None]).sum(dim=(1, 3))
         return renamed[torch.arange(len(chunk)), :, agreement.argmax(dim=-1)]
 
-    def _bin(self, posteriors: Tensor, num_bins: int) -> Tensor:
-        """(batch, num_bins, num_classes) mean over frames centred in each bin, or the nearest frame."""
-        frame_centres = centres(posteriors.shape[1], 495.5, 270, posteriors.device)
+    def by_bin(self, frames: Tensor, num_bins: int) -> Tensor:
+        """Mean CAM++ frame of each bin: (batch, num_channels, num_frames) -> (batch, num_bins, num_channels)."""
+        return self._bin(frames.transpose(1, 2), *CAMPPLUS_FRAMES, num_bins)
+
+    def _bin(self, frames: Tensor, first: float, step: float, num_bins: int) -> Tensor:
+        """(batch, num_bins, num_channels) mean over frames centred in each bin, or the nearest frame."""
+        frame_centres = centres(frames.shape[1], first, step, frames.device)
         bins = (frame_centres / self.samples_per_bin).long().clamp(max=num_bins - 1)
         counts = torch.bincount(bins, minlength=num_bins).unsqueeze(-1)
-        sums = posteriors.new_zeros(len(posteriors), num_bins, posteriors.shape[-1])
-        sums.index_add_(1, bins, posteriors)
-        closest = posteriors[:, nearest(self._bin_centres(sums), frame_centres)]
+        sums = frames.new_zeros(len(frames), num_bins, frames.shape[-1])
+        sums.index_add_(1, bins, frames)
+        closest = frames[:, nearest(self._bin_centres(sums), frame_centres)]
         return torch.where(counts > 0, sums / counts.clamp(min=1), closest)
 
     @property
@@ -239,7 +236,7 @@ class SpeakerFrontend(Frontend):
         -------
         weights : (batch, num_tokens, 3, num_frames) torch.Tensor
         """
-        frame_centres = centres(num_frames, 200, 320, posteriors.device)
+        frame_centres = centres(num_frames, *CAMPPLUS_FRAMES, posteriors.device)
         posteriors = posteriors[:, nearest(frame_centres, self._bin_centres(posteriors))].transpose(1, 2)
         # (batch, num_classes, num_frames)
         speech = 1 - posteriors[:, :1] + self.SPEECH_FLOOR

@@ -1,0 +1,102 @@
+"""Posteriors of a segmentation network, corrected by what a network of voices hears at the same moments."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SMALLEST = 1e-4
+"""Posteriors below this are as good as zero."""
+TRUST = 0.5
+"""How much of a correction is believed after training, for real rooms differ from simulated ones: see docs/log.md."""
+
+
+class Convolution(nn.Module):
+    """Residual dilated convolution over time: (batch, num_bins, width), in and out."""
+
+    def __init__(self, width: int, dilation: int, dropout: float, kernel: int = 5) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.convolution = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
+        self.linear = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.convolution(self.norm(inputs).transpose(1, 2)).transpose(1, 2)
+        return inputs + self.dropout(self.linear(F.gelu(hidden)))
+
+
+class Refinement(nn.Module):
+    """Correct local posteriors, given the frames that voices are pooled from.
+
+    The segmentation network is small and hears a waveform whose loudness is normalised; the frames come from a
+    network that learned from many more recordings to tell voices apart, noise or not. So they know of quiet
+    speakers beside loud ones, and of somebody else under somebody's voice. A temporal convolutional network (Bai
+    et al., arXiv 1803.01271) adds to the logarithms of the posteriors; at first it adds nothing.
+
+    In training, frames are noisy, and now and then there are none: posteriors alone must do as well. Afterwards,
+    half of each correction is believed.
+
+    Parameters
+    ----------
+    num_classes : int
+        Of the posteriors.
+    num_channels : int
+        Of the frames.
+    width : int, optional
+        Of the convolutions.
+    dropout : float, optional
+    noise : float, optional
+        In training: standard deviation of each of two noises that are added to the frames (whose own is 1), one of
+        them the same for all bins.
+    deaf : float, optional
+        In training: how often an example has no frames.
+    """
+
+    DILATIONS = (1, 2, 4, 8, 16)
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_channels: int,
+        width: int = 96,
+        dropout: float = 0.3,
+        noise: float = 0.3,
+        deaf: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.noise, self.deaf = noise, deaf
+        self.normalise = nn.BatchNorm1d(num_channels, affine=False)
+        self.hear_posteriors = nn.Linear(num_classes, width)
+        self.hear_frames = nn.Linear(num_channels, width)
+        self.dropout = nn.Dropout(dropout)
+        self.convolutions = nn.Sequential(*(Convolution(width, dilation, dropout) for dilation in self.DILATIONS))
+        self.correct = nn.Linear(width, num_classes)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)
+
+    def forward(self, posteriors: Tensor, frames: Tensor) -> Tensor:
+        """Correct posteriors.
+
+        Parameters
+        ----------
+        posteriors : (batch, num_bins, num_classes) torch.Tensor
+        frames : (batch, num_bins, num_channels) torch.Tensor
+            Mean frame of each bin.
+
+        Returns
+        -------
+        log_posteriors : (batch, num_bins, num_classes) torch.Tensor
+        """
+        heard = posteriors.clamp(min=SMALLEST).log()
+        frames = self.normalise(frames.transpose(1, 2)).transpose(1, 2).clamp(-4, 4)  # no outliers
+        if self.training:
+            frames = self._disturbed(frames)
+        # logarithms of 1e-4 to 1 are brought to the scale of the frames
+        hidden = self.hear_posteriors(heard / 3) + self.hear_frames(self.dropout(frames))
+        correction = self.correct(self.convolutions(hidden))
+        return (heard + (1.0 if self.training else TRUST) * correction).log_softmax(dim=-1)
+
+    def _disturbed(self, frames: Tensor) -> Tensor:
+        noise = torch.randn_like(frames[:, :1]) + torch.randn_like(frames)
+        is_heard = torch.rand_like(frames[:, :1, :1]) > self.deaf
+        return (frames + self.noise * noise) * is_heard

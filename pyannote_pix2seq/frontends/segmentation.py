@@ -1,0 +1,38 @@
+"""Local speaker segmentation network."""
+
+from math import comb
+
+from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.audio.models.segmentation import PyanNet
+
+MAX_LOCAL_SPEAKERS = 3
+MAX_OVERLAP = 2
+NUM_CLASSES = sum(comb(MAX_LOCAL_SPEAKERS, num_active) for num_active in range(MAX_OVERLAP + 1))
+"""Nobody, one of three local speakers, two of them: 7."""
+SEGMENTATION_FRAMES = (495.5, 270)
+"""Centre of the first frame, and step, in samples."""
+
+
+def build_segmentation() -> PyanNet:
+    """Local speaker segmentation network, with random weights.
+
+    Plaquet and Bredin, Powerset multi-class cross entropy loss for neural speaker diarization,
+    Interspeech 2023.
+
+    Returns
+    -------
+    segmentation : PyanNet
+        Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
+        log-probabilities of nobody, one of three local speakers, and two of them.
+    """
+    segmentation = PyanNet(lstm={"num_layers": 4})
+    segmentation.specifications = Specifications(
+        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        resolution=Resolution.FRAME,
+        duration=10.0,
+        classes=[f"speaker#{index + 1}" for index in range(MAX_LOCAL_SPEAKERS)],
+        powerset_max_classes=MAX_OVERLAP,
+        permutation_invariant=True,
+    )
+    segmentation.build()
+    return segmentation

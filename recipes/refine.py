@@ -1,0 +1,81 @@
+"""Train the refinement of the speaker frontend: posteriors of its segmentation network, corrected by its voices.
+
+    python recipes/prepare_voices.py speech/manifest.tsv voices/
+    python recipes/fetch_frontends.py fetched.pt
+    python recipes/refine.py --voices voices/ --turns ami/ --noise noise/ --frontend fetched.pt --into refinement/
+
+Conversations are made as for recipes/train.py, which comes next and takes refinement/frontend.pt. What both networks
+hear is kept in refinement/heard (1.5 MB a minute: 5 GB by default), checkpoints in refinement/checkpoints. Stop it when
+you like: the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import torch  # noqa: E402
+from torch.utils.data import DataLoader  # noqa: E402
+
+from pyannote_pix2seq import conversations  # noqa: E402
+from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
+from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
+from pyannote_pix2seq.protocol import origin  # noqa: E402
+from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
+from pyannote_pix2seq.task import LateLoader  # noqa: E402
+from pyannote_pix2seq.training import fit  # noqa: E402
+
+SHORTEST = NUM_TOKENS * Hearing.token_duration
+"""Duration of a piece, in seconds."""
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    conversations.add_options(parser)
+    parser.add_argument("--frontend", type=Path, required=True, help="what recipes/fetch_frontends.py made")
+    parser.add_argument("--into", type=Path, required=True, help="folder for what is heard, checkpoints and logs")
+    parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
+    parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
+    parser.add_argument("--batch-size", type=int, default=32, help="pieces of 10 s in a step (default: 32)")
+    parser.add_argument("--jobs", type=int, default=2, help="processes that listen and draw pieces (default: 2)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    options = parser.parse_args()
+    conversations.check(parser, options)
+    if options.duration < SHORTEST:
+        parser.error(f"--duration {options.duration:g}: pieces of {SHORTEST} s are learned from. Make it {SHORTEST}.")
+    return options
+
+
+def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCache]:
+    """What both networks hear of the conversations of each subset."""
+    protocol = conversations.protocol_of(options)
+    heard = {}
+    for name, files in {"train": protocol.train, "development": protocol.development}.items():
+        heard[name] = ExampleCache(options.into / "heard" / name, hearing, origin(protocol), options.duration)
+        heard[name].fill(files(), options.jobs)
+    return heard
+
+
+def main() -> None:
+    options = parse()
+    hearing = Hearing()
+    fetched = torch.load(options.frontend, weights_only=True)
+    hearing.load_state_dict(fetched)
+    heard = listen(hearing, options)
+    torch.manual_seed(options.seed)
+    refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
+    drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)
+    validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
+    fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
+    refined = {f"refinement.{name}": weight for name, weight in refining.refinement.state_dict().items()}
+    written = options.into / "frontend.pt"
+    with all_or_nothing(written) as part:
+        torch.save({**fetched, **refined}, part)  # the others in half precision, as they were
+    print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py --frontend {written}")
+
+
+if __name__ == "__main__":
+    main()
