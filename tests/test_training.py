@@ -14,6 +14,7 @@ from pyannote.audio import Pipeline
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
+from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 RECIPES = Path(__file__).parents[1] / "recipes"
@@ -73,6 +74,23 @@ def test_a_frontend_replaces_that_of_the_initial_model(tmp_path: Path) -> None:
     assert all(torch.equal(weight, refined[name]) for name, weight in model.frontend.state_dict().items())
     trained = state_dict(initial)
     assert torch.equal(model.name.weight, trained["name.weight"])
+
+
+def test_a_frontend_of_another_kind_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    recipe = runpy.run_path(str(RECIPES / "train.py"))
+    torch.save(SpeakerFrontend().state_dict(), tmp_path / "frontend.pt")
+    options = Namespace(initial=checkpoint, frontend=tmp_path / "frontend.pt", seed=0)
+    with pytest.raises(SystemExit, match=r"frontend\.pt does not fit the model's MelFrontend: .*recipes/refine\.py"):
+        recipe["make_model"](options, task=None)
+
+
+def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
+    """Those of before there was a refinement, for instance."""
+    kept = torch.load(PRETRAINED / "pix2seq" / "pytorch_model.bin", map_location="cpu", weights_only=False)
+    kept["state_dict"] = {name: weight for name, weight in kept["state_dict"].items() if "refinement" not in name}
+    torch.save(kept, tmp_path / "old.bin")
+    with pytest.raises(ModelError, match=r"old\.bin is not a checkpoint .*Missing key.*frontend\.refinement"):
+        load_model(tmp_path / "old.bin", token=None, cache_dir=None)
 
 
 def test_averaged_weights_soon_forget_where_training_began() -> None:
