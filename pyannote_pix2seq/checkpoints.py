@@ -7,8 +7,11 @@ from pickle import UnpicklingError
 from textwrap import shorten
 from typing import Any
 
+import torch
 from pyannote.audio.pipelines.utils import get_model
+from torch import Tensor
 
+from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
 UNREADABLE = (
@@ -48,3 +51,28 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
+
+
+def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
+    """Put a file's weights into a frontend.
+
+    Returns
+    -------
+    state_dict : dict of str to torch.Tensor
+        What the file holds, in the precision that it has.
+
+    Raises
+    ------
+    ModelError
+        If the file cannot be read, or holds something else.
+    """
+    try:
+        state_dict = torch.load(path, map_location="cpu", weights_only=True)
+        frontend.load_state_dict(state_dict)
+    except UNREADABLE as error:
+        raise ModelError(
+            f"{path} does not hold the weights of a {type(frontend).__name__} ({shorten(str(error), 300)}). Take what "
+            f"recipes/refine.py or recipes/fetch_frontends.py of this version made, and no --initial with another "
+            f"frontend."
+        ) from error
+    return state_dict

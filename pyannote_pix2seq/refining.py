@@ -138,7 +138,7 @@ class Refining(LightningModule):
     Parameters
     ----------
     num_steps : int
-        Of training, after which the learning rate is next to nothing.
+        Of training, after which the learning rate is a fiftieth of its highest.
     steps_per_epoch : int
     batch_size : int
     seed : int, optional

@@ -37,7 +37,7 @@ MODEL = "pix2seq"
 DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48}
 READING = {"strategy": "two_pass"}
 READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
-"""See docs/log.md, 2026-11-25."""
+"""See docs/log.md, 2026-11-25 and 2026-11-26."""
 
 
 def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
+from pyannote_pix2seq.checkpoints import ModelError, load_frontend  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
@@ -29,7 +30,7 @@ from pyannote_pix2seq.task import LateLoader  # noqa: E402
 from pyannote_pix2seq.training import fit  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
-"""Duration of a piece, in seconds."""
+"""Duration of a piece, in seconds, and so of the shortest conversation."""
 
 
 def parse() -> argparse.Namespace:
@@ -45,7 +46,9 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     conversations.check(parser, options)
     if options.duration < SHORTEST:
-        parser.error(f"--duration {options.duration:g}: pieces of {SHORTEST} s are learned from. Make it {SHORTEST}.")
+        parser.error(
+            f"--duration {options.duration:g}: pieces of {SHORTEST} s are cut out to learn from. Make it longer."
+        )
     return options
 
 
@@ -62,8 +65,10 @@ def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCa
 def main() -> None:
     options = parse()
     hearing = Hearing()
-    fetched = torch.load(options.frontend, weights_only=True)
-    hearing.load_state_dict(fetched)
+    try:
+        fetched = load_frontend(hearing, options.frontend)
+    except ModelError as error:
+        raise SystemExit(f"refine.py: {error}") from error
     heard = listen(hearing, options)
     torch.manual_seed(options.seed)
     refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
@@ -73,7 +78,7 @@ def main() -> None:
     refined = {f"refinement.{name}": weight for name, weight in refining.refinement.state_dict().items()}
     written = options.into / "frontend.pt"
     with all_or_nothing(written) as part:
-        torch.save({**fetched, **refined}, part)  # the others in half precision, as they were
+        torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py --frontend {written}")
 
 

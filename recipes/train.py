@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from textwrap import shorten
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -26,9 +25,8 @@ from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.frontends import Frontend  # noqa: E402
+from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
-from pyannote_pix2seq.pipeline import load_model  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 from pyannote_pix2seq.training import fit  # noqa: E402
 
@@ -40,7 +38,9 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     conversations.add_options(parser)
     parser.add_argument(
-        "--frontend", type=Path, help="what recipes/refine.py made; with neither this nor --initial, `mel` is learned"
+        "--frontend",
+        type=Path,
+        help="what recipes/refine.py or fetch_frontends.py made; with neither this nor --initial, `mel` is learned",
     )
     parser.add_argument(
         "--initial", type=Path, help="checkpoint, or model of a pipeline, to start from; --frontend replaces its own"
@@ -73,17 +73,6 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
     return model
 
 
-def load_frontend(frontend: Frontend, path: Path) -> None:
-    try:
-        frontend.load_state_dict(torch.load(path, weights_only=True))
-    except RuntimeError as error:
-        raise SystemExit(
-            f"train.py: --frontend {path} does not fit the model's {type(frontend).__name__}: "
-            f"{shorten(str(error), 300)} Take what recipes/refine.py of this version made, and no --initial whose "
-            f"frontend is another one."
-        ) from error
-
-
 def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | int) -> None:
     """Move averaged weights towards those of a step: fast at first, or they would long be those of the beginning."""
     decay = min(AVERAGING, (1 + int(num_steps)) / (10 + int(num_steps)))
@@ -101,8 +90,12 @@ def main() -> None:
         num_workers=options.jobs,
         seed=options.seed,
     )
+    try:
+        model = make_model(options, task)
+    except ModelError as error:
+        raise SystemExit(f"train.py: {error}") from error
     last = fit(
-        make_model(options, task),
+        model,
         options.into,
         options.steps,
         callbacks=[WeightAveraging(multi_avg_fn=average)],

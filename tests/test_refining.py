@@ -205,4 +205,4 @@ def test_conversations_that_are_shorter_than_a_piece_are_refused(
     given = ["--voices", tmp_path, "--difficulty", "Easy", "--frontend", tmp_path / "fetched.pt", "--into", tmp_path]
     with pytest.raises(SystemExit):
         run_recipe("refine.py", *given, "--duration", 10)
-    assert "--duration 10: pieces of 10.24 s are learned from. Make it 10.24" in capsys.readouterr().err
+    assert "--duration 10: pieces of 10.24 s are cut out of it. Make it longer" in capsys.readouterr().err

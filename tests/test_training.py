@@ -80,7 +80,7 @@ def test_a_frontend_of_another_kind_is_refused(checkpoint: Path, tmp_path: Path)
     recipe = runpy.run_path(str(RECIPES / "train.py"))
     torch.save(SpeakerFrontend().state_dict(), tmp_path / "frontend.pt")
     options = Namespace(initial=checkpoint, frontend=tmp_path / "frontend.pt", seed=0)
-    with pytest.raises(SystemExit, match=r"frontend\.pt does not fit the model's MelFrontend: .*recipes/refine\.py"):
+    with pytest.raises(ModelError, match=r"frontend\.pt does not hold .* of a MelFrontend .*recipes/refine\.py"):
         recipe["make_model"](options, task=None)
 
 

@@ -33,14 +33,14 @@ def padded(waveforms: Tensor, num_samples: int) -> Tensor:
 class SpeakerFrontend(Frontend):
     """Posteriors of a local segmentation network, and voices of the speakers it hears around each token.
 
-    Both networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
+    Its networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
     up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
-    by what CAM++ hears, once `recipes/refine.py` has trained that (see `Refinement`).
+    by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`).
 
-    Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
+    Content is the refined posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
-    during the token, as heard within 2 s, mostly where they are alone. A voice is as long as the probability
+    during the token, as heard within 1.5 s, mostly where they are alone. A voice is as long as the probability
     of speech (voice 0) or as the activity of its speaker (voices 1 and 2) during the token.
 
     Parameters
