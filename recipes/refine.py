@@ -46,9 +46,7 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     conversations.check(parser, options)
     if options.duration < SHORTEST:
-        parser.error(
-            f"--duration {options.duration:g}: pieces of {SHORTEST} s are cut out to learn from. Make it longer."
-        )
+        parser.error(f"--duration {options.duration:g}: pieces of {SHORTEST} s are cut out of it. Make it longer.")
     return options
 
 
