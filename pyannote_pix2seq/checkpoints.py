@@ -72,7 +72,6 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     except UNREADABLE as error:
         raise ModelError(
             f"{path} does not hold the weights of a {type(frontend).__name__} ({shorten(str(error), 300)}). Take what "
-            f"recipes/refine.py or recipes/fetch_frontends.py of this version made, and no --initial with another "
-            f"frontend."
+            f"recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
         ) from error
     return state_dict

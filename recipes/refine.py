@@ -53,9 +53,9 @@ def parse() -> argparse.Namespace:
 def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCache]:
     """What both networks hear of the conversations of each subset."""
     protocol = conversations.protocol_of(options)
-    heard = {}
+    source, heard = origin(protocol), {}
     for name, files in {"train": protocol.train, "development": protocol.development}.items():
-        heard[name] = ExampleCache(options.into / "heard" / name, hearing, origin(protocol), options.duration)
+        heard[name] = ExampleCache(options.into / "heard" / name, hearing, source, options.duration)
         heard[name].fill(files(), options.jobs)
     return heard
 

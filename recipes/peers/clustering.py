@@ -30,7 +30,7 @@ from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
 from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from pyannote_pix2seq import PRETRAINED  # noqa: E402
+from pyannote_pix2seq import PRETRAINED, checkpoints  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.contest import annotation_of  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
@@ -111,7 +111,7 @@ def load_frontend(path: Path | None) -> SpeakerFrontend:
     if path is None:
         return Pipeline.from_pretrained(PRETRAINED).model.frontend
     frontend = SpeakerFrontend()
-    frontend.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    checkpoints.load_frontend(frontend, path)
     return frontend
 
 
