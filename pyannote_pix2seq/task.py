@@ -174,7 +174,7 @@ class SequenceDiarization(Task):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             audio = self.model.frontend.complete(batch.audio, batch.lengths)
-            audio = self.model.frontend.augment(audio, generator)
+            audio = self.model.frontend.augment(audio, batch.starts, generator)
             context = self.model.listen(audio, batch.lengths)
             written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
             logits, _ = self.model.write(context, written)

@@ -40,11 +40,14 @@ class Window(NamedTuple):
     turns : list of Triplet
         Those of the prompts first.
     num_prompts : int
+    start : int
+        First audio token of the chunk, behind the prompts.
     """
 
     audio: AudioTokens
     turns: list[Triplet]
     num_prompts: int
+    start: int
 
     @property
     def num_speakers(self) -> int:
@@ -69,6 +72,8 @@ class Batch:
         (batch, num_audio_tokens, ...)
     lengths : (batch,) int64
         Number of real audio tokens.
+    starts : (batch,) int64
+        Number of audio tokens of prompts.
     tokens : (batch, num_tokens) int64
         Targets, `<eos>` and padding included.
     num_given : (batch,) int64
@@ -79,6 +84,7 @@ class Batch:
 
     audio: AudioTokens
     lengths: Tensor
+    starts: Tensor
     tokens: Tensor
     num_given: Tensor
     activity: Tensor
@@ -89,7 +95,7 @@ class Batch:
     def to(self, device: torch.device) -> Batch:
         """Move to another device; Lightning calls this."""
         audio = AudioTokens(*(field.to(device) for field in self.audio))
-        rest = (field.to(device) for field in (self.lengths, self.tokens, self.num_given, self.activity))
+        rest = (field.to(device) for field in (self.lengths, self.starts, self.tokens, self.num_given, self.activity))
         return Batch(audio, *rest)
 
 
@@ -182,7 +188,7 @@ class WindowSampler:
         for start, end, speaker in chunk.turns:
             name = names.setdefault(speaker, len(names))
             turns.append(Triplet(start + offset, end + offset, name))
-        return Window(audio, turns, len(clips))
+        return Window(audio, turns, len(clips), len(audio.content) - len(chunk.audio.content))
 
     def _heard(self, example: Example) -> Example:
         """An example without the turns that cannot be heard."""
@@ -253,6 +259,7 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
     return Batch(
         audio=audio,
         lengths=torch.tensor([len(window.audio.content) for window in windows]),
+        starts=torch.tensor([window.start for window in windows]),
         tokens=tokens,
         num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
         activity=activity,

@@ -166,13 +166,15 @@ class Frontend(nn.Module):
         """
         return torch.ones_like(content[..., 0])
 
-    def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
+    def augment(self, tokens: AudioTokens, starts: Tensor, generator: torch.Generator) -> AudioTokens:
         """Vary tokens at random, at training time; the identity unless a subclass says otherwise.
 
         Parameters
         ----------
         tokens : AudioTokens
             A batch of tokens, left unchanged.
+        starts : (batch,) torch.Tensor
+            How many tokens of each example are those of prompts.
         generator : torch.Generator
             Source of all randomness.
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
-from .augmentation import blur, rename, soften, tilt
+from .augmentation import blur, confused, contaminate, rename, soften, tilt
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
 from .frontend import AudioTokens, Frontend
 from .refinement import Refinement
@@ -256,13 +256,17 @@ class SpeakerFrontend(Frontend):
         """Mean over the bins of a token of the posterior that somebody speaks, see `Frontend.speech`."""
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
-    def augment(self, tokens: AudioTokens, generator: torch.Generator) -> AudioTokens:
-        """Soften and tilt posteriors, rename local speakers and blur voices, at random for each example.
+    def augment(self, tokens: AudioTokens, starts: Tensor, generator: torch.Generator) -> AudioTokens:
+        """Soften and tilt posteriors, rename and confuse local speakers, blur voices, at random for each example.
+
+        Prompts are chosen for their clear voices, so that speakers are confused and voices change in chunks only.
 
         Parameters
         ----------
         tokens : AudioTokens
             A batch of tokens; rows of zeros (padding) stay zeros.
+        starts : (batch,) torch.Tensor
+            How many tokens of each example are those of prompts.
         generator : torch.Generator
             Source of all randomness.
 
@@ -274,5 +278,8 @@ class SpeakerFrontend(Frontend):
         posteriors = tokens.content.float().unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)
         posteriors = tilt(soften(posteriors, generator), self.mapping.sum(dim=1), generator)
-        posteriors = rename(posteriors, self.relabellings, generator)
-        return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), blur(tokens.voice, generator))
+        is_chunk = torch.arange(posteriors.shape[1], device=posteriors.device) >= starts.to(posteriors.device)[:, None]
+        is_confused = confused(is_chunk, generator)
+        posteriors = rename(posteriors, self.relabellings, is_confused, generator)
+        voice = blur(contaminate(tokens.voice, is_confused, generator), is_chunk, generator)
+        return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), voice)
