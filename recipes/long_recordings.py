@@ -3,12 +3,13 @@
     python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/ \\
         --peer "clustering=recipes/peers/clustering.py --once"
 
-Makes a meeting of so many people (voices of the split dev) in FOLDER, and lets our pipeline diarize its first minutes
-with each strategy, and peers as evaluate.py does: shorter recordings are beginnings of the longest one. Every run is a
-process of its own, so that its peak memory is its own; it hears the first minute of the meeting first, so that what
-only has to be done once does not count. What was made before is not made again, nor is a system run again none of whose
-files has changed; code of this package is not looked at: after changing that, use another folder. --docs writes the
-table between two comments of that file.
+Makes a meeting of so many people (voices of the split dev) in FOLDER, and lets our pipeline diarize it, and the first
+minutes of it, with each strategy, and peers as evaluate.py does. Ten minutes may be easier or harder than the hours
+that follow them: with --pieces, several of them, evenly spread over the meeting, are diarized one by one in the place
+of the first ones, and their errors are added up. Every run is a process of its own, so that its peak memory is its own;
+it hears the first minute of the meeting first, so that what only has to be done once does not count. What was made
+before is not made again, nor is a system run again none of whose files has changed; code of this package is not looked
+at: after changing that, use another folder. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
+import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
+from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
@@ -53,34 +57,64 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 240])
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
+    parser.add_argument("--pieces", type=int, default=1, help="of the longest meeting, for shorter ones (default: 1)")
     Labels.add_options(parser)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
-    return parse_systems(parser, arguments)
+    options, systems = parse_systems(parser, arguments)
+    if options.pieces < 1:
+        parser.error(f"--pieces {options.pieces}: it has to be 1 or more.")
+    return options, systems
 
 
-def files(audio: Path) -> Iterator[dict[str, Any]]:
-    """The first minute of a meeting, and all of it."""
-    reference = load_rttm(audio.with_suffix(".rttm"))[audio.stem]
-    samples, _ = soundfile.read(audio, frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
+def cut(audio: Path, start: float, seconds: float, folder: Path) -> Path:
+    """Write a part of a recording, and of its reference."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / f"{audio.stem}@{start:g}s.wav"
+    first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
+    samples, _ = soundfile.read(audio, start=first, stop=last, dtype="int16")
+    with all_or_nothing(part) as file:
+        soundfile.write(file, samples, SAMPLE_RATE, format="WAV")
+    reference = Annotation(uri=part.stem)
+    whole = load_rttm(audio.with_suffix(".rttm"))[audio.stem]
+    for turn, track, speaker in whole.crop(Segment(start, start + seconds)).itertracks(yield_label=True):
+        reference[Segment(turn.start - start, turn.end - start), track] = speaker
+    part.with_suffix(".rttm").write_text(reference.to_rttm(), encoding="utf-8")
+    return part
+
+
+def parts(whole: Path, longest: float, seconds: float, options: argparse.Namespace) -> list[Path]:
+    """All of a recording, or parts of it, evenly spread from its first one on."""
+    if seconds == longest:
+        return [whole]
+    starts = np.linspace(0, longest - seconds, options.pieces).round().tolist()
+    return [cut(whole, start, seconds, options.into / f"{seconds / 60:g}min") for start in starts]
+
+
+def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
+    """The first minute of a meeting, and all parts of it."""
+    references = {path.stem: load_rttm(path.with_suffix(".rttm")).get(path.stem, Annotation()) for path in audio}
+    samples, _ = soundfile.read(audio[0], frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
     opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE}
-    yield {"uri": f"{audio.stem}, first minute", "annotation": reference, **opening}
-    yield {"uri": audio.stem, "annotation": reference, "audio": audio}
+    yield {"uri": "first minute", "annotation": references[audio[0].stem], **opening}
+    for path in audio:
+        yield {"uri": path.stem, "annotation": references[path.stem], "audio": path}
 
 
-def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
-    """Let a system diarize a meeting, and measure it.
+def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
+    """Let a system diarize parts of a meeting, each on its own, and measure it.
 
     Raises
     ------
     NoAnswerError
-        If it does not.
+        If it does not diarize all of them.
     """
-    contest = hold(audio.stem, files(audio), [system], threads)
-    scores = [score for score in contest.entries[0].scores if score.uri == audio.stem] if contest.entries else []
-    if not scores:
+    contest = hold(audio[0].stem, files(audio), [system], threads)
+    scores = contest.entries[0].scores[1:] if contest.entries else []
+    if len(scores) < len(audio):
         raise NoAnswerError(" ".join(contest.failures))
-    errors, (found, people) = components(scores), scores[0].num_speakers
+    errors = components(scores)
+    found, people = (fmean(numbers) for numbers in zip(*(score.num_speakers for score in scores), strict=True))
     return {
         "people": people,
         "found": found,
@@ -92,11 +126,11 @@ def run(audio: Path, system: System, threads: int) -> dict[str, Any]:
     }
 
 
-def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
+def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
     """What `run` says, once for each reference and each state of the system."""
-    reference = audio.with_suffix(".rttm").read_text(encoding="utf-8")
-    digest = hashlib.sha256(f"{system.fingerprint} {reference}".encode()).hexdigest()[:8]
-    path = audio.with_name(f"{audio.stem}.{system.name}.{digest}.json")
+    references = "".join(path.with_suffix(".rttm").read_text(encoding="utf-8") for path in audio)
+    digest = hashlib.sha256(f"{system.fingerprint} {references}".encode()).hexdigest()[:8]
+    path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")
     if not path.exists():
         with all_or_nothing(path) as part:
             part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
@@ -106,8 +140,8 @@ def result(audio: Path, system: System, threads: int) -> dict[str, Any]:
 def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
     errors = [result[part] for part in ("false alarm", "missed", "confusion")]
     parts = " / ".join(f"{error:.1f}" for error in errors)
-    start = [f"{minutes:g}", str(result["people"]), name, f"{sum(errors):.1f}", parts]
-    return [*start, str(result["found"]), f"{result['factor']:.1f}", f"{result['memory']:.2f}"]
+    start = [f"{minutes:g}", f"{result['people']:.3g}", name, f"{sum(errors):.1f}", parts]
+    return [*start, f"{result['found']:.3g}", f"{result['factor']:.1f}", f"{result['memory']:.2f}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,8 +153,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     longest = 60 * max(options.minutes)
     for minutes, speakers in product(options.minutes, options.speakers):
         meetings = simulator("Meeting", voices, noises, longest, (speakers, speakers))
-        meeting = meetings.describe(f"{speakers}speakers-{longest:g}s").beginning(60 * minutes)
-        audio = record(meeting, meetings, options.into / f"{minutes:g}min", Labels.of(options))
+        meeting = meetings.describe(f"{speakers}speakers-{longest:g}s")
+        whole = record(meeting, meetings, options.into / f"{longest / 60:g}min", Labels.of(options))
+        audio = parts(whole, longest, 60 * minutes, options)
         for system in systems:
             try:
                 rows.append(row(minutes, system.name, result(audio, system, options.threads)))

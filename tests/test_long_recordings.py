@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyannote.core import Segment
+import soundfile
+from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
+from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import write_toy_voices
 
 from pyannote_pix2seq.rendering import record
@@ -84,8 +86,44 @@ def test_another_style_of_labels_is_another_reference(
 
 def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: Path) -> None:
     assert recipe("--minutes", "0.1", "0.2") == 0
-    short, long = (load_rttm(tmp_path / "long" / f / "2speakers-12s.rttm") for f in ("0.1min", "0.2min"))
-    assert short["2speakers-12s"] == long["2speakers-12s"].crop(Segment(0, 6))
+    rows = (("0.1min", "2speakers-12s@0s"), ("0.2min", "2speakers-12s"))
+    short, long = (load_rttm(tmp_path / "long" / folder / f"{uri}.rttm")[uri] for folder, uri in rows)
+    assert short == long.crop(Segment(0, 6))
+    audio, whole = (soundfile.read(tmp_path / "long" / folder / f"{uri}.wav")[0] for folder, uri in rows)
+    assert len(audio) == 6 * 16000 and (audio == whole[: len(audio)]).all()
+
+
+def test_pieces_of_a_meeting_stand_for_shorter_ones(
+    recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert recipe("--minutes", "0.1", "0.2", "--pieces", "3") == 0
+    folder = tmp_path / "long" / "0.1min"
+    whole = load_rttm(tmp_path / "long" / "0.2min" / "2speakers-12s.rttm")["2speakers-12s"]
+    for start in (0, 3, 6):
+        uri = f"2speakers-12s@{start}s"
+        piece = load_rttm(folder / f"{uri}.rttm")[uri]
+        assert piece.get_timeline().extent().end <= 6
+        spoken = whole.crop(Segment(start, start + 6)).get_timeline().duration()
+        assert piece.get_timeline().duration() == pytest.approx(spoken, abs=0.01)
+    (kept,) = folder.glob("*.one.*.json")
+    (line,) = (line for line in capfd.readouterr().out.splitlines() if line.startswith("0.1  ") and "  one  " in line)
+    assert line.split("  ")[5] == "1"  # found in each piece, in the mean
+    # one speaker from 0 to 5 s in each piece: errors of all three are added up
+    errors, speech = 0.0, 0.0
+    for start in (0, 3, 6):
+        reference = load_rttm(folder / f"2speakers-12s@{start}s.rttm")[f"2speakers-12s@{start}s"]
+        hypothesis = Annotation()
+        hypothesis[Segment(0, 5)] = "x"
+        scored = Timeline([Segment(0, 6)])
+        result = DiarizationErrorRate()(reference, hypothesis, uem=scored, detailed=True)
+        errors, speech = errors + result["false alarm"], speech + result["total"]
+    assert json.loads(kept.read_text())["false alarm"] == pytest.approx(100 * errors / speech, abs=0.2)
+
+
+def test_no_pieces_are_refused(recipe: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        recipe("--pieces", "0")
+    assert "--pieces 0: it has to be 1 or more" in capfd.readouterr().err
 
 
 def test_a_meeting_that_is_another_one_is_rendered_again(tmp_path: Path) -> None:
