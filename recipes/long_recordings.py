@@ -67,8 +67,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     return options, systems
 
 
-def cut(audio: Path, start: float, seconds: float, folder: Path) -> Path:
-    """Write a part of a recording, and of its reference."""
+def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Path) -> Path:
+    """Write a part of a recording, and of its whole reference."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{audio.stem}@{start:g}s.wav"
     first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
@@ -76,7 +76,6 @@ def cut(audio: Path, start: float, seconds: float, folder: Path) -> Path:
     with all_or_nothing(part) as file:
         soundfile.write(file, samples, SAMPLE_RATE, format="WAV")
     reference = Annotation(uri=part.stem)
-    whole = load_rttm(audio.with_suffix(".rttm"))[audio.stem]
     for turn, track, speaker in whole.crop(Segment(start, start + seconds)).itertracks(yield_label=True):
         reference[Segment(turn.start - start, turn.end - start), track] = speaker
     part.with_suffix(".rttm").write_text(reference.to_rttm(), encoding="utf-8")
@@ -87,8 +86,9 @@ def parts(whole: Path, longest: float, seconds: float, options: argparse.Namespa
     """All of a recording, or parts of it, evenly spread from its first one on."""
     if seconds == longest:
         return [whole]
+    reference = load_rttm(whole.with_suffix(".rttm"))[whole.stem]
     starts = np.linspace(0, longest - seconds, options.pieces).round().tolist()
-    return [cut(whole, start, seconds, options.into / f"{seconds / 60:g}min") for start in starts]
+    return [cut(whole, reference, start, seconds, options.into / f"{seconds / 60:g}min") for start in starts]
 
 
 def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
@@ -96,7 +96,7 @@ def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
     references = {path.stem: load_rttm(path.with_suffix(".rttm")).get(path.stem, Annotation()) for path in audio}
     samples, _ = soundfile.read(audio[0], frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
     opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE}
-    yield {"uri": "first minute", "annotation": references[audio[0].stem], **opening}
+    yield {"uri": f"{audio[0].stem}, first minute", "annotation": references[audio[0].stem], **opening}
     for path in audio:
         yield {"uri": path.stem, "annotation": references[path.stem], "audio": path}
 
@@ -110,7 +110,8 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
         If it does not diarize all of them.
     """
     contest = hold(audio[0].stem, files(audio), [system], threads)
-    scores = contest.entries[0].scores[1:] if contest.entries else []
+    uris = {path.stem for path in audio}
+    scores = [score for score in contest.entries[0].scores if score.uri in uris] if contest.entries else []
     if len(scores) < len(audio):
         raise NoAnswerError(" ".join(contest.failures))
     errors = components(scores)

@@ -360,11 +360,25 @@ def test_augment_blurs_voices_by_other_voices() -> None:
     prompted = blur(voice, is_chunk & (torch.arange(96) >= 40), torch.Generator().manual_seed(5))
     torch.testing.assert_close(prompted[:, 40:], blurred[:, 40:])
     torch.testing.assert_close(prompted[:, 0], prompted[:, 38])
+    assert F.cosine_similarity(prompted[:, 0, 0], voice[:, 0, 0], dim=-1).min() < 0.95
 
 
 def test_augment_has_nothing_to_blur_voices_with_where_none_is_clear() -> None:
     voice = 0.4 * F.normalize(torch.randn(2, 9, 3, 192, generator=torch.Generator().manual_seed(0)), dim=-1)
     assert torch.equal(blur(voice, torch.ones(2, 9) > 0, torch.Generator()), voice)
+
+
+def test_augment_confuses_speakers_and_changes_voices_in_chunks_only() -> None:
+    frontend, generator = SpeakerFrontend(), torch.Generator().manual_seed(8)
+    content = (20 * F.one_hot(torch.full((64, 96, 4), 1), 7).float()).softmax(-1).flatten(2)
+    voice = F.normalize(torch.randn(64, 1, 3, 192, generator=generator), dim=-1).expand(-1, 96, -1, -1)
+    starts = torch.full((64,), 40)
+    posteriors, voices = frontend.augment(AudioTokens(content, voice), starts, generator)
+    # one local speaker throughout has one number in prompts, and at times others behind them
+    likeliest = posteriors.unflatten(-1, (4, 7)).argmax(-1).flatten(2)[..., 0]
+    assert (likeliest[:, :40] == likeliest[:, :1]).all() and (likeliest[:, 40:] != likeliest[:, :1]).any(1).sum() > 30
+    torch.testing.assert_close(voices[:, :40], voices[:, :1].expand(-1, 40, -1, -1))
+    assert F.cosine_similarity(voices[:, 40:, 1], voices[:, :1, 1], dim=-1).amin(1).median() < 0.8
 
 
 def test_augment_is_reproducible_and_keeps_padding():

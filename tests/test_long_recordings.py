@@ -98,11 +98,17 @@ def test_pieces_of_a_meeting_stand_for_shorter_ones(
 ) -> None:
     assert recipe("--minutes", "0.1", "0.2", "--pieces", "3") == 0
     folder = tmp_path / "long" / "0.1min"
-    whole = load_rttm(tmp_path / "long" / "0.2min" / "2speakers-12s.rttm")["2speakers-12s"]
+    audio = tmp_path / "long" / "0.2min" / "2speakers-12s.wav"
+    whole = load_rttm(audio.with_suffix(".rttm"))["2speakers-12s"]
     for start in (0, 3, 6):
         uri = f"2speakers-12s@{start}s"
         piece = load_rttm(folder / f"{uri}.rttm")[uri]
         assert piece.get_timeline().extent().end <= 6
+        samples, heard = (soundfile.read(path)[0] for path in (folder / f"{uri}.wav", audio))
+        assert (samples == heard[16000 * start : 16000 * (start + 6)]).all() and len(samples) == 6 * 16000
+        shifted = {(round(turn.start + start, 2), who) for turn, _, who in piece.itertracks(yield_label=True)}
+        there = whole.crop(Segment(start, start + 6)).itertracks(yield_label=True)
+        assert shifted == {(round(turn.start, 2), who) for turn, _, who in there}
         spoken = whole.crop(Segment(start, start + 6)).get_timeline().duration()
         assert piece.get_timeline().duration() == pytest.approx(spoken, abs=0.01)
     (kept,) = folder.glob("*.one.*.json")

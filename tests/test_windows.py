@@ -291,6 +291,7 @@ def test_prompts_come_from_elsewhere_in_the_same_example() -> None:
         *prompts, chunk = pieces(window)
         num_prompts.append(len(prompts))
         assert window.num_prompts == len(prompts)
+        assert window.start == len(window.audio.content) - len(chunk)
         example = EXAMPLES[chunk[0] // 1000]
         base = 1000 * (chunk[0] // 1000) + 1
         speakers = []
@@ -336,6 +337,7 @@ def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None
         num_prompts = compacted.num_prompts
         assert num_prompts == len(clips)
         assert len(compacted.audio.content) == 3 * num_prompts + len(chunk)  # one token and 0.32 s of silence each
+        assert compacted.start == 3 * num_prompts
         found = compacted.audio.content[: 3 * num_prompts : 3, 0].tolist()
         assert found == pytest.approx([float(np.mean(clip)) for clip in clips])
         for turn, number in zip(compacted.turns[:num_prompts], range(num_prompts), strict=True):

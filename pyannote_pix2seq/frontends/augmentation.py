@@ -13,8 +13,8 @@ OVERLAP_TILT = (-2.0, 0.5)
 """What is added to the logarithm of posteriors."""
 MAX_CONFUSED = 0.5
 CONFUSED_TOKENS = 4
-MAX_CONTAMINATION, FIRST_CONTAMINATION = 4.0, 0.3
-"""How much of another voice is added to a voice, and which share of that to the first of a token."""
+MAX_CONTAMINATION = (1.2, 4.0, 4.0)
+"""How much of another voice is added to each voice of a token."""
 MAX_COMMON_BLUR = 0.5
 MAX_BLUR = 1.3
 BLUR_TOKENS = 8
@@ -78,9 +78,9 @@ def confused(is_chunk: Tensor, generator: torch.Generator) -> Tensor:
     """
     batch_size, num_tokens = is_chunk.shape
     shares = MAX_CONFUSED * torch.rand(batch_size, 1, generator=generator, device=generator.device)
-    num_blocks = -(-num_tokens // CONFUSED_TOKENS)
+    num_blocks = _num_blocks(num_tokens, CONFUSED_TOKENS)
     drawn = torch.rand(batch_size, num_blocks, generator=generator, device=generator.device) < shares
-    return is_chunk & drawn.to(is_chunk.device).repeat_interleave(CONFUSED_TOKENS, dim=1)[:, :num_tokens]
+    return is_chunk & _by_token(drawn, CONFUSED_TOKENS, num_tokens).to(is_chunk.device)
 
 
 def rename(posteriors: Tensor, relabellings: Tensor, is_confused: Tensor, generator: torch.Generator) -> Tensor:
@@ -95,10 +95,11 @@ def rename(posteriors: Tensor, relabellings: Tensor, is_confused: Tensor, genera
         See `confused`.
     generator : torch.Generator
     """
-    shape = len(posteriors), 1 + -(-posteriors.shape[1] // CONFUSED_TOKENS)
+    batch_size, num_tokens = is_confused.shape
+    shape = batch_size, 1 + _num_blocks(num_tokens, CONFUSED_TOKENS)
     drawn = torch.randint(len(relabellings), shape, generator=generator, device=generator.device)
-    changing = drawn[:, 1:].repeat_interleave(CONFUSED_TOKENS, dim=1)[:, : posteriors.shape[1]]
-    chosen = torch.where(is_confused, changing.to(is_confused.device), drawn[:, :1].to(is_confused.device))
+    drawn = drawn.to(is_confused.device)
+    chosen = torch.where(is_confused, _by_token(drawn[:, 1:], CONFUSED_TOKENS, num_tokens), drawn[:, :1])
     sources = relabellings.to(posteriors.device)[chosen]
     return posteriors.gather(-1, sources.unsqueeze(2).expand_as(posteriors))
 
@@ -116,13 +117,12 @@ def contaminate(voice: Tensor, is_confused: Tensor, generator: torch.Generator) 
     is_confused : (batch, num_tokens) bool
     generator : torch.Generator
     """
-    moment = int(torch.randint(voice.shape[1], (1,), generator=generator, device=generator.device))
+    num_tokens = voice.shape[1]
+    moment = int(torch.randint(num_tokens, (1,), generator=generator, device=generator.device))
     other = F.normalize(voice[:, :, :1], dim=-1).roll(moment, dims=1)
-    amounts = torch.full((voice.shape[2], 1), MAX_CONTAMINATION).to(voice)
-    amounts[0] *= FIRST_CONTAMINATION
-    blocks = _uniform(voice, -(-voice.shape[1] // CONFUSED_TOKENS), generator)
-    share = blocks.repeat_interleave(CONFUSED_TOKENS, dim=1)[:, : voice.shape[1]] * is_confused
-    return _turned(voice, share[..., None, None] * amounts * other)
+    blocks = _uniform(voice, _num_blocks(num_tokens, CONFUSED_TOKENS), generator)
+    share = _by_token(blocks, CONFUSED_TOKENS, num_tokens) * is_confused
+    return _turned(voice, share[..., None, None] * voice.new_tensor(MAX_CONTAMINATION)[:, None] * other)
 
 
 def blur(voice: Tensor, is_chunk: Tensor, generator: torch.Generator) -> Tensor:
@@ -145,15 +145,25 @@ def blur(voice: Tensor, is_chunk: Tensor, generator: torch.Generator) -> Tensor:
     if not len(clear):
         return voice
     batch_size, num_tokens = voice.shape[:2]
-    shape = batch_size, 1 + -(-num_tokens // BLUR_TOKENS)
+    shape = batch_size, 1 + _num_blocks(num_tokens, BLUR_TOKENS)
     chosen = torch.randint(len(clear), shape, generator=generator, device=generator.device).to(voice.device)
     drawn = F.normalize(clear[chosen], dim=-1)
     # (batch, 1 + num_blocks, voice_dim)
     common, changing = (voice.new_tensor([MAX_COMMON_BLUR, MAX_BLUR]) * _uniform(voice, 2, generator)).unbind(1)
-    added = (changing[:, None, None] * drawn[:, 1:]).repeat_interleave(BLUR_TOKENS, dim=1)[:, :num_tokens]
+    added = _by_token(changing[:, None, None] * drawn[:, 1:], BLUR_TOKENS, num_tokens)
     added = added * is_chunk[..., None] + common[:, None, None] * drawn[:, :1]
     # (batch, num_tokens, voice_dim)
     return _turned(voice, added[:, :, None])
+
+
+def _num_blocks(num_tokens: int, size: int) -> int:
+    """Blocks of so many tokens; the last one may be shorter."""
+    return -(-num_tokens // size)
+
+
+def _by_token(blocks: Tensor, size: int, num_tokens: int) -> Tensor:
+    """What each token has of its block: (batch, num_blocks, ...) -> (batch, num_tokens, ...)."""
+    return blocks.repeat_interleave(size, dim=1)[:, :num_tokens]
 
 
 def _turned(voice: Tensor, added: Tensor) -> Tensor:
