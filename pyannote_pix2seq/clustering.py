@@ -6,7 +6,7 @@ import numpy as np
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
-NEIGHBOURS, NEIGHBOURHOOD = 5, 0.05
+NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
 """Voices, or share of all voices where that is less, by which it is judged how alike the voices of a person are."""
 LEAST_LIKENESS = 0.45
 """No two voices of a person are thought less alike than this: one may have no neighbours of the same person."""

@@ -17,7 +17,7 @@ PART = 3.0
 """Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
 CLEAR = 2.0
 """Seconds of a part that nobody else may speak for its voice to be grouped."""
-DISTANCE = 0.5
+DISTANCE = 0.45
 """Voices whose mean distance is smaller are one person's, see `clustering.distances`."""
 SHORTEST = 30.0
 SHARE = 0.01
