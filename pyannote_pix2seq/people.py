@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,9 @@ PART = 3.0
 CLEAR = 2.0
 """Seconds of a part that nobody else may speak for its voice to be grouped."""
 DISTANCE = 0.45
-"""Voices whose mean distance is smaller are one person's, see `clustering.distances`."""
+"""Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
+FEW, WIDER = 500, 0.03
+"""... if they are as few as this. Among twice as many, so much more: the nearest ones of each are nearer there."""
 SHORTEST = 30.0
 SHARE = 0.01
 """Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
@@ -46,12 +49,17 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     clear = _clear(seconds, limits.least)
     chosen = _spread(clear, max(MOST, limits.least))
     heard = seconds[chosen] * len(clear) / len(chosen)
-    people = cluster(voices[chosen].numpy(), heard, DISTANCE, min(SHORTEST, SHARE * duration), *limits)
+    people = cluster(voices[chosen].numpy(), heard, _distance(len(chosen)), min(SHORTEST, SHARE * duration), *limits)
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
         told[group] = number
     return told
+
+
+def _distance(num_voices: int) -> float:
+    """At which voices of one person are parted from those of another."""
+    return DISTANCE + WIDER * math.log2(max(num_voices / FEW, 1.0))
 
 
 def _clear(seconds: np.ndarray, least: int) -> np.ndarray:

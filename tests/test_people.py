@@ -10,7 +10,7 @@ from pyannote.core import Segment
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.people import MOST, tell_apart
+from pyannote_pix2seq.people import FEW, MOST, tell_apart
 from pyannote_pix2seq.reading import Part, Reading
 
 FREE = SpeakerLimits(0, None)
@@ -61,6 +61,14 @@ def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:
     told = tell_apart([part(person) for person in whose], 14400.0, FREE)
     np.testing.assert_array_equal(told, np.array([told[0], told[1], told[2]])[whose])
     assert sorted(told[:3]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("number", "people"), [(60, 2), (FEW, 2), (2 * FEW, 2), (4 * FEW, 1)])
+def test_among_many_parts_voices_may_be_less_alike(number: int, people: int) -> None:
+    """Two ways to sound, 0.49 apart: within 0.45 + 0.03 log2(2000 / 500) = 0.51, but not within 0.48."""
+    ways = torch.tensor([[1.0, 0.0], [0.51, (1 - 0.51**2) ** 0.5]])
+    parts = [Part(Turn(0.0, 3.0, 0, 1.0), 3 * ways[index % 2], 3.0) for index in range(number)]
+    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == people
 
 
 def test_nobody() -> None:
