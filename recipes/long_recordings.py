@@ -64,6 +64,10 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     options, systems = parse_systems(parser, arguments)
     if options.pieces < 1:
         parser.error(f"--pieces {options.pieces}: it has to be 1 or more.")
+    if options.pieces > 1 and len(set(options.minutes)) < 2:
+        parser.error(
+            f"--pieces {options.pieces}: --minutes {options.minutes[0]:g} is all there is. Name a shorter one."
+        )
     return options, systems
 
 

@@ -251,12 +251,3 @@ def test_a_long_conversation_comes_in_pieces(tmp_path: Path) -> None:
         (Triplet(5.0, 10.0, 0),),
     ]
     assert all(piece.scene == replace(scene, room="long") and piece.voices == ("ann", "bob") for piece in pieces)
-
-
-def test_the_beginning_of_a_conversation_has_its_first_pieces() -> None:
-    scene = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.1), pitches=(0.0, 0.0))
-    turns = (Triplet(1.0, 290.0, 0), Triplet(295.0, 310.0, 1), Triplet(605.0, 610.0, 0))
-    whole = Conversation("long", 620.0, turns, ("ann", "bob"), scene)
-    assert list(whole.beginning(600.0).pieces()) == list(whole.pieces())[:2]
-    assert whole.beginning(297.0).turns == (Triplet(1.0, 290.0, 0), Triplet(295.0, 297.0, 1))
-    assert whole.beginning(700.0) == whole

@@ -314,6 +314,8 @@ def test_augment_mixes_voices_where_they_are_confused() -> None:
     # what is mixed in is the first voice of another moment, the same distance away in all of the example
     nearest = F.cosine_similarity(mixed[:, 4:8, None, 1], directions[:, None, :, 0], dim=-1).argmax(-1)
     assert ((nearest - torch.arange(4, 8)) % 40 == (nearest[0, 0] - 4) % 40).float().mean() > 0.9
+    silent = voice * torch.tensor([0.1, 1.0, 1.0])[:, None]  # nobody is heard at any moment
+    torch.testing.assert_close(contaminate(silent, is_confused, generator), silent)
 
 
 def test_augment_softens_seven_examples_in_ten_between_one_and_three() -> None:

@@ -132,6 +132,12 @@ def test_no_pieces_are_refused(recipe: Any, capfd: pytest.CaptureFixture[str]) -
     assert "--pieces 0: it has to be 1 or more" in capfd.readouterr().err
 
 
+def test_pieces_of_nothing_but_the_whole_are_refused(recipe: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        recipe("--minutes", "0.2", "--pieces", "3")
+    assert "--pieces 3: --minutes 0.2 is all there is" in capfd.readouterr().err
+
+
 def test_a_meeting_that_is_another_one_is_rendered_again(tmp_path: Path) -> None:
     voices = Voices.load(write_toy_voices(tmp_path / "voices"), "dev")
     simulator = Simulator(voices, PlainTurns(), Acoustics.none(), duration=6.0)

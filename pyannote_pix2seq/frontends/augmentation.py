@@ -108,7 +108,8 @@ def contaminate(voice: Tensor, is_confused: Tensor, generator: torch.Generator) 
     """Mix the voices of an example with that of another moment of it, wherever its local speakers are confused.
 
     Voices are pooled over whatever a local speaker says around a token, so that who is taken for another sounds like
-    both; the first one, which is pooled over all speech near by, suffers less.
+    both; the first one, which is pooled over all speech near by, suffers less. A moment at which nobody speaks has no
+    voice to mix in.
 
     Parameters
     ----------
@@ -119,7 +120,8 @@ def contaminate(voice: Tensor, is_confused: Tensor, generator: torch.Generator) 
     """
     num_tokens = voice.shape[1]
     moment = int(torch.randint(num_tokens, (1,), generator=generator, device=generator.device))
-    other = F.normalize(voice[:, :, :1], dim=-1).roll(moment, dims=1)
+    other = voice[:, :, :1].roll(moment, dims=1)
+    other = F.normalize(other, dim=-1) * (other.norm(dim=-1, keepdim=True) > CLEAR)
     blocks = _uniform(voice, _num_blocks(num_tokens, CONFUSED_TOKENS), generator)
     share = _by_token(blocks, CONFUSED_TOKENS, num_tokens) * is_confused
     return _turned(voice, share[..., None, None] * voice.new_tensor(MAX_CONTAMINATION)[:, None] * other)

@@ -58,10 +58,6 @@ class Conversation:
             f"{len(self.voices)} voices: {', '.join(self.voices) or 'nobody'}{scene})"
         )
 
-    def beginning(self, seconds: float) -> Conversation:
-        """The first seconds of the conversation; its whole `pieces` sound as they do in all of it."""
-        return replace(self, duration=min(seconds, self.duration), turns=tuple(crop(self.turns, 0, seconds)))
-
     def pieces(self) -> Iterator[Conversation]:
         """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.
 
