@@ -36,12 +36,20 @@ was killed, the same command does the rest. A file that cannot be read does not 
 
 exit status: 0 all is well; 1 a file failed; 2 the command cannot be obeyed; 130 Ctrl-C
 """
+ENROL = """\
+Remember people from recordings of them alone, in a small file with no audio in it.
+
+  pyannote-pix2seq enrol alice=alice.wav bob=bob1.wav bob=bob2.wav --into people.npz
+  pyannote-pix2seq diarize talk.wav --known people.npz > talk.rttm
+"""
 VOCABULARY = """\
 How many tokens does it take to write times with a wanted precision?
 
   pyannote-pix2seq vocabulary --window 30 --speakers 8
   pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
 """
+ENROLLED = ".npz"
+"""How files of people who were enrolled end."""
 DECODING = ("greedy", "sample", "beam", "consensus")
 STRATEGIES = ("chain", "two_pass")
 
@@ -56,6 +64,14 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
+    def parse_args(self, *given: Any, **more: Any) -> Any:
+        """Parse a whole command line; of an option that no command has, the help of this command is named."""
+        options, unknown = self.parse_known_args(*given, **more)
+        if unknown:
+            self.prog = f"{self.prog} {options.command}"
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
 
 def make_parser() -> Parser:
     """The parser of the whole command line; `command` is the name of the command."""
@@ -63,6 +79,7 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     _add_diarize(commands)
+    _add_enrol(commands)
     _add_vocabulary(commands)
     return parser
 
@@ -78,14 +95,29 @@ def _add_diarize(commands: Any) -> None:
     add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
     add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
     add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
-    known = "a recording of one person alone: his turns carry his name (for more people or recordings, more --known)"
-    add("--known", type=_known, action="append", default=[], metavar="NAME=FILE", help=known)
-    model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
-    add("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
-    add("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
+    known = (
+        "a recording of one person alone, whose turns carry his name, or a file of people that `enrol` made "
+        "(for more people or recordings, more --known)"
+    )
+    add("--known", type=_known, action="append", default=[], metavar="NAME=FILE or PEOPLE.npz", help=known)
+    _add_pipeline(command)
     add("--strategy", choices=STRATEGIES, help="how chunks are read (default: as the pipeline says)")
     add("--decoding", choices=DECODING, help="how turns are written (default: as the pipeline says)")
     add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
+
+
+def _add_enrol(commands: Any) -> None:
+    command = commands.add_parser("enrol", help="remember people", description=ENROL, epilog=PRIVACY)
+    add = command.add_argument
+    add("people", nargs="+", type=_person, metavar="NAME=FILE", help="a recording of one person alone")
+    add("--into", type=Path, required=True, metavar="PEOPLE.npz", help="file that is written, for --known")
+    _add_pipeline(command)
+
+
+def _add_pipeline(command: Any) -> None:
+    model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
+    command.add_argument("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
+    command.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
 
 
 def _add_vocabulary(commands: Any) -> None:
@@ -96,11 +128,18 @@ def _add_vocabulary(commands: Any) -> None:
     add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
 
 
-def _known(text: str) -> tuple[str, Path]:
+def _known(text: str) -> tuple[str, Path] | Path:
+    """A name and a file, or a file of people who were enrolled."""
+    return Path(text) if text.endswith(ENROLLED) and "=" not in text else _person(text)
+
+
+def _person(text: str) -> tuple[str, Path]:
     """A name and a file."""
     name, is_there, file = text.partition("=")
     if not (name and is_there and file):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
+    if file.endswith(ENROLLED):
+        raise argparse.ArgumentTypeError(f"{file!r} is no recording but people with names: diarize --known {file}")
     return name, Path(file)
 
 

@@ -273,7 +273,7 @@ def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.
         If there are none, or some are NaN or infinite.
     """
     if waveform.numel() == 0:
-        raise AudioError(f"{uri} is empty: {tuple(waveform.shape)} samples (channel, time). Give some sound.")
+        raise AudioError(f"{uri} is empty: there is not one sample in it. Is the recording complete?")
     wrong = ~waveform.isfinite()
     if wrong.any():
         first = start + wrong.any(dim=0).nonzero()[0].item() / sample_rate

@@ -70,7 +70,11 @@ class Grid(NamedTuple):
             If the hop is less than a fifth of a chunk, or leaves audio out.
         """
         if not 0.2 <= hop <= 1.0:
-            raise ValueError(f"Grid: hop={hop} was given; it has to be 0.2 to 1 times the chunk.")
+            raise ValueError(
+                f"Grid: hop={hop} was given; it is no time but a share of the chunk after which the next one begins, "
+                f"0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
+                f"hop={min(max(hop, 0.2 * chunk), chunk) / chunk:.3g}."
+            )
         num_tokens = math.ceil(chunk / frontend.token_duration - 1e-6)
         return cls(num_tokens, max(round(hop * num_tokens), 1), frontend.samples_per_token, frontend.sample_rate)
 

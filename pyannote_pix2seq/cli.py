@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tqdm import tqdm
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
-from pyannote_pix2seq.arguments import PROGRAM, make_parser
+from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
+    from pyannote_pix2seq.enrolment import Enrolment
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # nor is it needed
     options = make_parser().parse_args(arguments)
     try:
-        return {"diarize": diarize, "vocabulary": vocabulary}[options.command](options)
+        return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
     except UsageError as error:
         _say(f"{PROGRAM}: {error}")
         return 2
@@ -78,6 +79,17 @@ def diarize(options: Namespace) -> int:
         if options.into is not None:
             _say(str(tally))
     return 1 if tally.failed else 0
+
+
+def enrol(options: Namespace) -> int:
+    """Write a file of people to know; the status to exit with."""
+    if options.into.suffix != ENROLLED:
+        raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
+    pipeline = _read_pipeline(options)
+    people = _people(pipeline, options.people)
+    with all_or_nothing(options.into) as part:
+        people.save(part)
+    return 0
 
 
 def vocabulary(options: Namespace) -> int:
@@ -177,8 +189,9 @@ def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
         try:
             contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-            says_which = isinstance(error, AudioError)
-            _say(str(error) if says_which else f"{job.file}: {type(error).__name__}: {error}")
+            says_which = isinstance(error, AudioError) and str(job.file) in str(error)
+            kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
+            _say(str(error) if says_which else f"{job.file}: {kind}{error}")
             tally.failed += 1
             continue
         _write(contents, job)
@@ -187,43 +200,46 @@ def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
 
 def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
     """The pipeline that `--model`, `--strategy`, `--decoding` and `--device` ask for; `--known` people are enrolled."""
-    import torch
-
-    from pyannote_pix2seq.audio import AudioError
-    from pyannote_pix2seq.enrolment import EnrolmentError
     from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 
-    pipeline = _read_pipeline(options.model)
+    pipeline = _read_pipeline(options)
     pipeline.legacy = False
     if options.decoding is not None:
         pipeline.decoding = replace(pipeline.decoding, strategy=options.decoding)
     pipeline.strategy = options.strategy or pipeline.strategy
     try:
         SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers)
-        pipeline.to(torch.device(options.device))
-        options.enrolment = pipeline.enrol(_by_name(options.known))
-    except (SpeakerCountError, EnrolmentError, AudioError) as error:
+    except SpeakerCountError as error:
         raise UsageError(str(error)) from error
-    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
-        raise UsageError(f"--device {options.device} cannot be used here, cpu can: {error}") from error
+    options.enrolment = _people(pipeline, options.known)
     return pipeline
 
 
-def _by_name(known: Sequence[tuple[str, Path]]) -> dict[str, list[Path]]:
-    """Recordings of each person."""
+def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
+    """Who was enrolled before, or is by recordings of each."""
+    from pyannote_pix2seq.audio import AudioError
+    from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
+
     recordings: dict[str, list[Path]] = {}
-    for name, file in known:
+    for name, file in (each for each in known if isinstance(each, tuple)):
         recordings.setdefault(name, []).append(file)
-    return recordings
+    try:
+        saved = [person for path in known if isinstance(path, Path) for person in Enrolment.load(path)]
+        people = Enrolment([*saved, *pipeline.enrol(recordings)])
+        people.check(pipeline.model.frontend)
+    except (EnrolmentError, AudioError) as error:
+        raise UsageError(str(error)) from error
+    return people
 
 
-def _read_pipeline(path: Path) -> Pix2SeqDiarization:
-    """Read the folder of a pipeline, or its config.yaml."""
+def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
+    """Read the folder of a pipeline, or its config.yaml, and move it to its device."""
+    import torch
     from pyannote.audio import Pipeline
 
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
-    config = path / "config.yaml" if path.is_dir() else path
+    config = options.model / "config.yaml" if options.model.is_dir() else options.model
     if not config.is_file():
         raise UsageError(
             f"There is no file {config} to load a pipeline from. Folders with one are made by recipes/export.py; "
@@ -235,7 +251,10 @@ def _read_pipeline(path: Path) -> Pix2SeqDiarization:
         raise UsageError(f"{config} cannot be used: {type(error).__name__}: {error}") from error
     if not isinstance(pipeline, Pix2SeqDiarization):
         raise UsageError(f"{config} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
-    return pipeline
+    try:
+        return pipeline.to(torch.device(options.device))
+    except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
+        raise UsageError(f"--device {options.device} cannot be used here, cpu can: {error}") from error
 
 
 def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> Annotation:

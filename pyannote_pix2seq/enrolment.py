@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from io import IOBase
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Union, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -23,6 +23,10 @@ SPEECH = 0.5
 ENOUGH = 1.0
 """Seconds of speech that it takes to know somebody."""
 FIELDS = ("content", "voice", "mean", "alone", "quality")
+
+
+Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
+"""What a caller may give for people whom we know, see `Enrolment.given`."""
 
 
 class EnrolmentError(ValueError):
@@ -69,6 +73,36 @@ class Enrolment(Sequence[Speaker]):
         """
         return cls(_enrol(name, sources, frontend) for name, sources in known.items())
 
+    @classmethod
+    def given(cls, known: Known, frontend: Frontend) -> Enrolment:
+        """People in any of the forms that a caller may have them in, checked.
+
+        Parameters
+        ----------
+        known : Enrolment, path of one that was saved, mapping of str to recordings, or None
+        frontend : Frontend
+
+        Raises
+        ------
+        EnrolmentError
+            If it is something else, cannot be read, or cannot be used with this frontend: see `of`, `load`, `check`.
+        AudioError
+            If a recording cannot be read.
+        """
+        if isinstance(known, (str, Path)):
+            people = cls.load(known)
+        elif isinstance(known, Mapping):
+            people = cls.of(known, frontend)
+        elif known is None or isinstance(known, Enrolment):
+            people = known or cls([])
+        else:
+            raise EnrolmentError(
+                f"known={known!r} was given; it has to be a mapping of names to recordings, such as "
+                f"{{'alice': 'alice.wav'}}, or what `pipeline.enrol` returned, or the path that it was saved to."
+            )
+        people.check(frontend)
+        return people
+
     def save(self, path: Path | str) -> None:
         """Write a small file: about 40 kB a person."""
         fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
@@ -90,14 +124,14 @@ class Enrolment(Sequence[Speaker]):
         Raises
         ------
         EnrolmentError
-            If it is something else.
+            If it is not there, or is something else.
         """
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )
-        except (BadZipFile, EOFError, KeyError, TypeError, ValueError) as error:
+        except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
             raise EnrolmentError(
                 f"{path} holds no enrolment ({error}). `pipeline.enrol(...).save(path)` makes one."
             ) from error
@@ -156,7 +190,7 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     for chunk in [*chunks, chunker.close()]:
         waveform = chunk.waveform[:, -round((chunk.believed.duration) * frontend.sample_rate) :]
         if not waveform.numel():
-            raise AudioError(f"{reader.uri} is empty. Give some sound.")
+            raise AudioError(f"{reader.uri} is empty: there is not one sample in it. Is the recording complete?")
         content, voice = frontend(waveform[None].to(device))
         yield AudioTokens(content[0], voice[0])
 

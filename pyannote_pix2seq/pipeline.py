@@ -21,7 +21,7 @@ from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
 from pyannote_pix2seq.decoding_options import DecodingOptions
-from pyannote_pix2seq.enrolment import Enrolment
+from pyannote_pix2seq.enrolment import Enrolment, Known
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
@@ -161,7 +161,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
-        known: Enrolment | Mapping[str, Any] | None = None,
+        known: Known = None,
         hook: Callable[..., None] | None = None,
     ) -> Pix2SeqOutput | Annotation:
         """Diarize a recording, of which only a few chunks are in memory at a time.
@@ -172,7 +172,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             See `pyannote_pix2seq.audio.load`.
         num_speakers, min_speakers, max_speakers : int, optional
             How many people speak; obeyed exactly.
-        known : Enrolment or mapping of str to recordings, optional
+        known : Enrolment, path of one that was saved, or mapping of str to recordings, optional
             People who may speak, see `enrol`. Their turns carry their names.
         hook : callable, optional
             Called as `hook(step, artifact, file=..., total=..., completed=...)` while each step goes on.
@@ -269,7 +269,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_speakers: int | None = None,
         min_speakers: int | None = None,
         max_speakers: int | None = None,
-        known: Enrolment | Mapping[str, Any] | None = None,
+        known: Known = None,
     ) -> Stream:
         """Diarize audio as it comes, see `Stream`; options as of `apply`.
 
@@ -283,10 +283,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity)
         return Stream(self.writer, self.grid, sample_rate, limits, self._known(known))
 
-    def _known(self, known: Enrolment | Mapping[str, Any] | None) -> Enrolment:
-        people = known if isinstance(known, Enrolment) else self.enrol(known or {})
-        people.check(self.model.frontend)
-        return people
+    @torch.inference_mode()
+    def _known(self, known: Known) -> Enrolment:
+        return Enrolment.given(known, self.model.frontend)
 
     def _chunks(self, reader: Reader) -> Iterator[Chunk]:
         """Chunks of a recording.

@@ -191,7 +191,8 @@ def _systems(pipelines: Sequence[str], strategies: Sequence[str | None], peers: 
 def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:
     """Be a system: diarize every recording, whatever happens to the others.
 
-    The first is diarized twice, so that what only has to be done once does not count.
+    The first is diarized twice, so that what only has to be done once does not count. It ends before the next recording
+    if the process that started it has ended.
 
     Parameters
     ----------
@@ -200,11 +201,13 @@ def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], reco
     recordings, answers : str
         The two files that a system is called with.
     """
-    listed = json.loads(Path(recordings).read_text())
+    listed, asked_by = json.loads(Path(recordings).read_text()), os.getppid()
     with open(answers, "w", encoding="utf-8") as file:
         for recording in listed[:1]:
             _attempt(diarize, recording)
         for number, recording in enumerate(listed, 1):
+            if os.getppid() != asked_by:  # who asked was killed, and nobody will read the answers
+                raise SystemExit(f"{recordings}: nobody waits for answers any more")
             answer = _attempt(diarize, recording)
             print(json.dumps(asdict(answer)), file=file, flush=True)
             print(f"{number} of {len(listed)}: {answer.uri}, {answer.seconds:.1f} s", file=sys.stderr)

@@ -30,6 +30,7 @@ import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"
@@ -158,10 +159,8 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    try:
+    with in_one_line():
         run(parse())
-    except (ValueError, ModuleNotFoundError) as error:
-        raise SystemExit(f"benchmark_simulation.py: {error}") from error
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
+from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.page import Place, table
 from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
@@ -202,13 +203,11 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    try:
+    with in_one_line():
         place = Place(options.page, "turns")
         corpora = [corpus_of(*corpus) for corpus in options.corpus]
         comparisons = [compare(*corpus, options.conversations) for corpus in corpora]
         crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
-    except ValueError as error:
-        raise SystemExit(f"compare_turns.py: {error}") from error
     text = tabulate(comparisons, crossed)
     print(text)
     place.fill(text)

@@ -26,6 +26,7 @@ from pyannote.core import Annotation  # noqa: E402
 from pyannote.database import ProtocolFile  # noqa: E402
 
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
 from pyannote_pix2seq.report import COLOURS, FAINT, INK, SOUND  # noqa: E402
@@ -167,10 +168,8 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    try:
+    with in_one_line():
         draw(parse())
-    except (ValueError, ModuleNotFoundError) as error:
-        raise SystemExit(f"draw_difficulties.py: {error}") from error
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
@@ -77,20 +78,24 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def meetings(options: argparse.Namespace) -> Iterator[Meeting]:
-    """Meetings, made if they are not there."""
+def simulators(options: argparse.Namespace) -> list[Simulator]:
+    """Where what people are enrolled by comes from, and where meetings do."""
     noises = Noises(options.noise) if options.noise else None
-    simulators = [
+    return [
         simulator("Meeting", voices, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
         for voices in Voices.load(options.voices, options.split).apart(SECONDS)
     ]
-    speakers = cycle(np.random.default_rng(0).permutation(simulators[1].voices.speakers).tolist())
+
+
+def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator) -> Iterator[Meeting]:
+    """Meetings, made if they are not there."""
+    speakers = cycle(np.random.default_rng(0).permutation(together.voices.speakers).tolist())
     for number in range(1, options.meetings + 1):
-        described = simulators[1].describe(f"{options.split}-{options.minutes:g}min-{number}")
+        described = together.describe(f"{options.split}-{options.minutes:g}min-{number}")
         voices = tuple(islice(speakers, PEOPLE))[: len(described.voices)]
         conversation = replace(described, voices=voices)
-        audio = record(conversation, simulators[1], options.into)
-        known = {voices[k]: enrolled(conversation, k, simulators[0], options.into) for k in range(KNOWN)}
+        audio = record(conversation, together, options.into)
+        known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
 
 
@@ -143,7 +148,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     rows = []
     totals = {strategy: (Naming(), Naming()) for strategy in options.strategy}
-    for number, meeting in enumerate(meetings(options), 1):
+    with in_one_line():
+        sources = simulators(options)
+    for number, meeting in enumerate(meetings(options, *sources), 1):
         for strategy, (people, strangers) in totals.items():
             found = naming(meeting.reference, diarized(meeting, strategy, options.pipeline), meeting.known)
             totals[strategy] = people + found[0], strangers + found[1]

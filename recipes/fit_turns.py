@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 
@@ -38,10 +39,8 @@ def fit(options: argparse.Namespace) -> str:
 
 def main() -> None:
     options = parse()
-    try:
+    with in_one_line():
         print(fit(options))
-    except ValueError as error:
-        raise SystemExit(f"fit_turns.py: {error}") from error
 
 
 if __name__ == "__main__":

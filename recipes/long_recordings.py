@@ -34,6 +34,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
@@ -64,9 +65,13 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     options, systems = parse_systems(parser, arguments)
     if options.pieces < 1:
         parser.error(f"--pieces {options.pieces}: it has to be 1 or more.")
-    if options.pieces > 1 and len(set(options.minutes)) < 2:
+    shorter, longest = sorted({*options.minutes} - {max(options.minutes)}), max(options.minutes)
+    if options.pieces > 1 and not shorter:
+        parser.error(f"--pieces {options.pieces}: --minutes {longest:g} is all there is. Name a shorter one.")
+    if options.pieces > 1 and options.pieces * shorter[-1] > longest:
         parser.error(
-            f"--pieces {options.pieces}: --minutes {options.minutes[0]:g} is all there is. Name a shorter one."
+            f"--pieces {options.pieces} of {shorter[-1]:g} minutes would overlap: the meeting lasts {longest:g}, "
+            f"which has room for {longest // shorter[-1]:g}."
         )
     return options, systems
 
@@ -152,8 +157,9 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
     place = Place(options.docs, "long") if options.docs else None
-    voices = Voices.load(options.voices, "dev")
-    noises = Noises(options.noise) if options.noise else None
+    with in_one_line():
+        voices = Voices.load(options.voices, "dev")
+        noises = Noises(options.noise) if options.noise else None
     rows, failures = [], []
     longest = 60 * max(options.minutes)
     for minutes, speakers in product(options.minutes, options.speakers):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError
@@ -39,10 +40,8 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     preparation = Preparation(options.denoise, options.most_speech)
-    try:
+    with in_one_line():
         refusals = prepare_voices(options.sources, options.out, options.jobs, options.layout, preparation)
-    except (ValueError, ModuleNotFoundError) as error:
-        raise SystemExit(f"prepare_voices.py: {error}") from error
     for refusal in refusals[:SHOWN]:
         print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")
     print(f"{len(refusals)} refused, see {options.out / 'refused.tsv'}")

@@ -22,7 +22,8 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.checkpoints import ModelError, load_frontend  # noqa: E402
+from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
@@ -63,11 +64,9 @@ def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCa
 def main() -> None:
     options = parse()
     hearing = Hearing()
-    try:
+    with in_one_line():
         fetched = load_frontend(hearing, options.frontend)
-    except ModelError as error:
-        raise SystemExit(f"refine.py: {error}") from error
-    heard = listen(hearing, options)
+        heard = listen(hearing, options)
     torch.manual_seed(options.seed)
     refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
     drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)

@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
 from pyannote_pix2seq.simulation import Noises  # noqa: E402
@@ -64,13 +65,11 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    try:
+    with in_one_line():
         protocols = {name: make_protocol(name, options) for name in options.names}
         for name, protocol in protocols.items():
             hours = render(protocol, options.into, origin_of(name, options), options.jobs)
             print(f"{protocol}: {hours:.2f} h, rendered and verified", flush=True)
-    except (ValueError, ModuleNotFoundError) as error:
-        raise SystemExit(f"render.py: {error}") from error
     print(f"{options.into / REGISTRY} registers all that is in {options.into}.")
 
 

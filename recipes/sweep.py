@@ -24,6 +24,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
@@ -257,9 +258,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=PAGE, help=f"(default: {PAGE})")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
     options, systems = parse_systems(parser, arguments)
-    made = simulators(options, Noises(options.noise) if options.noise else None)
-    files = conversations(made, options.conversations, Labels.of(options))
-    contest = hold("difficulty", files, systems, options.threads)
+    with in_one_line():
+        made = simulators(options, Noises(options.noise) if options.noise else None)
+        files = conversations(made, options.conversations, Labels.of(options))
+        contest = hold("difficulty", files, systems, options.threads)
     if not contest.entries:
         raise SystemExit("\n".join(contest.failures))
     if options.into:

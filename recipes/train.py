@@ -25,7 +25,8 @@ from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model  # noqa: E402
+from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 from pyannote_pix2seq.training import fit  # noqa: E402
@@ -81,19 +82,17 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 
 def main() -> None:
     options = parse()
-    task = SequenceDiarization(
-        conversations.protocol_of(options),
-        options.into / "tokens",
-        stretch=options.duration,
-        batch_size=options.batch_size // options.processes,
-        steps_per_epoch=options.validate_every,
-        num_workers=options.jobs,
-        seed=options.seed,
-    )
-    try:
+    with in_one_line():
+        task = SequenceDiarization(
+            conversations.protocol_of(options),
+            options.into / "tokens",
+            stretch=options.duration,
+            batch_size=options.batch_size // options.processes,
+            steps_per_epoch=options.validate_every,
+            num_workers=options.jobs,
+            seed=options.seed,
+        )
         model = make_model(options, task)
-    except ModelError as error:
-        raise SystemExit(f"train.py: {error}") from error
     last = fit(
         model,
         options.into,

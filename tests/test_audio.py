@@ -135,7 +135,7 @@ def test_empty_audio(tmp_path):
     soundfile.write(tmp_path / "header.wav", np.zeros(0), 16000)
     with pytest.raises(AudioError, match=r"nothing\.wav is empty \(0 bytes\)"):
         load(tmp_path / "nothing.wav")
-    with pytest.raises(AudioError, match=r"header is empty"):
+    with pytest.raises(AudioError, match=r"header is empty: there is not one sample in it"):
         load(tmp_path / "header.wav")
     for shape in [(1, 0), (2, 0), (0, 16000)]:
         with pytest.raises(AudioError, match="is empty"):

@@ -16,6 +16,7 @@ from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import arguments, cli, pipeline, report
 from pyannote_pix2seq.decoding_options import STRATEGIES
+from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
 
@@ -130,7 +131,7 @@ def test_bad_files_do_not_stop_the_others(talk, diarize):
     status, _, said = diarize("bad.wav", "short.wav", "gone.wav", last, "--into", "out")
     assert status == 1
     assert [path.name for path in Path("out").iterdir()] == ["last.rttm"]
-    reasons = ["bad.wav cannot be read as audio", "short lasts 10 ms", "There is no file gone.wav"]
+    reasons = ["bad.wav cannot be read as audio", "short.wav: short lasts 10 ms", "There is no file gone.wav"]
     assert [reason in line for reason, line in zip(reasons, said, strict=False)] == [True] * 3
     assert said[3:] == ["1 of 4 files diarized, 3 failed"]
 
@@ -208,6 +209,21 @@ def test_a_batch_that_is_killed_while_it_writes_goes_on_where_it_was(batch, diar
     assert after["50.rttm"] == diarize(batch[50], "--min-speakers", 1)[1]
 
 
+def test_people_who_were_enrolled_are_known(talk, diarize, tiny_pipeline, capsys):
+    write_talk(talk.parent / "ann.wav", seed=1)
+    enrol = ["enrol", "ann=ann.wav", "bob=talk.wav", "bob=ann.wav", "--model", str(tiny_pipeline), "--into"]
+    assert cli.main([*enrol, "people.npz"]) == 0
+    assert [speaker.name for speaker in Enrolment.load("people.npz")] == ["ann", "bob"]
+    direct = ["--known", "ann=ann.wav", "--known", "bob=talk.wav", "--known", "bob=ann.wav"]
+    written = diarize(talk, "--known", "people.npz")[1]
+    assert written == diarize(talk, *direct)[1] and (" ann " in written or " bob " in written)
+    status, _, said = diarize(talk, "--known", "people.npz", "--known", "ann=ann.wav")
+    assert (status, len(said)) == (2, 1) and "a name is there twice" in said[0]
+    assert cli.main([*enrol, "people.txt"]) == 2
+    assert "--into people.txt: files of people end in .npz" in capsys.readouterr().err
+    assert not Path("people.txt").exists()
+
+
 def test_too_many_speakers_for_a_recording_is_one_line(talk, diarize):
     status, _, said = diarize(talk, "--num-speakers", 9)
     assert status == 1 and "at most 8 speakers here" in said[0]
@@ -272,6 +288,7 @@ def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
         (["--strategy", "two_pass", "--num-speakers", 0], "1 or more"),
         (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
         (["--known", "ann=gone.wav"], "There is no file gone.wav"),
+        (["--known", "gone.npz"], "gone.npz holds no enrolment"),
         (["--num-speakers", 0], "1 or more"),
         (["--min-speakers", 3, "--max-speakers", 2], "min_speakers cannot be more than max_speakers"),
         (["other.wav"], "2 files need a folder to write to: add --into DIR"),
@@ -292,11 +309,14 @@ def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, co
     "given, complaint",
     [
         ("diarize", "the following arguments are required: FILE"),
-        ("diarize talk.wav --speakers 3", "unrecognized arguments: --speakers 3"),
+        ("diarize talk.wav --speakers 3", "unrecognized arguments: --speakers 3; see pyannote-pix2seq diarize --help"),
         ("diarize talk.wav --over", "unrecognized arguments: --over"),
         ("diarize talk.wav --num-speakers two", "invalid int value: 'two'"),
         ("diarize talk.wav --strategy best", "invalid choice: 'best'"),
         ("diarize talk.wav --known alice", "'alice' is not NAME=FILE, for instance alice=alice.wav"),
+        ("diarize talk.wav --known ann=people.npz", "is no recording but people with names"),
+        ("enrol ann=ann.wav", "the following arguments are required: --into"),
+        ("enrol people.npz --into more.npz", "'people.npz' is not NAME=FILE"),
         ("transcribe talk.wav", "invalid choice: 'transcribe'"),
         ("", "the following arguments are required: COMMAND"),
         ("vocabulary --window inf --speakers 8", "'inf' is not a number of seconds above 0"),
@@ -373,7 +393,7 @@ def test_the_table_of_vocabularies(capsys):
     assert "num_speakers is 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["diarize"], ["vocabulary"]])
+@pytest.mark.parametrize("command", [[], ["diarize"], ["enrol"], ["vocabulary"]])
 def test_the_examples_of_the_help_can_be_typed(capsys, command):
     with pytest.raises(SystemExit) as stopped:
         cli.main([*command, "--help"])
@@ -387,7 +407,7 @@ def test_the_examples_of_the_help_can_be_typed(capsys, command):
             arguments.make_parser().parse_args(given)
 
 
-@pytest.mark.parametrize("command", [[], ["diarize"]])
+@pytest.mark.parametrize("command", [[], ["diarize"], ["enrol"]])
 def test_the_help_tells_of_the_reports_that_are_switched_off(capsys, command):
     with pytest.raises(SystemExit):
         cli.main([*command, "--help"])

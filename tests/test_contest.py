@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -239,3 +242,39 @@ def test_the_recipe_scores_registered_protocols(
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
     with pytest.raises(SystemExit):
         main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])
+
+
+ORPHAN = """
+import os, sys, time
+from pathlib import Path
+from pyannote_pix2seq.system import respond
+
+asker = os.getppid()
+
+def diarize(audio):
+    Path(sys.argv[1]).with_name("started").touch()
+    while os.getppid() == asker:
+        time.sleep(0.01)
+    return [], None
+
+respond(diarize, *sys.argv[1:])
+"""
+ASKER = """
+import subprocess, sys, time
+from pathlib import Path
+
+subprocess.Popen([sys.executable, *sys.argv[1:]])
+while not Path(sys.argv[2]).with_name("started").exists():
+    time.sleep(0.01)
+"""
+
+
+def test_a_system_stops_when_nobody_waits_for_its_answers(tmp_path: Path) -> None:
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    recordings, answers = tmp_path / "recordings.json", tmp_path / "answers.jsonl"
+    recordings.write_text(json.dumps([{"uri": uri, "audio": uri} for uri in "ab"]))
+    command = [sys.executable, "-c", ASKER, str(tmp_path / "orphan.py"), str(recordings), str(answers)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)  # until both have ended
+    assert done.returncode == 0 and "nobody waits for answers any more" in done.stderr
+    assert answers.read_text() == ""

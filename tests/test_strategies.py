@@ -340,6 +340,7 @@ def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, 
     assert len(loaded[0].clip.content) == 31  # 5 s
     torch.testing.assert_close(loaded[0].clip.content, people[0].clip.content, rtol=0, atol=0.01)
     assert rows(pipeline(talk(), known=loaded)) == rows(pipeline(talk(), known=people))
+    assert rows(pipeline(talk(), known=tmp_path / "people.npz")) == rows(pipeline(talk(), known=loaded))
 
 
 def test_people_who_cannot_be_enrolled(
@@ -361,9 +362,11 @@ def test_people_who_cannot_be_enrolled(
         Pix2SeqDiarization(tiny_model, chunk=5.0)(talk(), known=people)
     with pytest.raises(EnrolmentError, match="a name is there twice"):
         pipeline(talk(), known=Enrolment([*people, *people]))
+    with pytest.raises(EnrolmentError, match=r"known=5 was given; .* a mapping of names to recordings"):
+        pipeline(talk(), known=5)
     (tmp_path / "text.npz").write_text("no enrolment")
     np.savez(tmp_path / "other.npz", a=np.ones(3))
-    for name in ("text.npz", "other.npz"):
+    for name in ("text.npz", "other.npz", "gone.npz"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / name)
 

@@ -1,0 +1,24 @@
+"""What a program says about things that it cannot work with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """End the program with one line about what it was given, e.g. a folder without voices, in the place of a traceback.
+
+    Raises
+    ------
+    SystemExit
+        With status 1, for each ValueError (all errors of this package about what is given are such) and each module
+        that is not installed.
+    """
+    try:
+        yield
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
