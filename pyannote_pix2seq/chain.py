@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from math import inf
 from typing import NamedTuple
 
+from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.chunks import Chunk, Stitcher, believed
+from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
-from pyannote_pix2seq.speakers import Speaker, hear, likeliest, match, new_numbers, numbered, similarity
+from pyannote_pix2seq.people import PART
+from pyannote_pix2seq.reading import AGAIN, SKETCH, Part, Reading
+from pyannote_pix2seq.recollection import Group, Recollection
+from pyannote_pix2seq.speakers import Speaker, Voiced, hear, likeliest, match, new_numbers, numbered, similarity
 from pyannote_pix2seq.writer import Writer
 
-SAME = 0.5
-"""Somebody whom the model names anew is somebody known if the cosine of their voices is this or more."""
 CLAIM = 0.45
 """Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
 REMEMBERED = 64
 """Strangers who are remembered from chunk to chunk, however many there are in a recording."""
+NEWCOMER = 10**9
+"""Numbers from here on are of those who are met in a chunk, and have none of their own until they are heard."""
 
 Report = Callable[[str, int, int], None]
 """Is told the name of a step, how much of it is done, and how much there is."""
@@ -39,6 +45,12 @@ class Diarization(NamedTuple):
 
 class Chain:
     """Reads chunks in their order and remembers who speaks.
+
+    Each chunk is read twice. First on its own, to find out who is in it: the voices of all that was said so far are
+    told apart again with those of the chunk, see `Recollection`. Then behind prompts of them and of others who are
+    known. A frontend without voices has nothing to tell people apart by: then each chunk is read once, and who speaks
+    is known by the prompts alone. So is a chunk in which somebody has to speak for the first time, or else there would
+    be too few people in the recording.
 
     No more than `REMEMBERED` strangers are, so that what is kept does not grow with the recording: others are
     forgotten, those first who are silent for the longest time in proportion to what they said alone. A stranger who is
@@ -68,6 +80,8 @@ class Chain:
         self.speakers = numbered(replace(speaker) for speaker in known)
         self.heard: set[int] = set()
         self.num_heard = 0
+        self.recollection = Recollection()
+        self._enrolled = known
         self._new = new_numbers(known)
 
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
@@ -84,10 +98,89 @@ class Chain:
     def read(self, chunk: Chunk, later: int) -> list[Turn]:
         """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
         self._forget(chunk.believed.start)
-        capacity, token_duration = self.writer.capacity, self.writer.token_duration
-        needed = self.limits.needed(self.num_heard, later * capacity)
-        allowed = self.limits.allowed(self.num_heard)
+        needed = self.limits.needed(self.num_heard, later * self.writer.capacity)
         audio = self.writer.listen(chunk.waveform)
+        if needed or not audio.voice.shape[1]:
+            return self._read_once(audio, chunk, needed)
+        return self._read_twice(audio, chunk)
+
+    def _read_twice(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
+        """Turns of a chunk where it is believed: by whom, told by the voices of all that was heard so far."""
+        reading, parts = self._meet(audio, chunk)
+        met = {number: reading.speakers[number] for number in reading.speakers if number not in self.heard}
+        people = {number: speaker for number, speaker in self.speakers.items() if number in self.heard} | met
+        turns = self._again(audio, people) if self.heard else self._only(reading, people)
+        said = believed([turn.later(chunk.start) for turn in turns], chunk.believed)
+        order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
+        numbers = {number: next(self._new) if number >= NEWCOMER else number for number in order}
+        for number in (number for number in order if number not in self.heard):
+            known = self.speakers.get(number)
+            self.speakers[numbers[number]] = replace(met[number], name=known.name if known else None)
+            self.heard.add(numbers[number])
+            self.num_heard += 1
+        told = [part.told(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
+        self.recollection.add(part for part in told if part.turn.speaker in self.heard)
+        return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
+
+    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
+        """Who is in a chunk that is read on its own, and its parts where it is believed; those who are known learn."""
+        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
+        writer = self.writer.at_most(**SKETCH) if self.heard else self.writer
+        most = min(self.limits.most or self.writer.capacity, self.writer.capacity)
+        reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
+        parts = list(reading.parts(PART))
+        if not parts:
+            return reading, []
+        if self.heard:
+            told, groups = self.recollection.tell(parts, chunk.believed.end, self.limits.most)
+        else:
+            order = list(reading.speakers)
+            told = [order.index(part.turn.speaker) for part in parts]
+            groups = [Group(speaker.voice, None) for speaker in reading.speakers.values()]
+        numbers = self._numbers(told, groups)
+        parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
+        reading.tell([part.turn for part in parts])
+        for number in self.heard & reading.speakers.keys():
+            self.speakers[number].learn(reading.speakers[number])
+        return reading, [part for part in parts if chunk.believed.overlaps(part.turn.segment.middle)]
+
+    def _numbers(self, told: Sequence[int], groups: Sequence[Group]) -> dict[int, int]:
+        """Numbers of the groups that speak in a chunk: of those enrolled, of those heard before, or of newcomers."""
+        allowed = self.limits.allowed(self.num_heard)
+        room = inf if allowed is None else allowed
+        claims = {column: ~row for row, column in match(similarity(self._enrolled, groups), CLAIM).items()}
+        numbers: dict[int, int] = {}
+        for group in dict.fromkeys(told):
+            number = claims.get(group, groups[group].number)
+            if number is None or (number in claims.values() and group not in claims):
+                number = NEWCOMER + group
+            if number not in self.heard:
+                if room > 0:
+                    room -= 1
+                else:
+                    number = self._most_similar(groups[group])
+            numbers[group] = number
+        return numbers
+
+    def _only(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
+        """Turns of a chunk before which nobody was heard: there is nothing to learn but whose voice is whose."""
+        order = list(people)
+        turns = [turn.later(-reading.start)._replace(speaker=order.index(turn.speaker)) for turn in reading.turns]
+        told = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
+        return [turn._replace(speaker=order[turn.speaker]) for turn in told]
+
+    def _again(self, audio: AudioTokens, people: dict[int, Speaker]) -> list[Turn]:
+        """Turns of a chunk behind prompts of people who may be in it."""
+        everybody, numbers = list(people.values()), list(people)
+        chosen = likeliest(everybody, audio, self.writer.capacity, self.writer.token_duration)
+        writer = self.writer.at_most(**AGAIN)
+        (turns,) = writer.write([audio], [[everybody[i] for i in chosen]], most=len(chosen))
+        return [turn._replace(speaker=numbers[chosen[turn.speaker]]) for turn in turns]
+
+    def _read_once(self, audio: AudioTokens, chunk: Chunk, needed: int) -> list[Turn]:
+        """Turns of a chunk where it is believed: by whom, known by prompts; `needed` speak for the first time."""
+        capacity, token_duration = self.writer.capacity, self.writer.token_duration
+        allowed = self.limits.allowed(self.num_heard)
         candidates = [number for number in self.speakers if allowed != 0 or number in self.heard]
         room = 0 if allowed == 0 and len(candidates) <= capacity else max(needed, 1)
         known = [self.speakers[number] for number in candidates]
@@ -108,6 +201,7 @@ class Chain:
         for number in sorted(strangers, key=silence)[REMEMBERED:]:
             del self.speakers[number]
             self.heard.remove(number)
+            self.recollection.forget(number)
 
     def _remember(
         self, turns: list[Turn], voices: dict[int, Speaker], prompted: list[int], needed: int, chunk: Chunk
@@ -115,7 +209,11 @@ class Chain:
         """Find out who the speakers of a chunk are, and learn from them."""
         said = believed(turns, chunk.believed)
         first = {turn.speaker: turn.start for turn in sorted(said, reverse=True)}
-        names = self._names(voices, prompted, is_matched=not needed)
+        names = {
+            local: number
+            for local, number in enumerate(prompted)
+            if local in voices and _may_be(voices[local], self.speakers[number])
+        }
         arrivals = self._arrivals(voices, names, first, needed)
         for local, number in names.items():
             if number in self.heard or local in arrivals:
@@ -131,20 +229,6 @@ class Chain:
         names |= {local: self._most_similar(voices[local]) for local in first if names.get(local) not in self.heard}
         return [turn._replace(speaker=names[turn.speaker]) for turn in said]
 
-    def _names(self, voices: dict[int, Speaker], prompted: list[int], is_matched: bool) -> dict[int, int]:
-        """Numbers of the speakers of a chunk who are known: by their prompts or, if `is_matched`, by their voices."""
-        names = {
-            local: number
-            for local, number in enumerate(prompted)
-            if local in voices and _may_be(voices[local], self.speakers[number])
-        }
-        if is_matched:
-            others = [number for number in self.speakers if number not in names.values()]
-            unnamed = [local for local in voices if local not in names]
-            cosines = similarity([voices[i] for i in unnamed], [self.speakers[i] for i in others])
-            names |= {unnamed[row]: others[column] for row, column in match(cosines, SAME).items()}
-        return names
-
     def _arrivals(
         self, voices: dict[int, Speaker], names: dict[int, int], first: dict[int, float], needed: int
     ) -> list[int]:
@@ -154,7 +238,7 @@ class Chain:
         spare = [local for local in new if local not in first and local not in names]
         return (sure + spare[: max(needed - len(sure), 0)])[: self.limits.allowed(self.num_heard)]
 
-    def _most_similar(self, voice: Speaker) -> int:
+    def _most_similar(self, voice: Voiced) -> int:
         """Number of the speaker among those heard who sounds most like somebody for whom there is no room."""
         heard = [number for number in self.speakers if number in self.heard]
         return heard[int(similarity([voice], [self.speakers[number] for number in heard]).argmax())]

@@ -30,7 +30,7 @@ class DecodingOptions:
     num_beams : int
         For beam search.
     num_samples : int
-        For a consensus. Two passes take no more than are useful there, see `two_pass.py`.
+        For a consensus. Two passes take no more than are useful there, see `reading.py`.
     threshold : float
         At each moment of a consensus so many speak as more than this share of the samples say, at least.
     min_duration_off : float

@@ -1,4 +1,4 @@
-"""What the first of two passes finds in a chunk."""
+"""How a chunk is read twice, and what the first time finds."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from pyannote.core import Segment
 from torch import Tensor
 
 from pyannote_pix2seq.attribution import parts_of, voice_alone
+from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, hear
+
+SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
+"""Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
+AGAIN = {"num_samples": 16}
+"""Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""
 
 
 class Part(NamedTuple):
@@ -31,6 +37,10 @@ class Part(NamedTuple):
     turn: Turn
     voice: Tensor
     seconds: float
+
+    def told(self, speaker: int) -> Part:
+        """The same, told to a speaker."""
+        return self._replace(turn=self.turn._replace(speaker=speaker))
 
 
 @dataclass

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -111,7 +112,14 @@ def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: fl
     return torch.stack([cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]).sum(0)
 
 
-def directions(speakers: Sequence[Speaker]) -> torch.Tensor:
+class Voiced(Protocol):
+    """Whatever has a voice, of any length."""
+
+    @property
+    def voice(self) -> torch.Tensor: ...
+
+
+def directions(speakers: Sequence[Voiced]) -> torch.Tensor:
     """Mean voices, (num_speakers, voice_dim), unit length."""
     voices = [speaker.voice for speaker in speakers]
     return F.normalize(torch.stack(voices).float(), dim=-1).cpu() if voices else torch.zeros(0, 0)
@@ -133,7 +141,7 @@ def names_of(speakers: Mapping[int, Speaker]) -> dict[int, str]:
     return {number: speaker.name for number, speaker in speakers.items() if speaker.name is not None}
 
 
-def similarity(first: Sequence[Speaker], second: Sequence[Speaker]) -> np.ndarray:
+def similarity(first: Sequence[Voiced], second: Sequence[Voiced]) -> np.ndarray:
     """Cosines of mean voices, (len(first), len(second)); 0 where there are no voices."""
     if not first or not second:
         return np.zeros((len(first), len(second)))

@@ -8,21 +8,16 @@ from dataclasses import replace
 from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.chain import CLAIM, Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
-from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.people import PART, tell_apart
-from pyannote_pix2seq.reading import Reading
+from pyannote_pix2seq.reading import AGAIN, SKETCH, Reading
 from pyannote_pix2seq.speakers import Speaker, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
 BATCH = 4
 """Chunks that are written about at once."""
-SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
-"""Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
-AGAIN = {"num_samples": 16}
-"""Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""
 
 
 class TwoPass:
@@ -114,7 +109,7 @@ class TwoPass:
         duration = readings[-1].believed.end
         told = iter(tell_apart([part for some in parts for part in some], duration, self.limits).tolist())
         for reading, some in zip(readings, parts, strict=True):
-            reading.tell([part.turn._replace(speaker=next(told)) for part in some])
+            reading.tell([part.told(next(told)).turn for part in some])
         numbers = sorted({number for reading in readings for number in reading.speakers})
         people = [_together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
         self._call(people)

@@ -24,6 +24,7 @@ from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.recollection import Recollection
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
@@ -211,9 +212,29 @@ def test_a_stream_equals_the_chain(
     assert len(found) > 3
 
 
+def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(
+        writer: Writer, audio: list[AudioTokens], prompted: list[list[Speaker]], *_: int, most: int = 0
+    ) -> list[list[Turn]]:
+        voice = audio[0].voice[:, 0].sum(0)
+        alike = [torch.cosine_similarity(voice, speaker.voice, dim=0).item() for speaker in prompted[0]]
+        return [[Turn(0.2, 3.8, int(np.argmax(alike or [0])), 0.9)]]  # in each chunk there is one voice only
+
+    monkeypatch.setattr(Writer, "write", write)
+    voices = [150, 400, 400, 650, 150, 650, 400, 150]
+    waveform = torch.cat([tone(voice, 4.0, seed=k) for k, voice in enumerate(voices)], dim=1)
+    output = make(model, "chain", hop=1.0)({"waveform": waveform, "sample_rate": RATE, "uri": "talk"})
+    found = {label: {round(start) // 4 for start, _, who in rows(output) if who == label} for *_, label in rows(output)}
+    assert found == {"SPEAKER_00": {0, 4, 7}, "SPEAKER_01": {1, 2, 6}, "SPEAKER_02": {3, 5}}
+
+
 def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "REMEMBERED", 1)
-    monkeypatch.setattr(chain, "SAME", 1.1)  # nobody is recognised by his voice
+    recognise_nobody(monkeypatch)
+
+
+def recognise_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Recollection, "_numbers", lambda *_: {})
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 15])
@@ -276,11 +297,11 @@ def test_a_stream_keeps_nothing_but_two_chunks_and_the_speakers(
 def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
     model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, recordings: dict[str, Path], most: int | None
 ) -> None:
-    def write(writer: Writer, audio: Any, prompted: list[list[Speaker]], least: int, most: int) -> list[list[Turn]]:
-        return [[Turn(0.8, 2.4, len(prompted[0]), 0.5)]]  # somebody whom it was not prompted with
+    def write(writer: Writer, audio: Any, prompted: list[list[Speaker]], *_: int, most: int = 0) -> list[list[Turn]]:
+        return [[Turn(0.8, 2.4, max(len(prompted[0]) - 1, 0), 0.5)]]  # the last of them is the newcomer
 
     monkeypatch.setattr(Writer, "write", write)
-    monkeypatch.setattr(chain, "SAME", 1.1)
+    recognise_nobody(monkeypatch)
     monkeypatch.setattr(chain, "REMEMBERED", 8)
     noise = torch.rand(1, 20 * 2560, generator=torch.Generator().manual_seed(0)) - 0.5
     stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=most)

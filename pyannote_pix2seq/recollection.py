@@ -1,0 +1,97 @@
+"""Voices of what was said so far, told apart anew whenever there is more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from pyannote_pix2seq.chunks import SHORTEST
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.people import CLEAR, tell_apart
+from pyannote_pix2seq.reading import Part
+from pyannote_pix2seq.speakers import match
+
+MOST = 1000
+"""Parts that are remembered; of more, those who said the most lose their oldest."""
+
+
+class Group(NamedTuple):
+    """Parts of turns that are one person's.
+
+    Attributes
+    ----------
+    voice : (voice_dim,) tensor
+        Mean of their voices, each weighted by how long it was heard alone; not scaled to unit length.
+    number : int or None
+        Of the person who most of what was remembered of it had been told to; None is somebody new.
+    """
+
+    voice: torch.Tensor
+    number: int | None
+
+
+class Recollection:
+    """Clear parts of turns, and who was said to speak in them.
+
+    Clustering all that was heard so far again with each chunk, instead of comparing it with people as they are known,
+    mends what was told wrongly when little was known: somebody who was taken for two becomes one, and he keeps the
+    number that he had for longer. What was said about the past stays as it is.
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def tell(self, parts: Sequence[Part], until: float, most: int | None) -> tuple[list[int], list[Group]]:
+        """Who says what in the next chunk.
+
+        Parameters
+        ----------
+        parts : sequence of Part
+            Of all turns of the chunk, one at least.
+        until : float
+            Where the recording has got to, in seconds.
+        most : int or None
+            People in it.
+
+        Returns
+        -------
+        told : list of int
+            Index of a group for each part.
+        groups : list of Group
+            No two have the same number.
+        """
+        everything = [*self._parts, *parts]
+        told = tell_apart(everything, until, SpeakerLimits(0, most))
+        numbers = self._numbers(told)
+        weights = torch.tensor([max(part.seconds, SHORTEST) for part in everything])
+        voices = F.normalize(torch.stack([part.voice for part in everything]).float().cpu(), dim=-1) * weights[:, None]
+        groups = [Group(voices[told == group].sum(0), numbers.get(group)) for group in range(told.max() + 1)]
+        return told[len(self) :].tolist(), groups
+
+    def add(self, parts: Iterable[Part]) -> None:
+        """Remember those that are clear, and any of people of whom nothing is; turns are those of people's numbers."""
+        known = {part.turn.speaker for part in self._parts}
+        self._parts += [part for part in parts if part.seconds >= CLEAR or part.turn.speaker not in known]
+        while len(self) > MOST:
+            ((number, _),) = Counter(part.turn.speaker for part in self._parts).most_common(1)
+            del self._parts[next(i for i, part in enumerate(self._parts) if part.turn.speaker == number)]
+
+    def forget(self, number: int) -> None:
+        """Let go of all that somebody said."""
+        self._parts = [part for part in self._parts if part.turn.speaker != number]
+
+    def _numbers(self, told: np.ndarray) -> dict[int, int]:
+        """Numbers of groups: each of at most one, so that as much as possible stays with whom it was told to."""
+        known = sorted({part.turn.speaker for part in self._parts})
+        common = np.zeros((told.max() + 1, len(known)))
+        for part, group in zip(self._parts, told, strict=False):
+            common[group, known.index(part.turn.speaker)] += part.seconds
+        return {group: known[column] for group, column in match(common, SHORTEST).items()}
