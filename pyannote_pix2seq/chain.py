@@ -14,7 +14,7 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.people import PART
 from pyannote_pix2seq.reading import AGAIN, SKETCH, Part, Reading
-from pyannote_pix2seq.recollection import Group, Recollection
+from pyannote_pix2seq.recollection import Group, Recollection, same_people
 from pyannote_pix2seq.speakers import Speaker, Voiced, hear, likeliest, match, new_numbers, numbered, similarity
 from pyannote_pix2seq.writer import Writer
 
@@ -106,9 +106,9 @@ class Chain:
 
     def _read_twice(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
         """Turns of a chunk where it is believed: by whom, told by the voices of all that was heard so far."""
-        reading, parts = self._meet(audio, chunk)
+        reading, parts, present = self._meet(audio, chunk)
         met = {number: reading.speakers[number] for number in reading.speakers if number not in self.heard}
-        people = {number: speaker for number, speaker in self.speakers.items() if number in self.heard} | met
+        people = {number: self.speakers[number] for number in sorted(self.heard & present)} | met
         turns = self._again(audio, people) if self.heard else self._only(reading, people)
         said = believed([turn.later(chunk.start) for turn in turns], chunk.believed)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
@@ -122,44 +122,46 @@ class Chain:
         self.recollection.add(part for part in told if part.turn.speaker in self.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
-    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
-        """Who is in a chunk that is read on its own, and its parts where it is believed; those who are known learn."""
+    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part], set[int]]:
+        """Who is in a chunk that is read on its own, its parts where it is believed, and numbers of all people.
+
+        What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
+        """
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
         writer = self.writer.at_most(**SKETCH) if self.heard else self.writer
         most = min(self.limits.most or self.writer.capacity, self.writer.capacity)
         reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
-        parts = list(reading.parts(PART))
+        parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]
         if not parts:
-            return reading, []
+            reading.tell([])
+            return reading, [], set(self.heard)
         if self.heard:
             told, groups = self.recollection.tell(parts, chunk.believed.end, self.limits.most)
         else:
             order = list(reading.speakers)
             told = [order.index(part.turn.speaker) for part in parts]
-            groups = [Group(speaker.voice, None) for speaker in reading.speakers.values()]
+            groups = [Group(speaker.voice, {}) for speaker in reading.speakers.values()]
         numbers = self._numbers(told, groups)
         parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
         reading.tell([part.turn for part in parts])
         for number in self.heard & reading.speakers.keys():
             self.speakers[number].learn(reading.speakers[number])
-        return reading, [part for part in parts if chunk.believed.overlaps(part.turn.segment.middle)]
+        for group, number in numbers.items():
+            if number in self.heard:
+                self.speakers[number].voice = groups[group].voice
+        return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end], set(numbers.values())
 
     def _numbers(self, told: Sequence[int], groups: Sequence[Group]) -> dict[int, int]:
         """Numbers of the groups that speak in a chunk: of those enrolled, of those heard before, or of newcomers."""
         allowed = self.limits.allowed(self.num_heard)
         room = inf if allowed is None else allowed
         claims = {column: ~row for row, column in match(similarity(self._enrolled, groups), CLAIM).items()}
-        numbers: dict[int, int] = {}
+        numbers = same_people(groups, claims)
         for group in dict.fromkeys(told):
-            number = claims.get(group, groups[group].number)
-            if number is None or (number in claims.values() and group not in claims):
-                number = NEWCOMER + group
+            number = numbers.setdefault(group, NEWCOMER + group)
             if number not in self.heard:
-                if room > 0:
-                    room -= 1
-                else:
-                    number = self._most_similar(groups[group])
-            numbers[group] = number
+                room -= 1
+                numbers[group] = number if room >= 0 else self._most_similar(groups[group])
         return numbers
 
     def _only(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +27,12 @@ class Group(NamedTuple):
     ----------
     voice : (voice_dim,) tensor
         Mean of their voices, each weighted by how long it was heard alone; not scaled to unit length.
-    number : int or None
-        Of the person who most of what was remembered of it had been told to; None is somebody new.
+    seconds : dict of int to float
+        How much of what is remembered of it was told to each person, by their numbers.
     """
 
     voice: torch.Tensor
-    number: int | None
+    seconds: dict[int, float]
 
 
 class Recollection:
@@ -66,14 +66,14 @@ class Recollection:
         told : list of int
             Index of a group for each part.
         groups : list of Group
-            No two have the same number.
         """
         everything = [*self._parts, *parts]
         told = tell_apart(everything, until, SpeakerLimits(0, most))
-        numbers = self._numbers(told)
         weights = torch.tensor([max(part.seconds, SHORTEST) for part in everything])
         voices = F.normalize(torch.stack([part.voice for part in everything]).float().cpu(), dim=-1) * weights[:, None]
-        groups = [Group(voices[told == group].sum(0), numbers.get(group)) for group in range(told.max() + 1)]
+        groups = [Group(voices[told == group].sum(0), defaultdict(float)) for group in range(told.max() + 1)]
+        for part, group in zip(self._parts, told, strict=False):
+            groups[group].seconds[part.turn.speaker] += part.seconds
         return told[len(self) :].tolist(), groups
 
     def add(self, parts: Iterable[Part]) -> None:
@@ -88,10 +88,23 @@ class Recollection:
         """Let go of all that somebody said."""
         self._parts = [part for part in self._parts if part.turn.speaker != number]
 
-    def _numbers(self, told: np.ndarray) -> dict[int, int]:
-        """Numbers of groups: each of at most one, so that as much as possible stays with whom it was told to."""
-        known = sorted({part.turn.speaker for part in self._parts})
-        common = np.zeros((told.max() + 1, len(known)))
-        for part, group in zip(self._parts, told, strict=False):
-            common[group, known.index(part.turn.speaker)] += part.seconds
-        return {group: known[column] for group, column in match(common, SHORTEST).items()}
+
+def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, int]:
+    """Numbers of groups of whom something was told to somebody before.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+    given : mapping of int to int
+        Numbers that are given already, by the index of their group.
+
+    Returns
+    -------
+    numbers : dict
+        Those given, and others: each of one group at most, so that as much as possible stays whose it was.
+    """
+    others = [group for group in range(len(groups)) if group not in given]
+    known = sorted({number for group in groups for number in group.seconds} - {*given.values()})
+    common = np.array([[groups[group].seconds.get(number, 0.0) for number in known] for group in others])
+    pairs = match(common.reshape(len(others), len(known)), SHORTEST)
+    return {**given, **{others[row]: known[column] for row, column in pairs.items()}}

@@ -10,7 +10,7 @@ import torch
 from pyannote_pix2seq import recollection
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.reading import Part
-from pyannote_pix2seq.recollection import Recollection
+from pyannote_pix2seq.recollection import Group, Recollection, same_people
 
 ANN, BOB, EVE = torch.eye(3).tolist()
 BETWEEN = [0.8, 0.6, 0.0]
@@ -24,7 +24,7 @@ def part(voice: Sequence[float], speaker: int = 0, start: float = 0.0, seconds: 
 
 def numbers(memory: Recollection, parts: Sequence[Part], most: int | None = None) -> list[int | None]:
     told, groups = memory.tell(parts, 60.0, most)
-    return [groups[group].number for group in told]
+    return [same_people(groups, {}).get(group) for group in told]
 
 
 def test_people_are_those_whose_voices_they_have() -> None:
@@ -49,6 +49,20 @@ def test_who_was_taken_for_somebody_else_becomes_somebody_new() -> None:
     memory = Recollection()
     memory.add([part(ANN, 0), part(ANN, 0), part(EVE, 0)])
     assert numbers(memory, [part(EVE), part(ANN)]) == [None, 0]
+
+
+def test_numbers_that_are_given_are_nobody_elses() -> None:
+    voice = torch.tensor(ANN)
+    groups = [
+        Group(voice, {-1: 9.0, 3: 8.0}),
+        Group(voice, {-1: 5.0}),
+        Group(voice, {}),
+        Group(voice, {3: 7.0, 4: 2.0}),
+    ]
+    assert same_people(groups, {}) == {0: 3, 1: -1, 3: 4} or same_people(groups, {}) == {0: -1, 3: 3}
+    assert same_people(groups, {2: -1}) == {2: -1, 0: 3, 3: 4}
+    assert same_people(groups, {0: -1}) == {0: -1, 3: 3}
+    assert same_people([], {}) == {}
 
 
 def test_there_are_no_more_people_than_allowed() -> None:
