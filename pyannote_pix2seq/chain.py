@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 from typing import NamedTuple
+
+from torch import Tensor
 
 from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.chunks import Chunk, Stitcher, believed
@@ -14,7 +16,7 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.people import PART
 from pyannote_pix2seq.reading import AGAIN, SKETCH, Part, Reading
-from pyannote_pix2seq.recollection import Group, Recollection, same_people
+from pyannote_pix2seq.recollection import Group, Recollection, Voice, same_people
 from pyannote_pix2seq.speakers import Speaker, Voiced, hear, likeliest, match, new_numbers, numbered, similarity
 from pyannote_pix2seq.writer import Writer
 
@@ -48,9 +50,9 @@ class Chain:
 
     Each chunk is read twice. First on its own, to find out who is in it: the voices of all that was said so far are
     told apart again with those of the chunk, see `Recollection`. Then behind prompts of them and of others who are
-    known. A frontend without voices has nothing to tell people apart by: then each chunk is read once, and who speaks
-    is known by the prompts alone. So is a chunk in which somebody has to speak for the first time, or else there would
-    be too few people in the recording.
+    known. A chunk before which nobody was heard is read once, and so is one in which somebody has to speak for the
+    first time, or else there would be too few people in the recording. A frontend without voices has nothing to tell
+    people apart by: then each chunk is read once, and who speaks is known by the prompts alone.
 
     No more than `REMEMBERED` strangers are, so that what is kept does not grow with the recording: others are
     forgotten, those first who are silent for the longest time in proportion to what they said alone. A stranger who is
@@ -114,8 +116,8 @@ class Chain:
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
         numbers = {number: next(self._new) if number >= NEWCOMER else number for number in order}
         for number in (number for number in order if number not in self.heard):
-            known = self.speakers.get(number)
-            self.speakers[numbers[number]] = replace(met[number], name=known.name if known else None)
+            name = self.speakers[number].name if number in self.speakers else None
+            self.speakers[numbers[number]] = replace(met[number], name=name)
             self.heard.add(numbers[number])
             self.num_heard += 1
         told = [part.told(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
@@ -127,42 +129,58 @@ class Chain:
 
         What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
         """
-        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
-        writer = self.writer.at_most(**SKETCH) if self.heard else self.writer
-        most = min(self.limits.most or self.writer.capacity, self.writer.capacity)
-        reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
+        reading = self._sketch(audio, chunk)
         parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]
         if not parts:
             reading.tell([])
             return reading, [], set(self.heard)
-        if self.heard:
-            told, groups = self.recollection.tell(parts, chunk.believed.end, self.limits.most)
-        else:
-            order = list(reading.speakers)
-            told = [order.index(part.turn.speaker) for part in parts]
-            groups = [Group(speaker.voice, {}) for speaker in reading.speakers.values()]
+        told, groups = self._tell(reading, parts, chunk.believed.end)
         numbers = self._numbers(told, groups)
         parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
         reading.tell([part.turn for part in parts])
-        for number in self.heard & reading.speakers.keys():
-            self.speakers[number].learn(reading.speakers[number])
-        for group, number in numbers.items():
-            if number in self.heard:
-                self.speakers[number].voice = groups[group].voice
+        self._learn(reading, {number: groups[group].voice for group, number in numbers.items()})
         return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end], set(numbers.values())
+
+    def _sketch(self, audio: AudioTokens, chunk: Chunk) -> Reading:
+        """A chunk that is read on its own; with care if that is all there will be to know of it."""
+        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
+        writer = self.writer.at_most(**SKETCH) if self.heard else self.writer
+        most = min(self.limits.most or self.writer.capacity, self.writer.capacity)
+        reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
+        return reading
+
+    def _tell(self, reading: Reading, parts: Sequence[Part], until: float) -> tuple[list[int], list[Group]]:
+        """Group of each part. As long as nobody was heard, they are the speakers of the chunk."""
+        if self.heard:
+            return self.recollection.tell(parts, until, self.limits.most)
+        order = list(reading.speakers)
+        groups = [Group(speaker.voice, Voice(speaker.voice), {}) for speaker in reading.speakers.values()]
+        return [order.index(part.turn.speaker) for part in parts], groups
+
+    def _learn(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
+        """Know those better who were heard before: clips by what they say in a chunk, voices by all that is theirs."""
+        for number in self.heard & voices.keys():
+            if number in reading.speakers:
+                self.speakers[number].learn(reading.speakers[number])
+            self.speakers[number].voice = voices[number]
 
     def _numbers(self, told: Sequence[int], groups: Sequence[Group]) -> dict[int, int]:
         """Numbers of the groups that speak in a chunk: of those enrolled, of those heard before, or of newcomers."""
         allowed = self.limits.allowed(self.num_heard)
         room = inf if allowed is None else allowed
-        claims = {column: ~row for row, column in match(similarity(self._enrolled, groups), CLAIM).items()}
-        numbers = same_people(groups, claims)
+        numbers = same_people(groups, self._claims(groups, set(told)))
         for group in dict.fromkeys(told):
             number = numbers.setdefault(group, NEWCOMER + group)
             if number not in self.heard:
                 room -= 1
                 numbers[group] = number if room >= 0 else self._most_similar(groups[group])
         return numbers
+
+    def _claims(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
+        """Numbers of groups that sound like somebody enrolled; if they speak in a chunk, there as well."""
+        claims = match(similarity(self._enrolled, groups), CLAIM).items()
+        here = similarity(self._enrolled, [group.here for group in groups])
+        return {group: ~row for row, group in claims if group not in present or here[row, group] >= CLAIM}
 
     def _only(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
         """Turns of a chunk before which nobody was heard: there is nothing to learn but whose voice is whose."""

@@ -20,6 +20,18 @@ MOST = 1000
 """Parts that are remembered; of more, those who said the most lose their oldest."""
 
 
+class Voice(NamedTuple):
+    """Whatever sounds like this.
+
+    Attributes
+    ----------
+    voice : (voice_dim,) tensor
+        Not scaled to unit length.
+    """
+
+    voice: torch.Tensor
+
+
 class Group(NamedTuple):
     """Parts of turns that are one person's.
 
@@ -27,11 +39,14 @@ class Group(NamedTuple):
     ----------
     voice : (voice_dim,) tensor
         Mean of their voices, each weighted by how long it was heard alone; not scaled to unit length.
+    here : Voice
+        Of those alone that are in the chunk; 0 where none is.
     seconds : dict of int to float
         How much of what is remembered of it was told to each person, by their numbers.
     """
 
     voice: torch.Tensor
+    here: Voice
     seconds: dict[int, float]
 
 
@@ -71,7 +86,11 @@ class Recollection:
         told = tell_apart(everything, until, SpeakerLimits(0, most))
         weights = torch.tensor([max(part.seconds, SHORTEST) for part in everything])
         voices = F.normalize(torch.stack([part.voice for part in everything]).float().cpu(), dim=-1) * weights[:, None]
-        groups = [Group(voices[told == group].sum(0), defaultdict(float)) for group in range(told.max() + 1)]
+        now = np.arange(len(told)) >= len(self)
+        groups = [
+            Group(voices[told == group].sum(0), Voice(voices[now & (told == group)].sum(0)), defaultdict(float))
+            for group in range(told.max() + 1)
+        ]
         for part, group in zip(self._parts, told, strict=False):
             groups[group].seconds[part.turn.speaker] += part.seconds
         return told[len(self) :].tolist(), groups
@@ -96,15 +115,15 @@ def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, 
     ----------
     groups : sequence of Group
     given : mapping of int to int
-        Numbers that are given already, by the index of their group.
+        Numbers that are given already, by the index of their group: those of people who were enrolled.
 
     Returns
     -------
     numbers : dict
-        Those given, and others: each of one group at most, so that as much as possible stays whose it was.
+        Those given, and those of strangers: each of one group at most, so that as much as possible stays whose it was.
     """
     others = [group for group in range(len(groups)) if group not in given]
-    known = sorted({number for group in groups for number in group.seconds} - {*given.values()})
+    known = sorted({number for group in groups for number in group.seconds if number >= 0})
     common = np.array([[groups[group].seconds.get(number, 0.0) for number in known] for group in others])
     pairs = match(common.reshape(len(others), len(known)), SHORTEST)
     return {**given, **{others[row]: known[column] for row, column in pairs.items()}}

@@ -44,8 +44,9 @@ class Stream:
     """Diarizes audio as it comes, exactly as the strategy "chain" diarizes the whole of it.
 
     `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
-    known `latency` seconds later at most, and never revised. Memory is that of two chunks, of those who were enrolled
-    and of `chain.REMEMBERED` others, however long it goes on. Made by `Pix2SeqDiarization.stream`.
+    known `latency` seconds later at most, and never revised. However long it goes on, memory is that of two chunks, of
+    those who were enrolled, of `chain.REMEMBERED` others and of `recollection.MOST` voices. Made by
+    `Pix2SeqDiarization.stream`.
 
     Parameters
     ----------

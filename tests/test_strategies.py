@@ -24,6 +24,7 @@ from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.recollection import Group, Voice
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError
@@ -348,6 +349,21 @@ def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: st
     assert strangers == [f"SPEAKER_{number:02d}" for number in range(len(strangers))]
     for number in (1, 2, 3):
         assert len(pipeline(talk(), known=recordings, num_speakers=number).speaker_diarization.labels()) == number
+
+
+def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> None:
+    ann, other, between = torch.eye(16)[0], torch.eye(16)[1], 0.5 * torch.eye(16)[0] + torch.eye(16)[1]  # cosine 0.447
+    known = Speaker(AudioTokens(torch.zeros(1, 64), torch.zeros(1, 3, 16)), 1.0, ann, 1.0, name="ann")
+    reading = Chain(make(model, "chain").writer, SpeakerLimits(0, None), [known])
+    for voice, here, is_there, expected in (
+        (ann, ann, True, {1: -1}),
+        (ann, 0.6 * ann + other, True, {1: -1}),
+        (ann, between, True, {}),
+        (ann, 0 * ann, False, {1: -1}),
+        (between, ann, True, {}),
+    ):
+        groups = [Group(other, Voice(other), {}), Group(voice, Voice(here), {})]
+        assert reading._claims(groups, {0, 1} if is_there else {0}) == expected
 
 
 def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, Path], tmp_path: Path) -> None:
