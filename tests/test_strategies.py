@@ -212,20 +212,45 @@ def test_a_stream_equals_the_chain(
     assert len(found) > 3
 
 
-def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def one_voice_a_chunk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Every chunk is one turn, of whoever of its prompts sounds most like it. How many prompts there are, by chunk."""
+    prompts = []
+
     def write(
         writer: Writer, audio: list[AudioTokens], prompted: list[list[Speaker]], *_: int, most: int = 0
     ) -> list[list[Turn]]:
         voice = audio[0].voice[:, 0].sum(0)
         alike = [torch.cosine_similarity(voice, speaker.voice, dim=0).item() for speaker in prompted[0]]
-        return [[Turn(0.2, 3.8, int(np.argmax(alike or [0])), 0.9)]]  # in each chunk there is one voice only
+        if alike:
+            prompts.append(len(alike))
+        return [[Turn(0.2, 3.8, int(np.argmax(alike or [0])), 0.9)]]
 
     monkeypatch.setattr(Writer, "write", write)
+    return prompts
+
+
+def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, one_voice_a_chunk: list[int]) -> None:
     voices = [150, 400, 400, 650, 150, 650, 400, 150]
     waveform = torch.cat([tone(voice, 4.0, seed=k) for k, voice in enumerate(voices)], dim=1)
     output = make(model, "chain", hop=1.0)({"waveform": waveform, "sample_rate": RATE, "uri": "talk"})
     found = {label: {round(start) // 4 for start, _, who in rows(output) if who == label} for *_, label in rows(output)}
     assert found == {"SPEAKER_00": {0, 4, 7}, "SPEAKER_01": {1, 2, 6}, "SPEAKER_02": {3, 5}}
+    assert one_voice_a_chunk == [2, 2, 3, 3, 3, 3, 3]
+
+
+def test_who_was_taken_for_two_is_prompted_once(
+    model: Pix2Seq, one_voice_a_chunk: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = make(model, "chain", hop=1.0).stream(RATE)
+    voices = [tone(150, 4.0, seed=k) for k in range(4)]
+    with monkeypatch.context() as patch:
+        recognise_nobody(patch)
+        said = [*stream.push(voices[0]), *stream.push(voices[1]), *stream.push(voices[2])]
+    said += stream.push(voices[3]) + stream.close()
+    assert [turn.speaker for turn in said[:2]] == ["SPEAKER_00", "SPEAKER_01"]
+    assert one_voice_a_chunk == [1, 1, 1] and said[2].speaker == said[3].speaker
+    assert said[3].speaker in {"SPEAKER_00", "SPEAKER_01"}
 
 
 def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
