@@ -37,8 +37,8 @@ STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass"
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     """Speaker diarization written by a Pix2Seq model.
 
-    A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it. Either
-    chunk after chunk, with the speakers known so far (`chain.py`), or all of them twice (`two_pass.py`).
+    A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it: of those
+    known so far, chunk after chunk (`chain.py`), or of those of the whole recording (`two_pass.py`).
 
     Parameters
     ----------
