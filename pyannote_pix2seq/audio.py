@@ -146,7 +146,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
     """The samples and their rate: from memory, or else from the file."""
     waveform, source = mapping.get("waveform"), mapping.get("audio")
     if waveform is not None:
-        _check_shape(waveform, uri)
+        check_shape(waveform, uri)
         return waveform, _checked_rate(mapping.get("sample_rate"), uri)
     if isinstance(source, (str, Path, IOBase)):
         return _read(source)
@@ -214,12 +214,19 @@ def _checked_rate(sample_rate: Any, uri: str) -> int:
     return int(sample_rate)
 
 
-def _check_shape(samples: Any, uri: str) -> None:
+def check_shape(samples: Any, uri: str) -> None:
+    """Check that samples are a (channel, time) tensor or array.
+
+    Raises
+    ------
+    AudioError
+        If they are something else: such as more channels than there are moments, but for a block of one or none.
+    """
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
         raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
     shape = tuple(samples.shape)
-    if len(shape) != 2 or shape[0] > shape[1] > 0:
+    if len(shape) != 2 or shape[0] > shape[1] > 1:
         raise AudioError(
             f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
             + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")

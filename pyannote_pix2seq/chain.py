@@ -49,8 +49,8 @@ class Chain:
     """Reads chunks in their order and remembers who speaks.
 
     Each chunk is read twice. First on its own, to find out who is in it: the voices of all that was said so far are
-    told apart again with those of the chunk, see `Recollection`. Then behind prompts of them and of others who are
-    known. A chunk before which nobody was heard is read once, and so is one in which somebody has to speak for the
+    told apart again with those of the chunk, see `Recollection`. Then behind prompts of them and of others whose voices
+    those are. A chunk before which nobody was heard is read once, and so is one in which somebody has to speak for the
     first time, or else there would be too few people in the recording. A frontend without voices has nothing to tell
     people apart by: then each chunk is read once, and who speaks is known by the prompts alone.
 
@@ -135,10 +135,11 @@ class Chain:
             reading.tell([])
             return reading, [], set(self.heard)
         told, groups = self._tell(reading, parts, chunk.believed.end)
-        numbers = self._numbers(told, groups)
+        own = same_people(groups, self._claims(groups, set(told)))
+        numbers = self._numbers(told, groups, own)
         parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
         reading.tell([part.turn for part in parts])
-        self._learn(reading, {number: groups[group].voice for group, number in numbers.items()})
+        self._learn(reading, {number: groups[group].voice for group, number in own.items()})
         return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end], set(numbers.values())
 
     def _sketch(self, audio: AudioTokens, chunk: Chunk) -> Reading:
@@ -164,11 +165,11 @@ class Chain:
                 self.speakers[number].learn(reading.speakers[number])
             self.speakers[number].voice = voices[number]
 
-    def _numbers(self, told: Sequence[int], groups: Sequence[Group]) -> dict[int, int]:
-        """Numbers of the groups that speak in a chunk: of those enrolled, of those heard before, or of newcomers."""
+    def _numbers(self, told: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
+        """Their own numbers, those of newcomers or, where there is no room for one, of who sounds most like him."""
         allowed = self.limits.allowed(self.num_heard)
         room = inf if allowed is None else allowed
-        numbers = same_people(groups, self._claims(groups, set(told)))
+        numbers = {**own}
         for group in dict.fromkeys(told):
             number = numbers.setdefault(group, NEWCOMER + group)
             if number not in self.heard:

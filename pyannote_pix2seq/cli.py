@@ -85,6 +85,7 @@ def enrol(options: Namespace) -> int:
     """Write a file of people to know; the status to exit with."""
     if options.into.suffix != ENROLLED:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
+    options.into.parent.mkdir(parents=True, exist_ok=True)
     pipeline = _read_pipeline(options)
     people = _people(pipeline, options.people)
     with all_or_nothing(options.into) as part:

@@ -8,12 +8,20 @@ from scipy.spatial.distance import squareform
 
 NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
 """Voices, or share of all voices where that is less, by which it is judged how alike the voices of a person are."""
+APART = 0.3
+"""Where no two groups of one person are as far apart as this, people are easily told, and the cut is not widened."""
 LEAST_LIKENESS = 0.45
 """No two voices of a person are thought less alike than this: one may have no neighbours of the same person."""
 
 
 def cluster(
-    voices: np.ndarray, seconds: np.ndarray, distance: float, shortest: float, least: int = 1, most: int | None = None
+    voices: np.ndarray,
+    seconds: np.ndarray,
+    distance: float,
+    shortest: float,
+    least: int = 1,
+    most: int | None = None,
+    widest: float = 0.0,
 ) -> list[np.ndarray]:
     """Group voices.
 
@@ -34,6 +42,9 @@ def cluster(
         Seconds that a group has to be heard to be a person.
     least, most : int, optional
         Fewest and most people; `least` is obeyed if there are as many voices.
+    widest : float, optional
+        Distance in the place of `distance`, if it is larger and groups no farther apart than `distance` are blurred:
+        some of them are `APART` or more.
 
     Returns
     -------
@@ -43,7 +54,8 @@ def cluster(
     if len(voices) == 0:
         return []
     merges = linkage(squareform(distances(voices), checks=False), "average") if len(voices) > 1 else np.zeros((0, 4))
-    natural = int((merges[:, 2] <= distance).sum())
+    is_blurred = ((merges[:, 2] >= APART) & (merges[:, 2] <= distance)).any()
+    natural = int((merges[:, 2] <= (max(distance, widest) if is_blurred else distance)).sum())
     counts = _num_people(merges, seconds, shortest)
     wanted = max(counts[natural], least, 1)
     wanted = min(wanted, most or wanted)

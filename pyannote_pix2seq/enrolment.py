@@ -29,6 +29,12 @@ Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 """What a caller may give for people whom we know, see `Enrolment.given`."""
 
 
+_WAY_OUT = (
+    "known={!r} was given; it has to be a mapping of names to recordings, such as {{'alice': 'alice.wav'}}, or, where "
+    "people are not to be enrolled but known, what `pipeline.enrol` returned or the path that it was saved to."
+)
+
+
 class EnrolmentError(ValueError):
     """People who cannot be enrolled: the message says who, and the way out."""
 
@@ -71,6 +77,8 @@ class Enrolment(Sequence[Speaker]):
         AudioError
             If a recording cannot be read.
         """
+        if not isinstance(known, Mapping):
+            raise EnrolmentError(_WAY_OUT.format(known))
         return cls(_enrol(name, sources, frontend) for name, sources in known.items())
 
     @classmethod
@@ -96,10 +104,7 @@ class Enrolment(Sequence[Speaker]):
         elif known is None or isinstance(known, Enrolment):
             people = known or cls([])
         else:
-            raise EnrolmentError(
-                f"known={known!r} was given; it has to be a mapping of names to recordings, such as "
-                f"{{'alice': 'alice.wav'}}, or what `pipeline.enrol` returned, or the path that it was saved to."
-            )
+            raise EnrolmentError(_WAY_OUT.format(known))
         people.check(frontend)
         return people
 
@@ -126,14 +131,17 @@ class Enrolment(Sequence[Speaker]):
         EnrolmentError
             If it is not there, or is something else.
         """
+        if not Path(path).is_file():
+            raise EnrolmentError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )
-        except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
+        except (AttributeError, BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
             raise EnrolmentError(
-                f"{path} holds no enrolment ({error}). `pipeline.enrol(...).save(path)` makes one."
+                f"{path} holds no enrolment. `pipeline.enrol(...).save(path)` makes one; a recording needs a name, "
+                f"such as known={{'alice': 'alice.wav'}}."
             ) from error
 
     def check(self, frontend: Frontend) -> None:
@@ -147,7 +155,7 @@ class Enrolment(Sequence[Speaker]):
         expected = (frontend.content_dim, frontend.num_voices, frontend.voice_dim)
         for speaker in self:
             found = (speaker.clip.content.shape[1], *speaker.clip.voice.shape[1:])
-            if found != expected:
+            if found != expected or len(speaker.voice) != frontend.voice_dim:
                 raise EnrolmentError(
                     f"{speaker.name} was enrolled with audio tokens of sizes {found}; this model's are {expected}. "
                     f"Enrol again with this pipeline."
@@ -159,11 +167,18 @@ class Enrolment(Sequence[Speaker]):
             )
 
 
-def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
-    if not name or any(character.isspace() or not character.isprintable() for character in name):
-        usable = "_".join(name.split()) or "alice"
+def _check_name(name: Any) -> None:
+    text = str(name)
+    if name != text or not text or any(letter.isspace() or not letter.isprintable() for letter in text):
+        usable = "_".join(text.split()) or "alice"
         raise EnrolmentError(f"{name!r} cannot be a name in RTTM: use one without white space, such as {usable!r}.")
+
+
+def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
+    _check_name(name)
     is_one = isinstance(sources, (str, Path, IOBase, Mapping))
+    if not is_one and not isinstance(sources, Iterable):
+        raise EnrolmentError(f"{sources!r} was given for {name}; it has to be a recording, or a list of recordings.")
     speaker: Speaker | None = None
     for source in [sources] if is_one else sources:
         for audio in _listen(Reader(source, frontend.sample_rate), frontend):
@@ -212,6 +227,7 @@ def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
 
 
 def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
+    _check_name(name)
     content, voice, mean, alone, quality = values
     clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
     return Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=cast(str, name))

@@ -21,7 +21,8 @@ CLEAR = 2.0
 DISTANCE = 0.45
 """Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
 FEW, WIDER = 500, 0.03
-"""... if they are as few as this. Among twice as many, so much more: the nearest ones of each are nearer there."""
+"""... if they are as few as this. Among twice as many, so much more: the nearest ones of each are nearer there. But
+not where people can be told apart by far, see `clustering.APART`."""
 SHORTEST = 30.0
 SHARE = 0.01
 """Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
@@ -49,7 +50,8 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     clear = _clear(seconds, limits.least)
     chosen = _spread(clear, max(MOST, limits.least))
     heard = seconds[chosen] * len(clear) / len(chosen)
-    people = cluster(voices[chosen].numpy(), heard, _distance(len(chosen)), min(SHORTEST, SHARE * duration), *limits)
+    shortest = min(SHORTEST, SHARE * duration)
+    people = cluster(voices[chosen].numpy(), heard, DISTANCE, shortest, *limits, widest=_widest(len(chosen)))
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
@@ -57,8 +59,8 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     return told
 
 
-def _distance(num_voices: int) -> float:
-    """At which voices of one person are parted from those of another."""
+def _widest(num_voices: int) -> float:
+    """At which voices of one person may be parted from those of another, if these are blurred."""
     return DISTANCE + WIDER * math.log2(max(num_voices / FEW, 1.0))
 
 

@@ -96,24 +96,28 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.legacy = legacy
         self.chunk, self.hop, self.strategy = chunk, hop, strategy
         self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
-        longest = self.model.vocabulary.window / 2
-        if not 1.0 <= chunk <= longest:
-            raise ValueError(
-                f"Pix2SeqDiarization: chunk={chunk} s was given; it has to be 1 s to {longest} s, half of the model's "
-                f"window, whose other half is for prompts."
-            )
-        if strategy not in STRATEGIES or (strategy == "two_pass" and not self.model.frontend.num_voices):
-            raise ValueError(
-                f"Pix2SeqDiarization: strategy={strategy!r} was given; it has to be one of {', '.join(STRATEGIES)}, "
-                f"and chain if the frontend hears no voices."
-            )
-        Grid.of(chunk, hop, self.model.frontend)  # refuses what cannot be, now and not at the first recording
-        Writer(self.model, self.decoding, self.prompts)
+        _ = self.grid, self.writer, self._reads  # refuse what cannot be, now and not at the first recording
 
     @property
     def grid(self) -> Grid:
         """Where chunks begin."""
+        longest = self.model.vocabulary.window / 2
+        if not 1.0 <= self.chunk <= longest:
+            raise ValueError(
+                f"Pix2SeqDiarization: chunk={self.chunk} s was given; it has to be 1 s to {longest} s, half of the "
+                f"model's window, whose other half is for prompts."
+            )
         return Grid.of(self.chunk, self.hop, self.model.frontend)
+
+    @property
+    def _reads(self) -> type[Chain] | type[TwoPass]:
+        """What reads chunks by the strategy."""
+        if self.strategy not in STRATEGIES or (self.strategy == "two_pass" and not self.model.frontend.num_voices):
+            raise ValueError(
+                f"Pix2SeqDiarization: strategy={self.strategy!r} was given; it has to be one of "
+                f"{', '.join(STRATEGIES)}, and chain if the frontend hears no voices."
+            )
+        return STRATEGIES[self.strategy]
 
     @property
     def writer(self) -> Writer:
@@ -195,7 +199,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         num_chunks = self.grid.num_chunks(reader.duration)
         limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
         people = self._known(known)
-        strategy = STRATEGIES[self.strategy](self.writer, limits, people)
+        strategy = self._reads(self.writer, limits, people)
 
         def report(step: str, completed: int, total: int) -> None:
             hook(step, None, completed=completed, total=total)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import as_float32, check_values
+from pyannote_pix2seq.audio import as_float32, check_shape, check_values
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
 from pyannote_pix2seq.limits import SpeakerLimits
@@ -111,7 +111,10 @@ class Stream:
         """
         if not self._is_open:
             raise StreamError("This stream is closed. Make another one for other audio: pipeline.stream(...).")
-        waveform = torch.atleast_2d(as_float32(block, "the stream"))
+        if isinstance(block, (Tensor, np.ndarray)) and block.ndim == 1:
+            block = block[None]
+        check_shape(block, "the stream")
+        waveform = as_float32(block, "the stream")
         if waveform.numel() == 0:
             return []
         check_values(waveform, self.sample_rate, "the stream", self._chunker.duration)

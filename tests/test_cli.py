@@ -288,7 +288,7 @@ def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
         (["--strategy", "two_pass", "--num-speakers", 0], "1 or more"),
         (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
         (["--known", "ann=gone.wav"], "There is no file gone.wav"),
-        (["--known", "gone.npz"], "gone.npz holds no enrolment"),
+        (["--known", "gone.npz"], "There is no file gone.npz"),
         (["--num-speakers", 0], "1 or more"),
         (["--min-speakers", 3, "--max-speakers", 2], "min_speakers cannot be more than max_speakers"),
         (["other.wav"], "2 files need a folder to write to: add --into DIR"),

@@ -10,7 +10,7 @@ from pyannote.core import Segment
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.people import FEW, MOST, tell_apart
+from pyannote_pix2seq.people import MOST, tell_apart
 from pyannote_pix2seq.reading import Part, Reading
 
 FREE = SpeakerLimits(0, None)
@@ -63,12 +63,18 @@ def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:
     assert sorted(told[:3]) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("number", "people"), [(60, 2), (FEW, 2), (2 * FEW, 2), (4 * FEW, 1)])
-def test_among_many_parts_voices_may_be_less_alike(number: int, people: int) -> None:
-    """Two ways to sound, 0.49 apart: within 0.45 + 0.03 log2(2000 / 500) = 0.51, but not within 0.48."""
-    ways = torch.tensor([[1.0, 0.0], [0.51, (1 - 0.51**2) ** 0.5]])
-    parts = [Part(Turn(0.0, 3.0, 0, 1.0), 3 * ways[index % 2], 3.0) for index in range(number)]
-    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == people
+@pytest.mark.parametrize(("number", "people"), [(60, 2), (500, 2), (1000, 2), (2000, 1)])
+@pytest.mark.parametrize("is_blurred", [False, True])
+def test_among_many_parts_voices_may_be_less_alike(number: int, people: int, is_blurred: bool) -> None:
+    """Two ways to sound, 0.49 apart: within 0.45 + 0.03 log2(2000 / 500) = 0.51, but not within 0.48.
+
+    But only if others are as far apart as 0.4 and one person: else it is easily told that these are two.
+    """
+    first, second = ([1.0, 0.0, 0.0, 0.0], [0.51, (1 - 0.51**2) ** 0.5, 0.0, 0.0])
+    third, fourth = ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.6, 0.8] if is_blurred else [0.0, 0.0, 1.0, 0.0])
+    ways = [third, fourth] * 12 + [first, second] * (number // 2 - 12)
+    parts = [Part(Turn(0.0, 3.0, 0, 1.0), 3 * torch.tensor(way), 3.0) for way in ways]
+    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == 1 + (people if is_blurred else 2)
 
 
 def test_nobody() -> None:

@@ -482,6 +482,19 @@ def test_chunks_that_do_not_fit_the_model(tiny_model: Pix2Seq, chunk: float) -> 
         Pix2SeqDiarization(tiny_model, chunk=chunk)
 
 
+def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
+    for name, value, complaint in (
+        ("strategy", "both", "strategy='both' was given; it has to be one of chain, two_pass"),
+        ("strategy", "two_pass", "and chain if the frontend hears no voices"),
+        ("chunk", 0.0, "chunk=0.0 s was given"),
+        ("hop", 24, "hop=24 was given; it is no time but a share of the chunk .* hop=1"),
+    ):
+        pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
+        setattr(pipeline, name, value)
+        with pytest.raises(ValueError, match=complaint):
+            pipeline(recording(1.0))
+
+
 def test_there_is_nothing_to_tune(pipeline: Pix2SeqDiarization) -> None:
     assert pipeline.default_parameters() == {} == pipeline.parameters()
     assert pipeline.get_direction() == "minimize"

@@ -13,6 +13,7 @@ import soundfile
 import torch
 
 from pyannote_pix2seq import chain
+from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.decoding import Hypothesis
@@ -349,6 +350,10 @@ def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     assert stream.push(torch.zeros(1, 0)) == [] == stream.push(torch.zeros(1, 100)) == stream.close() == stream.close()
     with pytest.raises(StreamError, match="This stream is closed"):
         stream.push(torch.zeros(1, 100))
+    for block in ([0.0, 0.0], torch.zeros(1, 2, 3), torch.zeros(RATE, 2)):  # the last one as sound cards give it
+        with pytest.raises(AudioError, match=r"the stream .* must be (a )?\(channel, time\)"):
+            pipeline.stream(RATE).push(block)  # type: ignore[arg-type]
+    assert pipeline.stream(RATE).push(torch.zeros(2, 1)) == []
     with pytest.raises(SpeakerCountError, match="at most 3 speakers"):
         pipeline.stream(RATE, min_speakers=4)
     assert isinstance(stream, Stream)
@@ -427,7 +432,15 @@ def test_people_who_cannot_be_enrolled(
         pipeline(talk(), known=5)
     (tmp_path / "text.npz").write_text("no enrolment")
     np.savez(tmp_path / "other.npz", a=np.ones(3))
-    for name in ("text.npz", "other.npz", "gone.npz"):
+    with pytest.raises(EnrolmentError, match=r"There is no file .*gone.npz"):
+        pipeline(talk(), known=tmp_path / "gone.npz")
+    for wrong in ("ann.wav", ["ann.wav"], None):
+        with pytest.raises(EnrolmentError, match="it has to be a mapping of names to recordings"):
+            pipeline.enrol(wrong)
+    for wrong, complaint in (({"ann": 3}, "3 was given for ann"), ({1: "ann.wav"}, "1 cannot be a name in RTTM")):
+        with pytest.raises(EnrolmentError, match=complaint):
+            pipeline.enrol(wrong)
+    for name in ("text.npz", "other.npz"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / name)
 
