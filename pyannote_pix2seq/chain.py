@@ -146,7 +146,7 @@ class Chain:
         """A chunk that is read on its own; with care if that is all there will be to know of it."""
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
         writer = self.writer.at_most(**SKETCH) if self.heard else self.writer
-        most = min(self.limits.most or self.writer.capacity, self.writer.capacity)
+        most = self.limits.at_once(self.writer.capacity)
         reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
         return reading
 

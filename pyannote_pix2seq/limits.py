@@ -45,6 +45,10 @@ class SpeakerLimits(NamedTuple):
             )
         return limits
 
+    def at_once(self, capacity: int) -> int:
+        """How many may speak in one chunk, if it can have `capacity` speakers."""
+        return min(self.most or capacity, capacity)
+
     def needed(self, heard: int, later: int) -> int:
         """How many have to be heard now, if so many were heard before and `later` ones can be afterwards."""
         return max(self.least - heard - later, 0)

@@ -38,7 +38,7 @@ class Group(NamedTuple):
     Attributes
     ----------
     voice : (voice_dim,) tensor
-        Mean of their voices, each weighted by how long it was heard alone; not scaled to unit length.
+        Sum of the directions of their voices, each weighted by how long it was heard alone; not of unit length.
     here : Voice
         Of those alone that are in the chunk; 0 where none is.
     seconds : dict of int to float

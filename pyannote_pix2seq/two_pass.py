@@ -90,8 +90,7 @@ class TwoPass:
 
     def _write_first(self, readings: Sequence[Reading], least: int, report: Report) -> None:
         """Write about chunks on their own, with `least` speakers in each."""
-        capacity = self.writer.capacity
-        most = min(self.limits.most or capacity, capacity)
+        most = self.limits.at_once(self.writer.capacity)
         writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
