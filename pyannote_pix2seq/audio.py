@@ -97,7 +97,7 @@ def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SA
     """
     audio = load(file)
     mono = audio["waveform"].mean(dim=0)
-    rates = audio["sample_rate"], _checked_rate(sample_rate, "the result")
+    rates = audio["sample_rate"], checked_rate(sample_rate, "the result")
     if rates[0] == rates[1]:
         return mono[None]
     return torch.from_numpy(soxr.resample(mono.cpu().numpy(), *rates))[None]
@@ -147,7 +147,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
     waveform, source = mapping.get("waveform"), mapping.get("audio")
     if waveform is not None:
         check_shape(waveform, uri)
-        return waveform, _checked_rate(mapping.get("sample_rate"), uri)
+        return waveform, checked_rate(mapping.get("sample_rate"), uri)
     if isinstance(source, (str, Path, IOBase)):
         return _read(source)
     found = f"the keys {sorted(mapping)}" if source is None else f"{source!r}"
@@ -204,12 +204,26 @@ def _check_path(path: Path) -> None:
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
 
 
-def _checked_rate(sample_rate: Any, uri: str) -> int:
+def checked_rate(sample_rate: Any, uri: str) -> int:
+    """A sample rate that is one.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    uri : str
+        Of what, for the message.
+
+    Raises
+    ------
+    AudioError
+        If it is not a whole number, or less than 1.
+    """
     whole = isinstance(sample_rate, (int, np.integer)) and not isinstance(sample_rate, bool)
     if not whole or sample_rate < 1:
         raise AudioError(
             f"The sample rate of {uri} is {sample_rate!r}, but must be a whole number of Hz, 1 or more. "
-            f"Give it as 'sample_rate', for example {{'waveform': waveform, 'sample_rate': {SAMPLE_RATE}}}."
+            f"Give it as 'sample_rate', such as {SAMPLE_RATE}."
         )
     return int(sample_rate)
 

@@ -84,6 +84,7 @@ class Chain:
         self.num_heard = 0
         self.recollection = Recollection()
         self._enrolled = known
+        self._present: set[int] = set()
         self._new = new_numbers(known)
 
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
@@ -108,9 +109,9 @@ class Chain:
 
     def _read_twice(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
         """Turns of a chunk where it is believed: by whom, told by the voices of all that was heard so far."""
-        reading, parts, present = self._meet(audio, chunk)
+        reading, parts = self._meet(audio, chunk)
         met = {number: reading.speakers[number] for number in reading.speakers if number not in self.heard}
-        people = {number: self.speakers[number] for number in sorted(self.heard & present)} | met
+        people = {number: self.speakers[number] for number in sorted(self.heard & self._present)} | met
         turns = self._again(audio, people) if self.heard else self._only(reading, people)
         said = believed([turn.later(chunk.start) for turn in turns], chunk.believed)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
@@ -119,13 +120,14 @@ class Chain:
             name = self.speakers[number].name if number in self.speakers else None
             self.speakers[numbers[number]] = replace(met[number], name=name)
             self.heard.add(numbers[number])
+            self._present.add(numbers[number])
             self.num_heard += 1
         told = [part.told(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
         self.recollection.add(part for part in told if part.turn.speaker in self.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
-    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part], set[int]]:
-        """Who is in a chunk that is read on its own, its parts where it is believed, and numbers of all people.
+    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
+        """Who is in a chunk that is read on its own, and its parts where it is believed.
 
         What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
         """
@@ -133,14 +135,15 @@ class Chain:
         parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]
         if not parts:
             reading.tell([])
-            return reading, [], set(self.heard)
+            return reading, []
         told, groups = self._tell(reading, parts, chunk.believed.end)
         own = same_people(groups, self._claims(groups, set(told)))
         numbers = self._numbers(told, groups, own)
         parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
         reading.tell([part.turn for part in parts])
         self._learn(reading, {number: groups[group].voice for group, number in own.items()})
-        return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end], set(numbers.values())
+        self._present = set(numbers.values())
+        return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end]
 
     def _sketch(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """A chunk that is read on its own; with care if that is all there will be to know of it."""

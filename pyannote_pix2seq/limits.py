@@ -28,16 +28,15 @@ class SpeakerLimits(NamedTuple):
         """
         given = {"num_speakers": exactly, "min_speakers": least, "max_speakers": most}
         asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
-        if not all(
-            number is None or (isinstance(number, Integral) and number >= 1) for number in (exactly, least, most)
-        ):
+        if not all(number is None or _is_count(number) for number in given.values()):
             raise SpeakerCountError(f"{asked} was asked for; a number of speakers is a whole number, 1 or more.")
         upper = [number for number in (exactly, most) if number is not None]
         limits = cls(max(exactly or 0, least or 0), min(upper, default=None))
         if limits.least > capacity:
             raise SpeakerCountError(
                 f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
-                f"as the model names in one chunk, times the number of chunks. Make chunks shorter, or ask for fewer."
+                f"as the model names in one chunk, times the number of chunks, of which a stream has one for sure. "
+                f"Make chunks shorter, or ask for fewer."
             )
         if limits.most is not None and limits.least > limits.most:
             raise SpeakerCountError(
@@ -56,3 +55,7 @@ class SpeakerLimits(NamedTuple):
     def allowed(self, heard: int) -> int | None:
         """How many more may be heard, if so many were before; None is any number."""
         return None if self.most is None else self.most - heard
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, Integral) and not isinstance(number, bool) and number >= 1

@@ -281,6 +281,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         ------
         SpeakerCountError
             If the number of speakers cannot be obeyed: a stream can promise as many as the model names in one chunk.
+        AudioError
+            If the sample rate is none.
         EnrolmentError
             As `apply` does.
         """

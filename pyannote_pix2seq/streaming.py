@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import as_float32, check_shape, check_values
+from pyannote_pix2seq.audio import as_float32, check_shape, check_values, checked_rate
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
 from pyannote_pix2seq.limits import SpeakerLimits
@@ -71,10 +71,10 @@ class Stream:
     def __init__(
         self, writer: Writer, grid: Grid, sample_rate: int, limits: SpeakerLimits, known: Sequence[Speaker] = ()
     ):
-        self.sample_rate = sample_rate
+        self.sample_rate = checked_rate(sample_rate, "the stream")
         self._chain = Chain(writer, limits, known)
         self._names = names_of(numbered(known))
-        self._resampler = Resampler(sample_rate, grid.sample_rate)
+        self._resampler = Resampler(self.sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
         self._is_open = True

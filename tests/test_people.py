@@ -43,6 +43,12 @@ def test_who_hardly_says_anything_is_told_to_somebody() -> None:
     assert set(tell_apart([*map(part, whose), part(2)], 600.0, SpeakerLimits(3, 3)).tolist()) == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("number", "people"), [(9, 2), (10, 3)])
+def test_half_a_minute_in_hours_is_enough_to_be_somebody(number: int, people: int) -> None:
+    parts = [*map(part, [0, 1] * 40), *(part(2) for _ in range(number))]  # of 3 s each
+    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == people
+
+
 @pytest.mark.parametrize("number", range(1, 45))
 def test_any_number_of_people_is_obeyed(number: int) -> None:
     parts = [part(index % 3, seconds=3.0 if index < 40 else 0.1) for index in range(44)]

@@ -182,6 +182,9 @@ def test_limits_that_contradict_each_other() -> None:
     for numbers in ((None, 3, 2), (2, 3, None), (3, None, 2)):
         with pytest.raises(SpeakerCountError, match="min_speakers cannot be more than max_speakers"):
             SpeakerLimits.check(*numbers)
+    for number in (0, -1, 2.0, "2", True):
+        with pytest.raises(SpeakerCountError, match=f"num_speakers={number!r} was asked for"):
+            SpeakerLimits.check(number, None, None)  # type: ignore[arg-type]
     assert SpeakerLimits.check(3, 1, 5) == (3, 3) and SpeakerLimits.check(None, None, None) == (0, None)
 
 
@@ -215,7 +218,10 @@ def test_a_stream_equals_the_chain(
 
 @pytest.fixture
 def one_voice_a_chunk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Every chunk is one turn, of whoever of its prompts sounds most like it. How many prompts there are, by chunk."""
+    """Every chunk is one turn, of whoever of its prompts sounds most like it; silence is nobody's without prompts.
+
+    How many prompts there are, by chunk.
+    """
     prompts = []
 
     def write(
@@ -225,7 +231,7 @@ def one_voice_a_chunk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         alike = [torch.cosine_similarity(voice, speaker.voice, dim=0).item() for speaker in prompted[0]]
         if alike:
             prompts.append(len(alike))
-        return [[Turn(0.2, 3.8, int(np.argmax(alike or [0])), 0.9)]]
+        return [[Turn(0.2, 3.8, int(np.argmax(alike or [0])), 0.9)]] if alike or voice.any() else [[]]
 
     monkeypatch.setattr(Writer, "write", write)
     return prompts
@@ -248,9 +254,9 @@ def test_who_was_taken_for_two_is_prompted_once(
     with monkeypatch.context() as patch:
         recognise_nobody(patch)
         said = [*stream.push(voices[0]), *stream.push(voices[1]), *stream.push(voices[2])]
-    said += stream.push(voices[3]) + stream.close()
+    said += stream.push(voices[3]) + stream.push(torch.zeros(1, 4 * RATE)) + stream.close()
     assert [turn.speaker for turn in said[:2]] == ["SPEAKER_00", "SPEAKER_01"]
-    assert one_voice_a_chunk == [1, 1, 1] and said[2].speaker == said[3].speaker
+    assert one_voice_a_chunk == [1, 1, 1, 1] and said[2].speaker == said[3].speaker
     assert said[3].speaker in {"SPEAKER_00", "SPEAKER_01"}
 
 
@@ -356,6 +362,9 @@ def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     assert pipeline.stream(RATE).push(torch.zeros(2, 1)) == []
     with pytest.raises(SpeakerCountError, match="at most 3 speakers"):
         pipeline.stream(RATE, min_speakers=4)
+    for rate in (0, 44100.5, "16000", True):
+        with pytest.raises(AudioError, match=f"The sample rate of the stream is {rate!r}"):
+            pipeline.stream(rate)  # type: ignore[arg-type]
     assert isinstance(stream, Stream)
 
 
