@@ -3,8 +3,8 @@
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
-the others. Where the frontend hears voices, recordings are read twice and prompts are single tokens; where it does not,
-chunks are read one after the other, behind whole clips.
+the others, but for those of a frozen frontend. Where the frontend hears voices, recordings are read twice and prompts
+are single tokens; where it does not, chunks are read one after the other, behind whole clips.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48}
+DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48, "threshold": 0.4}
 READING = {"strategy": "two_pass"}
 READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""
@@ -63,12 +63,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("into", type=Path)
-    parser.add_argument("--float16", action="store_true", help="round all weights to float16: half as large")
+    parser.add_argument("--float16", action="store_true", help="round what was trained to float16: half as large")
     options = parser.parse_args()
     model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
     kept = {key: checkpoint[key] for key in KEPT}
-    kept["state_dict"] = {name: compact(weight, options.float16) for name, weight in kept["state_dict"].items()}
+    frozen = ("frontend.",) if model.frontend.frozen else ()
+    kept["state_dict"] = {
+        name: compact(weight, options.float16 and not name.startswith(frozen))
+        for name, weight in kept["state_dict"].items()
+    }
     weights = options.into / MODEL / "pytorch_model.bin"
     weights.parent.mkdir(parents=True, exist_ok=True)
     torch.save(kept, weights)

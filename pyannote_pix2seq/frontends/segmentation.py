@@ -1,4 +1,4 @@
-"""Local speaker segmentation network."""
+"""Local speaker segmentation networks."""
 
 from math import comb
 
@@ -25,13 +25,31 @@ def build_segmentation() -> PyanNet:
         Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
         log-probabilities of nobody, one of three local speakers, and two of them.
     """
+    return _build(Problem.MONO_LABEL_CLASSIFICATION, 10.0, MAX_OVERLAP)
+
+
+def build_overlap_segmentation() -> PyanNet:
+    """Overlap-aware speaker segmentation network, with random weights.
+
+    Bredin and Laurent, End-to-end speaker segmentation for overlap-aware resegmentation, Interspeech 2021.
+
+    Returns
+    -------
+    segmentation : PyanNet
+        Architecture of pyannote/segmentation: (batch, 1, num_samples) -> (batch, num_frames, 3) probabilities that each
+        of three local speakers is active; frames are those of `build_segmentation`.
+    """
+    return _build(Problem.MULTI_LABEL_CLASSIFICATION, 5.0, None)
+
+
+def _build(problem: Problem, duration: float, max_overlap: int | None) -> PyanNet:
     segmentation = PyanNet(lstm={"num_layers": 4})
     segmentation.specifications = Specifications(
-        problem=Problem.MONO_LABEL_CLASSIFICATION,
+        problem=problem,
         resolution=Resolution.FRAME,
-        duration=10.0,
+        duration=duration,
         classes=[f"speaker#{index + 1}" for index in range(MAX_LOCAL_SPEAKERS)],
-        powerset_max_classes=MAX_OVERLAP,
+        powerset_max_classes=max_overlap,
         permutation_invariant=True,
     )
     segmentation.build()

@@ -8,26 +8,13 @@ from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
 from .augmentation import blur, confused, contaminate, rename, soften, tilt
+from .bins import by_bin, centres, nearest
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
+from .counting import Counter, agreed
 from .frontend import AudioTokens, Frontend
+from .pieces import cross_fade, cut, padded
 from .refinement import Refinement
 from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, SEGMENTATION_FRAMES, build_segmentation
-
-
-def centres(num_frames: int, first: float, step: float, device: torch.device) -> Tensor:
-    """(num_frames,) centres of frames, in samples, given the centre of the first one and their step."""
-    return first + step * torch.arange(num_frames, dtype=torch.float, device=device)
-
-
-def nearest(queries: Tensor, keys: Tensor) -> Tensor:
-    """(num_queries,) index of the nearest of evenly spaced keys to each query."""
-    step = keys[1] - keys[0]
-    return ((queries - keys[0]) / step).round().long().clamp(0, len(keys) - 1)
-
-
-def padded(waveforms: Tensor, num_samples: int) -> Tensor:
-    """Waveforms followed by as many zeros as it takes to reach a number of samples."""
-    return F.pad(waveforms, (0, max(0, num_samples - waveforms.shape[-1])))
 
 
 class SpeakerFrontend(Frontend):
@@ -36,9 +23,10 @@ class SpeakerFrontend(Frontend):
     Its networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
     up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
-    by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`).
+    by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`). A second network
+    has a say in how many speak (see `Counter`).
 
-    Content is the refined posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
+    Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
     during the token, as heard within 1.5 s, mostly where they are alone. A voice is as long as the probability
     of speech (voice 0) or as the activity of its speaker (voices 1 and 2) during the token.
@@ -67,6 +55,7 @@ class SpeakerFrontend(Frontend):
         super().__init__()
         self.frames_dtype = torch.bfloat16 if bfloat16 else torch.float32
         self.segmentation = build_segmentation()
+        self.counter = Counter(self.samples_per_bin)
         self.campplus = CAMPPlus()
         self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
@@ -96,14 +85,16 @@ class SpeakerFrontend(Frontend):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
         posteriors, frames = self.hear(waveforms)
-        posteriors = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1])).exp()
+        refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
+        numbers = self.counter(waveforms, refined.shape[1])
+        posteriors = agreed(refined, numbers, self.mapping.sum(dim=1).long()).exp()
         content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
         return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
 
     @torch.no_grad()
     def hear(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """What both networks say of waveforms, before posteriors are refined.
+        """What segmentation and CAM++ say of waveforms, before posteriors are refined.
 
         Parameters
         ----------
@@ -146,27 +137,20 @@ class SpeakerFrontend(Frontend):
         loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two
         chunks overlap their posteriors are cross-faded.
         """
-        num_chunks = 1 + max(0, -(-(num_tokens - self.CHUNK) // self.HOP))
-        length, hop = (num * self.samples_per_token for num in (self.CHUNK, self.HOP))
-        waveforms = padded(waveforms, length + (num_chunks - 1) * hop)
-        chunks = waveforms[:, 0].unfold(-1, length, hop)
+        chunks = cut(waveforms, self.CHUNK * self.samples_per_token, self.HOP * self.samples_per_token)
         # (batch, num_chunks, num_samples)
         posteriors = self.segmentation(chunks.flatten(0, 1).unsqueeze(1)).exp()
-        posteriors = self._bin(posteriors, *SEGMENTATION_FRAMES, self.CHUNK * self.bins_per_token)
+        posteriors = by_bin(posteriors, *SEGMENTATION_FRAMES, self.CHUNK * self.bins_per_token, self.samples_per_bin)
         posteriors = posteriors.unflatten(0, chunks.shape[:2])
         return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
 
     def _join(self, chunks: Tensor) -> Tensor:
         """Posteriors of overlapping chunks as one: (batch, num_chunks, num_bins, ...) -> (batch, num_bins, ...)."""
-        num_chunks, num_bins = chunks.shape[1:3]
         hop = self.HOP * self.bins_per_token
-        fade = torch.bartlett_window(num_bins + 2, periodic=False, device=chunks.device)[1:-1, None]
-        joined = chunks.new_zeros(len(chunks), num_bins + (num_chunks - 1) * hop, chunks.shape[-1])
-        previous = chunks[:, 0]
-        for index in range(num_chunks):
-            previous = self._agreeing(chunks[:, index], previous, hop if index else 0)
-            joined[:, index * hop : index * hop + num_bins] += fade * previous
-        return joined / joined.sum(dim=-1, keepdim=True)
+        renamed = [chunks[:, 0]]
+        for chunk in chunks.unbind(1)[1:]:
+            renamed.append(self._agreeing(chunk, renamed[-1], hop))
+        return cross_fade(torch.stack(renamed, dim=1), hop)
 
     def _agreeing(self, chunk: Tensor, previous: Tensor, hop: int) -> Tensor:
         """A chunk whose local speakers are named as in the previous one, which began `hop` bins before."""
@@ -177,17 +161,7 @@ class SpeakerFrontend(Frontend):
 
     def by_bin(self, frames: Tensor, num_bins: int) -> Tensor:
         """Mean CAM++ frame of each bin: (batch, num_channels, num_frames) -> (batch, num_bins, num_channels)."""
-        return self._bin(frames.transpose(1, 2), *CAMPPLUS_FRAMES, num_bins)
-
-    def _bin(self, frames: Tensor, first: float, step: float, num_bins: int) -> Tensor:
-        """(batch, num_bins, num_channels) mean over frames centred in each bin, or the nearest frame."""
-        frame_centres = centres(frames.shape[1], first, step, frames.device)
-        bins = (frame_centres / self.samples_per_bin).long().clamp(max=num_bins - 1)
-        counts = torch.bincount(bins, minlength=num_bins).unsqueeze(-1)
-        sums = frames.new_zeros(len(frames), num_bins, frames.shape[-1])
-        sums.index_add_(1, bins, frames)
-        closest = frames[:, nearest(self._bin_centres(sums), frame_centres)]
-        return torch.where(counts > 0, sums / counts.clamp(min=1), closest)
+        return by_bin(frames.transpose(1, 2), *CAMPPLUS_FRAMES, num_bins, self.samples_per_bin)
 
     @property
     def samples_per_bin(self) -> float:
