@@ -1,10 +1,11 @@
-"""The pipeline of pyannote.audio itself, made of the pretrained networks that ours has: a system for evaluate.py.
+"""The pipeline of pyannote.audio itself, made of pretrained networks that ours has: a system for evaluate.py.
 
     python recipes/evaluate.py PROTOCOL --peer clustering=recipes/peers/clustering.py \\
         --peer "oracle=recipes/peers/clustering.py --oracle"
 
 `pyannote.audio.pipelines.SpeakerDiarization`: local segmentation (segmentation-3.0), an embedding (CAM++) of each local
-speaker of each chunk, agglomerative clustering. With the hyper-parameters of clustering.yaml, beside this file, which
+speaker of each chunk, agglomerative clustering. Our second segmentation network, which counts speakers, has no place in
+it. With the hyper-parameters of clustering.yaml, beside this file, which
 tune_clustering.py chose. With --oracle, clusters are those that agree best with the reference: what is left are errors
 of the segmentation. pyannote.audio lets the embedding network hear each chunk once for each of its local speakers; with
 --once it hears it once for all of them, for the same output in less than half of the time.
