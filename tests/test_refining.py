@@ -16,6 +16,7 @@ from toy import write_toy_voices
 from pyannote_pix2seq.examples import Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
+from pyannote_pix2seq.frontends.counting import agreed
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining, piece
@@ -169,7 +170,10 @@ def test_what_is_heard_is_what_the_frontend_refines() -> None:
     waveforms = 0.1 * torch.randn(1, 1, 16000)
     heard, tokens = hearing(waveforms), frontend(waveforms)
     assert heard.voice.shape == (1, tokens.content.shape[1], 4, NUM_FRAME_CHANNELS)
-    assert torch.allclose(heard.content, tokens.content, atol=1e-3)  # which corrects nothing yet
+    posteriors = heard.content.unflatten(-1, (4, -1)).flatten(1, 2)
+    numbers = frontend.counter(waveforms, posteriors.shape[1])
+    expected = agreed(posteriors.log(), numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
+    assert torch.allclose(expected, tokens.content.unflatten(-1, (4, -1)).flatten(1, 2), atol=1e-3)  # nothing corrected
 
 
 SIZES = {"conversations": 3, "development": 1, "duration": 12, "validate-every": 2, "batch-size": 2, "jobs": 0}
