@@ -84,9 +84,11 @@ class SpeakerFrontend(Frontend):
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
+        self.check(waveforms)
+        # first, for what it needs is free again when there are frames, which take the most memory
+        numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
         posteriors, frames = self.hear(waveforms)
         refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
-        numbers = self.counter(waveforms, refined.shape[1])
         posteriors = agreed(refined, numbers, self.mapping.sum(dim=1).long()).exp()
         content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
