@@ -34,7 +34,8 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48, "threshold": 0.4}
+DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48}
+DECODING_WITH_VOICES = {**DECODING, "threshold": 0.4}
 READING = {"strategy": "two_pass"}
 READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""
@@ -50,11 +51,12 @@ def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
 def config(frontend: Frontend) -> dict[str, Any]:
     """The config.yaml of a pipeline whose model, which has this frontend, lies beside it."""
     reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
+    decoding = DECODING_WITH_VOICES if frontend.num_voices else DECODING
     return {
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}", **reading, "decoding": DECODING},
+            "params": {"model": f"$model/{MODEL}", **reading, "decoding": decoding},
         },
     }
 
@@ -63,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("into", type=Path)
-    parser.add_argument("--float16", action="store_true", help="round what was trained to float16: half as large")
+    parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")
     options = parser.parse_args()
     model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)

@@ -76,14 +76,14 @@ def download(requirement: str, folder: Path) -> Path:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If pip finds neither.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), requirement]
     for options in (["--only-binary=:all:"], ANY_WHEEL):
         if subprocess.run(command + options).returncode == 0:
             return found(requirement, folder)
-    raise RuntimeError(
+    raise ValueError(
         f"pip could not download {requirement} (see its messages above). "
         "Check the network, or download the wheel elsewhere and pass its folder with --wheels."
     )

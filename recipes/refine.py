@@ -4,9 +4,9 @@
     python recipes/fetch_frontends.py fetched.pt
     python recipes/refine.py --voices voices/ --turns ami/ --noise noise/ --frontend fetched.pt --into refinement/
 
-Conversations are made as for recipes/train.py, which comes next and takes refinement/frontend.pt. What both networks
-hear is kept in refinement/heard (1.5 MB a minute: 5 GB by default), checkpoints in refinement/checkpoints. Stop it when
-you like: the same command goes on where it was.
+Conversations are made as for recipes/train.py, which comes next and takes refinement/frontend.pt. What
+segmentation-3.0 and CAM++ hear is kept in refinement/heard (1.5 MB a minute: 5 GB by default), checkpoints in
+refinement/checkpoints. Stop it when you like: the same command goes on where it was.
 """
 
 from __future__ import annotations
