@@ -119,9 +119,7 @@ class Chain:
         for number in (number for number in order if number not in self.heard):
             name = self.speakers[number].name if number in self.speakers else None
             self.speakers[numbers[number]] = replace(met[number], name=name)
-            self.heard.add(numbers[number])
-            self._present.add(numbers[number])
-            self.num_heard += 1
+            self._arrive(numbers[number])
         told = [part.told(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
         self.recollection.add(part for part in told if part.turn.speaker in self.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
@@ -248,10 +246,15 @@ class Chain:
                 self.speakers[names[local]] = voices[local]
             if local not in first:
                 said.append(_surest(turns, local, chunk))
-            self.heard.add(names[local])
-        self.num_heard += len(arrivals)
+            self._arrive(names[local])
         names |= {local: self._most_similar(voices[local]) for local in first if names.get(local) not in self.heard}
         return [turn._replace(speaker=names[turn.speaker]) for turn in said]
+
+    def _arrive(self, number: int) -> None:
+        """Somebody is heard for the first time."""
+        self.heard.add(number)
+        self._present.add(number)
+        self.num_heard += 1
 
     def _arrivals(
         self, voices: dict[int, Speaker], names: dict[int, int], first: dict[int, float], needed: int

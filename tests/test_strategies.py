@@ -260,6 +260,18 @@ def test_who_was_taken_for_two_is_prompted_once(
     assert said[3].speaker in {"SPEAKER_00", "SPEAKER_01"}
 
 
+def test_who_had_to_be_heard_is_prompted_in_the_silence_that_follows(
+    model: Pix2Seq, one_voice_a_chunk: list[int]
+) -> None:
+    pipeline = make(model, "chain", hop=1.0)
+    chunker = Chunker(pipeline.grid)
+    chunks = list(chunker.push(torch.cat([tone(150, 4.0), torch.zeros(1, 4 * RATE)], dim=1)))
+    reading = Chain(pipeline.writer, SpeakerLimits(1, None))
+    for chunk in [*chunks, chunker.close()][:2]:
+        reading.read(chunk, later=0)  # as if it were the last one, for there is more than the head of the file says
+    assert one_voice_a_chunk == [1]
+
+
 def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain, "REMEMBERED", 1)
     recognise_nobody(monkeypatch)
