@@ -35,9 +35,8 @@ KEPT = (
 )
 MODEL = "pix2seq"
 DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 48}
-DECODING_WITH_VOICES = {**DECODING, "threshold": 0.4}
-READING = {"strategy": "two_pass"}
-READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip"}
+READING = {"strategy": "two_pass", "decoding": {**DECODING, "threshold": 0.4}}
+READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip", "decoding": DECODING}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""
 
 
@@ -51,12 +50,11 @@ def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
 def config(frontend: Frontend) -> dict[str, Any]:
     """The config.yaml of a pipeline whose model, which has this frontend, lies beside it."""
     reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
-    decoding = DECODING_WITH_VOICES if frontend.num_voices else DECODING
     return {
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}", **reading, "decoding": decoding},
+            "params": {"model": f"$model/{MODEL}", **reading},
         },
     }
 

@@ -67,6 +67,11 @@ class SpeakerFrontend(Frontend):
     mapping: Tensor
     relabellings: Tensor
 
+    @property
+    def num_active(self) -> Tensor:
+        """(num_classes,) how many speak in each class, int."""
+        return self.mapping.sum(dim=1).long()
+
     @staticmethod
     def _relabellings(powerset: Powerset) -> Tensor:
         """(6, 7) where each class comes from, for each permutation of the local speakers."""
@@ -89,7 +94,7 @@ class SpeakerFrontend(Frontend):
         numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
         posteriors, frames = self.hear(waveforms)
         refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
-        posteriors = agreed(refined, numbers, self.mapping.sum(dim=1).long()).exp()
+        posteriors = agreed(refined, numbers, self.num_active).exp()
         content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
         return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
@@ -253,7 +258,7 @@ class SpeakerFrontend(Frontend):
         """
         posteriors = tokens.content.float().unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)
-        posteriors = tilt(soften(posteriors, generator), self.mapping.sum(dim=1), generator)
+        posteriors = tilt(soften(posteriors, generator), self.num_active, generator)
         is_chunk = torch.arange(posteriors.shape[1], device=posteriors.device) >= starts.to(posteriors.device)[:, None]
         is_confused = confused(is_chunk, generator)
         posteriors = rename(posteriors, self.relabellings, is_confused, generator)
