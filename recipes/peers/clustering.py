@@ -5,10 +5,10 @@
 
 `pyannote.audio.pipelines.SpeakerDiarization`: local segmentation (segmentation-3.0), an embedding (CAM++) of each local
 speaker of each chunk, agglomerative clustering. Our second segmentation network, which counts speakers, has no place in
-it. With the hyper-parameters of clustering.yaml, beside this file, which
-tune_clustering.py chose. With --oracle, clusters are those that agree best with the reference: what is left are errors
-of the segmentation. pyannote.audio lets the embedding network hear each chunk once for each of its local speakers; with
---once it hears it once for all of them, for the same output in less than half of the time.
+it. With the hyper-parameters of clustering.yaml, beside this file, which tune_clustering.py chose. With --oracle,
+clusters are those that agree best with the reference: what is left are errors of the segmentation. pyannote.audio lets
+the embedding network hear each chunk once for each of its local speakers; with --once it hears it once for all of them,
+for the same output in less than half of the time.
 """
 
 from __future__ import annotations
