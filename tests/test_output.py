@@ -9,12 +9,11 @@ from pyannote.core import Segment, Timeline
 
 from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, label_of, to_annotation, to_output
 
-hundredths = st.integers(0, 600).map(lambda n: n / 100)
 many_turns = st.lists(
     st.builds(
-        lambda start, duration, speaker, sure: Turn(start, start + duration, speaker, sure),
-        hundredths,
-        st.integers(1, 300).map(lambda n: n / 100),
+        lambda start, duration, speaker, sure: Turn(start / 100, (start + duration) / 100, speaker, sure),
+        st.integers(0, 600),  # hundredths of a second: times that are equal are so to the bit
+        st.integers(1, 300),
         st.integers(0, 3),
         st.sampled_from([0.1, 0.5, 0.9]),
     ),
