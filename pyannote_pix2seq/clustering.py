@@ -12,6 +12,8 @@ APART = 0.3
 """Where no two groups of one person are as far apart as this, people are easily told, and the cut is not widened."""
 LEAST_LIKENESS = 0.45
 """No two voices of a person are thought less alike than this: one may have no neighbours of the same person."""
+PARTED = 0.2
+"""Voices that were taken for two people's by whoever heard them side by side are farther apart by so much."""
 
 
 def cluster(
@@ -22,6 +24,7 @@ def cluster(
     least: int = 1,
     most: int | None = None,
     widest: float = 0.0,
+    parted: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Group voices.
 
@@ -45,6 +48,9 @@ def cluster(
     widest : float, optional
         Distance in the place of `distance`, if it is larger and groups no farther apart than `distance` are blurred:
         some of them are `APART` or more.
+    parted : (num_voices, num_voices) bool array, optional
+        Pairs of voices that were heard side by side and taken for two people's. Among few voices, such pairs are many
+        and say much; among those of hours they are few, and only keep apart what would be grouped first.
 
     Returns
     -------
@@ -53,7 +59,7 @@ def cluster(
     """
     if len(voices) == 0:
         return []
-    merges = linkage(squareform(distances(voices), checks=False), "average") if len(voices) > 1 else np.zeros((0, 4))
+    merges = _tree(voices, parted) if len(voices) > 1 else np.zeros((0, 4))
     is_blurred = ((merges[:, 2] >= APART) & (merges[:, 2] <= distance)).any()
     natural = int((merges[:, 2] <= (max(distance, widest) if is_blurred else distance)).sum())
     counts = _num_people(merges, seconds, shortest)
@@ -91,6 +97,12 @@ def distances(voices: np.ndarray) -> np.ndarray:
     apart = np.clip(1 - cosines, 0, 2)
     np.fill_diagonal(apart, 0)
     return apart
+
+
+def _tree(voices: np.ndarray, parted: np.ndarray | None) -> np.ndarray:
+    """(num_voices - 1, 4) merges, as scipy has them."""
+    apart = distances(voices) if parted is None else distances(voices) + PARTED * parted
+    return linkage(squareform(apart, checks=False), "average")
 
 
 def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> list[int]:

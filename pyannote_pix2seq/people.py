@@ -16,7 +16,7 @@ from pyannote_pix2seq.reading import Part
 
 PART = 3.0
 """Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
-CLEAR = 2.0
+CLEAR = 0.75
 """Seconds of a part that nobody else may speak for its voice to be grouped."""
 DISTANCE = 0.45
 """Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
@@ -33,7 +33,8 @@ MOST = 2000
 def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
     """Who says what: (num_parts,) int, people are numbered from 0.
 
-    The voices of clear parts are grouped. All others are told to the person whose mean voice is nearest.
+    The voices of clear parts are grouped; those that were written for two speakers of one chunk are not as readily
+    (`clustering.PARTED`). All others are told to the person whose mean voice is nearest.
 
     Parameters
     ----------
@@ -51,7 +52,8 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     chosen = _spread(clear, max(MOST, limits.least))
     heard = seconds[chosen] * len(clear) / len(chosen)
     shortest = min(SHORTEST, SHARE * duration)
-    people = cluster(voices[chosen].numpy(), heard, DISTANCE, shortest, *limits, widest=_widest(len(chosen)))
+    widest, parted = _widest(len(chosen)), _parted([parts[index] for index in chosen])
+    people = cluster(voices[chosen].numpy(), heard, DISTANCE, shortest, *limits, widest, parted)
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
@@ -62,6 +64,12 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
 def _widest(num_voices: int) -> float:
     """At which voices of one person may be parted from those of another, if these are blurred."""
     return DISTANCE + WIDER * math.log2(max(num_voices / FEW, 1.0))
+
+
+def _parted(parts: Sequence[Part]) -> np.ndarray:
+    """Which parts are of one chunk and were written for two speakers: (num_parts, num_parts) bool."""
+    chunks, speakers = np.array([part.written for part in parts]).T
+    return (chunks[:, None] == chunks) & (speakers[:, None] != speakers)
 
 
 def _clear(seconds: np.ndarray, least: int) -> np.ndarray:

@@ -32,11 +32,15 @@ class Part(NamedTuple):
         Sum over where nobody else speaks; if that is too little, the voice of the speaker in the chunk, see `Speaker`.
     seconds : float
         Where nobody else speaks.
+    written : tuple of float and int
+        Where the chunk begins, and number of the speaker for whom the part was written there, whomever it is told to
+        now.
     """
 
     turn: Turn
     voice: Tensor
     seconds: float
+    written: tuple[float, int]
 
     def told(self, speaker: int) -> Part:
         """The same, told to a speaker."""
@@ -91,4 +95,5 @@ class Reading:
             for part in parts_of(turn, seconds):
                 voice, heard = voice_alone(part, others, tokens, self.token_duration)
                 usual = self.speakers[turn.speaker].voice
-                yield Part(part.later(self.start), usual if voice is None else voice, heard)
+                voice = usual if voice is None else voice
+                yield Part(part.later(self.start), voice, heard, (self.start, turn.speaker))

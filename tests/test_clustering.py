@@ -59,6 +59,21 @@ def test_two_voices_have_nobody_to_be_compared_with() -> None:
     assert distances(two)[0, 1] == pytest.approx(1 - (0.4 / 1.04) / 0.45)
 
 
+def test_who_was_heard_beside_somebody_is_not_as_easily_the_same() -> None:
+    """Two ways to sound, 0.4 apart: one person, unless two thirds of the pairs were taken for two people's."""
+    voices = np.array([[1.0, 0.0], [0.6, 0.8]])[[0, 0, 0, 1, 1, 1]]
+    whose = np.array([0, 0, 0, 1, 1, 1])
+    parted = whose[:, None] != whose
+    seconds = np.full(6, 2.0)
+    assert found(cluster(voices, seconds, 0.45, 1.0)) == [[0, 1, 2, 3, 4, 5]]
+    assert found(cluster(voices, seconds, 0.45, 1.0, parted=parted)) == [[0, 1, 2], [3, 4, 5]]
+    parted[0, 3:] = parted[3:, 0] = False
+    assert found(cluster(voices, seconds, 0.45, 1.0, parted=parted)) == [[0, 1, 2], [3, 4, 5]]
+    parted[1, 3:] = parted[3:, 1] = False
+    parted[2, 3] = parted[3, 2] = False
+    assert found(cluster(voices, seconds, 0.45, 1.0, parted=parted)) == [[0, 1, 2, 3, 4, 5]]
+
+
 @pytest.mark.parametrize("number", range(1, 30))
 def test_any_number_of_people_is_obeyed(number: int) -> None:
     voices, _ = people([10, 7, 12])

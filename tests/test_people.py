@@ -20,7 +20,23 @@ NOISE = torch.Generator().manual_seed(0)
 def part(person: int, seconds: float = 3.0, noise: float = 0.5) -> Part:
     """A part of somebody's turn; its voice is longer the longer it is."""
     voice = torch.eye(64)[person] + noise * torch.randn(64, generator=NOISE) / 8
-    return Part(Turn(0.0, seconds, 0, 1.0), seconds * voice, seconds)
+    return said(seconds * voice, seconds)
+
+
+def said(voice: torch.Tensor, seconds: float = 3.0, written: tuple[float, int] = (0.0, 0)) -> Part:
+    return Part(Turn(0.0, seconds, 0, 1.0), voice, seconds, written)
+
+
+def test_what_a_chunk_says_of_two_voices_counts_where_there_are_few() -> None:
+    """Two ways to sound, 0.4 apart, in two chunks: half of the pairs are of one chunk."""
+    ways = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    told = {
+        other: tell_apart(
+            [said(ways[way], written=(chunk, other * way)) for chunk in (0.0, 24.0) for way in (0, 1)], 54.0, FREE
+        )
+        for other in (0, 1)
+    }
+    assert told[0].tolist() == [0, 0, 0, 0] and told[1].tolist() == [0, 1, 0, 1]
 
 
 def test_parts_of_one_turn_may_be_two_people() -> None:
@@ -31,7 +47,7 @@ def test_parts_of_one_turn_may_be_two_people() -> None:
 
 def test_what_is_not_clear_follows_the_voices() -> None:
     whose = [0, 1] * 20
-    short = [part(1, seconds=0.6), part(0, seconds=0.0001), part(1, seconds=1.9)]
+    short = [part(1, seconds=0.6), part(0, seconds=0.0001), part(1, seconds=0.7)]
     told = tell_apart([part(person) for person in whose] + short, 600.0, FREE)
     np.testing.assert_array_equal(told, [*whose, 1, 0, 1])
 
@@ -57,8 +73,8 @@ def test_any_number_of_people_is_obeyed(number: int) -> None:
 
 def test_nobody_has_to_have_a_clear_part() -> None:
     whose = [0, 1, 2] * 10
-    np.testing.assert_array_equal(tell_apart([part(person, seconds=1.9) for person in whose], 600.0, FREE), whose)
-    parts = [part(0), *(part(person, seconds=1.9) for person in whose)]
+    np.testing.assert_array_equal(tell_apart([part(person, seconds=0.7) for person in whose], 600.0, FREE), whose)
+    parts = [part(0), *(part(person, seconds=0.7) for person in whose)]
     assert len(set(tell_apart(parts, 600.0, SpeakerLimits(2, None)).tolist())) == 3
 
 
@@ -79,7 +95,7 @@ def test_among_many_parts_voices_may_be_less_alike(number: int, people: int, is_
     first, second = ([1.0, 0.0, 0.0, 0.0], [0.51, (1 - 0.51**2) ** 0.5, 0.0, 0.0])
     third, fourth = ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.6, 0.8] if is_blurred else [0.0, 0.0, 1.0, 0.0])
     ways = [third, fourth] * 12 + [first, second] * (number // 2 - 12)
-    parts = [Part(Turn(0.0, 3.0, 0, 1.0), 3 * torch.tensor(way), 3.0) for way in ways]
+    parts = [said(3 * torch.tensor(way)) for way in ways]
     assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == 1 + (people if is_blurred else 2)
 
 
@@ -94,6 +110,7 @@ def test_a_reading_in_parts() -> None:
     reading.tell([Turn(100.0, 106.0, 0, 0.5), Turn(105.0, 109.0, 1, 0.9), Turn(106.0, 106.2, 0, 0.5)])
     parts = list(reading.parts(3.0))
     np.testing.assert_allclose([p.turn[:3] for p in parts], [(100.0, 103.1, 0), (103.1, 106.2, 0), (105.0, 109.0, 1)])
+    assert [p.written for p in parts] == [(100.0, 0), (100.0, 0), (100.0, 1)]
     assert [p.seconds for p in parts] == pytest.approx([3.1, 1.9, 2.8])
     np.testing.assert_allclose(torch.stack([p.voice for p in parts]), [[31, 0], [19, 0], [0, 28]], atol=1.01)
 

@@ -19,7 +19,7 @@ BETWEEN = [0.8, 0.6, 0.0]
 
 def part(voice: Sequence[float], speaker: int = 0, start: float = 0.0, seconds: float = 3.0) -> Part:
     """A part that somebody says alone; his voice is not of unit length."""
-    return Part(Turn(start, start + 3.0, speaker, 0.9), 5 * torch.tensor(voice), seconds)
+    return Part(Turn(start, start + 3.0, speaker, 0.9), 5 * torch.tensor(voice), seconds, (start, speaker))
 
 
 def numbers(memory: Recollection, parts: Sequence[Part], most: int | None = None) -> list[int | None]:
@@ -70,7 +70,7 @@ def test_there_are_no_more_people_than_allowed() -> None:
 def test_what_is_not_clear_is_remembered_only_of_people_of_whom_nothing_is() -> None:
     memory = Recollection()
     memory.add([part(ANN, 0), part(ANN, 0, seconds=1.9), part(BOB, 1, seconds=0.5)])
-    memory.add([part(BOB, 1, seconds=1.0), part(BOB, 1, seconds=2.0)])
+    memory.add([part(BOB, 1, seconds=0.7), part(BOB, 1, seconds=2.0)])
     assert sorted((p.turn.speaker, p.seconds) for p in memory._parts) == [(0, 1.9), (0, 3.0), (1, 0.5), (1, 2.0)]
 
 
