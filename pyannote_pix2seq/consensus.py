@@ -8,6 +8,7 @@ that somebody speaks but not who, somebody is written.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -30,9 +31,12 @@ def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
 def nearest(samples: Tensor, num_fixed: int) -> int:
     """Index of the sample, of (num_samples, num_bins, num_speakers) of zeros and ones, that differs least from all."""
     common = torch.einsum("stn,rtm->srnm", samples, samples).numpy()
-    shared = [[pair[np.arange(len(pair)), _order(pair, num_fixed)].sum() for pair in row] for row in common]
     sizes = samples.sum((1, 2)).numpy()
-    return int((sizes[:, None] + sizes - 2 * np.array(shared)).sum(0).argmin())
+    shared = np.diag(sizes)
+    for pair in combinations(range(len(samples)), 2):
+        bins = common[pair]
+        shared[pair] = shared[pair[::-1]] = bins[np.arange(len(bins)), _order(bins, num_fixed)].sum()
+    return int((sizes[:, None] + sizes - 2 * shared).sum(0).argmin())
 
 
 def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.steps import annealed
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer, by_recording
-from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
 LEARNING_RATE = 1e-3
@@ -217,24 +217,41 @@ class Pix2Seq(Model):
         Returns
         -------
         logits : (batch, num_tokens, size)
-            Prediction of the token after each of `tokens`. Times beyond the audio are minus infinity; when to write
-            padding is up to the grammar alone.
+            Prediction of the token after each of `tokens`, minus infinity for what is impossible: times beyond the
+            audio; speakers, unless a turn has just ended; times and `<eos>`, if it has. The rest is up to the grammar.
         context : Context
         """
         context = replace(context, written=torch.cat([context.written, tokens], dim=1))
         written = Written.read(context.written, self.vocabulary, self.frontend.bins_per_token)
         claims = Claims.of(written, context.voice, self.vocabulary.num_speakers)
-        written = written.last(tokens.shape[1])
+        written = written.at(slice(-tokens.shape[1], None))
         stream = self._embed_written(written, claims.voices(written, context.voice), context.content)
         state, cache = self.transformer.write(stream, context.cache)
+        context = replace(context, cache=cache)
+        precise = torch.promote_types(state.dtype, torch.float)
+        logits = state.new_full((*tokens.shape, self.vocabulary.size), -torch.inf, dtype=precise)
+        logits[..., PAD] = 0
+        is_end = written.role == END_ROLE  # after which a speaker is named
+        if not is_end.all():
+            where = ~is_end
+            times = self._point(state[:, where], stream.at(where), written.at(where), context)
+            logits[:, where, EOS : EOS + times.shape[-1]] = times.to(precise)
+        if is_end.any():
+            names = self._name(state[:, is_end], stream.at(is_end), written.at(is_end), context.voice, claims)
+            logits[:, is_end, self.vocabulary.first_speaker :] = names.to(precise)
+        return logits, context
+
+    def _point(self, state: Tensor, stream: Stream, written: Written, context: Context) -> Tensor:
+        """Logits of `<eos>` and of the audio's time bins after some positions: (batch, num_positions, 1 + num_bins)."""
         voices = stream.voice, context.voice
-        times, never = self.pointing(state, stream.time, written, context.pointers, voices, cache.is_real)
-        named = claims.similarities(written, *voices).to(state.dtype) @ self.compare(state)[..., None]
+        times, never = self.pointing(state, stream.time, written, context.pointers, voices, context.cache.is_real)
+        return torch.cat([self.stop(state) + never, times], dim=-1)
+
+    def _name(self, state: Tensor, stream: Stream, written: Written, voice: Tensor, claims: Claims) -> Tensor:
+        """Logits of speakers after some positions: (batch, num_positions, num_speakers)."""
+        named = claims.similarities(written, stream.voice, voice).to(state.dtype) @ self.compare(state)[..., None]
         # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S, 1)
-        padding = torch.zeros_like(never)
-        times = F.pad(times, (0, self.vocabulary.num_bins - times.shape[-1]), value=-torch.inf)
-        logits = [padding, self.stop(state) + never, times, self.name(state) + named.squeeze(-1)]
-        return torch.cat(logits, dim=-1), replace(context, cache=cache)
+        return self.name(state) + named.squeeze(-1)
 
     def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Stream:
         """Stream of written tokens, which carry the mean content and the voices of the region they are about."""

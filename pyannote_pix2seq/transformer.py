@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import cast
 
 import torch
@@ -39,6 +41,10 @@ class Stream:
     state: Tensor
     time: Tensor
     voice: Tensor
+
+    def at(self, where: Tensor) -> Stream:
+        """Some of the positions."""
+        return Stream(self.state[:, where], self.time[:, where], self.voice[:, where])
 
 
 KeysValues = tuple[Tensor, Tensor]
@@ -83,14 +89,14 @@ class Source:
         Each row is looked at by one or more rows of queries.
     cosines : (num_rows, num_voices ** 2, num_queries * num_keys)
         Queries of all rows that look at this one, one row after the other.
-    blocked : bool, broadcasts to (num_rows, 1, num_queries, num_keys)
-        Where a query may not look.
+    blocked : bool, broadcasts to (num_rows, 1, num_queries, num_keys), or None
+        Where a query may not look; None if it may look everywhere.
     """
 
     key: Tensor
     value: Tensor
     cosines: Tensor
-    blocked: Tensor
+    blocked: Tensor | None
 
 
 class Attention(nn.Module):
@@ -121,8 +127,10 @@ class Attention(nn.Module):
         """Queries, keys and values, (batch, num_heads, num_positions, head_dim) each."""
         batch, num_positions, _ = state.shape
         heads = self.query_key_value(state).view(batch, num_positions, 3, self.num_heads, -1)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)
-        return rotate(query, rotation), rotate(key, rotation), value
+        heads = heads.permute(2, 0, 3, 1, 4)
+        # (query, key and value, B, H, P, D)
+        query, key = rotate(heads[:2], rotation)
+        return query, key, heads[2]
 
     def forward(self, query: Tensor, sources: Sequence[Source]) -> Tensor:
         """Attend.
@@ -136,19 +144,22 @@ class Attention(nn.Module):
         -------
         state : (batch, num_queries, width)
         """
+        query = query / math.sqrt(query.shape[-1])
         logits = torch.cat([self._logits(query, source) for source in sources], dim=-1)
         # (B, H, Q, all K)
         weights = logits.softmax(-1).split([source.key.shape[2] for source in sources], dim=-1)
         parts = [self._values(weight, source.value) for weight, source in zip(weights, sources, strict=True)]
-        return self.output(torch.stack(parts).sum(0).transpose(1, 2).flatten(2))
+        return self.output(reduce(add, parts).transpose(1, 2).flatten(2))
 
     def _logits(self, query: Tensor, source: Source) -> Tensor:
         """(batch, num_heads, num_queries, num_keys)"""
-        logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2) / math.sqrt(query.shape[-1])
+        logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2)
         # (R, H, Q, D) x (R, H, D, K) -> (R, H, Q, K)
         bias = VOICE_GAIN * self.voice_scale.to(source.cosines.dtype) @ source.cosines
         # (H, V * V) x (R, V * V, Q * K) -> (R, H, Q * K)
-        logits = (logits + bias.view_as(logits)).masked_fill(source.blocked, -torch.inf)
+        logits = logits + bias.view_as(logits)
+        if source.blocked is not None:
+            logits = logits.masked_fill(source.blocked, -torch.inf)
         return _apart(logits, len(query))
 
     @staticmethod
@@ -221,7 +232,7 @@ class Transformer(nn.Module):
         cache : Cache
             With nothing written yet.
         """
-        blocked = ~is_real[:, None, None, :]
+        blocked = _padding(is_real)
         similarity = cosines(stream.voice, stream.voice)
         rotation = self._rotation(stream)
         state, heard = stream.state, []
@@ -251,7 +262,7 @@ class Transformer(nn.Module):
         voice = torch.cat([past.written_voice, stream.voice], dim=1)
         to_heard = cosines(by_recording(stream.voice, past.heard_voice), past.heard_voice)
         to_written = cosines(stream.voice, voice)
-        padding = ~past.is_real[:, None, None, :]
+        padding = _padding(past.is_real)
         future = _future(stream.time.shape[1], voice.shape[1], voice.device)
         rotation = self._rotation(stream)
         state, written = stream.state, []
@@ -299,6 +310,13 @@ def cosines(voice: Tensor, others: Tensor) -> Tensor:
     return products.reshape(batch, num_voices * num_voices, num_queries * others.shape[1])
 
 
-def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
-    """Keys that come after each query, when the queries are the last keys: (num_queries, num_keys) bool."""
+def _padding(is_real: Tensor) -> Tensor | None:
+    """What nobody may look at: (batch, 1, 1, num_keys) bool, or None if there is no padding."""
+    return None if is_real.all() else ~is_real[:, None, None, :]
+
+
+def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor | None:
+    """Keys that come after each query, when the queries are the last keys: (num_queries, num_keys) bool, if any do."""
+    if num_queries == 1:
+        return None
     return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(num_keys - num_queries + 1)

@@ -62,12 +62,7 @@ class Written:
         """(batch, num_turns) speakers of the turns that are complete."""
         return self.speakers[:, TOKENS_PER_TRIPLET::TOKENS_PER_TRIPLET]
 
-    def last(self, num_tokens: int) -> Written:
-        """The last few tokens; their turns can no longer be asked for."""
-        return Written(
-            self.role[-num_tokens:],
-            self.rank[-num_tokens:],
-            self.regions[:, -num_tokens:],
-            self.starts[:, -num_tokens:],
-            self.speakers[:, -num_tokens:],
-        )
+    def at(self, where: slice | Tensor) -> Written:
+        """Some of the tokens; their turns can no longer be asked for."""
+        of_sequences = (field[:, where] for field in (self.regions, self.starts, self.speakers))
+        return Written(self.role[where], self.rank[where], *of_sequences)

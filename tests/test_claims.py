@@ -41,7 +41,7 @@ def test_reading_gives_role_rank_region_and_speaker() -> None:
     assert tokens.starts.tolist() == [[0, 2, 2, 2, 8, 8, 8]]
     assert tokens.turns[0].tolist() == [[0.625, 2.375], [2.125, 5.375]]
     assert tokens.turn_speakers.tolist() == [[0, 1]]
-    assert tokens.last(2).role.tolist() == [2, 3]
+    assert tokens.at(slice(-2, None)).role.tolist() == [2, 3]
 
 
 def test_a_turn_that_is_being_written_is_not_complete() -> None:

@@ -11,7 +11,7 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Triplet, Vocabulary, VocabularyError
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, Triplet, Vocabulary, VocabularyError
 from pyannote_pix2seq.written import Written
 
 TURNS = [Triplet(0.2, 1.1, 0), Triplet(0.9, 2.0, 1), Triplet(1.3, 2.4, 0), Triplet(2.5, 2.7, 2)]
@@ -111,12 +111,15 @@ def test_a_batch_of_different_lengths_equals_one_by_one(model: Pix2Seq) -> None:
         torch.testing.assert_close(together[k : k + 1][allowed], expected[allowed], atol=1e-4, rtol=0)
 
 
-def test_times_beyond_the_audio_are_impossible(model: Pix2Seq) -> None:
+def test_only_times_of_the_audio_are_possible_and_speakers_only_after_an_end(model: Pix2Seq) -> None:
     logits = logits_of(model, random_audio(model), written_about(model))
-    num_bins = NUM_AUDIO_TOKENS * model.frontend.bins_per_token
-    beyond = torch.zeros(model.vocabulary.size, dtype=torch.bool)
-    beyond[FIRST_TIME + num_bins : model.vocabulary.first_speaker] = True
-    assert torch.isneginf(logits[..., beyond]).all() and torch.isfinite(logits[..., ~beyond]).all()
+    first_beyond = FIRST_TIME + NUM_AUDIO_TOKENS * model.frontend.bins_per_token
+    possible = torch.zeros(logits.shape[1:], dtype=torch.bool)
+    possible[:, :first_beyond] = True  # padding, <eos> and times
+    possible[2::3, EOS:first_beyond] = False  # but not after <diarize>, a start and an end
+    possible[2::3, model.vocabulary.first_speaker :] = True
+    assert torch.equal(torch.isfinite(logits), possible.expand_as(logits))
+    assert torch.equal(torch.isneginf(logits), ~possible.expand_as(logits))
 
 
 @torch.inference_mode()

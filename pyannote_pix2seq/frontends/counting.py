@@ -25,17 +25,19 @@ class Counter(nn.Module):
     ----------
     samples_per_bin : float
         Of the time bins.
+    bfloat16 : bool, optional
+        See `build_overlap_segmentation`.
     """
 
     LENGTH = 125
     """Bins of a piece: 5 s."""
-    HOP = 62
+    HOP = 100
     """Bins from one piece to the next."""
 
-    def __init__(self, samples_per_bin: float) -> None:
+    def __init__(self, samples_per_bin: float, bfloat16: bool = False) -> None:
         super().__init__()
         self.samples_per_bin = samples_per_bin
-        self.segmentation = build_overlap_segmentation()
+        self.segmentation = build_overlap_segmentation(bfloat16)
 
     def forward(self, waveforms: Tensor, num_bins: int) -> Tensor:
         """Count.

@@ -34,7 +34,7 @@ class SpeakerFrontend(Frontend):
     Parameters
     ----------
     bfloat16 : bool, optional
-        Compute CAM++ frames in bfloat16, which is faster on processors that have it. Defaults to True.
+        Compute CAM++ frames and LSTMs in bfloat16, which is faster on processors that have it. Defaults to True.
     """
 
     content_dim = Frontend.bins_per_token * NUM_CLASSES
@@ -54,8 +54,8 @@ class SpeakerFrontend(Frontend):
     def __init__(self, bfloat16: bool = True) -> None:
         super().__init__()
         self.frames_dtype = torch.bfloat16 if bfloat16 else torch.float32
-        self.segmentation = build_segmentation()
-        self.counter = Counter(self.samples_per_bin)
+        self.segmentation = build_segmentation(bfloat16)
+        self.counter = Counter(self.samples_per_bin, bfloat16)
         self.campplus = CAMPPlus()
         self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
