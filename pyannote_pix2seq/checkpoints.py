@@ -46,7 +46,8 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     except UNREADABLE as error:
         reason = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
         raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model ({reason}). recipes/train.py makes checkpoints."
+            f"{source} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({reason}). recipes/train.py "
+            f"makes checkpoints."
         ) from error
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
@@ -71,7 +72,14 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
         frontend.load_state_dict(state_dict)
     except UNREADABLE as error:
         raise ModelError(
-            f"{path} does not hold the weights of a {type(frontend).__name__} ({shorten(str(error), 300)}). Take what "
-            f"recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
+            f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} "
+            f"({shorten(str(error), 300)}). Take what recipes/refine.py or recipes/fetch_frontends.py of this version "
+            f"made, for a speaker frontend."
         ) from error
     return state_dict
+
+
+def _of_this_version(error: Exception) -> str:
+    """What to add where all that is wrong is that weights have other names or shapes than they have now."""
+    is_other = str(error).startswith("Error(s) in loading state_dict")
+    return " of this version of pyannote-pix2seq: another one, with which it still works, may have made it" * is_other

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyannote_pix2seq.transformer import by_recording
+from pyannote_pix2seq.attention import by_recording
 from pyannote_pix2seq.written import Written
 
 SHARED = 0.01

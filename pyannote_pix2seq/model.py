@@ -12,13 +12,14 @@ from pyannote.audio.core.model import Model
 from pyannote.audio.core.task import Specifications, Task
 from torch import Tensor
 
+from pyannote_pix2seq.attention import by_recording
 from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.steps import annealed
-from pyannote_pix2seq.transformer import Cache, Stream, Transformer, by_recording
+from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 

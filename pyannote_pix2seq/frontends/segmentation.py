@@ -1,11 +1,15 @@
 """Local speaker segmentation networks."""
 
+from collections.abc import Callable
 from math import comb
 
 import torch
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
 from torch import Tensor, nn
+
+from .bins import by_bin
+from .pieces import cut
 
 MAX_LOCAL_SPEAKERS = 3
 MAX_OVERLAP = 2
@@ -65,6 +69,30 @@ def build_overlap_segmentation(bfloat16: bool = False) -> PyanNet:
         of three local speakers is active; frames are those of `build_segmentation`.
     """
     return _build(Problem.MULTI_LABEL_CLASSIFICATION, 5.0, None, bfloat16)
+
+
+def piece_by_piece(
+    network: Callable[[Tensor], Tensor], waveforms: Tensor, length: int, hop: int, samples_per_bin: float
+) -> Tensor:
+    """What a segmentation network says of pieces of waveforms, each on its own.
+
+    Parameters
+    ----------
+    network : callable
+        (batch, 1, num_samples) -> (batch, num_frames, num_classes)
+    waveforms : (batch, 1, num_samples) torch.Tensor
+    length, hop : int
+        Bins of a piece, and from one piece to the next.
+    samples_per_bin : float
+
+    Returns
+    -------
+    said : (batch, num_pieces, length, num_classes) torch.Tensor
+        Mean of the frames of each bin.
+    """
+    pieces = cut(waveforms, round(length * samples_per_bin), round(hop * samples_per_bin))
+    frames = network(pieces.flatten(0, 1).unsqueeze(1))
+    return by_bin(frames, *SEGMENTATION_FRAMES, length, samples_per_bin).unflatten(0, pieces.shape[:2])
 
 
 def _build(problem: Problem, duration: float, max_overlap: int | None, bfloat16: bool) -> PyanNet:

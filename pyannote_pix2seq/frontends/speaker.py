@@ -12,9 +12,9 @@ from .bins import by_bin, centres, nearest
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
 from .counting import Counter, agreed
 from .frontend import AudioTokens, Frontend
-from .pieces import cross_fade, cut, padded
+from .pieces import cross_fade, padded
 from .refinement import Refinement
-from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, SEGMENTATION_FRAMES, build_segmentation
+from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, build_segmentation, piece_by_piece
 
 
 class SpeakerFrontend(Frontend):
@@ -144,12 +144,12 @@ class SpeakerFrontend(Frontend):
         loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two
         chunks overlap their posteriors are cross-faded.
         """
-        chunks = cut(waveforms, self.CHUNK * self.samples_per_token, self.HOP * self.samples_per_token)
-        # (batch, num_chunks, num_samples)
-        posteriors = self.segmentation(chunks.flatten(0, 1).unsqueeze(1)).exp()
-        posteriors = by_bin(posteriors, *SEGMENTATION_FRAMES, self.CHUNK * self.bins_per_token, self.samples_per_bin)
-        posteriors = posteriors.unflatten(0, chunks.shape[:2])
+        length, hop = (self.bins_per_token * tokens for tokens in (self.CHUNK, self.HOP))
+        posteriors = piece_by_piece(self._segment, waveforms, length, hop, self.samples_per_bin)
         return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
+
+    def _segment(self, waveforms: Tensor) -> Tensor:
+        return self.segmentation(waveforms).exp()
 
     def _join(self, chunks: Tensor) -> Tensor:
         """Posteriors of overlapping chunks as one: (batch, num_chunks, num_bins, ...) -> (batch, num_bins, ...)."""
