@@ -16,13 +16,14 @@ from pyannote_pix2seq.reading import Part
 
 PART = 3.0
 """Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
-CLEAR = 0.75
-"""Seconds of a part that nobody else may speak for its voice to be grouped."""
+CLEAR, AUDIBLE = 2.0, 0.75
+"""Seconds of a part that nobody else may speak for its voice to be grouped: where there are few such parts, those count
+as well in which it is less."""
 DISTANCE = 0.45
 """Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
 FEW, WIDER = 500, 0.03
-"""... if they are as few as this. Among twice as many, so much more: the nearest ones of each are nearer there. But
-not where people can be told apart by far, see `clustering.APART`."""
+"""... if they are as few as this, or fewer. Among twice as many, so much more: the nearest ones of each are nearer
+there. But not where people can be told apart by far, see `clustering.APART`."""
 SHORTEST = 30.0
 SHARE = 0.01
 """Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
@@ -73,9 +74,10 @@ def _parted(parts: Sequence[Part]) -> np.ndarray:
 
 
 def _clear(seconds: np.ndarray, least: int) -> np.ndarray:
-    """Indices of the parts whose voices are clear, or of all where those are too few."""
-    clear = np.flatnonzero(seconds >= CLEAR)
-    return clear if len(clear) >= max(least, 1) else np.arange(len(seconds))
+    """Indices of the parts whose voices are clear, of the longest where these are few, or of all if they have to be."""
+    clear, audible = (int((seconds >= shortest).sum()) for shortest in (CLEAR, AUDIBLE))
+    longest = np.argsort(-seconds, kind="stable")[: max(clear, min(audible, FEW))]
+    return np.sort(longest) if len(longest) >= max(least, 1) else np.arange(len(seconds))
 
 
 def _spread(indices: np.ndarray, most: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from pyannote_pix2seq.chunks import SHORTEST
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.people import CLEAR, tell_apart
+from pyannote_pix2seq.people import AUDIBLE, tell_apart
 from pyannote_pix2seq.reading import Part
 from pyannote_pix2seq.speakers import match
 
@@ -51,7 +51,7 @@ class Group(NamedTuple):
 
 
 class Recollection:
-    """Clear parts of turns, and who was said to speak in them.
+    """Audible parts of turns, and who was said to speak in them.
 
     Clustering all that was heard so far again with each chunk, instead of comparing it with people as they are known,
     mends what was told wrongly when little was known: somebody who was taken for two becomes one, and he keeps the
@@ -96,9 +96,9 @@ class Recollection:
         return told[len(self) :].tolist(), groups
 
     def add(self, parts: Iterable[Part]) -> None:
-        """Remember those that are clear, and any of people of whom nothing is; turns are those of people's numbers."""
+        """Remember what is audible, and any of people of whom nothing is; turns are those of people's numbers."""
         known = {part.turn.speaker for part in self._parts}
-        self._parts += [part for part in parts if part.seconds >= CLEAR or part.turn.speaker not in known]
+        self._parts += [part for part in parts if part.seconds >= AUDIBLE or part.turn.speaker not in known]
         while len(self) > MOST:
             ((number, _),) = Counter(part.turn.speaker for part in self._parts).most_common(1)
             del self._parts[next(i for i, part in enumerate(self._parts) if part.turn.speaker == number)]

@@ -52,6 +52,13 @@ def test_what_is_not_clear_follows_the_voices() -> None:
     np.testing.assert_array_equal(told, [*whose, 1, 0, 1])
 
 
+@pytest.mark.parametrize(("number", "people"), [(240, 3), (250, 2)])
+def test_less_clear_parts_count_where_clear_ones_are_few(number: int, people: int) -> None:
+    """Of 40 parts of 1 s of a third person, the longest count until there are 500: 20 of them, or none."""
+    parts = [*map(part, [0, 1] * number), *(part(2, seconds=1.0 + i / 100) for i in range(40))]
+    assert len(set(tell_apart(parts, 2000.0, FREE).tolist())) == people
+
+
 def test_who_hardly_says_anything_is_told_to_somebody() -> None:
     whose = [0, 1] * 20
     told = tell_apart([*map(part, whose), part(2)], 600.0, FREE)  # 3 s: a mistake

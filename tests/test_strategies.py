@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import torch
 
-from pyannote_pix2seq import chain
+from pyannote_pix2seq import chain, recollection
 from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
@@ -347,6 +347,7 @@ def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
     monkeypatch.setattr(Writer, "write", write)
     recognise_nobody(monkeypatch)
     monkeypatch.setattr(chain, "REMEMBERED", 8)
+    monkeypatch.setattr(recollection, "MOST", 20)
     noise = torch.rand(1, 20 * 2560, generator=torch.Generator().manual_seed(0)) - 0.5
     stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=most)
     labels, kept = [], []
