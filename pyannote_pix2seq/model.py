@@ -169,7 +169,7 @@ class Pix2Seq(Model):
         Returns
         -------
         logits : (batch, num_tokens + 1, size)
-            Position i predicts token i; the grammar is not applied.
+            Position i predicts token i, see `write`.
         """
         logits, _ = self.write(self.listen(self.frontend(waveforms)), F.pad(tokens, (1, 0), value=DIARIZE))
         return logits
@@ -237,16 +237,16 @@ class Pix2Seq(Model):
             where = ~is_end
             times = self._point(state[:, where], stream.at(where), written.at(where), context)
             logits[:, where, EOS : EOS + times.shape[-1]] = times.to(precise)
-        if is_end.any():
+        if is_end.any() or state.requires_grad:  # all weights need a gradient, even where nobody is named
             names = self._name(state[:, is_end], stream.at(is_end), written.at(is_end), context.voice, claims)
             logits[:, is_end, self.vocabulary.first_speaker :] = names.to(precise)
         return logits, context
 
     def _point(self, state: Tensor, stream: Stream, written: Written, context: Context) -> Tensor:
-        """Logits of `<eos>` and of the audio's time bins after some positions: (batch, num_positions, 1 + num_bins)."""
+        """Logits of `<eos>` and of time bins, as far as they have names: (batch, num_positions, 1 + bins)."""
         voices = stream.voice, context.voice
         times, never = self.pointing(state, stream.time, written, context.pointers, voices, context.cache.is_real)
-        return torch.cat([self.stop(state) + never, times], dim=-1)
+        return torch.cat([self.stop(state) + never, times[..., : self.vocabulary.num_bins]], dim=-1)
 
     def _name(self, state: Tensor, stream: Stream, written: Written, voice: Tensor, claims: Claims) -> Tensor:
         """Logits of speakers after some positions: (batch, num_positions, num_speakers)."""

@@ -22,8 +22,8 @@ as well in which it is less."""
 DISTANCE = 0.45
 """Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
 FEW, WIDER = 500, 0.03
-"""... if they are as few as this, or fewer. Among twice as many, so much more: the nearest ones of each are nearer
-there. But not where people can be told apart by far, see `clustering.APART`."""
+"""... if they are as few as this, or fewer, for which less clear ones are added. Among twice as many, so much more: the
+nearest ones of each are nearer there. But not where people can be told apart by far, see `clustering.APART`."""
 SHORTEST = 30.0
 SHARE = 0.01
 """Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
@@ -34,7 +34,7 @@ MOST = 2000
 def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
     """Who says what: (num_parts,) int, people are numbered from 0.
 
-    The voices of clear parts are grouped; those that were written for two speakers of one chunk are not as readily
+    The voices of the clearest parts are grouped; those that were written for two speakers of one chunk not as readily
     (`clustering.PARTED`). All others are told to the person whose mean voice is nearest.
 
     Parameters
@@ -49,9 +49,9 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
         return np.zeros(0, dtype=int)
     voices = F.normalize(torch.stack([part.voice for part in parts]).float().cpu(), dim=-1)
     seconds = np.array([part.seconds for part in parts])
-    clear = _clear(seconds, limits.least)
-    chosen = _spread(clear, max(MOST, limits.least))
-    heard = seconds[chosen] * len(clear) / len(chosen)
+    clearest = _clearest(seconds, limits.least)
+    chosen = _spread(clearest, max(MOST, limits.least))
+    heard = seconds[chosen] * len(clearest) / len(chosen)
     shortest = min(SHORTEST, SHARE * duration)
     widest, parted = _widest(len(chosen)), _parted([parts[index] for index in chosen])
     people = cluster(voices[chosen].numpy(), heard, DISTANCE, shortest, *limits, widest, parted)
@@ -73,8 +73,8 @@ def _parted(parts: Sequence[Part]) -> np.ndarray:
     return (chunks[:, None] == chunks) & (speakers[:, None] != speakers)
 
 
-def _clear(seconds: np.ndarray, least: int) -> np.ndarray:
-    """Indices of the parts whose voices are clear, of the longest where these are few, or of all if they have to be."""
+def _clearest(seconds: np.ndarray, least: int) -> np.ndarray:
+    """Indices of the parts whose voices are clear; where these are few, of others as well; of all if it has to be."""
     clear, audible = (int((seconds >= shortest).sum()) for shortest in (CLEAR, AUDIBLE))
     longest = np.argsort(-seconds, kind="stable")[: max(clear, min(audible, FEW))]
     return np.sort(longest) if len(longest) >= max(least, 1) else np.arange(len(seconds))

