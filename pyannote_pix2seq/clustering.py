@@ -101,7 +101,9 @@ def distances(voices: np.ndarray) -> np.ndarray:
 
 def _tree(voices: np.ndarray, parted: np.ndarray | None) -> np.ndarray:
     """(num_voices - 1, 4) merges, as scipy has them."""
-    apart = distances(voices) if parted is None else distances(voices) + PARTED * parted
+    apart = distances(voices)
+    if parted is not None:
+        apart[parted] += PARTED
     return linkage(squareform(apart, checks=False), "average")
 
 
