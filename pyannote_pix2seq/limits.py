@@ -35,7 +35,7 @@ class SpeakerLimits(NamedTuple):
         if limits.least > capacity:
             raise SpeakerCountError(
                 f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
-                f"as the model names in one chunk, times the number of chunks, of which a stream has one for sure. "
+                f"as the model names in one chunk, times the number of chunks (one, if this is a stream). "
                 f"Make chunks shorter, or ask for fewer."
             )
         if limits.most is not None and limits.least > limits.most:
