@@ -17,11 +17,12 @@ from pyannote.audio.utils.powerset import Powerset
 from pyannote.database.util import load_rttm
 from torch import Tensor
 
-from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend, segmentation
 from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
 from pyannote_pix2seq.frontends.pieces import cross_fade, cut
+from pyannote_pix2seq.frontends.segmentation import Bfloat16LSTM
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
@@ -89,7 +90,17 @@ def test_bfloat16_keeps_what_is_active(speaker_frontend, sample):
     for network in ("segmentation", "counter.segmentation"):
         heard = [f.get_submodule(network)(sample[..., :80000]) for f in (speaker_frontend, frontend)]
         probabilities = [said.exp() if said.min() < 0 else said for said in heard]
-        assert heard[1].dtype == torch.float32 and 0 < (probabilities[0] - probabilities[1]).abs().mean() < 0.01
+        difference = (probabilities[0] - probabilities[1]).abs().mean()
+        assert heard[1].dtype == torch.float32 and difference < 0.01
+        assert (difference > 0) == segmentation.has_bfloat16()
+
+
+def test_processors_without_bfloat16_compute_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, sequence = Bfloat16LSTM(60, 8, 2, batch_first=True, bidirectional=True), torch.randn(2, 50, 60)
+    precise = torch.nn.LSTM(60, 8, 2, batch_first=True, bidirectional=True)
+    precise.load_state_dict(quick.state_dict())
+    monkeypatch.setattr(segmentation, "has_bfloat16", lambda: False)
+    assert torch.equal(quick(sequence)[0], precise(sequence)[0])
 
 
 def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden):

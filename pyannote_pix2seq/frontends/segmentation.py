@@ -20,16 +20,22 @@ SEGMENTATION_FRAMES = (495.5, 270)
 
 
 class Bfloat16LSTM(nn.LSTM):
-    """An LSTM that computes in bfloat16, which is faster on processors that have it.
+    """An LSTM that computes in bfloat16 where that is faster: on processors that have it; elsewhere in float32.
 
     What goes in and what comes out is float32, and so is all of a network that lies around it: SincNet would not bear
     bfloat16, for its filters are sines of large numbers.
     """
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
-        with torch.autocast(sequence.device.type, torch.bfloat16):
+        device = sequence.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or has_bfloat16()):
             output, state = super().forward(sequence)
         return output.float(), state
+
+
+def has_bfloat16() -> bool:
+    """Whether the CPU has LSTMs in bfloat16, for which oneDNN wants AVX-512."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def build_segmentation(bfloat16: bool = False) -> PyanNet:
