@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +24,12 @@ from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.audio import prepare
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.vocabulary import Triplet
+
+TOGETHER = 8
+"""Stretches that a GPU hears at once."""
+
+Stretch = tuple[Mapping[str, Any], Segment]
+"""A file, and when."""
 
 
 class CacheError(ValueError):
@@ -85,7 +93,9 @@ class ExampleCache(Dataset):
             turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
         return Example(self.paths[index].stem, audio, turns)
 
-    def fill(self, files: Iterable[Mapping[str, Any]], num_workers: int = 0) -> None:
+    def fill(
+        self, files: Iterable[Mapping[str, Any]], num_workers: int = 0, device: torch.device | None = None
+    ) -> None:
         """Compute the tokens of every file that has none yet.
 
         Parameters
@@ -93,7 +103,9 @@ class ExampleCache(Dataset):
         files : iterable of ProtocolFile
             With `uri`, `annotation`, `annotated`, and `audio` or `waveform`.
         num_workers : int
-            Processes that compute; 0 for none but this one.
+            Processes that read or render, and hear; 0 for none but this one.
+        device : torch.device, optional
+            Where the frontend hears, several stretches at once, what these processes then only read or render: a GPU.
 
         Raises
         ------
@@ -102,25 +114,40 @@ class ExampleCache(Dataset):
         """
         stretches = [stretch for file in files for stretch in self._stretches(file)]
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
-        loader = DataLoader(_Computation(self, missing), batch_size=None, num_workers=num_workers)
-        for problem in tqdm(loader, desc=f"audio tokens in {self.folder}", disable=not missing):
+        done = self._hear_together(missing, num_workers, device) if device else self._hear(missing, num_workers)
+        for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
             if problem:
                 warnings.warn(problem, stacklevel=2)
         self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
         if not self.paths:
             raise CacheError(f"{self.folder}: none of {len(stretches)} stretches of audio gave an example.")
 
-    def compute(self, file: Mapping[str, Any], stretch: Segment) -> None:
-        """Compute and store the tokens of one stretch of a file."""
-        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
-        waveform = prepare(forgotten, self.frontend.sample_rate)
-        first, last = (round(time * self.frontend.sample_rate) for time in stretch)
-        with torch.inference_mode():
-            content, voice = self.frontend.keep(waveform[None, :, first:last])
-        with all_or_nothing(self._path(file, stretch)) as part, part.open("wb") as handle:
-            np.savez(handle, content=_half(content), voice=_half(voice), turns=np.array(_turns(file, stretch)))
+    def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str]:
+        """Have each process hear what it reads; what went wrong with each stretch, if anything did."""
+        yield from DataLoader(_Hearing(self, stretches), batch_size=None, num_workers=num_workers)
 
-    def _stretches(self, file: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Segment]]:
+    def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str]:
+        """Hear several stretches at once, which other processes read."""
+        frontend = deepcopy(self.frontend).to(device)
+        for read in DataLoader(_Reading(self, stretches), TOGETHER, num_workers=num_workers, collate_fn=list):
+            yield from (problem for _, problem in read if isinstance(problem, str))
+            waveforms = sorted((pair for pair in read if not isinstance(pair[1], str)), key=_length)
+            for _, same in groupby(waveforms, _length):
+                indices, batch = zip(*same, strict=True)
+                self.store([stretches[index] for index in indices], torch.stack(batch).to(device), frontend)
+                yield from [""] * len(indices)
+
+    def store(self, stretches: Sequence[Stretch], waveforms: Tensor, frontend: Frontend) -> None:
+        """Store the tokens of some stretches that are equally long: (batch, 1, num_samples)."""
+        with torch.inference_mode():
+            kept = frontend.keep(waveforms)
+        for (file, stretch), content, voice in zip(
+            stretches, *(field.half().cpu().numpy() for field in kept), strict=True
+        ):
+            with all_or_nothing(self._path(file, stretch)) as part, part.open("wb") as handle:
+                np.savez(handle, content=content, voice=voice, turns=np.array(_turns(file, stretch)))
+
+    def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
         """Annotated regions of a file, cut to at most `duration` seconds."""
         return [
             (file, Segment(start, min(start + self.duration, region.end)))
@@ -142,21 +169,36 @@ class ExampleCache(Dataset):
             )
 
 
-class _Computation(Dataset):
-    """Computes stretches when they are asked for; answers with what went wrong, if anything did."""
+class _Reading(Dataset):
+    """Reads or renders stretches when they are asked for; answers with a number and a waveform, or what went wrong."""
 
-    def __init__(self, cache: ExampleCache, stretches: list[tuple[Mapping[str, Any], Segment]]):
+    def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
         self.cache, self.stretches = cache, stretches
 
     def __len__(self) -> int:
         return len(self.stretches)
 
-    def __getitem__(self, index: int) -> str:
+    def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
         file, stretch = self.stretches[index]
+        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
+        sample_rate = self.cache.frontend.sample_rate
         try:
-            self.cache.compute(file, stretch)
+            waveform = prepare(forgotten, sample_rate)
+            first, last = (round(time * sample_rate) for time in stretch)
+            self.cache.frontend.check(waveform[None, :, first:last])
         except (OSError, ValueError) as error:
-            return f"{file['uri']} is left out: {error}"
+            return index, f"{file['uri']} is left out: {error}"
+        return index, waveform[:, first:last]
+
+
+class _Hearing(_Reading):
+    """Stores the tokens of stretches when they are asked for; answers with what went wrong, if anything did."""
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override]
+        _, read = super().__getitem__(index)
+        if isinstance(read, str):
+            return read
+        self.cache.store([self.stretches[index]], read[None], self.cache.frontend)
         return ""
 
 
@@ -178,6 +220,5 @@ def _turns(file: Mapping[str, Any], stretch: Segment) -> list[tuple[float, float
     ]
 
 
-def _half(tokens: Tensor) -> np.ndarray:
-    """(1, ...) -> (...) in half precision."""
-    return tokens[0].half().numpy()
+def _length(read: tuple[int, Tensor]) -> int:
+    return read[1].shape[-1]

@@ -139,7 +139,8 @@ class SequenceDiarization(Task):
         trainer = cast(Trainer, self.trainer)
         if not trainer.is_global_zero:
             trainer.strategy.barrier()
-        cache.fill(files, self.num_workers)
+        device = trainer.strategy.root_device
+        cache.fill(files, self.num_workers, device if device.type == "cuda" else None)
         if trainer.is_global_zero:
             trainer.strategy.barrier()
         return cache

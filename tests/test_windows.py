@@ -96,6 +96,26 @@ def test_examples_hold_tokens_and_turns(tmp_path: Path) -> None:
     assert second.turns == [Triplet(0.0, 6.0, 0)]
 
 
+def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
+    heard: list[tuple[int, ...]] = []
+
+    class Attentive(LoudnessFrontend):
+        def forward(self, waveforms: Tensor) -> AudioTokens:
+            heard.append(tuple(waveforms.shape))
+            return super().forward(waveforms)
+
+    files = [FILES[0], FILES[1], file_of("third", 9.6, (0.0, 1.0, "dan"))]
+    cache = cache_of(tmp_path / "device", Attentive())
+    cache.fill(files, device=torch.device("cpu"))
+    assert sorted(heard) == [(1, 1, 102400), (2, 1, 153600)]
+    one_by_one = cache_of(tmp_path / "workers")
+    one_by_one.fill(files)
+    assert [example.uri for example in cache] == ["first@0.00", "b_second@0.00", "third@0.00"]  # type: ignore[attr-defined]
+    for example, other in zip(cache, one_by_one, strict=True):  # type: ignore[call-overload]
+        assert numbers(example.audio) == numbers(other.audio)
+        assert (example.uri, example.turns) == (other.uri, other.turns)
+
+
 def test_long_recordings_are_cut_into_stretches_of_annotated_audio(tmp_path: Path) -> None:
     annotated = Timeline([Segment(0.64, 4.64), Segment(6.4, 9.6)])
     cache = cache_of(tmp_path, duration=3.2)
@@ -136,8 +156,11 @@ def test_the_cache_holds_what_was_asked_for_and_no_more(tmp_path: Path) -> None:
     assert len(cache) == 1 and cache[0].uri == "b_second@0.00"
 
 
+@pytest.mark.parametrize("device", [None, torch.device("cpu")])
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_broken_file_is_passed_over_with_a_warning(tmp_path: Path, num_workers: int) -> None:
+def test_a_broken_file_is_passed_over_with_a_warning(
+    tmp_path: Path, num_workers: int, device: torch.device | None
+) -> None:
     noise = torch.full((1, 16000), torch.nan)
     broken = [
         file_of("missing", 3.2, waveform=None, audio=str(tmp_path / "missing.wav")),
@@ -145,7 +168,7 @@ def test_a_broken_file_is_passed_over_with_a_warning(tmp_path: Path, num_workers
     ]
     cache = cache_of(tmp_path)
     with pytest.warns(UserWarning) as caught:
-        cache.fill([broken[0], FILES[0], broken[1]], num_workers=num_workers)
+        cache.fill([broken[0], FILES[0], broken[1]], num_workers=num_workers, device=device)
     messages = [str(warning.message) for warning in caught if "left out" in str(warning.message)]
     assert len(messages) == 2
     assert messages[0].startswith("missing is left out: There is no file")
