@@ -26,15 +26,15 @@ class Source:
     ----------
     key, value : (num_rows, num_heads, num_keys, head_dim)
         Each row is looked at by one or more rows of queries.
-    cosines : (num_rows, num_voices ** 2, num_queries * num_keys)
-        Queries of all rows that look at this one, one row after the other.
+    bias : (num_rows, num_heads, num_queries, num_keys)
+        See `voice_bias`; queries of all rows that look at this one, one row after the other.
     blocked : bool, broadcasts to (num_rows, 1, num_queries, num_keys), or None
         Where a query may not look; None if it may look everywhere.
     """
 
     key: Tensor
     value: Tensor
-    cosines: Tensor
+    bias: Tensor
     blocked: Tensor | None
 
 
@@ -83,28 +83,42 @@ class Attention(nn.Module):
         -------
         state : (batch, num_queries, width)
         """
+        batch, fewest = len(query), min(len(source.key) for source in sources)
         query = query / math.sqrt(query.shape[-1])
-        logits = torch.cat([self._logits(query, source) for source in sources], dim=-1)
-        # (B, H, Q, all K)
+        logits = torch.cat([_side_by_side(_logits(query, source), fewest) for source in sources], dim=-1)
+        # (R, H, all Q, all K)
         weights = logits.softmax(-1).split([source.key.shape[2] for source in sources], dim=-1)
-        parts = [self._values(weight, source.value) for weight, source in zip(weights, sources, strict=True)]
+        parts = [
+            _apart(_apart(weight, len(source.value)) @ source.value, batch)
+            for weight, source in zip(weights, sources, strict=True)
+        ]
         return self.output(reduce(add, parts).transpose(1, 2).flatten(2))
 
-    def _logits(self, query: Tensor, source: Source) -> Tensor:
-        """(batch, num_heads, num_queries, num_keys)"""
-        logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2)
-        # (R, H, Q, D) x (R, H, D, K) -> (R, H, Q, K)
-        bias = VOICE_GAIN * self.voice_scale.to(source.cosines.dtype) @ source.cosines
-        # (H, V * V) x (R, V * V, Q * K) -> (R, H, Q * K)
-        logits = logits + bias.view_as(logits)
-        if source.blocked is not None:
-            logits = logits.masked_fill(source.blocked, -torch.inf)
-        return _apart(logits, len(query))
 
-    @staticmethod
-    def _values(weight: Tensor, value: Tensor) -> Tensor:
-        """(batch, num_heads, num_queries, head_dim)"""
-        return _apart(_side_by_side(weight, len(value)) @ value, len(weight))
+def voice_bias(layers: Sequence[Attention], cosines: Tensor) -> Tensor:
+    """What voices add to the logits of each layer.
+
+    Parameters
+    ----------
+    layers : sequence of Attention
+    cosines : (num_rows, num_voices ** 2, num_queries, num_keys)
+        What `cosines` returned.
+
+    Returns
+    -------
+    bias : (num_layers, num_rows, num_heads, num_queries, num_keys)
+    """
+    scales = VOICE_GAIN * torch.stack([layer.voice_scale for layer in layers]).to(cosines.dtype)
+    bias = scales.flatten(0, 1) @ cosines.flatten(2)
+    # (L * H, V * V) x (R, V * V, Q * K) -> (R, L * H, Q * K)
+    return bias.view(len(cosines), *scales.shape[:2], *cosines.shape[2:]).transpose(0, 1)
+
+
+def _logits(query: Tensor, source: Source) -> Tensor:
+    """Of queries (batch, num_heads, num_queries, head_dim), (num_rows, num_heads, all num_queries, num_keys)."""
+    logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2) + source.bias
+    # (R, H, Q, D) x (R, H, D, K) -> (R, H, Q, K)
+    return logits if source.blocked is None else logits.masked_fill(source.blocked, -torch.inf)
 
 
 def by_recording(written: Tensor, heard: Tensor) -> Tensor:
@@ -131,7 +145,7 @@ def _apart(heads: Tensor, batch: int) -> Tensor:
 
 
 def cosines(voice: Tensor, others: Tensor) -> Tensor:
-    """Scalar products of all pairs of voices, (batch, num_voices ** 2, num_queries * num_keys)."""
+    """Scalar products of all pairs of voices, (batch, num_voices ** 2, num_queries, num_keys)."""
     batch, num_queries, num_voices, _ = voice.shape
     products = torch.einsum("bqvd,bkwd->bvwqk", voice, others)
-    return products.reshape(batch, num_voices * num_voices, num_queries * others.shape[1])
+    return products.reshape(batch, num_voices * num_voices, num_queries, others.shape[1])

@@ -98,7 +98,7 @@ class Pointing(nn.Module):
         """Add to the hazard of ends what the voice of each turn's beginning says."""
         assert self.voice is not None
         starts = voice[:, is_start]
-        by_voice = cosines(by_recording(starts, audio), audio).unflatten(-1, (-1, audio.shape[1]))
+        by_voice = cosines(by_recording(starts, audio), audio)
         # (num_recordings, num_voices ** 2, num_starts of all sequences, num_audio_tokens)
         logits = self.voice(VOICE_GAIN * by_voice.transpose(1, 2).flatten(0, 1)).unflatten(0, starts.shape[:2])
         # (batch, num_starts, bins_per_token, num_audio_tokens)

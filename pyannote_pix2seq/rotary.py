@@ -28,13 +28,13 @@ class Rotary(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, time: Tensor) -> Tensor:
-        """Cosines and sines, (2, ..., dim / 2), of times (...) in audio tokens."""
+        """What `rotate` wants to know, (2, ..., dim): cosines and, with signs, sines of times (...) in audio tokens."""
         angle = time[..., None] * self.frequencies
-        return torch.stack([angle.cos(), angle.sin()])
+        cos, sin = angle.cos(), angle.sin()
+        return torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)])
 
 
 def rotate(vectors: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate pairs of coordinates of `vectors` (..., head_dim) by `rotation` (2, ..., head_dim / 2): cosines, sines."""
+    """Rotate pairs of coordinates, number i and i + dim / 2, of `vectors` (..., dim) by what `Rotary` returned."""
     cos, sin = rotation
-    first, second = vectors.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    return torch.addcmul(vectors * cos, vectors.roll(vectors.shape[-1] // 2, -1), sin)

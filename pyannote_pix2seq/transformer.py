@@ -7,7 +7,7 @@ values are kept; training and decoding then share the same code, and a cached st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from pyannote_pix2seq.attention import Attention, Source, by_recording, cosines
+from pyannote_pix2seq.attention import Attention, Source, by_recording, cosines, voice_bias
 from pyannote_pix2seq.rotary import Rotary
 
 
@@ -139,12 +139,11 @@ class Transformer(nn.Module):
             With nothing written yet.
         """
         blocked = _padding(is_real)
-        similarity = cosines(stream.voice, stream.voice)
         rotation = self._rotation(stream)
         state, heard = stream.state, []
-        for block in cast(Iterable[Block], self.blocks):
+        for block, bias in zip(self._blocks, self._bias(stream.voice, stream.voice), strict=True):
             query, (key, value) = block.keys_values(state, rotation)
-            state = block(state, query, [Source(key, value, similarity, blocked)])
+            state = block(state, query, [Source(key, value, bias, blocked)])
             heard.append((key, value))
         nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
         return self.norm(state), Cache(tuple(heard), nothing, stream.voice, stream.voice[:, :0], is_real)
@@ -166,23 +165,31 @@ class Transformer(nn.Module):
             The past and these positions.
         """
         voice = torch.cat([past.written_voice, stream.voice], dim=1)
-        to_heard = cosines(by_recording(stream.voice, past.heard_voice), past.heard_voice)
-        to_written = cosines(stream.voice, voice)
+        to_heard = self._bias(by_recording(stream.voice, past.heard_voice), past.heard_voice)
+        to_written = self._bias(stream.voice, voice)
         padding = _padding(past.is_real)
         future = _future(stream.time.shape[1], voice.shape[1], voice.device)
         rotation = self._rotation(stream)
         state, written = stream.state, []
-        blocks = cast(Iterable[Block], self.blocks)
-        for block, heard, (keys, values) in zip(blocks, past.heard, past.written, strict=True):
+        layers = zip(self._blocks, past.heard, past.written, to_heard, to_written, strict=True)
+        for block, heard, (keys, values), bias, bias_written in layers:
             query, (key, value) = block.keys_values(state, rotation)
             key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
-            sources = [Source(*heard, to_heard, padding), Source(key, value, to_written, future)]
+            sources = [Source(*heard, bias, padding), Source(key, value, bias_written, future)]
             state = block(state, query, sources)
             written.append((key, value))
         return self.norm(state), replace(past, written=tuple(written), written_voice=voice)
 
+    @property
+    def _blocks(self) -> Sequence[Block]:
+        return cast(Sequence[Block], self.blocks)
+
+    def _bias(self, voice: Tensor, others: Tensor) -> Tensor:
+        """What voices that look at others add to the logits of each layer, see `voice_bias`."""
+        return voice_bias([block.attention for block in self._blocks], cosines(voice, others))
+
     def _rotation(self, stream: Stream) -> Tensor:
-        """(2, batch, 1, num_positions, head_dim / 2)"""
+        """(2, batch, 1, num_positions, head_dim)"""
         return self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
 
 

@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
 from rows import rows_of_cache
 from torch import Tensor
 
-from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source
-from pyannote_pix2seq.rotary import rotate
+from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, voice_bias
+from pyannote_pix2seq.rotary import Rotary, rotate
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
@@ -135,11 +137,12 @@ def test_attention_equals_its_formula() -> None:
     attention = Attention(WIDTH, HEADS, VOICES).double()
     torch.nn.init.normal_(attention.voice_scale)
     stream = make_stream(5, batch=1)
-    no_rotation = torch.stack([torch.ones(1, 1, 5, WIDTH // HEADS // 2), torch.zeros(1, 1, 5, WIDTH // HEADS // 2)])
+    no_rotation = torch.stack([torch.ones(1, 1, 5, WIDTH // HEADS), torch.zeros(1, 1, 5, WIDTH // HEADS)])
     query, key, value = attention.project(stream.state, no_rotation.double())
     products = torch.einsum("bqvd,bkwd->bvwqk", stream.voice, stream.voice)
     blocked = torch.zeros(1, 1, 5, 5, dtype=torch.bool)
-    found = attention(query, [Source(key, value, products.reshape(1, VOICES**2, 25), blocked)])
+    (bias,) = voice_bias([attention], products.reshape(1, VOICES**2, 5, 5))
+    found = attention(query, [Source(key, value, bias, blocked)])
     heads = []
     for head in range(HEADS):
         logits = query[0, head] @ key[0, head].T / (WIDTH / HEADS) ** 0.5
@@ -159,8 +162,17 @@ def test_heads_differ_in_how_much_the_same_voice_matters_before_training() -> No
 
 def test_rotation_by_a_quarter() -> None:
     vector = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    quarter = torch.tensor([[0.0, 1.0], [1.0, 0.0]])  # cosines and sines: the first pair turns, the second stays
+    quarter = torch.tensor([[0.0, 1.0, 0.0, 1.0], [-1.0, 0.0, 1.0, 0.0]])  # the first pair turns, the second stays
     assert rotate(vector, quarter).tolist() == [-3.0, 2.0, 1.0, 4.0]
+
+
+def test_rotations_are_by_cosines_and_sines_of_times() -> None:
+    rotary = Rotary(4)
+    first, second = (0.5 * rotary.frequencies).tolist()
+    x, y = torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 0.0, 1.0])
+    rotation = rotary(torch.tensor(0.5))
+    close(rotate(x, rotation), torch.tensor([math.cos(first), 0.0, math.sin(first), 0.0]))
+    close(rotate(y, rotation), torch.tensor([0.0, -math.sin(second), 0.0, math.cos(second)]))
 
 
 def test_a_width_that_heads_cannot_share() -> None:

@@ -61,6 +61,15 @@ def _normalised(num_channels: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(batchnorm=nn.BatchNorm1d(num_channels), relu=nn.ReLU(inplace=True)))
 
 
+def _convolved(inputs: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
+    """A convolution and, in evaluation mode, the normalisation behind it, as one: a pass less over memory."""
+    assert isinstance(convolution, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+    weight = convolution.weight * scale.view(-1, *[1] * (convolution.weight.dim() - 1))
+    return convolution._conv_forward(inputs, weight, norm.bias - norm.running_mean * scale)
+
+
 class ResidualBlock(nn.Module):
     """Two 3 x 3 convolutions and a shortcut; the stride is along frequency only."""
 
@@ -77,8 +86,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, channels, frequency, time) -> (batch, channels, frequency / stride, time)"""
-        outputs = F.relu(self.bn1(self.conv1(inputs)))
-        return F.relu(self.bn2(self.conv2(outputs)) + self.shortcut(inputs))
+        outputs = _convolved(inputs, self.conv1, self.bn1).relu_()
+        shortcut = _convolved(inputs, *self.shortcut) if len(self.shortcut) else inputs
+        return _convolved(outputs, self.conv2, self.bn2).add_(shortcut).relu_()
 
 
 class ConvolutionalHead(nn.Module):
@@ -95,9 +105,9 @@ class ConvolutionalHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, 80, num_frames) -> (batch, 320, num_frames)"""
-        outputs = F.relu(self.bn1(self.conv1(features.unsqueeze(1))))
+        outputs = _convolved(features.unsqueeze(1), self.conv1, self.bn1).relu_()
         outputs = self.layer2(self.layer1(outputs))
-        outputs = F.relu(self.bn2(self.conv2(outputs)))
+        outputs = _convolved(outputs, self.conv2, self.bn2).relu_()
         # (batch, num_channels, 10, num_frames)
         return outputs.flatten(1, 2)
 
@@ -138,7 +148,8 @@ class DenseLayer(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(batch, in_channels, num_frames) -> (batch, growth, num_frames)"""
-        return self.cam_layer(self.nonlinear2(self.linear1(self.nonlinear1(inputs))))
+        outputs = _convolved(self.nonlinear1(inputs), self.linear1, self.nonlinear2[0])
+        return self.cam_layer(outputs.relu_())
 
 
 class DenseBlock(nn.ModuleDict):
