@@ -20,7 +20,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product, starmap
 from pathlib import Path
@@ -84,14 +84,17 @@ class System:
     command: tuple[str, ...]
 
     @classmethod
-    def of_pipeline(cls, pipeline: str, strategy: str | None = None) -> System:
+    def of_pipeline(cls, pipeline: str, strategy: str | None = None, seed: int | None = None) -> System:
         """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
 
-        With a strategy, it has to be one of ours, and is called after both.
+        With a strategy or a seed, it has to be one of ours, and is called after these as well.
         """
-        if strategy is None:
-            return cls(Path(pipeline).name, (*WORKER, pipeline))
-        return cls(f"{Path(pipeline).name} {strategy}", (*WORKER, pipeline, "--strategy", strategy))
+        name, options = Path(pipeline).name, []
+        if strategy is not None:
+            name, options = f"{name} {strategy}", ["--strategy", strategy]
+        if seed is not None:
+            name, options = f"{name} seed {seed}", [*options, "--seed", str(seed)]
+        return cls(name, (*WORKER, pipeline, *options))
 
     @classmethod
     def of_peer(cls, text: str) -> System:
@@ -169,18 +172,20 @@ def parse_systems(
     add = parser.add_argument
     add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
     add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
+    add("--seed", nargs="+", type=int, help="run each pipeline with each of these, for what it draws at random")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
     add("--threads", type=int, default=2, help="that each system may use (default: 2)")
     parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
     options = parser.parse_args(arguments)
     try:
-        return options, _systems(options.pipeline or [str(PRETRAINED)], options.strategy or [None], options.peer)
+        pipelines = options.pipeline or [str(PRETRAINED)], options.strategy or [None], options.seed or [None]
+        return options, _systems(starmap(System.of_pipeline, product(*pipelines)), options.peer)
     except UnknownSystemError as error:
         parser.error(str(error))
 
 
-def _systems(pipelines: Sequence[str], strategies: Sequence[str | None], peers: Sequence[str]) -> list[System]:
-    systems = [*starmap(System.of_pipeline, product(pipelines, strategies)), *map(System.of_peer, peers)]
+def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:
+    systems = [*pipelines, *map(System.of_peer, peers)]
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -1,6 +1,6 @@
 """Be a system that `pyannote_pix2seq.system` can call: any pipeline of pyannote.audio.
 
-python -m pyannote_pix2seq.worker PIPELINE [--strategy chain] recordings.json answers.jsonl
+python -m pyannote_pix2seq.worker PIPELINE [--strategy chain] [--seed 1] recordings.json answers.jsonl
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,24 @@ from pyannote_pix2seq.progress import bar_of_steps  # noqa: E402
 from pyannote_pix2seq.system import Turns, respond  # noqa: E402
 
 
-def read(source: str, strategy: str | None) -> Pipeline:
-    """The pipeline, with another strategy than its own if one is given.
+def read(source: str, strategy: str | None = None, seed: int | None = None) -> Pipeline:
+    """The pipeline, with another strategy or seed than its own if one is given.
 
     Raises
     ------
     SystemExit
-        If there is no such pipeline, or it has no strategies.
+        If there is no such pipeline, or it has neither.
     """
     pipeline = Pipeline.from_pretrained(source)
     if pipeline is None:
         raise SystemExit(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
-    if strategy is not None:
-        if not isinstance(pipeline, Pix2SeqDiarization):
-            raise SystemExit(f"{source} is a {type(pipeline).__name__}, which has no strategies: call it a peer.")
-        pipeline.strategy = strategy
+    if strategy is None and seed is None:
+        return pipeline
+    if not isinstance(pipeline, Pix2SeqDiarization):
+        raise SystemExit(f"{source} is a {type(pipeline).__name__}, which has no strategies or seeds: call it a peer.")
+    pipeline.strategy = strategy or pipeline.strategy
+    if seed is not None:
+        pipeline.decoding = replace(pipeline.decoding, seed=seed)
     return pipeline
 
 
@@ -58,10 +62,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A system for pyannote_pix2seq.system.")
     parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
     parser.add_argument("--strategy", choices=STRATEGIES)
+    parser.add_argument("--seed", type=int)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
     parser.add_argument("answers")
     options = parser.parse_args()
-    pipeline = read(options.pipeline, options.strategy)
+    pipeline = read(options.pipeline, options.strategy, options.seed)
 
     def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
         # ours reads files block by block; others need FFmpeg for files, and nothing for waveforms

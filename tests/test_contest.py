@@ -9,6 +9,7 @@ import os
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -195,14 +196,30 @@ def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
     assert peer.command == (*call, str(tmp_path), "--strategy", "chain")
 
 
-def test_only_our_pipelines_have_strategies(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipelines_are_run_with_each_seed_and_strategy() -> None:
+    call = (sys.executable, "-m", "pyannote_pix2seq.worker", str(PRETRAINED))
+    assert [(system.name, system.command) for system in parse("--seed", "0", "7")] == [
+        ("pretrained seed 0", (*call, "--seed", "0")),
+        ("pretrained seed 7", (*call, "--seed", "7")),
+    ]
+    (both,) = parse("--seed", "7", "--strategy", "chain")
+    assert (both.name, both.command) == ("pretrained chain seed 7", (*call, "--strategy", "chain", "--seed", "7"))
+
+
+def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = worker.read(str(tiny_pipeline))
     assert worker.read(str(tiny_pipeline), "chain").strategy == "chain"
+    seeded = worker.read(str(tiny_pipeline), seed=7)
+    assert seeded.strategy == own.strategy and seeded.decoding == replace(own.decoding, seed=7)
+    assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
     other = SimpleNamespace(from_pretrained=lambda source: None if source == "nowhere" else Pipeline())
     monkeypatch.setattr(worker, "Pipeline", other)
-    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies"):
+    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
         worker.read("theirs", "chain")
+    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
+        worker.read("theirs", seed=1)
     with pytest.raises(SystemExit, match="nowhere is neither a folder"):
-        worker.read("nowhere", None)
+        worker.read("nowhere")
 
 
 @pytest.mark.parametrize(
