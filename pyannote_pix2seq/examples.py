@@ -8,9 +8,9 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ class ExampleCache(Dataset):
         num_workers : int
             Processes that read or render, and hear; 0 for none but this one.
         device : torch.device, optional
-            Where the frontend hears, several stretches at once, what these processes then only read or render: a GPU.
+            A GPU that hears, several stretches at once; the processes then only read or render.
 
         Raises
         ------
@@ -129,23 +129,21 @@ class ExampleCache(Dataset):
     def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str]:
         """Hear several stretches at once, which other processes read."""
         frontend = deepcopy(self.frontend).to(device)
-        for read in DataLoader(_Reading(self, stretches), TOGETHER, num_workers=num_workers, collate_fn=list):
-            yield from (problem for _, problem in read if isinstance(problem, str))
-            waveforms = sorted((pair for pair in read if not isinstance(pair[1], str)), key=_length)
-            for _, same in groupby(waveforms, _length):
-                indices, batch = zip(*same, strict=True)
-                self.store([stretches[index] for index in indices], torch.stack(batch).to(device), frontend)
-                yield from [""] * len(indices)
+        reading = iter(DataLoader(_Reading(self, stretches), batch_size=None, num_workers=num_workers))
+        while some := list(islice(reading, TOGETHER)):
+            yield from (read for read in some if isinstance(read, str))
+            reads = sorted((read for read in some if isinstance(read, Read)), key=_length)
+            for _, same in groupby(reads, _length):
+                yield from store(list(same), frontend, device)
 
-    def store(self, stretches: Sequence[Stretch], waveforms: Tensor, frontend: Frontend) -> None:
-        """Store the tokens of some stretches that are equally long: (batch, 1, num_samples)."""
-        with torch.inference_mode():
-            kept = frontend.keep(waveforms)
-        for (file, stretch), content, voice in zip(
-            stretches, *(field.half().cpu().numpy() for field in kept), strict=True
-        ):
-            with all_or_nothing(self._path(file, stretch)) as part, part.open("wb") as handle:
-                np.savez(handle, content=content, voice=voice, turns=np.array(_turns(file, stretch)))
+    def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
+        """Read or render a stretch of a file."""
+        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
+        waveform = prepare(forgotten, self.frontend.sample_rate)
+        first, last = (round(time * self.frontend.sample_rate) for time in stretch)
+        part = waveform[:, first:last].clone()  # not a view, which would take the whole recording along
+        self.frontend.check(part[None])
+        return Read(self._path(file, stretch), part, _turns(file, stretch))
 
     def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
         """Annotated regions of a file, cut to at most `duration` seconds."""
@@ -169,8 +167,16 @@ class ExampleCache(Dataset):
             )
 
 
+class Read(NamedTuple):
+    """A stretch that was read: where its example belongs, its waveform (1, num_samples), and who speaks when."""
+
+    path: Path
+    waveform: Tensor
+    turns: list[tuple[float, float, int]]
+
+
 class _Reading(Dataset):
-    """Reads or renders stretches when they are asked for; answers with a number and a waveform, or what went wrong."""
+    """Reads or renders stretches when they are asked for; answers with what was read, or what went wrong."""
 
     def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
         self.cache, self.stretches = cache, stretches
@@ -178,28 +184,35 @@ class _Reading(Dataset):
     def __len__(self) -> int:
         return len(self.stretches)
 
-    def __getitem__(self, index: int) -> tuple[int, Tensor | str]:
-        file, stretch = self.stretches[index]
-        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
-        sample_rate = self.cache.frontend.sample_rate
+    def __getitem__(self, index: int) -> Read | str:
         try:
-            waveform = prepare(forgotten, sample_rate)
-            first, last = (round(time * sample_rate) for time in stretch)
-            self.cache.frontend.check(waveform[None, :, first:last])
+            return self.cache.read(*self.stretches[index])
         except (OSError, ValueError) as error:
-            return index, f"{file['uri']} is left out: {error}"
-        return index, waveform[:, first:last]
+            return f"{self.stretches[index][0]['uri']} is left out: {error}"
 
 
-class _Hearing(_Reading):
+class _Hearing(Dataset):
     """Stores the tokens of stretches when they are asked for; answers with what went wrong, if anything did."""
 
-    def __getitem__(self, index: int) -> str:  # type: ignore[override]
-        _, read = super().__getitem__(index)
-        if isinstance(read, str):
-            return read
-        self.cache.store([self.stretches[index]], read[None], self.cache.frontend)
-        return ""
+    def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
+        self.frontend, self.reading = cache.frontend, _Reading(cache, stretches)
+
+    def __len__(self) -> int:
+        return len(self.reading)
+
+    def __getitem__(self, index: int) -> str:
+        read = self.reading[index]
+        return read if isinstance(read, str) else store([read], self.frontend)[0]
+
+
+def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> list[str]:
+    """Store the tokens of some stretches that are equally long; nothing went wrong with each."""
+    with torch.inference_mode():
+        kept = frontend.keep(torch.stack([read.waveform for read in reads]).to(device))
+    for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
+        with all_or_nothing(read.path) as part, part.open("wb") as handle:
+            np.savez(handle, content=content, voice=voice, turns=np.array(read.turns))
+    return [""] * len(reads)
 
 
 def fingerprint(frontend: Frontend) -> str:
@@ -220,5 +233,5 @@ def _turns(file: Mapping[str, Any], stretch: Segment) -> list[tuple[float, float
     ]
 
 
-def _length(read: tuple[int, Tensor]) -> int:
-    return read[1].shape[-1]
+def _length(read: Read) -> int:
+    return read.waveform.shape[-1]

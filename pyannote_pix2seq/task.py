@@ -54,7 +54,7 @@ class SequenceDiarization(Task):
     steps_per_epoch : int
         Validation happens once an epoch.
     num_workers : int
-        Processes that compute audio tokens and draw windows.
+        Processes that compute audio tokens (where a CUDA GPU does, that render what it hears) and draw windows.
     activity_weight : float
         Weight of the auxiliary frame-level loss.
     seed : int

@@ -53,7 +53,12 @@ def parse() -> argparse.Namespace:
         "--batch-size", type=int, default=16, help="windows in a step, over all processes (default: 16)"
     )
     parser.add_argument("--precision", default="bf16-mixed", help="of Lightning's Trainer (default: bf16-mixed)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that compute audio tokens (default: 2)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="processes that compute audio tokens, or render what a GPU hears, and draw windows (default: 2)",
+    )
     parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()

@@ -127,6 +127,22 @@ def test_embed_takes_any_leading_shape():
     torch.testing.assert_close(embeddings[1, 2], campplus.embed(statistics[1, 2]))
 
 
+def test_convolutions_take_in_the_normalisation_behind_them():
+    campplus = CAMPPlus().train()
+    assert not any(module.training for module in campplus.modules())
+    layer = campplus.xvector.block1["tdnnd1"]
+    with torch.no_grad():
+        for weights in (
+            layer.nonlinear2[0].running_mean,
+            layer.nonlinear2[0].running_var,
+            *layer.nonlinear2.parameters(),
+        ):
+            weights.uniform_(0.5, 2.0)
+        inputs = torch.randn(2, 128, 30)
+        expected = layer.cam_layer(layer.nonlinear2(layer.linear1(layer.nonlinear1(inputs.clone()))))
+        torch.testing.assert_close(layer(inputs.clone()), expected)
+
+
 @pytest.mark.parametrize("num_samples", LENGTHS)
 @pytest.mark.parametrize("name", FRONTENDS)
 def test_shapes(name, num_samples):

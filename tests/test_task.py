@@ -6,13 +6,15 @@ from typing import Any
 import lightning
 import pytest
 import torch
+from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.strategies import SingleDeviceStrategy
 from pyannote.audio import Model
 from torch import Tensor
 from toy import write_toy_voices
 
 from pyannote_pix2seq.decoding import Hypothesis
-from pyannote_pix2seq.examples import CacheError
+from pyannote_pix2seq.examples import CacheError, ExampleCache
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
@@ -110,6 +112,28 @@ def uninterrupted(
     model = make_model(make_task(protocol, cache))
     fit(model, every_step, remember)
     return weights_of(model), remember, folder
+
+
+@pytest.mark.parametrize(("trained_on", "heard_on"), [("cpu", None), ("cuda:0", torch.device("cuda:0"))])
+def test_a_gpu_hears_what_it_trains_on(
+    trained_on: str,
+    heard_on: torch.device | None,
+    protocol: SyntheticProtocol,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Enough(Exception):
+        pass
+
+    def fill(cache: ExampleCache, files: Any, num_workers: int, device: torch.device | None) -> None:
+        assert device == heard_on
+        raise Enough
+
+    monkeypatch.setattr(ExampleCache, "fill", fill)
+    monkeypatch.setattr(SingleDeviceStrategy, "root_device", torch.device(trained_on))
+    monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
+    with pytest.raises(Enough):
+        fit(make_model(make_task(protocol, tmp_path)))
 
 
 def test_every_step_is_a_checkpoint(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:

@@ -5,7 +5,7 @@ import torch
 from rows import rows_of_cache
 from torch import Tensor
 
-from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, voice_bias
+from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
 from pyannote_pix2seq.rotary import Rotary, rotate
 from pyannote_pix2seq.transformer import Cache, Stream, Transformer
 
@@ -152,6 +152,16 @@ def test_attention_equals_its_formula() -> None:
                 logits = logits + scale * stream.voice[0, :, i] @ stream.voice[0, :, j].T
         heads.append(logits.softmax(-1) @ value[0, head])
     close(found[0], attention.output(torch.cat(heads, dim=-1)))
+
+
+def test_each_layer_and_each_row_has_its_own_bias() -> None:
+    layers = [Attention(WIDTH, HEADS, VOICES) for _ in range(3)]
+    for layer in layers:
+        torch.nn.init.normal_(layer.voice_scale)
+    voice, others = torch.randn(4, 5, VOICES, VOICE_DIM), torch.randn(4, 7, VOICES, VOICE_DIM)
+    scales = torch.stack([layer.voice_scale for layer in layers]).unflatten(-1, (VOICES, VOICES))
+    expected = VOICE_GAIN * torch.einsum("lhvw,rqvd,rkwd->lrhqk", scales, voice, others)
+    torch.testing.assert_close(voice_bias(layers, cosines(voice, others)), expected)
 
 
 def test_heads_differ_in_how_much_the_same_voice_matters_before_training() -> None:

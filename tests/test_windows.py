@@ -104,16 +104,23 @@ def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
             heard.append(tuple(waveforms.shape))
             return super().forward(waveforms)
 
-    files = [FILES[0], FILES[1], file_of("third", 9.6, (0.0, 1.0, "dan"))]
+    files = [FILES[0], FILES[1], file_of("third", 9.6, (0.0, 1.0, "dan"), waveform=FILES[0]["waveform"].flip(-1))]
     cache = cache_of(tmp_path / "device", Attentive())
     cache.fill(files, device=torch.device("cpu"))
     assert sorted(heard) == [(1, 1, 102400), (2, 1, 153600)]
     one_by_one = cache_of(tmp_path / "workers")
     one_by_one.fill(files)
-    assert [example.uri for example in cache] == ["first@0.00", "b_second@0.00", "third@0.00"]  # type: ignore[attr-defined]
-    for example, other in zip(cache, one_by_one, strict=True):  # type: ignore[call-overload]
-        assert numbers(example.audio) == numbers(other.audio)
-        assert (example.uri, example.turns) == (other.uri, other.turns)
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b_second@0.00", "third@0.00"]
+    for k in range(3):
+        assert numbers(cache[k].audio) == numbers(one_by_one[k].audio)
+        assert (cache[k].uri, cache[k].turns) == (one_by_one[k].uri, one_by_one[k].turns)
+    assert numbers(cache[2].audio) == list(range(59, -1, -1))
+
+
+def test_a_stretch_does_not_take_its_recording_along(tmp_path: Path) -> None:
+    read = cache_of(tmp_path).read(FILES[0], Segment(1.6, 3.2))
+    assert read.waveform.shape == (1, 25600) and read.waveform.untyped_storage().nbytes() == 4 * 25600
+    assert [tuple(round(number, 6) for number in turn) for turn in read.turns] == [(0.0, 1.4, 0), (0.4, 1.6, 1)]
 
 
 def test_long_recordings_are_cut_into_stretches_of_annotated_audio(tmp_path: Path) -> None:
@@ -156,6 +163,10 @@ def test_the_cache_holds_what_was_asked_for_and_no_more(tmp_path: Path) -> None:
     assert len(cache) == 1 and cache[0].uri == "b_second@0.00"
 
 
+def unlabelled(file: ProtocolFile) -> Annotation:
+    raise ValueError("no labels here")
+
+
 @pytest.mark.parametrize("device", [None, torch.device("cpu")])
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_broken_file_is_passed_over_with_a_warning(
@@ -165,15 +176,18 @@ def test_a_broken_file_is_passed_over_with_a_warning(
     broken = [
         file_of("missing", 3.2, waveform=None, audio=str(tmp_path / "missing.wav")),
         file_of("silent", 3.2, waveform=noise),
+        ProtocolFile({**FILES[0], "uri": "unlabelled"}, lazy={"annotation": unlabelled}),
     ]
     cache = cache_of(tmp_path)
+    files = [broken[0], FILES[0], broken[1], broken[2], FILES[1]]
     with pytest.warns(UserWarning) as caught:
-        cache.fill([broken[0], FILES[0], broken[1]], num_workers=num_workers, device=device)
+        cache.fill(files, num_workers=num_workers, device=device)
     messages = [str(warning.message) for warning in caught if "left out" in str(warning.message)]
-    assert len(messages) == 2
+    assert len(messages) == 3
     assert messages[0].startswith("missing is left out: There is no file")
     assert messages[1].startswith("silent is left out: 16000 of the 16000 samples")
-    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00"]
+    assert messages[2] == "unlabelled is left out: no labels here"
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b_second@0.00"]
     assert not list(tmp_path.glob("*.part"))
 
 

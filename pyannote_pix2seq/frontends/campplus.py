@@ -62,7 +62,7 @@ def _normalised(num_channels: int) -> nn.Sequential:
 
 
 def _convolved(inputs: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
-    """A convolution and, in evaluation mode, the normalisation behind it, as one: a pass less over memory."""
+    """A convolution without bias and the normalisation behind it, by fixed statistics, in one pass over memory."""
     assert isinstance(convolution, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -205,6 +205,11 @@ class CAMPPlus(nn.Module):
             )
         )
         self.xvector = nn.Sequential(modules)
+        self.eval()
+
+    def train(self, mode: bool = True) -> "CAMPPlus":
+        """Stay in evaluation mode, whatever the mode: it normalises by the statistics that came with its weights."""
+        return super().train(False)
 
     def frames(self, features: Tensor) -> Tensor:
         """What is pooled over time to make an embedding.
