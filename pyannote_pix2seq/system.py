@@ -17,10 +17,13 @@ import json
 import os
 import resource
 import shlex
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import product, starmap
 from pathlib import Path
@@ -148,7 +151,8 @@ class System:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
         try:
-            status = subprocess.run([*self.command, str(recordings), str(written)], env=environment).returncode
+            with _ending_together():
+                status = subprocess.run([*self.command, str(recordings), str(written)], env=environment).returncode
             reason = f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
         except OSError as error:
             reason = f"{self.name} cannot be called: {error}"
@@ -191,6 +195,19 @@ def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:
     if twice:
         raise UnknownSystemError(f"Two systems are called {', '.join(twice)}. Give folders and peers different names.")
     return systems
+
+
+@contextmanager
+def _ending_together() -> Iterator[None]:
+    """Be ended by SIGTERM as by an error, at which `subprocess` ends whatever it waits for."""
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:

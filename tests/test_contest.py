@@ -7,8 +7,11 @@ import csv
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -295,3 +298,28 @@ def test_a_system_stops_when_nobody_waits_for_its_answers(tmp_path: Path) -> Non
     done = subprocess.run(command, env=environment, capture_output=True, text=True)  # until both have ended
     assert done.returncode == 0 and "nobody waits for answers any more" in done.stderr
     assert answers.read_text() == ""
+
+
+def test_a_system_ends_with_the_recipe_that_waits_for_it(tmp_path: Path) -> None:
+    (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
+    tireless = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
+    (tmp_path / "tireless.py").write_text(tireless)
+    asking = "from pathlib import Path; from pyannote_pix2seq.system import System; "
+    asking += "System.of_peer('tireless=tireless.py').answer(Path('recordings.json').absolute(), 1)"
+    asker = subprocess.Popen([sys.executable, "-c", asking], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    pid = tmp_path / "pid"
+    while not (pid.exists() and pid.read_text()):
+        assert asker.poll() is None
+        time.sleep(0.05)
+    asker.terminate()
+    assert asker.wait() == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_systems_are_asked_from_any_thread(tmp_path: Path) -> None:
+    (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
+    mute = System("mute", (sys.executable, "-c", ""))
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(mute.answer, tmp_path / "recordings.json", 1).result()
+    assert answers["a"].error == "mute gave no answer and ended with exit status 0; its own messages are above"
