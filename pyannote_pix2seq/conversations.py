@@ -10,6 +10,16 @@ from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 
+LEAST = {
+    "conversations": 1,
+    "development": 1,
+    "steps": 1,
+    "validate_every": 1,
+    "batch_size": 1,
+    "jobs": 0,
+    "seed": 0,
+}
+"""Smallest values of options that the recipes have that train."""
 VALIDATED = 30.0
 """Duration of conversations for validation, in seconds."""
 
@@ -33,7 +43,14 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def check(parser: ArgumentParser, options: Namespace) -> None:
-    """Refuse options that contradict each other, as the parser refuses others."""
+    """Refuse options that contradict each other or are too small, as the parser refuses others.
+
+    What is refused here would else be found out once all conversations were heard.
+    """
+    for name, least in LEAST.items():
+        value = getattr(options, name)
+        if value < least:
+            parser.error(f"--{name.replace('_', '-')} {value}: it has to be {least} or more.")
     if options.difficulty and options.hesitations:
         parser.error(
             f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "

@@ -176,7 +176,7 @@ def parse_systems(
     add = parser.add_argument
     add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
     add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
-    add("--seed", nargs="+", type=int, help="run each pipeline with each of these, for what it draws at random")
+    add("--seed", nargs="+", type=_seed, help="run each pipeline with each of these, for what it draws at random")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
     add("--threads", type=int, default=2, help="that each system may use (default: 2)")
     parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
@@ -188,12 +188,21 @@ def parse_systems(
         parser.error(str(error))
 
 
+def _seed(text: str) -> int:
+    if not (text.isdecimal() and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2**63 - 1")
+    return int(text)
+
+
 def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:
     systems = [*pipelines, *map(System.of_peer, peers)]
     names = [system.name for system in systems]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise UnknownSystemError(f"Two systems are called {', '.join(twice)}. Give folders and peers different names.")
+        raise UnknownSystemError(
+            f"Two systems are called {', '.join(twice)}. Give folders and peers different names, and no strategy or "
+            f"seed twice."
+        )
     return systems
 
 

@@ -33,8 +33,10 @@ def write(contests: list[Contest], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.md").write_text("\n\n".join(map(markdown, contests)) + "\n", encoding="utf-8")
     write_csv(contests, folder / "scores.csv")
+    picture = folder / "scores.png"
+    picture.unlink(missing_ok=True)  # or one of other scores would stay where there is nothing to draw
     if any(contest.entries for contest in contests):
-        draw(contests, folder / "scores.png")
+        draw(contests, picture)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -63,6 +63,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
     options = parser.parse_args()
     conversations.check(parser, options)
+    if options.processes < 1 or options.batch_size % options.processes:
+        parser.error(
+            f"--processes {options.processes} cannot share --batch-size {options.batch_size} evenly. Make the batch a "
+            f"multiple of the processes, of which there is at least one."
+        )
     return options
 
 

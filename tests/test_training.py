@@ -111,3 +111,42 @@ def test_what_a_difficulty_decides_is_not_asked_for_twice(
     with pytest.raises(SystemExit):
         run_recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--hesitations", 0.2, "--into", tmp_path)
     assert "Leave out --hesitations" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--steps", "0"], "--steps 0: it has to be 1 or more"),
+        (["--validate-every", "0"], "--validate-every 0: it has to be 1 or more"),
+        (["--batch-size", "0"], "--batch-size 0: it has to be 1 or more"),
+        (["--development", "0"], "--development 0: it has to be 1 or more"),
+        (["--conversations", "0"], "--conversations 0: it has to be 1 or more"),
+        (["--jobs", "-1"], "--jobs -1: it has to be 0 or more"),
+        (["--seed", "-1"], "--seed -1: it has to be 0 or more"),
+    ],
+)
+@pytest.mark.parametrize("recipe", ["train.py", "refine.py"])
+def test_what_cannot_be_trained_is_refused_before_anything_is_heard(
+    recipe: str,
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    run_recipe: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        run_recipe(
+            recipe, "--voices", tmp_path, "--difficulty", "Easy", "--frontend", "no.pt", "--into", tmp_path, *options
+        )
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("processes", [0, 3])
+def test_processes_share_a_batch_evenly(
+    processes: int, tmp_path: Path, run_recipe: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_recipe(
+            "train.py", "--voices", tmp_path, "--difficulty", "Easy", "--into", tmp_path, "--processes", processes
+        )
+    assert f"--processes {processes} cannot share --batch-size 16 evenly" in " ".join(capsys.readouterr().err.split())
