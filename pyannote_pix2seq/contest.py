@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -18,6 +20,7 @@ from .output import Turn, exclusive, to_annotation
 from .scores import Score, score
 from .system import REFERENCES, Answer, System, Turns
 
+LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
 
 
@@ -67,7 +70,13 @@ class Recording:
     duration: float
 
 
-def hold(name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int = 2) -> Contest:
+def hold(
+    name: str,
+    files: Iterable[Mapping[str, Any]],
+    systems: Sequence[System],
+    threads: int = 2,
+    place: Path | None = None,
+) -> Contest:
     """Let systems diarize the same recordings, one system after the other, and measure them.
 
     Every system hears the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
@@ -81,10 +90,15 @@ def hold(name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System
     systems : sequence of System
     threads : int, optional
         That each system may use.
+    place : Path, optional
+        Folder in which recordings and answers stay: what is stopped goes on where it was. It is for the caller to
+        remove it, once all is done or if the code of a system has changed (see `System.fingerprint`).
     """
-    with tempfile.TemporaryDirectory() as folder:
-        recordings, failures = _write(files, Path(folder))
-        answers = {system.name: system.answer(Path(folder) / "recordings.json", threads) for system in systems}
+    with nullcontext(place) if place else tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        recordings, failures = _write(files, folder)
+        answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
     for system in answers.keys() - given.keys():
         failures.append(f"{system} is left out: {next((a.error for a in answers[system].values()), 'no recordings')}.")
@@ -109,11 +123,21 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
         except (KeyError, OSError, ValueError) as error:
             failures.append(f"{file['uri']} is left out: {error}")
             continue
-        listed.append({"uri": file["uri"], "audio": str(audio)})
+        digest = hashlib.sha256(audio.read_bytes()).hexdigest()
+        listed.append({"uri": file["uri"], "audio": str(audio), "sha256": digest})
     references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in recordings}
-    (folder / "recordings.json").write_text(json.dumps(listed))
+    _list(listed, folder)
     (folder / REFERENCES).write_text(json.dumps(references))
     return recordings, failures
+
+
+def _list(recordings: Sequence[Mapping[str, str]], folder: Path) -> None:
+    """Write what there is to be answered; answers about anything else are worth nothing any more."""
+    path, text = folder / LISTED, json.dumps(recordings)
+    if path.exists() and path.read_text() != text:
+        for answers in folder.glob("*.jsonl"):
+            answers.unlink()
+    path.write_text(text)
 
 
 def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:

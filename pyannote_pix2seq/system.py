@@ -2,7 +2,7 @@
 
 A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
 
-    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav"}, ...], 16 kHz mono 16-bit wav
+    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav", ...}, ...], 16 kHz mono 16-bit wav
     answers.jsonl     an `Answer` a line, written as soon as there is one
 
 What a system prints is nobody's business. This module needs nothing but the standard library, so that a system can
@@ -132,7 +132,9 @@ class System:
         return digest.hexdigest()[:16]
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
-        """Let the system diarize recordings.
+        """Let the system diarize recordings, but not again what it has diarized before.
+
+        Answers are kept beside the recordings, under the name and the fingerprint of the system.
 
         Parameters
         ----------
@@ -146,19 +148,42 @@ class System:
         answers : dict
             By uri, and one for each recording: an error where the system gave none.
         """
-        written = recordings.with_name(f"{self.name}.jsonl".replace(os.sep, "_"))
-        written.write_text("")
+        kept = recordings.with_name(f"{self.name} {self.fingerprint}.jsonl".replace(os.sep, "_"))
+        asked, given = kept.with_suffix(".asked.json"), kept.with_suffix(".given.jsonl")
+        _keep(given, kept)  # what there was when a run was killed
+        listed, before = json.loads(recordings.read_text()), _answers(kept)
+        left = [each for each in listed if each["uri"] not in before or before[each["uri"]].error is not None]
+        asked.write_text(json.dumps(left))
+        reason = self._run(asked, given, threads) if left else ""
+        _keep(given, kept)
+        answers = _answers(kept)
+        return {each["uri"]: answers.get(each["uri"], Answer(each["uri"], error=reason)) for each in listed}
+
+    def _run(self, recordings: Path, answers: Path, threads: int) -> str:
+        """Call the system; why there is no answer where there is none."""
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
+        answers.write_text("")
         try:
             with _ending_together():
-                status = subprocess.run([*self.command, str(recordings), str(written)], env=environment).returncode
-            reason = f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+                status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
         except OSError as error:
-            reason = f"{self.name} cannot be called: {error}"
-        answers = {answer["uri"]: Answer(**answer) for answer in map(json.loads, written.read_text().splitlines())}
-        uris = [recording["uri"] for recording in json.loads(recordings.read_text())]
-        return {uri: answers.get(uri, Answer(uri, error=reason)) for uri in uris}
+            return f"{self.name} cannot be called: {error}"
+        return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+
+
+def _answers(path: Path) -> dict[str, Answer]:
+    """The last answer of each recording."""
+    answers = (Answer(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
+    return {answer.uri: answer for answer in answers}
+
+
+def _keep(given: Path, kept: Path) -> None:
+    """Move answers from where a system wrote them, but for a line that it was killed in."""
+    lines = given.read_text(encoding="utf-8").splitlines(keepends=True) if given.exists() else []
+    with open(kept, "a", encoding="utf-8") as file:
+        file.writelines(line for line in lines if line.endswith("\n"))
+    given.unlink(missing_ok=True)
 
 
 def parse_systems(

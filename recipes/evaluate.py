@@ -9,13 +9,16 @@ Collar 0, overlap scored, over the annotated part of each file: DER with its thr
 boundaries, calibration of the confidence, speed and memory, in total and by file, beside two baselines: perfect but
 that all are one speaker, and perfect but never two at once. Each system has a process of its own. What is measured is
 said in pyannote_pix2seq/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with each of
-these. With --into, scores.csv, scores.md and scores.png are written to a folder.
+these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with --into,
+the same command goes on where it was. Until it is done, recordings and answers are in FOLDER/unfinished; remove that
+if you change the code of a system meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,13 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse_systems(parser, arguments)
     for path in options.registry:
         registry.load_database(path)
-    contests = []
+    contests, unfinished = [], options.into and options.into / "unfinished"
     for name in options.protocol:
         protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
-        contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads))
+        place = unfinished and unfinished / f"{name}.{options.subset}"
+        contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads, place))
         print(markdown(contests[-1]), flush=True)
     if options.into:
         write(contests, options.into)
+        shutil.rmtree(unfinished)
     return int(any(contest.failures for contest in contests))
 
 

@@ -271,6 +271,64 @@ def test_the_recipe_scores_registered_protocols(
         main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])
 
 
+FRAIL = """
+import os, sys
+from pathlib import Path
+from pyannote_pix2seq.system import respond
+
+heard = []
+
+def diarize(audio):
+    heard.append(Path(audio).stem)
+    if len(heard) == {lasts}:
+        open(sys.argv[-1], "a").write('{{"uri": ')  # a line that it never finishes
+        os._exit(9)
+    with open({log!r}, "a") as log:
+        print(Path(audio).stem, file=log)
+    return [(0.0, 1.0, "x")], None
+
+respond(diarize, *sys.argv[-2:])
+"""
+
+
+def test_a_contest_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+    script, log, place = tmp_path / "frail.py", tmp_path / "log", tmp_path / "place"
+    files = [file(LOUD), file(QUIET, 3.0), file(SHORT, 1.0)]
+    frail = System("frail", (sys.executable, "-c", FRAIL.format(lasts=4, log=str(log))))
+    held = hold("Toy", files, [frail], 1, place)
+    # the first is heard twice
+    assert log.read_text().split() == ["000000", "000000", "000001"]
+    assert [score.uri for score in held.entries[0].scores] == [LOUD, QUIET]
+    assert held.failures == [
+        "short is left out: frail failed (frail gave no answer and ended with exit status 9; its own messages are "
+        "above)."
+    ]
+    held = hold("Toy", files, [frail], 1, place)
+    assert log.read_text().split()[3:] == ["000002", "000002"]
+    assert [score.uri for score in held.entries[0].scores] == [LOUD, QUIET, SHORT] and not held.failures
+    hold("Toy", files, [frail], 1, place)
+    assert len(log.read_text().split()) == 5
+    louder = [{**file(LOUD), "waveform": np.ones((2, 44100), dtype=np.float32)}]
+    hold("Toy", louder, [frail], 1, place)  # other audio, and so nothing that was said holds
+    assert log.read_text().split()[5:] == ["000000", "000000"]
+    script.write_text(FRAIL.format(lasts=9, log=str(log)))
+    hold("Toy", louder, [System("frail", (sys.executable, str(script)))], 1, place)  # another system by that name
+    assert log.read_text().split()[7:] == ["000000", "000000"]
+
+
+def test_what_a_system_failed_on_is_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
+    today = tmp_path / "today"
+    # its arguments are recordings and answers
+    system = System("moody", ("sh", "-c", f"cat {today} > $1"))
+    today.write_text(json.dumps({"uri": "a", "error": "not today"}) + "\n")
+    assert system.answer(tmp_path / "recordings.json", 1)["a"].error == "not today"
+    today.write_text(json.dumps({"uri": "a", "turns": [[0, 1, "x"]]}) + "\n")
+    for _ in range(2):
+        assert system.answer(tmp_path / "recordings.json", 1)["a"].turns == [[0, 1, "x"]]
+        today.unlink(missing_ok=True)  # it is not asked a third time
+
+
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
