@@ -19,6 +19,10 @@ from pyannote_pix2seq.style import Run, write
 from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.windows import rasterize
 
+SHORTEST = 0.2
+"""Seconds for which somebody has to be elected at a stretch: where samples hesitate between two people, a majority
+changes sides within a few bins."""
+
 
 def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
     """Activity (num_bins, num_speakers) with its speakers ordered so that they agree best with those of a reference.
@@ -84,7 +88,8 @@ def agree(
     matched = torch.stack([match(activity, reference, num_given) for activity in activities])
     votes = (matched - activity_of(given)).clamp(min=0)
     mean = votes.mean(0)
-    return write(vocabulary, list(given), [1.0] * num_given, _runs(_elected(votes, threshold), mean))
+    runs = _runs(_elected(votes, threshold), mean, max(round(SHORTEST / vocabulary.resolution), 2))
+    return write(vocabulary, list(given), [1.0] * num_given, runs)
 
 
 def _elected(votes: Tensor, threshold: float) -> Tensor:
@@ -96,12 +101,12 @@ def _elected(votes: Tensor, threshold: float) -> Tensor:
     return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
 
 
-def _runs(active: Tensor, mean: Tensor) -> Iterator[Run]:
-    """Each stretch of two bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
+def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[Run]:
+    """Each stretch of so many bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
     edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
     edges = torch.cat([edges, -active[-1:].int()])
     for speaker in range(active.shape[1]):
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
         for start, end in zip(starts, ends, strict=True):
-            if end - start >= 2:
+            if end - start >= shortest:
                 yield Run(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)

@@ -80,8 +80,12 @@ def test_where_samples_agree_that_somebody_speaks_somebody_is_written() -> None:
     assert agreement[3:] == [0.75, 0.75]
 
 
-def test_a_single_bin_is_no_turn_and_nothing_is_nothing() -> None:
-    assert consensus(written((0, 9, 0)), written((9, 19, 0))) == []
+def test_turns_last_for_five_bins_at_least_and_nothing_is_nothing() -> None:
+    assert consensus(written((0, 9, 0)), written((6, 19, 0))) == []
+    assert consensus(written((0, 9, 0)), written((5, 19, 0))) == written((5, 9, 0))
+    # all say that somebody speaks, but change their minds about who: 0.16 s is no answer
+    asked = written((0, 49, 0), (50, 53, 1), (54, 99, 0))
+    assert consensus(asked, asked, written((0, 99, 0))) == written((0, 49, 0), (54, 99, 0))
     assert consensus([], []) == []
 
 
