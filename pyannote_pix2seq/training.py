@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,43 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
+
 EVERY = 100
 """Steps from one checkpoint to the next."""
+
+
+class RunError(ValueError):
+    """A run that cannot go on as it began."""
+
+
+def check_settings(into: Path, **settings: Any) -> None:
+    """Note what a run began with, which is to stay: its checkpoints would not be those of anything else.
+
+    Parameters
+    ----------
+    into : Path
+        Folder of the run, made if need be.
+    **settings
+        What JSON can hold.
+
+    Raises
+    ------
+    RunError
+        If the run in the folder began with others.
+    """
+    path = into / "settings.json"
+    if not path.exists():
+        into.mkdir(parents=True, exist_ok=True)
+        with all_or_nothing(path) as part:
+            part.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    before = json.loads(path.read_text(encoding="utf-8"))
+    others = [f"{name}={value!r}" for name, value in settings.items() if value != before.get(name)]
+    if others:
+        raise RunError(
+            f"{into} holds a run that began with {before}; now {', '.join(others)} was given. Go on with what it began "
+            f"with, or train into another folder."
+        )
 
 
 def fit(

@@ -28,7 +28,7 @@ from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
 from pyannote_pix2seq.task import LateLoader  # noqa: E402
-from pyannote_pix2seq.training import fit  # noqa: E402
+from pyannote_pix2seq.training import check_settings, fit  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""
@@ -65,6 +65,7 @@ def main() -> None:
     options = parse()
     hearing = Hearing()
     with in_one_line():
+        check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(hearing, options.frontend)
         heard = listen(hearing, options)
     torch.manual_seed(options.seed)

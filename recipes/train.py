@@ -29,7 +29,7 @@ from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
-from pyannote_pix2seq.training import fit  # noqa: E402
+from pyannote_pix2seq.training import check_settings, fit  # noqa: E402
 
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
@@ -93,6 +93,7 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 def main() -> None:
     options = parse()
     with in_one_line():
+        check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         task = SequenceDiarization(
             conversations.protocol_of(options),
             options.into / "tokens",

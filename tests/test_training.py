@@ -16,6 +16,7 @@ from toy import write_toy_voices
 from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
+from pyannote_pix2seq.training import RunError, check_settings
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -31,6 +32,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, run_recipe: Callable[..
     voices = write_toy_voices(folder / "voices")
     run_recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
     return folder / "checkpoints" / "last.ckpt"
+
+
+def test_a_run_goes_on_as_it_began_or_not_at_all(checkpoint: Path, tmp_path: Path) -> None:
+    run = checkpoint.parents[1]
+    check_settings(run, seed=0, batch_size=2)  # as the recipe began it
+    with pytest.raises(RunError, match=r"began with .*'seed': 0.*; now seed=1 was given"):
+        check_settings(run, seed=1, batch_size=2)
+    check_settings(tmp_path / "new", seed=1, batch_size=2)
+    check_settings(tmp_path / "new", seed=1, batch_size=2)
+    with pytest.raises(RunError, match="batch_size=4 was given"):
+        check_settings(tmp_path / "new", seed=1, batch_size=4)
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
