@@ -2,7 +2,7 @@
 
 As DOVER-Lap does with whole systems (Raj et al., arXiv 2011.01997), speakers of different samples are matched by when
 they speak; then the samples vote at every moment, first on how many speak and then on who they are. So where they agree
-that somebody speaks but not who, somebody is written.
+that somebody speaks but not who, somebody is written, unless it would be somebody else a moment later.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.windows import rasterize
 
 SHORTEST = 0.2
-"""Seconds for which somebody has to be elected at a stretch: where samples hesitate between two people, a majority
-changes sides within a few bins."""
+"""Seconds for which somebody has to be elected at a stretch, which is two time bins at least: where samples hesitate
+between two people, a majority changes sides within a few bins."""
 
 
 def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:

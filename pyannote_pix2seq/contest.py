@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -22,6 +23,10 @@ from .system import REFERENCES, Answer, System, Turns
 
 LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
+
+
+class ContestError(ValueError):
+    """A contest that cannot be held."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +96,39 @@ def hold(
     threads : int, optional
         That each system may use.
     place : Path, optional
-        Folder in which recordings and answers stay: what is stopped goes on where it was. It is for the caller to
-        remove it, once all is done or if the code of a system has changed (see `System.fingerprint`).
+        Folder in which recordings and answers stay, so that what is stopped goes on where it was; see `System.answer`.
+
+    Raises
+    ------
+    ContestError
+        If somebody else is at it in that place.
     """
-    with nullcontext(place) if place else tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        folder.mkdir(parents=True, exist_ok=True)
-        recordings, failures = _write(files, folder)
-        answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
+    if place is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _held(name, files, systems, threads, Path(folder))
+    with _alone(place):
+        return _held(name, files, systems, threads, place.resolve())
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Be the only one who uses a folder, which is made if need be."""
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ContestError(
+                f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
+            ) from error
+        yield
+
+
+def _held(
+    name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int, folder: Path
+) -> Contest:
+    recordings, failures = _write(files, folder)
+    answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
     for system in answers.keys() - given.keys():
         failures.append(f"{system} is left out: {next((a.error for a in answers[system].values()), 'no recordings')}.")
@@ -126,18 +156,9 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()
         listed.append({"uri": file["uri"], "audio": str(audio), "sha256": digest})
     references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in recordings}
-    _list(listed, folder)
+    (folder / LISTED).write_text(json.dumps(listed))
     (folder / REFERENCES).write_text(json.dumps(references))
     return recordings, failures
-
-
-def _list(recordings: Sequence[Mapping[str, str]], folder: Path) -> None:
-    """Write what there is to be answered; answers about anything else are worth nothing any more."""
-    path, text = folder / LISTED, json.dumps(recordings)
-    if path.exists() and path.read_text() != text:
-        for answers in folder.glob("*.jsonl"):
-            answers.unlink()
-    path.write_text(text)
 
 
 def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:

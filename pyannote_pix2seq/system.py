@@ -2,7 +2,7 @@
 
 A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
 
-    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav", ...}, ...], 16 kHz mono 16-bit wav
+    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav", "sha256": "..."}, ...], 16 kHz mono 16-bit wav
     answers.jsonl     an `Answer` a line, written as soon as there is one
 
 What a system prints is nobody's business. This module needs nothing but the standard library, so that a system can
@@ -23,13 +23,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
 from . import PRETRAINED
+from .all_or_nothing import all_or_nothing
 from .arguments import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
@@ -132,9 +133,10 @@ class System:
         return digest.hexdigest()[:16]
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
-        """Let the system diarize recordings, but not again what it has diarized before.
+        """Let the system diarize recordings, but for those to which it has given turns before.
 
-        Answers are kept beside the recordings, under the name and the fingerprint of the system.
+        Its answers stay beside the recordings, in `{digest}.jsonl` and `{digest}.given.jsonl`, and are worth nothing to
+        another system, to other recordings or references, and with other threads. Where it failed, it is asked again.
 
         Parameters
         ----------
@@ -148,42 +150,47 @@ class System:
         answers : dict
             By uri, and one for each recording: an error where the system gave none.
         """
-        kept = recordings.with_name(f"{self.name} {self.fingerprint}.jsonl".replace(os.sep, "_"))
-        asked, given = kept.with_suffix(".asked.json"), kept.with_suffix(".given.jsonl")
-        _keep(given, kept)  # what there was when a run was killed
-        listed, before = json.loads(recordings.read_text()), _answers(kept)
-        left = [each for each in listed if each["uri"] not in before or before[each["uri"]].error is not None]
-        asked.write_text(json.dumps(left))
-        reason = self._run(asked, given, threads) if left else ""
-        _keep(given, kept)
-        answers = _answers(kept)
+        listed = json.loads(recordings.read_text())
+        kept = recordings.with_name(f"{self._question(recordings, threads)}.jsonl")
+        given = kept.with_suffix(".given.jsonl")
+        done = {uri: each for uri, each in (_answers(kept) | _answers(given)).items() if each.error is None}
+        with all_or_nothing(kept) as part:
+            part.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in done.values()))
+        left = [recording for recording in listed if recording["uri"] not in done]
+        reason = self._run(left, given, threads) if left else ""
+        answers = _answers(given) | done
         return {each["uri"]: answers.get(each["uri"], Answer(each["uri"], error=reason)) for each in listed}
 
-    def _run(self, recordings: Path, answers: Path, threads: int) -> str:
+    def _question(self, recordings: Path, threads: int) -> str:
+        """Short hash of all that an answer depends on, wherever the recordings lie."""
+        heard = [[each["uri"], each.get("sha256")] for each in json.loads(recordings.read_text())]
+        truth = recordings.with_name(REFERENCES)
+        parts = [self.name, self.fingerprint, threads, heard, truth.read_text() if truth.exists() else None]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def _run(self, recordings: Sequence[dict[str, str]], answers: Path, threads: int) -> str:
         """Call the system; why there is no answer where there is none."""
+        asked = answers.with_name(answers.name.replace("given.jsonl", "asked.json"))
+        asked.write_text(json.dumps(recordings))
+        answers.write_text("")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
-        answers.write_text("")
         try:
             with _ending_together():
-                status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
+                status = subprocess.run([*self.command, str(asked), str(answers)], env=environment).returncode
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
         return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
 
 
 def _answers(path: Path) -> dict[str, Answer]:
-    """The last answer of each recording."""
-    answers = (Answer(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
-    return {answer.uri: answer for answer in answers}
-
-
-def _keep(given: Path, kept: Path) -> None:
-    """Move answers from where a system wrote them, but for a line that it was killed in."""
-    lines = given.read_text(encoding="utf-8").splitlines(keepends=True) if given.exists() else []
-    with open(kept, "a", encoding="utf-8") as file:
-        file.writelines(line for line in lines if line.endswith("\n"))
-    given.unlink(missing_ok=True)
+    """The last answer to each recording; lines that are none, such as one that was never finished, are passed over."""
+    answers = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(ValueError, TypeError):
+            answer = Answer(**json.loads(line))
+            answers[answer.uri] = answer
+    return answers
 
 
 def parse_systems(

@@ -10,8 +10,7 @@ from typing import Any
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
-
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from lightning.pytorch.utilities import rank_zero_only
 
 EVERY = 100
 """Steps from one checkpoint to the next."""
@@ -21,8 +20,9 @@ class RunError(ValueError):
     """A run that cannot go on as it began."""
 
 
+@rank_zero_only
 def check_settings(into: Path, **settings: Any) -> None:
-    """Note what a run began with, which is to stay: its checkpoints would not be those of anything else.
+    """Note in `settings.json` what a run begins with; one that goes on has to have begun with the same.
 
     Parameters
     ----------
@@ -34,20 +34,24 @@ def check_settings(into: Path, **settings: Any) -> None:
     Raises
     ------
     RunError
-        If the run in the folder began with others.
+        If there are checkpoints of a run that began with others.
     """
     path = into / "settings.json"
-    if not path.exists():
+    if not _last(into).exists():
         into.mkdir(parents=True, exist_ok=True)
-        with all_or_nothing(path) as part:
-            part.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    before = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
     others = [f"{name}={value!r}" for name, value in settings.items() if value != before.get(name)]
     if others:
         raise RunError(
             f"{into} holds a run that began with {before}; now {', '.join(others)} was given. Go on with what it began "
-            f"with, or train into another folder."
+            f"with, train into another folder, or remove {_last(into).parent} to begin again with what was heard."
         )
+
+
+def _last(into: Path) -> Path:
+    """The last checkpoint of a run."""
+    return into / "checkpoints" / "last.ckpt"
 
 
 def fit(
@@ -80,7 +84,7 @@ def fit(
     last : Path
         The last checkpoint.
     """
-    last = into / "checkpoints" / "last.ckpt"
+    last = _last(into)
     keep = ModelCheckpoint(last.parent, filename=last.stem, every_n_train_steps=EVERY, enable_version_counter=False)
     trainer = Trainer(
         max_steps=num_steps,

@@ -18,6 +18,7 @@ from pyannote.audio import Pipeline  # noqa: E402
 
 from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 from pyannote_pix2seq.progress import bar_of_steps  # noqa: E402
 from pyannote_pix2seq.system import Turns, respond  # noqa: E402
@@ -73,7 +74,8 @@ def main() -> None:
         is_ours = isinstance(pipeline, Pix2SeqDiarization)
         return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
 
-    respond(diarize, options.recordings, options.answers)
+    with in_one_line():
+        respond(diarize, options.recordings, options.answers)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ boundaries, calibration of the confidence, speed and memory, in total and by fil
 that all are one speaker, and perfect but never two at once. Each system has a process of its own. What is measured is
 said in pyannote_pix2seq/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with each of
 these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with --into,
-the same command goes on where it was. Until it is done, recordings and answers are in FOLDER/unfinished; remove that
-if you change the code of a system meanwhile.
+the same command goes on where it was. Until it is done and nothing has failed, recordings and answers stay in
+FOLDER/unfinished; remove that if you change the code of a system meanwhile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.database import FileFinder, registry  # noqa: E402
 
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
 from pyannote_pix2seq.system import parse_systems  # noqa: E402
@@ -40,6 +42,17 @@ def write(contests: list[Contest], folder: Path) -> None:
     picture.unlink(missing_ok=True)  # or one of other scores would stay where there is nothing to draw
     if any(contest.entries for contest in contests):
         draw(contests, picture)
+
+
+def clear(contests: list[Contest], unfinished: Path, subset: str) -> None:
+    """Remove what was kept of those in which nothing failed."""
+    for contest in contests:
+        if not contest.failures:
+            shutil.rmtree(unfinished / f"{contest.name}.{subset}")
+    if any(unfinished.iterdir()):
+        print(f"{unfinished} is kept: the same command asks systems only for what is missing.", file=sys.stderr)
+    else:
+        unfinished.rmdir()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,15 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse_systems(parser, arguments)
     for path in options.registry:
         registry.load_database(path)
-    contests, unfinished = [], options.into and options.into / "unfinished"
+    contests = []
     for name in options.protocol:
         protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
-        place = unfinished and unfinished / f"{name}.{options.subset}"
-        contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads, place))
+        place = options.into / "unfinished" / f"{name}.{options.subset}" if options.into else None
+        with in_one_line():
+            contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads, place))
         print(markdown(contests[-1]), flush=True)
     if options.into:
         write(contests, options.into)
-        shutil.rmtree(unfinished)
+        clear(contests, options.into / "unfinished", options.subset)
     return int(any(contest.failures for contest in contests))
 
 

@@ -86,6 +86,8 @@ def test_turns_last_for_five_bins_at_least_and_nothing_is_nothing() -> None:
     # all say that somebody speaks, but change their minds about who: 0.16 s is no answer
     asked = written((0, 49, 0), (50, 53, 1), (54, 99, 0))
     assert consensus(asked, asked, written((0, 99, 0))) == written((0, 49, 0), (54, 99, 0))
+    coarse = Vocabulary(window=50.0, resolution=0.5, num_speakers=4)
+    assert agree(coarse, [written((0, 9, 0)), written((9, 19, 0))], [], NUM_BINS, 0.5)[0] == []
     assert consensus([], []) == []
 
 

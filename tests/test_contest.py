@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import fcntl
 import json
 import os
 import runpy
@@ -24,7 +25,7 @@ from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq import PRETRAINED, worker
-from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, hold, never_two, one_speaker
+from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, ContestError, hold, never_two, one_speaker
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
 from pyannote_pix2seq.system import System, parse_systems
@@ -263,9 +264,18 @@ def test_the_recipe_scores_registered_protocols(
     teller("peer")
     options = ["--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
     peer = ["--peer", f"peer={tmp_path / 'peer.py'}", "--into", str(tmp_path / "scores")]
+    peer_code = (tmp_path / "peer.py").read_text()
+    (tmp_path / "peer.py").write_text("raise SystemExit(9)")
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 1
+    place = tmp_path / "scores" / "unfinished" / "Toy.SpeakerDiarization.All.test"
+    assert place.is_dir() and f"{place.parent} is kept" in capsys.readouterr().err
+    (tmp_path / "peer.py").write_text(peer_code)
     assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 1  # a recording is missing
+    assert len(list(place.glob("*.asked.json"))) == 3  # the peer twice, for it has changed; ours once
     out = capsys.readouterr().out
     assert f"| {tiny_pipeline.name} |" in out and "| peer |" in out and "lost is left out" in out
+    (tmp_path / "all.lst").write_text("here\n")
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 0
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
     with pytest.raises(SystemExit):
         main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])
@@ -292,7 +302,7 @@ respond(diarize, *sys.argv[-2:])
 
 
 def test_a_contest_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
-    script, log, place = tmp_path / "frail.py", tmp_path / "log", tmp_path / "place"
+    log, place = tmp_path / "log", tmp_path / "place"
     files = [file(LOUD), file(QUIET, 3.0), file(SHORT, 1.0)]
     frail = System("frail", (sys.executable, "-c", FRAIL.format(lasts=4, log=str(log))))
     held = hold("Toy", files, [frail], 1, place)
@@ -308,12 +318,35 @@ def test_a_contest_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [score.uri for score in held.entries[0].scores] == [LOUD, QUIET, SHORT] and not held.failures
     hold("Toy", files, [frail], 1, place)
     assert len(log.read_text().split()) == 5
-    louder = [{**file(LOUD), "waveform": np.ones((2, 44100), dtype=np.float32)}]
+    louder = [{**files[0], "waveform": np.ones_like(files[0]["waveform"])}, *files[1:]]
     hold("Toy", louder, [frail], 1, place)  # other audio, and so nothing that was said holds
-    assert log.read_text().split()[5:] == ["000000", "000000"]
-    script.write_text(FRAIL.format(lasts=9, log=str(log)))
-    hold("Toy", louder, [System("frail", (sys.executable, str(script)))], 1, place)  # another system by that name
-    assert log.read_text().split()[7:] == ["000000", "000000"]
+    assert log.read_text().split()[5:] == ["000000", "000000", "000001"]
+    hold("Toy", files[:1], [frail], 1, place)
+    other = Annotation(uri=LOUD)
+    other[Segment(0, 1)] = "ann"
+    hold("Toy", [{**files[0], "annotation": other}], [frail], 1, place)  # systems may be told the truth
+    hold("Toy", files[:1], [frail], 2, place)
+    hold("Toy", files[:1], [replace(frail, name="namesake")], 1, place)
+    hold("Toy", files[:1], [frail], 1, place)
+    assert log.read_text().split()[8:] == ["000000", "000000"] * 4
+
+
+def test_answers_of_a_run_that_was_killed_count(tmp_path: Path) -> None:
+    recordings = tmp_path / "recordings.json"
+    recordings.write_text(json.dumps([{"uri": uri, "audio": uri} for uri in ("a", "b", "c")]))
+    killed = System("killed", ("sh", "-c", f"cat {tmp_path}/said > $1; kill -9 $$"))
+    # one without an end of line, which is complete; one that was not finished; one that is something else
+    lines = [{"uri": "a", "turns": [[0, 1, "x\u2028y"]]}, {"uri": "b", "turns": [[0, 2, "z"]]}]
+    (tmp_path / "said").write_text(
+        f'{json.dumps(lines[0], ensure_ascii=False)}\n{{"uri": "c", "tu\n7\n{json.dumps(lines[1])}'
+    )
+    answers = killed.answer(recordings, 1)
+    assert answers["a"].turns == [[0, 1, "x\u2028y"]] and answers["b"].turns == [[0, 2, "z"]]
+    assert answers["c"].error is not None and "ended with exit status -9" in answers["c"].error
+    (tmp_path / "said").write_text(json.dumps({"uri": "c", "turns": []}))
+    assert {uri: len(answer.turns) for uri, answer in killed.answer(recordings, 1).items()} == {"a": 1, "b": 1, "c": 0}
+    asked = json.loads(next(tmp_path.glob("*.asked.json")).read_text())
+    assert [recording["uri"] for recording in asked] == ["c"]
 
 
 def test_what_a_system_failed_on_is_asked_again(tmp_path: Path) -> None:
@@ -323,10 +356,20 @@ def test_what_a_system_failed_on_is_asked_again(tmp_path: Path) -> None:
     system = System("moody", ("sh", "-c", f"cat {today} > $1"))
     today.write_text(json.dumps({"uri": "a", "error": "not today"}) + "\n")
     assert system.answer(tmp_path / "recordings.json", 1)["a"].error == "not today"
+    today.unlink()
+    error = system.answer(tmp_path / "recordings.json", 1)["a"].error
+    assert error is not None and "ended with exit status 1" in error  # not what it said yesterday
     today.write_text(json.dumps({"uri": "a", "turns": [[0, 1, "x"]]}) + "\n")
     for _ in range(2):
         assert system.answer(tmp_path / "recordings.json", 1)["a"].turns == [[0, 1, "x"]]
-        today.unlink(missing_ok=True)  # it is not asked a third time
+        today.unlink(missing_ok=True)  # it is not asked again
+
+
+def test_two_contests_do_not_share_a_place(tmp_path: Path) -> None:
+    with open(tmp_path / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ContestError, match="is in use: another evaluation"):
+            hold("Toy", [file(LOUD)], [], 1, tmp_path)
 
 
 ORPHAN = """

@@ -186,9 +186,9 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
     options = [f"--{name}={size}" for name, size in SIZES.items()]
     given = ["--voices", write_toy_voices(tmp_path / "voices"), "--difficulty", "Easy", *options]
 
-    def refine(steps: int) -> dict[str, torch.Tensor]:
+    def refine(steps: int, *more: str) -> dict[str, torch.Tensor]:
         rest = ["--frontend", tmp_path / "fetched.pt", "--into", tmp_path / "folder", f"--steps={steps}"]
-        run_recipe("refine.py", *given, *rest)
+        run_recipe("refine.py", *given, *rest, *more)
         return torch.load(tmp_path / "folder" / "frontend.pt", weights_only=True)
 
     refined = refine(steps=2)
@@ -201,6 +201,8 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
     assert not torch.equal(refine(steps=4)["refinement.correct.bias"], refined["refinement.correct.bias"])
     checkpoint = torch.load(tmp_path / "folder" / "checkpoints" / "last.ckpt", weights_only=False)
     assert checkpoint["global_step"] == 4
+    with pytest.raises(SystemExit, match="now seed=1 was given"):
+        refine(4, "--seed=1")
 
 
 def test_conversations_that_are_shorter_than_a_piece_are_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from argparse import Namespace
 from collections.abc import Callable
@@ -34,15 +35,21 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, run_recipe: Callable[..
     return folder / "checkpoints" / "last.ckpt"
 
 
-def test_a_run_goes_on_as_it_began_or_not_at_all(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_as_it_began_or_not_at_all(
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = checkpoint.parents[1]
-    check_settings(run, seed=0, batch_size=2)  # as the recipe began it
-    with pytest.raises(RunError, match=r"began with .*'seed': 0.*; now seed=1 was given"):
-        check_settings(run, seed=1, batch_size=2)
-    check_settings(tmp_path / "new", seed=1, batch_size=2)
-    check_settings(tmp_path / "new", seed=1, batch_size=2)
-    with pytest.raises(RunError, match="batch_size=4 was given"):
-        check_settings(tmp_path / "new", seed=1, batch_size=4)
+    assert json.loads((run / "settings.json").read_text()) == {"seed": 0, "batch_size": 2, "processes": 1}
+    options = ["--voices", run / "voices", "--difficulty", "Easy", "--batch-size=2", "--seed=1", "--into", run]
+    with pytest.raises(SystemExit, match=r"began with .*'seed': 0.*; now seed=1 was given"):
+        run_recipe("train.py", *options)
+    check_settings(tmp_path / "new", seed=1)
+    check_settings(tmp_path / "new", seed=2)  # nothing came of the first
+    (tmp_path / "new" / "checkpoints").mkdir()
+    (tmp_path / "new" / "checkpoints" / "last.ckpt").touch()
+    check_settings(tmp_path / "new", seed=2)
+    with pytest.raises(RunError, match="now seed=1 was given"):
+        check_settings(tmp_path / "new", seed=1)
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
