@@ -3,11 +3,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import rows
+from scipy.ndimage import binary_opening
 from torch import Tensor
 
 from pyannote_pix2seq.decoding import Hypothesis, decode
@@ -443,7 +445,7 @@ def test_numbers_of_speakers_that_cannot_be_written(tiny_model: Pix2Seq, limits:
         write(tiny_model, **limits)
 
 
-def test_one_sample_agrees_with_itself(tiny_model: Pix2Seq) -> None:
+def test_one_sample_agrees_with_itself_but_for_what_is_too_short(tiny_model: Pix2Seq) -> None:
     model = reseed(tiny_model, 3)
     alone = write(model, strategy="consensus", num_samples=1, seed=4)
     sampled = write(model, strategy="sample", seed=4)
@@ -454,4 +456,6 @@ def test_one_sample_agrees_with_itself(tiny_model: Pix2Seq) -> None:
             rasterize(model.vocabulary, tokens, torch.zeros(model.vocabulary.num_bins, model.vocabulary.num_speakers))
             for tokens in (one.tokens, other.tokens)
         )
-        assert torch.equal(activity, expected)
+        long = binary_opening(expected.numpy(), np.ones((5, 1)))  # five bins on end, 0.2 s
+        # who is left with no turn has no name, so that those of others may change
+        assert sorted(activity.T.bool().tolist()) == sorted(long.T.tolist())
