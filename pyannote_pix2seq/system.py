@@ -151,33 +151,31 @@ class System:
             By uri, and one for each recording: an error where the system gave none.
         """
         listed = json.loads(recordings.read_text())
-        kept = recordings.with_name(f"{self._question(recordings, threads)}.jsonl")
-        given = kept.with_suffix(".given.jsonl")
+        kept = recordings.with_name(f"{self._question(listed, recordings.with_name(REFERENCES), threads)}.jsonl")
+        asked, given = kept.with_suffix(".asked.json"), kept.with_suffix(".given.jsonl")
         done = {uri: each for uri, each in (_answers(kept) | _answers(given)).items() if each.error is None}
         with all_or_nothing(kept) as part:
             part.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in done.values()))
         left = [recording for recording in listed if recording["uri"] not in done]
-        reason = self._run(left, given, threads) if left else ""
+        reason = self._run(left, asked, given, threads) if left else ""
         answers = _answers(given) | done
         return {each["uri"]: answers.get(each["uri"], Answer(each["uri"], error=reason)) for each in listed}
 
-    def _question(self, recordings: Path, threads: int) -> str:
+    def _question(self, listed: Sequence[dict[str, str]], truth: Path, threads: int) -> str:
         """Short hash of all that an answer depends on, wherever the recordings lie."""
-        heard = [[each["uri"], each.get("sha256")] for each in json.loads(recordings.read_text())]
-        truth = recordings.with_name(REFERENCES)
+        heard = [[each["uri"], each.get("sha256")] for each in listed]
         parts = [self.name, self.fingerprint, threads, heard, truth.read_text() if truth.exists() else None]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def _run(self, recordings: Sequence[dict[str, str]], answers: Path, threads: int) -> str:
-        """Call the system; why there is no answer where there is none."""
-        asked = answers.with_name(answers.name.replace("given.jsonl", "asked.json"))
-        asked.write_text(json.dumps(recordings))
+    def _run(self, left: Sequence[dict[str, str]], recordings: Path, answers: Path, threads: int) -> str:
+        """Call the system with what is left; why there is no answer where there is none."""
+        recordings.write_text(json.dumps(left))
         answers.write_text("")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
         try:
             with _ending_together():
-                status = subprocess.run([*self.command, str(asked), str(answers)], env=environment).returncode
+                status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
         return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"

@@ -44,11 +44,10 @@ def write(contests: list[Contest], folder: Path) -> None:
         draw(contests, picture)
 
 
-def clear(contests: list[Contest], unfinished: Path, subset: str) -> None:
-    """Remove what was kept of those in which nothing failed."""
-    for contest in contests:
-        if not contest.failures:
-            shutil.rmtree(unfinished / f"{contest.name}.{subset}")
+def clear(finished: set[Path], unfinished: Path) -> None:
+    """Remove the places of contests in which nothing failed, and the folder that they are in if it is empty."""
+    for place in finished:
+        shutil.rmtree(place)
     if any(unfinished.iterdir()):
         print(f"{unfinished} is kept: the same command asks systems only for what is missing.", file=sys.stderr)
     else:
@@ -70,16 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse_systems(parser, arguments)
     for path in options.registry:
         registry.load_database(path)
-    contests = []
+    unfinished = options.into / "unfinished" if options.into else None
+    contests, finished = [], set()
     for name in options.protocol:
         protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
-        place = options.into / "unfinished" / f"{name}.{options.subset}" if options.into else None
+        place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with in_one_line():
             contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads, place))
         print(markdown(contests[-1]), flush=True)
-    if options.into:
+        if place and not contests[-1].failures:
+            finished.add(place)
+    if unfinished:
         write(contests, options.into)
-        clear(contests, options.into / "unfinished", options.subset)
+        clear(finished, unfinished)
     return int(any(contest.failures for contest in contests))
 
 

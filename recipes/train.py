@@ -93,8 +93,7 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 def main() -> None:
     options = parse()
     with in_one_line():
-        began = {name: getattr(options, name) for name in ("seed", "batch_size", "processes")}
-        check_settings(options.into, **began)
+        check_settings(options.into, seed=options.seed, batch_size=options.batch_size, processes=options.processes)
         task = SequenceDiarization(
             conversations.protocol_of(options),
             options.into / "tokens",

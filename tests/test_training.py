@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, run_recipe: Callable[..
 
 
 def test_a_run_goes_on_as_it_began_or_not_at_all(
-    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
     run = checkpoint.parents[1]
     assert json.loads((run / "settings.json").read_text()) == {"seed": 0, "batch_size": 2, "processes": 1}
