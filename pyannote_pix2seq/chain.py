@@ -125,9 +125,10 @@ class Chain:
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
     def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
-        """Who is in a chunk that is read on its own, and its parts where it is believed.
+        """Who is in a chunk that is read on its own, and its parts that begin where it is believed.
 
         What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
+        Whoever begins to speak just before the end is remembered, or the next chunk would not know whom it goes on with.
         """
         reading = self._sketch(audio, chunk)
         parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]
@@ -141,7 +142,7 @@ class Chain:
         reading.tell([part.turn for part in parts])
         self._learn(reading, {number: groups[group].voice for group, number in own.items()})
         self._present = set(numbers.values())
-        return reading, [part for part in parts if part.turn.segment.middle < chunk.believed.end]
+        return reading, [part for part in parts if part.turn.start < chunk.believed.end]
 
     def _sketch(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """A chunk that is read on its own; with care if that is all there will be to know of it."""
@@ -192,7 +193,9 @@ class Chain:
         return [turn._replace(speaker=order[turn.speaker]) for turn in told]
 
     def _again(self, audio: AudioTokens, people: dict[int, Speaker]) -> list[Turn]:
-        """Turns of a chunk behind prompts of people who may be in it."""
+        """Turns of a chunk behind prompts of people who may be in it; none if it can be nobody."""
+        if not people:
+            return []
         everybody, numbers = list(people.values()), list(people)
         chosen = likeliest(everybody, audio, self.writer.capacity, self.writer.token_duration)
         writer = self.writer.at_most(**AGAIN)

@@ -1,0 +1,74 @@
+"""Who is who from chunk to chunk, where what is written and whose voice it is are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+
+from pyannote_pix2seq.chain import Chain
+from pyannote_pix2seq.chunks import Chunk
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn
+
+NUM_TOKENS = 188
+"""Of 30 s, 0.16 s each."""
+
+
+class ScriptedWriter:
+    """Hears in each chunk the voice that its waveform is filled with, and writes what it is told to."""
+
+    capacity = 4
+    token_duration = 0.16
+
+    def __init__(self) -> None:
+        self.script: list[list[Turn]] = []
+
+    def at_most(self, **options: int) -> ScriptedWriter:
+        return self
+
+    def listen(self, waveform: Tensor) -> AudioTokens:
+        voice = torch.zeros(NUM_TOKENS, 3, 8)
+        voice[..., int(waveform[0, 0])] = 1.0
+        return AudioTokens(torch.zeros(NUM_TOKENS, 28), voice)
+
+    def write(
+        self, audio: Sequence[AudioTokens], prompted: object, least: int = 0, most: int | None = None
+    ) -> list[list[Turn]]:
+        assert most != 0  # as decoding does: there is nothing to be written by nobody
+        return [self.script.pop(0)]
+
+
+def read(chain: Chain, index: int, voice: int, *written: list[Turn]) -> list[Turn]:
+    """Let a chain read the chunk that begins every 24 s, in which this is written, reading by reading."""
+    assert isinstance(chain.writer, ScriptedWriter)
+    chain.writer.script = list(written)
+    start = 24.0 * index
+    chunk = Chunk(
+        torch.full((1, 480000), float(voice)), start, Segment(start + (3 if index else 0), start + 27), is_last=False
+    )
+    return chain.read(chunk, later=1)
+
+
+@pytest.fixture
+def chain() -> Chain:
+    return Chain(ScriptedWriter(), SpeakerLimits(0, None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("start", [24.1, 25.6, 26.4, 26.9])
+def test_whoever_begins_just_before_a_border_stays_who_he_is(chain: Chain, start: float) -> None:
+    (before,) = read(chain, 0, 0, [Turn(start, 30, 0, 0.9)])
+    going_on = [Turn(max(start - 24, 0), 6, 0, 0.9)]
+    (after,) = read(chain, 1, 0, going_on, going_on)
+    assert (before.end, after.start) == (27, 27)
+    assert after.speaker == before.speaker
+
+
+def test_silence_when_nobody_is_known_who_could_speak(chain: Chain) -> None:
+    assert len(read(chain, 0, 0, [Turn(2, 10, 0, 0.9), Turn(2, 10, 1, 0.9)])) == 2  # never alone: nobody's voice
+    assert read(chain, 1, 1, [Turn(10, 12, 0, 0.5)], []) == []  # met, but not written the second time
+    assert read(chain, 2, 2, []) == []
