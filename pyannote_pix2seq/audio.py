@@ -1,14 +1,14 @@
 """Recordings: any file or tensor in, one mono waveform out.
 
 Files are read by libsndfile, which comes inside the `soundfile` wheel and decodes wav, flac, ogg and mp3 by
-itself: no FFmpeg is needed. What comes in from outside is checked here, once, so that nothing later has to.
+itself: no FFmpeg is needed.
 """
 
 from __future__ import annotations
 
 import re
 from collections import UserDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from io import IOBase
 from pathlib import Path
@@ -18,20 +18,20 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from pyannote.core import Segment
 from pyannote.database import ProtocolFile
 from torch import Tensor
 
-SAMPLE_RATE = 16000
-# The number that stands for a sample of 1.0, by dtype.
-FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
-
-
-class AudioError(ValueError):
-    """A recording that cannot be used; the message says which one, why, and the way out."""
-
-
-class AudioNotFoundError(AudioError, FileNotFoundError):
-    """A recording that is not there."""
+from pyannote_pix2seq.samples import (
+    SAMPLE_RATE,
+    AudioError,
+    AudioNotFoundError,
+    as_float32,
+    check_shape,
+    check_values,
+    checked_rate,
+    select_channel,
+)
 
 
 class AudioFile(TypedDict):
@@ -100,38 +100,84 @@ def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SA
     rates = audio["sample_rate"], checked_rate(sample_rate, "the result")
     if rates[0] == rates[1]:
         return mono[None]
-    return torch.from_numpy(soxr.resample(mono.cpu().numpy(), *rates))[None]
+    return torch.from_numpy(soxr.resample(mono.numpy(), *rates))[None]
 
 
-def as_protocol_file(file: Any, preprocessors: Mapping[str, Any] | None = None) -> ProtocolFile:
-    """A file as pyannote.database has it; what is computed on demand stays so."""
-    mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
-    return ProtocolFile(mapping, lazy=dict(preprocessors or {}))
+def excerpt(file: str | Path | IOBase | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """What `prepare` gives of a part of a recording, shorter where the recording ends before.
 
-
-class LazyFile(UserDict[str, Any]):
-    """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
-
-    pyannote.audio's own reader of paths needs FFmpeg; whatever asks this mapping instead gets by without.
+    Of a path no more is decoded than that and a second on both sides, which are dropped once resampled: excerpts fit
+    together.
 
     Parameters
     ----------
     file : path, binary stream or mapping
         Whatever `load` takes.
+    part : Segment
+        In seconds.
+    sample_rate : int, optional
+        Of the result, in Hz.
+
+    Returns
+    -------
+    waveform : (1, num_samples) float32 tensor
+
+    Raises
+    ------
+    AudioError
+        As `load` does.
+    """
+    mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+    start = 0
+    if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
+        start = max(int(part.start) - 1, 0)
+        with decoded(mapping["audio"]) as source:
+            source.seek(min(start * source.samplerate, source.frames))
+            samples = source.read(round((part.end + 1 - start) * source.samplerate), dtype="float32", always_2d=True)
+            uri = mapping.get("uri") or name_of(mapping)
+            mapping = {**mapping, "waveform": samples.T, "sample_rate": source.samplerate, "uri": uri}
+    first, last = (round((time - start) * sample_rate) for time in part)
+    return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would take the rest along
+
+
+class LazyFile(UserDict[str, Any]):
+    """A file that pyannote.audio may measure without FFmpeg, which its own reader of paths needs.
+
+    It asks for the shape of the waveform, for which nothing is decoded: unless a waveform was given, this is a tensor
+    of the device "meta", which holds no samples. `load` reads them. What is written into this mapping, as hooks do, is
+    written into the mapping that was given, too.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `load` takes.
+    preprocessors : mapping, optional
+        Of pyannote.database: what else to compute on demand.
     """
 
-    def __init__(self, file: str | Path | IOBase | Mapping[str, Any]):
-        self.data = as_protocol_file(file)  # type: ignore[assignment]
+    def __init__(self, file: str | Path | IOBase | Mapping[str, Any], preprocessors: Mapping[str, Any] | None = None):
+        mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
+        self.data = ProtocolFile(mapping, lazy=dict(preprocessors or {}))  # type: ignore[assignment]
+        self._given = file if isinstance(file, MutableMapping) else None
 
     def __contains__(self, key: object) -> bool:
         return key in AudioFile.__annotations__ or key in self.data
 
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if self._given is not None:
+            self._given[key] = value
+
     def __missing__(self, key: str) -> Any:
         if key == "uri":
             return name_of(self.data)
-        if key in AudioFile.__annotations__:
+        if key not in AudioFile.__annotations__:
+            raise KeyError(key)
+        if self.data.get("waveform") is not None:
             return load(self.data)[key]  # type: ignore[literal-required]
-        raise KeyError(key)
+        with decoded(self.data["audio"]) as source:
+            is_rate = key == "sample_rate"
+            return source.samplerate if is_rate else torch.empty(source.channels, source.frames, device="meta")
 
 
 def name_of(mapping: Mapping[str, Any]) -> str:
@@ -202,107 +248,3 @@ def _check_path(path: Path) -> None:
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
     if path.is_file() and path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
-
-
-def checked_rate(sample_rate: Any, uri: str) -> int:
-    """A sample rate, checked.
-
-    Parameters
-    ----------
-    sample_rate : int
-        In Hz.
-    uri : str
-        Of what, for the message.
-
-    Returns
-    -------
-    sample_rate : int
-
-    Raises
-    ------
-    AudioError
-        If it is not a whole number, or less than 1.
-    """
-    whole = isinstance(sample_rate, (int, np.integer)) and not isinstance(sample_rate, bool)
-    if not whole or sample_rate < 1:
-        raise AudioError(
-            f"The sample rate of {uri} is {sample_rate!r}, but must be a whole number of Hz, 1 or more. "
-            f"Give it as 'sample_rate', such as {SAMPLE_RATE}."
-        )
-    return int(sample_rate)
-
-
-def check_shape(samples: Any, uri: str) -> None:
-    """Check that samples are a (channel, time) tensor or array.
-
-    Raises
-    ------
-    AudioError
-        If they are something else: such as more channels than there are moments, but for a block of one or none.
-    """
-    if not isinstance(samples, (Tensor, np.ndarray)):
-        kind = type(samples).__name__
-        raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
-    shape = tuple(samples.shape)
-    if len(shape) != 2 or shape[0] > shape[1] > 1:
-        raise AudioError(
-            f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
-            + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")
-        )
-
-
-def as_float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
-    """Samples scaled to -1...1.
-
-    Raises
-    ------
-    AudioError
-        If their dtype is not one of `FULL_SCALE`.
-    """
-    name = str(samples.dtype).removeprefix("torch.") if isinstance(samples, Tensor) else samples.dtype.name
-    if name not in FULL_SCALE:
-        raise AudioError(
-            f"The waveform of {uri} holds {name} samples, but must hold one of {', '.join(FULL_SCALE)}. "
-            "Convert it to float32 between -1 and 1."
-        )
-    if isinstance(samples, np.ndarray):
-        samples = torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
-    samples = samples.detach().float()
-    return samples if FULL_SCALE[name] == 1 else samples / FULL_SCALE[name]
-
-
-def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
-    """Keep one channel (1, time), or all of them (channel, time) where no channel is asked for.
-
-    Raises
-    ------
-    AudioError
-        If there is no such channel.
-    """
-    if channel is None:
-        return waveform
-    if channel not in range(len(waveform)):
-        raise AudioError(
-            f"Channel {channel!r} of {uri} was asked for, but it has {len(waveform)} channel(s), counted "
-            "from 0. Without 'channel', all of them are used."
-        )
-    return waveform[channel : channel + 1]
-
-
-def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.0) -> None:
-    """Check samples (channel, time) that begin at `start`, in seconds.
-
-    Raises
-    ------
-    AudioError
-        If there are none, or some are NaN or infinite.
-    """
-    if waveform.numel() == 0:
-        raise AudioError(f"{uri} is empty: there is not one sample in it. Is the recording complete?")
-    wrong = ~waveform.isfinite()
-    if wrong.any():
-        first = start + wrong.any(dim=0).nonzero()[0].item() / sample_rate
-        raise AudioError(
-            f"{wrong.sum().item()} of the {wrong.numel()} samples of {uri} are NaN or infinite, the first at "
-            f"{first:.3f} s. Export the recording again, or clean it with torch.nan_to_num."
-        )

@@ -128,7 +128,7 @@ class Chain:
         """Who is in a chunk that is read on its own, and its parts that begin where it is believed.
 
         What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
-        Whoever begins to speak just before the end is remembered, or the next chunk would not know whom it goes on with.
+        Whoever begins just before its end is remembered, or the next chunk would not know whom it goes on with.
         """
         reading = self._sketch(audio, chunk)
         parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]

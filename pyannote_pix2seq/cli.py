@@ -183,7 +183,7 @@ def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
 
 def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
-    from pyannote_pix2seq.audio import AudioError
+    from pyannote_pix2seq.samples import AudioError
 
     pipeline = _load_pipeline(options)
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
@@ -218,8 +218,8 @@ def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
 
 def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
     """Who was enrolled before, or is by recordings of each."""
-    from pyannote_pix2seq.audio import AudioError
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
+    from pyannote_pix2seq.samples import AudioError
 
     recordings: dict[str, list[Path]] = {}
     for name, file in (each for each in known if isinstance(each, tuple)):

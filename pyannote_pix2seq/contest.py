@@ -16,8 +16,9 @@ from typing import Any
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 
-from .audio import SAMPLE_RATE, prepare
+from .audio import prepare
 from .output import Turn, exclusive, to_annotation
+from .samples import SAMPLE_RATE
 from .scores import Score, score
 from .system import REFERENCES, Answer, System, Turns
 
@@ -150,7 +151,10 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
             duration = len(samples) / SAMPLE_RATE
             scored = file.get("annotated") or Timeline([Segment(0, duration)])
             recordings.append(Recording(file["uri"], file["annotation"], scored, duration))
-        except (KeyError, OSError, ValueError) as error:
+        except KeyError as error:
+            failures.append(f"{file['uri']} is left out: it has no {error}. Give a protocol that has.")
+            continue
+        except (OSError, ValueError) as error:
             failures.append(f"{file['uri']} is left out: {error}")
             continue
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
 """Turns as they are written."""
+NUMBERS = ("num_beams", "num_samples", "max_turns")
 STRATEGIES = ("greedy", "sample", "beam", "consensus")
 
 
@@ -70,14 +71,13 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         ranges = {
             "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
-            "temperature": (self.temperature > 0, "above 0"),
-            "top_k": (self.top_k is None or self.top_k >= 1, "1 or more"),
-            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
-            "num_beams": (self.num_beams >= 1, "1 or more"),
-            "num_samples": (self.num_samples >= 1, "1 or more"),
-            "threshold": (0 <= self.threshold < 1, "0 or more and below 1"),
-            **{name: (_is_duration(getattr(self, name)), "a number of seconds, 0 or more") for name in TIGHT},
-            "max_turns": (self.max_turns >= 1, "1 or more"),
+            "temperature": (_is_finite(self.temperature) and self.temperature > 0, "a number above 0"),
+            "top_k": (self.top_k is None or _is_whole(self.top_k, 1), "a whole number, 1 or more"),
+            "top_p": (_is_finite(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
+            **{name: (_is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},
+            "threshold": (_is_finite(self.threshold) and self.threshold < 1, "a number from 0 to below 1"),
+            **{name: (_is_finite(getattr(self, name)), "a number of seconds, 0 or more") for name in TIGHT},
+            "seed": (_is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         for name, (is_valid, allowed) in ranges.items():
             if not is_valid:
@@ -101,5 +101,9 @@ class DecodingOptions:
         return cls(**options)
 
 
-def _is_duration(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and 0 <= value < inf
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

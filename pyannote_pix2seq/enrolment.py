@@ -11,11 +11,11 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
-from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.chunks import Chunker, Grid
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
 from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.speakers import Speaker
 
 SPEECH = 0.5

@@ -11,22 +11,28 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
-from pyannote.core import Segment
+from pyannote.core import Annotation, Segment
 from pyannote.database import ProtocolFile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
-from pyannote_pix2seq.audio import prepare
+from pyannote_pix2seq.audio import excerpt
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.vocabulary import Triplet
 
+SHORTEST_STRETCH = 0.5
+"""Less than this of an annotated region, or of what is left of it, makes no example, in seconds."""
 TOGETHER = 8
 """Stretches that a GPU hears at once."""
+
+KEPT = ["content", "voice", "turns", "names"]
+"""Of an example."""
 
 Stretch = tuple[Mapping[str, Any], Segment]
 """A file, and when."""
@@ -48,11 +54,15 @@ class Example:
         (num_tokens, content_dim) and (num_tokens, num_voices, voice_dim), without a batch dimension.
     turns : list of Triplet
         In seconds from the start of the stretch, sorted; speakers are numbered but not in order.
+    names : tuple of str
+        Of the speakers, by their numbers: whoever has another name in another example may be the same person, but
+        nobody has the name of somebody else.
     """
 
     uri: str
     audio: AudioTokens
     turns: list[Triplet]
+    names: tuple[str, ...]
 
 
 class ExampleCache(Dataset):
@@ -81,7 +91,7 @@ class ExampleCache(Dataset):
         self.frontend = frontend
         self.duration = duration
         folder.mkdir(parents=True, exist_ok=True)
-        self._check({"source": source, "duration": duration, "frontend": fingerprint(frontend)})
+        self._check({"source": source, "duration": duration, "frontend": fingerprint(frontend), "kept": KEPT})
         self.paths = sorted(folder.glob("*.npz"))
 
     def __len__(self) -> int:
@@ -91,7 +101,8 @@ class ExampleCache(Dataset):
         with np.load(self.paths[index]) as arrays:
             audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
             turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
-        return Example(self.paths[index].stem, audio, turns)
+            names = tuple(arrays["names"].tolist())
+        return Example(unquote(self.paths[index].stem), audio, turns, names)
 
     def fill(
         self, files: Iterable[Mapping[str, Any]], num_workers: int = 0, device: torch.device | None = None
@@ -122,11 +133,11 @@ class ExampleCache(Dataset):
         if not self.paths:
             raise CacheError(f"{self.folder}: none of {len(stretches)} stretches of audio gave an example.")
 
-    def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str]:
+    def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
         """Have each process hear what it reads; what went wrong with each stretch, if anything did."""
         yield from DataLoader(_Hearing(self, stretches), batch_size=None, num_workers=num_workers)
 
-    def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str]:
+    def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str | None]:
         """Hear several stretches at once, which other processes read."""
         frontend = deepcopy(self.frontend).to(device)
         reading = iter(DataLoader(_Reading(self, stretches), batch_size=None, num_workers=num_workers))
@@ -134,27 +145,28 @@ class ExampleCache(Dataset):
             yield from (read for read in some if isinstance(read, str))
             reads = sorted((read for read in some if isinstance(read, Read)), key=_length)
             for _, same in groupby(reads, _length):
-                yield from store(list(same), frontend, device)
+                together = list(same)
+                store(together, frontend, device)
+                yield from [None] * len(together)
 
     def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
         """Read or render a stretch of a file."""
         forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
-        waveform = prepare(forgotten, self.frontend.sample_rate)
-        first, last = (round(time * self.frontend.sample_rate) for time in stretch)
-        part = waveform[:, first:last].clone()  # not a view, which would take the whole recording along
-        self.frontend.check(part[None])
-        return Read(self._path(file, stretch), part, _turns(file, stretch))
+        waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
+        self.frontend.check(waveform[None])
+        annotation = file["annotation"].crop(stretch)
+        return Read(self._path(file, stretch), waveform, _turns(annotation, stretch.start), _names(file, annotation))
 
     def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
         """Annotated regions of a file, cut to at most `duration` seconds."""
         return [
             (file, Segment(start, min(start + self.duration, region.end)))
             for region in file["annotated"]
-            for start in np.arange(region.start, region.end - 0.5, self.duration).tolist()
+            for start in np.arange(region.start, region.end - SHORTEST_STRETCH, self.duration).tolist()
         ]
 
     def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
-        return self.folder / f"{file['uri']}@{stretch.start:.2f}.npz".replace("/", "_")
+        return self.folder / f"{quote(file['uri'], safe='')}@{stretch.start:.2f}.npz"
 
     def _check(self, origin: dict[str, Any]) -> None:
         note = self.folder / "origin.json"
@@ -168,11 +180,12 @@ class ExampleCache(Dataset):
 
 
 class Read(NamedTuple):
-    """A stretch that was read: where its example belongs, its waveform (1, num_samples), and who speaks when."""
+    """A stretch that was read: where its example belongs, its waveform (1, num_samples), who speaks when, and names."""
 
     path: Path
     waveform: Tensor
     turns: list[tuple[float, float, int]]
+    names: list[str]
 
 
 class _Reading(Dataset):
@@ -200,19 +213,21 @@ class _Hearing(Dataset):
     def __len__(self) -> int:
         return len(self.reading)
 
-    def __getitem__(self, index: int) -> str:
+    def __getitem__(self, index: int) -> str | None:
         read = self.reading[index]
-        return read if isinstance(read, str) else store([read], self.frontend)[0]
+        if isinstance(read, str):
+            return read
+        store([read], self.frontend)
+        return None
 
 
-def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> list[str]:
-    """Store the tokens of some stretches that are equally long; nothing went wrong with each."""
+def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
+    """Store the tokens of some stretches that are equally long."""
     with torch.inference_mode():
         kept = frontend.keep(torch.stack([read.waveform for read in reads]).to(device))
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
         with all_or_nothing(read.path) as part, part.open("wb") as handle:
-            np.savez(handle, content=content, voice=voice, turns=np.array(read.turns))
-    return [""] * len(reads)
+            np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
 
 
 def fingerprint(frontend: Frontend) -> str:
@@ -223,14 +238,19 @@ def fingerprint(frontend: Frontend) -> str:
     return digest.hexdigest()[:16]
 
 
-def _turns(file: Mapping[str, Any], stretch: Segment) -> list[tuple[float, float, int]]:
-    """Turns of a file during a stretch, in seconds from its start."""
-    annotation = file["annotation"].crop(stretch)
-    names = {label: number for number, label in enumerate(annotation.labels())}
+def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int]]:
+    """Turns with numbers of their speakers, in seconds from a moment."""
+    numbers = {label: number for number, label in enumerate(annotation.labels())}
     return [
-        (segment.start - stretch.start, segment.end - stretch.start, names[label])
+        (segment.start - start, segment.end - start, numbers[label])
         for segment, _, label in annotation.itertracks(yield_label=True)
     ]
+
+
+def _names(file: Mapping[str, Any], annotation: Annotation) -> list[str]:
+    """Names of the speakers, by their numbers; one that only its own file knows has that of the file before it."""
+    is_known = file.get("scope", "file") != "file"
+    return [str(label) if is_known else f"{file['uri']} {label}" for label in annotation.labels()]
 
 
 def _length(read: Read) -> int:

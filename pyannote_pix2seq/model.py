@@ -219,7 +219,8 @@ class Pix2Seq(Model):
         -------
         logits : (batch, num_tokens, size)
             Prediction of the token after each of `tokens`, minus infinity for what is impossible: times beyond the
-            audio; speakers, unless a turn has just ended; times and `<eos>`, if it has. The rest is up to the grammar.
+            audio; speakers, unless a turn has just ended; times and `<eos>`, if it has. The rest is up to the grammar,
+            `<pad>` included, whose logit is 0.
         context : Context
         """
         context = replace(context, written=torch.cat([context.written, tokens], dim=1))

@@ -77,7 +77,7 @@ class Pix2SeqOutput(DiarizeOutput):
 
 
 def to_output(
-    turns: Iterable[Turn], uri: str, voices: Mapping[int, np.ndarray], names: Mapping[int, str]
+    turns: Iterable[Turn], uri: str, voices: Mapping[int, np.ndarray], dimension: int, names: Mapping[int, str]
 ) -> Pix2SeqOutput:
     """Make the output of a recording.
 
@@ -87,18 +87,20 @@ def to_output(
     uri : str
         Name of the recording.
     voices : mapping of int to (dimension,) array
-        Mean voice of each speaker, of unit length; dimension 0 where there are no voices.
+        Mean voice of each speaker, of unit length.
+    dimension : int
+        0 where there are no voices.
     names : mapping of int to str
         What speakers are called; those who are not in it are strangers.
     """
     turns = sorted(turns)
     labels = {speaker: label_of(speaker, names) for speaker in {turn.speaker for turn in turns}}
     order = sorted(labels, key=lambda speaker: labels[speaker])
-    embeddings = np.stack([voices[speaker] for speaker in order]) if order else np.zeros((0, 0))
+    embeddings = np.array([voices[speaker] for speaker in order], np.float32).reshape(len(order), dimension)
     return Pix2SeqOutput(
         speaker_diarization=to_annotation(turns, uri, labels),
         exclusive_speaker_diarization=to_annotation(exclusive(turns), uri, labels),
-        speaker_embeddings=embeddings if embeddings.size else None,
+        speaker_embeddings=embeddings if dimension else None,
         confidence=[turn.confidence for turn in turns],
     )
 

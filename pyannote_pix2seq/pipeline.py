@@ -16,7 +16,7 @@ from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 from tqdm import tqdm
 
-from pyannote_pix2seq.audio import AudioError, LazyFile, as_protocol_file, load
+from pyannote_pix2seq.audio import LazyFile, load
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
@@ -26,6 +26,7 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
 from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.speakers import directions, names_of
 from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
@@ -154,9 +155,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         AudioError
             If the file is to be loaded and cannot be.
         """
-        mapping = as_protocol_file(file, getattr(self, "preprocessors", None))
-        lazy = LazyFile(mapping)
-        return {**mapping, **load(lazy), "channel": None} if preload else lazy
+        lazy = LazyFile(file, getattr(self, "preprocessors", None))
+        return {**lazy.data, **load(lazy), "channel": None} if preload else lazy
 
     @torch.inference_mode()
     def apply(
@@ -206,7 +206,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
         voices = dict(zip(speakers, directions(list(speakers.values())).numpy(), strict=True))
-        output = to_output(turns, reader.uri, voices, names_of(speakers))
+        output = to_output(turns, reader.uri, voices, self.model.frontend.voice_dim, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 

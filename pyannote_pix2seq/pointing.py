@@ -76,7 +76,8 @@ class Pointing(nn.Module):
         Returns
         -------
         scores : (batch, num_tokens, num_bins)
-            Logarithm of the probability that the event happens in each bin.
+            Logarithm of the probability that the event happens in each bin, minus infinity in those of padding. Before
+            `written.starts`, where the grammar allows none, they are not probabilities.
         never : (batch, num_tokens, 1)
             Logarithm of the probability that it does not happen at all.
         """
@@ -88,11 +89,11 @@ class Pointing(nn.Module):
             hazard = self._hear_ends(hazard.float(), written.role == START_ROLE, *voices)
         hazard = hazard.float()
         real = real.repeat_interleave(len(state) // len(real), dim=0)
-        counts = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
+        exists = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
         index = torch.arange(hazard.shape[-1], device=hazard.device)
-        counts = counts & (index >= written.starts[..., None])
+        counts = exists & (index >= written.starts[..., None])
         passed = torch.where(counts, F.logsigmoid(-hazard), 0).cumsum(-1)
-        return hazard + passed, passed[..., -1:]
+        return (hazard + passed).masked_fill(~exists, -torch.inf), passed[..., -1:]
 
     def _hear_ends(self, hazard: Tensor, is_start: Tensor, voice: Tensor, audio: Tensor) -> Tensor:
         """Add to the hazard of ends what the voice of each turn's beginning says."""

@@ -15,13 +15,14 @@ from pyannote.database import Database, ProtocolFile, registry
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
-from .audio import SAMPLE_RATE
+from .samples import SAMPLE_RATE
 from .simulation.conversation import Conversation, Simulator
 from .simulation.labels import HEARD, Labels
 
 DATABASE, TASK = "Synthetic", "SpeakerDiarization"
 SUBSETS = ("train", "development", "test")
-SCOPE = "file"
+SCOPE = "database"
+"""In which a label is one speaker: labels are names of voices."""
 
 ENDLESS = 10**9
 """More conversations than anybody will hear."""

@@ -12,7 +12,8 @@ import soxr
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import SAMPLE_RATE, LazyFile, check_values, decoded, load, name_of, select_channel
+from pyannote_pix2seq.audio import LazyFile, decoded, load, name_of
+from pyannote_pix2seq.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
 """Seconds that are read at once."""
@@ -34,7 +35,7 @@ class Resampler:
         """What a block (1, num_samples) adds: (1, num_resampled). All of it together equals resampling at once."""
         if self._stream is None:
             return block
-        return torch.from_numpy(self._stream.resample_chunk(block[0].cpu().numpy(), last=is_last))[None]
+        return torch.from_numpy(self._stream.resample_chunk(block[0].numpy(), last=is_last))[None]
 
     def close(self) -> Tensor:
         """What was held back until the end."""

@@ -27,8 +27,8 @@ from pyannote.database.registry import Registry
 from tqdm import tqdm
 
 from .all_or_nothing import all_or_nothing
-from .audio import SAMPLE_RATE
 from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
+from .samples import SAMPLE_RATE
 from .simulation import Conversation, Simulator
 from .simulation.labels import HEARD, Labels
 

@@ -223,7 +223,7 @@ def _duration(annotations: Sequence[Annotation], audio: AudioFile | None) -> flo
 
 def draw_waveform(axes: Axes, audio: AudioFile) -> None:
     """Draw the loudest sample of each of some 2000 pieces of the recording."""
-    samples = audio["waveform"].abs().amax(dim=0).cpu().numpy()
+    samples = audio["waveform"].abs().amax(dim=0).numpy()
     # (time,)
     starts = np.unique(np.linspace(0, len(samples), 2000, endpoint=False).astype(int))
     peaks = np.maximum.reduceat(samples, starts)

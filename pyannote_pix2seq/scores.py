@@ -161,12 +161,11 @@ def calibration(
         If there is not one confidence for each turn.
     """
     levels = np.zeros((NUM_LEVELS, 3))
+    speech = {found: reference.label_timeline(true).support() for found, true in mapping.items()}
     for (turn, _, speaker), sure in zip(hypothesis.itertracks(yield_label=True), confidence, strict=True):
         claimed = scored.crop(turn)
         seconds = claimed.duration()
-        right = 0.0
-        if speaker in mapping:
-            right = reference.label_timeline(mapping[speaker]).support().crop(claimed).duration()
+        right = speech[speaker].crop(claimed).duration() if speaker in speech else 0.0
         levels[min(int(sure * NUM_LEVELS), NUM_LEVELS - 1)] += (seconds, seconds * sure, right)
     return levels
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import as_float32, check_shape, check_values, checked_rate
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, label_of
 from pyannote_pix2seq.reader import Resampler
+from pyannote_pix2seq.samples import as_float32, check_shape, check_values, checked_rate
 from pyannote_pix2seq.speakers import Speaker, names_of, numbered
 from pyannote_pix2seq.writer import Writer
 

@@ -171,9 +171,13 @@ class Vocabulary:
         Raises
         ------
         VocabularyError
-            If a turn lies outside the window or ends before it starts, or there are more speakers than names.
+            If a turn lies outside the window or ends before it starts, there are more speakers than names, or the
+            audio has less than two time bins.
         """
-        tokens = [token for turn in self._quantized(triplets, num_bins or self.num_bins) for token in turn]
+        num_bins = self.num_bins if num_bins is None else num_bins
+        if num_bins < 2:
+            raise VocabularyError(f"Audio of {num_bins} time bins holds no turn; a turn takes 2 or more of them.")
+        tokens = [token for turn in self._quantized(triplets, num_bins) for token in turn]
         return [*tokens, EOS]
 
     def decode(self, tokens: Sequence[int]) -> list[Triplet]:

@@ -161,8 +161,7 @@ class WindowSampler:
             place = self._place(example, rng)
             clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
             if rng.random() < self.absent:
-                strangers = self._clips(_any(examples, rng), Segment(), rng)
-                clips |= dict(zip([STRANGER], strangers.values(), strict=False))
+                clips |= self._stranger(_any(examples, rng), example.names, rng)
             if rng.random() < self.compact and self.frontend.frozen:
                 clips = {speaker: compact(clip) for speaker, clip in clips.items()}
             chunk = crop(example, place, self.frontend.token_duration)
@@ -230,6 +229,11 @@ class WindowSampler:
                 clips[speaker] = cut(example.audio, clip, self.frontend.token_duration)
         return clips
 
+    def _stranger(self, other: Example, names: Sequence[str], rng: np.random.Generator) -> dict[int, AudioTokens]:
+        """A clip of somebody of another example who has none of these names, if there is one."""
+        clips = self._clips(other, Segment(), rng)
+        return dict(zip([STRANGER], (clip for k, clip in clips.items() if other.names[k] not in names), strict=False))
+
     def _careless(self, clip: Segment, place: Segment, rng: np.random.Generator) -> Segment:
         """A clip, at times moved so that a part of it may be somebody else's, but not into a place."""
         shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.careless)
@@ -244,7 +248,7 @@ def crop(example: Example, place: Segment, token_duration: float) -> Example:
         for start, end, speaker in example.turns
     )
     turns = [part for part in parts if part.end - part.start >= SHORTEST_TURN]
-    return Example(example.uri, cut(example.audio, place, token_duration), turns)
+    return replace(example, audio=cut(example.audio, place, token_duration), turns=turns)
 
 
 def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:

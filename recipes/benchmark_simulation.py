@@ -29,8 +29,8 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"

@@ -17,9 +17,10 @@ from pyannote.core import Annotation, Segment, Timeline  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.audio import AudioError, AudioFile, load  # noqa: E402
+from pyannote_pix2seq.audio import AudioFile, load  # noqa: E402
 from pyannote_pix2seq.contest import one_speaker  # noqa: E402
 from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
+from pyannote_pix2seq.samples import AudioError  # noqa: E402
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"

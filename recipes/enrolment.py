@@ -28,12 +28,12 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
+from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.system import System  # noqa: E402

@@ -33,11 +33,11 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
-from pyannote_pix2seq.audio import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
+from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402

@@ -5,7 +5,8 @@ import pytest
 import soundfile
 import torch
 
-from pyannote_pix2seq.audio import AudioError, load, prepare
+from pyannote_pix2seq.audio import load, prepare
+from pyannote_pix2seq.samples import AudioError
 
 
 def tone(seconds: float, sample_rate: int, frequency: float = 440.0) -> np.ndarray:

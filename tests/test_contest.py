@@ -116,6 +116,13 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
     assert len(held.failures) == 1 and "lost is left out: There is no file" in held.failures[0]
 
 
+def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:
+    unlabelled = {key: value for key, value in file(LOUD).items() if key != "annotation"} | {"uri": "unlabelled"}
+    held = hold("Toy", [unlabelled, file(LOUD)], [teller("system")], threads=1)
+    assert [score.uri for score in held.entries[0].scores] == [LOUD]
+    assert held.failures == ["unlabelled is left out: it has no 'annotation'. Give a protocol that has."]
+
+
 def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -> None:
     systems = [teller("patient"), teller("hasty", shortest=2.0)]
     held = hold("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)

@@ -122,6 +122,16 @@ def test_only_times_of_the_audio_are_possible_and_speakers_only_after_an_end(mod
     assert torch.equal(torch.isneginf(logits), ~possible.expand_as(logits))
 
 
+@torch.inference_mode()
+def test_times_beyond_the_shorter_audio_of_a_batch_are_impossible(model: Pix2Seq) -> None:
+    audio, tokens = random_audio(model), written_about(model)[:2]
+    lengths = torch.tensor([NUM_AUDIO_TOKENS, 5])
+    context = model.listen(AudioTokens(*(field[:2] for field in audio)), lengths)
+    logits, _ = model.write(context, tokens[:, :1])
+    times = logits[:, 0, FIRST_TIME : model.vocabulary.first_speaker]
+    assert torch.isfinite(times).sum(-1).tolist() == (lengths * model.frontend.bins_per_token).tolist()
+
+
 def test_times_that_have_no_name_are_impossible(model: Pix2Seq) -> None:
     vocabulary = model.vocabulary
     num_tokens = vocabulary.num_bins // model.frontend.bins_per_token + 2

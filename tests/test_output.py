@@ -136,7 +136,7 @@ def test_speakers_who_say_the_same_time_are_both_kept() -> None:
 
 def test_an_output_is_what_pyannote_audio_expects() -> None:
     turns = [Turn(3.0, 6.0, 1, 0.9), Turn(0.0, 4.0, 0, 0.5)]
-    output = to_output(turns, "talk", dict(enumerate(np.eye(2))), {})
+    output = to_output(turns, "talk", dict(enumerate(np.eye(2))), 2, {})
     assert isinstance(output, Pix2SeqOutput) and isinstance(output, DiarizeOutput)
     assert output.speaker_diarization.uri == output.exclusive_speaker_diarization.uri == "talk"
     assert output.confidence == [0.5, 0.9]
@@ -156,7 +156,7 @@ def test_an_output_is_what_pyannote_audio_expects() -> None:
 def test_embeddings_are_in_the_order_of_labels() -> None:
     turns = [Turn(float(k), k + 0.5, k, 0.5) for k in range(102)]
     voices = {k: np.array([k]) for k in range(200)}
-    output = to_output(turns, "talk", voices, {0: "zoe", 2: "Ann"})
+    output = to_output(turns, "talk", voices, 1, {0: "zoe", 2: "Ann"})
     labels = output.speaker_diarization.labels()
     first = [output.speaker_diarization.label_timeline(label)[0].start for label in labels]
     assert labels[0] == "Ann" and labels[-1] == "zoe" and len(labels) == 102
@@ -169,16 +169,17 @@ def test_many_turns_are_resolved_in_the_time_that_it_takes_to_sort_them() -> Non
 
 
 def test_nobody_speaks() -> None:
-    output = to_output([], "talk", {}, {})
+    output = to_output([], "talk", {}, 0, {})
     assert not output.speaker_diarization and not output.exclusive_speaker_diarization
     assert output.speaker_embeddings is None and list(output.confidence) == []
+    assert to_output([], "talk", {}, 192, {}).speaker_embeddings.shape == (0, 192)  # as pyannote.audio's own
 
 
 def test_each_turn_has_its_own_confidence_even_where_turns_are_equal() -> None:
     # turns 9 and 10 are the same time said by two: tracks are sorted by their names
     turns = [Turn(k / 10, k / 10 + 0.05, 0, 0.5) for k in range(9)]
     turns += [Turn(5.0, 6.0, 2, 0.2), Turn(5.0, 6.0, 3, 0.3)]
-    output = to_output(turns, "talk", {k: np.zeros(0) for k in (0, 2, 3)}, {2: "bob", 3: "ann"})
+    output = to_output(turns, "talk", {k: np.zeros(0) for k in (0, 2, 3)}, 0, {2: "bob", 3: "ann"})
     labels = [label for _, _, label in output.speaker_diarization.itertracks(yield_label=True)]
     assert dict(zip(labels, output.confidence, strict=True)) == {
         "SPEAKER_00": 0.5, "bob": 0.2, "ann": 0.3,

@@ -12,11 +12,12 @@ import pytest
 import soundfile
 import torch
 import yaml
-from pyannote.audio import Pipeline
+from pyannote.audio import Audio, Pipeline
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
+from pyannote.audio.pipelines.utils.hook import ArtifactHook, Hooks, TimingHook
 from pyannote.core import Annotation, Segment
 
-from pyannote_pix2seq.audio import AudioError
+from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
@@ -24,6 +25,7 @@ from pyannote_pix2seq.limits import SpeakerCountError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
@@ -277,6 +279,23 @@ def test_hooks_hear_of_every_chunk(pipeline: Pix2SeqDiarization) -> None:
     ]
     assert all(about["file"]["uri"] == "noise" for _, _, about in calls)
     assert calls[-1][1] is output.speaker_diarization
+
+
+def test_what_pyannotes_own_hooks_write_is_found_in_the_file_that_was_given(pipeline: Pix2SeqDiarization) -> None:
+    file = recording(25.0)
+    with Hooks(TimingHook(), ArtifactHook()) as hook:
+        output = pipeline(file, hook=hook)
+    assert set(file["timing"]) == {"total", "chunks"} and file["timing"]["total"] > file["timing"]["chunks"] > 0
+    assert file["artifact"] == {"speaker_diarization": output.speaker_diarization}
+
+
+def test_what_only_measures_a_recording_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "noise.wav", noise(1.5, 8000, 2).T.numpy(), 8000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)
+    for given in (tmp_path / "noise.wav", {"audio": tmp_path / "noise.wav", "uri": "x"}):
+        file = LazyFile(given)
+        assert Audio().get_duration(file) == 1.5  # as pyannote.audio does, where it reports usage
+        assert file["waveform"].shape == (2, 12000) and file["sample_rate"] == 8000
 
 
 # what goes in

@@ -58,7 +58,7 @@ def test_files_hold_what_pyannote_expects(simulators: tuple[Simulator, Simulator
         annotation = file["annotation"]
         assert annotation.uri == file["annotated"].uri == file["uri"]
         assert list(file["annotated"]) == [Segment(0, 6)]
-        assert file["scope"] == "file" and file["sample_rate"] == SAMPLE_RATE
+        assert file["scope"] == "database" and file["sample_rate"] == SAMPLE_RATE
         assert file["database"] == "Synthetic" and file["subset"] == "train"
         assert set(annotation.labels()) == set(conversation.voices)
         turns = [(segment.start, segment.end, label) for segment, _, label in annotation.itertracks(yield_label=True)]

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyannote_pix2seq.audio import AudioError, LazyFile, prepare
+from pyannote_pix2seq.audio import LazyFile, prepare
 from pyannote_pix2seq.reader import Reader, Resampler
+from pyannote_pix2seq.samples import AudioError
 
 
 def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:

@@ -74,7 +74,7 @@ def test_half_of_a_correction_is_believed_after_training(posteriors: torch.Tenso
 
 def example(turns: list[Triplet], num_tokens: int = NUM_TOKENS + 10) -> Example:
     audio = AudioTokens(torch.zeros(num_tokens, 28), torch.zeros(num_tokens, 4, NUM_FRAME_CHANNELS))
-    return Example("meeting@0.00", audio, turns)
+    return Example("meeting@0.00", audio, turns, ("ann", "bob", "cleo", "dan"))
 
 
 def test_a_piece_has_the_turns_of_those_who_speak_most() -> None:
@@ -141,7 +141,7 @@ def cache_of(folder: Path, lengths: list[int]) -> ExampleCache:
     for path, length in zip(cache.paths, lengths, strict=True):
         content = np.full((length, 28), length, dtype=np.float16)
         voice = np.zeros((length, 4, NUM_FRAME_CHANNELS), np.float16)
-        np.savez(path, content=content, voice=voice, turns=[(0, 1, 0)])
+        np.savez(path, content=content, voice=voice, turns=[(0, 1, 0)], names=["ann"])
     return cache
 
 

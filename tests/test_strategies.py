@@ -13,7 +13,6 @@ import soundfile
 import torch
 
 from pyannote_pix2seq import chain, recollection
-from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.decoding import Hypothesis
@@ -26,6 +25,7 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.recollection import Group, Voice
+from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.streaming import Stream, StreamError

@@ -189,6 +189,12 @@ def test_times_stay_within_the_bins_of_a_shorter_recording() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("num_bins", [0, 1])
+def test_audio_that_holds_no_turn(num_bins: int) -> None:
+    with pytest.raises(VocabularyError, match=f"Audio of {num_bins} time bins holds no turn; .* 2 or more"):
+        HALF.encode([Triplet(0.0, 1.0, 0)], num_bins=num_bins)
+
+
 def test_nobody_speaks() -> None:
     assert HALF.encode([]) == [EOS]
     assert HALF.decode([EOS]) == []

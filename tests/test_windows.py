@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import ProtocolFile
 from torch import Tensor
 
+from pyannote_pix2seq.audio import prepare
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
@@ -89,11 +92,36 @@ def test_examples_hold_tokens_and_turns(tmp_path: Path) -> None:
     cache.fill(FILES)
     assert len(cache) == 2
     first, second = cache[0], cache[1]
-    assert (first.uri, second.uri) == ("first@0.00", "b_second@0.00")
+    assert (first.uri, second.uri) == ("first@0.00", "b/second@0.00")
     assert numbers(first.audio) == list(range(60)) and first.audio.voice.shape == (60, 1, 2)
     assert first.audio.content.dtype == torch.float16
     assert first.turns == [Triplet(1.0, 3.0, 0), Triplet(2.0, 5.0, 1), Triplet(6.0, 9.0, 0)]
     assert second.turns == [Triplet(0.0, 6.0, 0)]
+    assert (first.names, second.names) == (("first ann", "first bob"), ("b/second cleo",))
+
+
+def test_speakers_of_other_files_have_other_names_unless_labels_are_known_beyond_a_file(tmp_path: Path) -> None:
+    files = [file_of(uri, 3.2, (0.0, 3.0, "ann"), scope="database") for uri in ("a/b", "a_b", "a%2Fb")]
+    cache = cache_of(tmp_path)
+    cache.fill(files)
+    assert [cache[k].uri for k in range(3)] == ["a/b@0.00", "a_b@0.00", "a%2Fb@0.00"]
+    assert {cache[k].names for k in range(3)} == {("ann",)}
+
+
+def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, (60 * 8000, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "long.flac", noise, 8000)
+    decoded: list[int] = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda self, frames=-1, **o: decoded.append(frames) or read(self, frames, **o)
+    )
+    file = {"uri": "long", "audio": tmp_path / "long.flac", "annotation": annotation_of((0.0, 60.0, "ann"))}
+    cache = cache_of(tmp_path / "cache")
+    found = [cache.read(file, part).waveform for part in (Segment(0, 8.3), Segment(8.3, 20), Segment(20, 60))]
+    assert max(decoded) <= 42 * 8000
+    monkeypatch.undo()
+    assert torch.allclose(torch.cat(found, dim=1), prepare(tmp_path / "long.flac"), atol=1e-5)
 
 
 def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
@@ -110,7 +138,7 @@ def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
     assert sorted(heard) == [(1, 1, 102400), (2, 1, 153600)]
     one_by_one = cache_of(tmp_path / "workers")
     one_by_one.fill(files)
-    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b_second@0.00", "third@0.00"]
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b/second@0.00", "third@0.00"]
     for k in range(3):
         assert numbers(cache[k].audio) == numbers(one_by_one[k].audio)
         assert (cache[k].uri, cache[k].turns) == (one_by_one[k].uri, one_by_one[k].turns)
@@ -160,7 +188,7 @@ def test_the_cache_holds_what_was_asked_for_and_no_more(tmp_path: Path) -> None:
     cache_of(tmp_path).fill(FILES)
     cache = cache_of(tmp_path)
     cache.fill(FILES[1:])
-    assert len(cache) == 1 and cache[0].uri == "b_second@0.00"
+    assert len(cache) == 1 and cache[0].uri == "b/second@0.00"
 
 
 def unlabelled(file: ProtocolFile) -> Annotation:
@@ -187,7 +215,7 @@ def test_a_broken_file_is_passed_over_with_a_warning(
     assert messages[0].startswith("missing is left out: There is no file")
     assert messages[1].startswith("silent is left out: 16000 of the 16000 samples")
     assert messages[2] == "unlabelled is left out: no labels here"
-    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b_second@0.00"]
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "b/second@0.00"]
     assert not list(tmp_path.glob("*.part"))
 
 
@@ -245,7 +273,8 @@ def conversation(seed: int, seconds: float = 48.0, num_speakers: int = 4, first:
         position = end
     count = round(seconds / TOKEN)
     content = torch.arange(first, first + count, dtype=torch.float)[:, None]
-    return Example(f"example{seed}", AudioTokens(content, torch.ones(count, 1, 2)), sorted(turns))
+    names = tuple(f"{seed} {number}" for number in range(num_speakers))
+    return Example(f"example{seed}", AudioTokens(content, torch.ones(count, 1, 2)), sorted(turns), names)
 
 
 EXAMPLES = [conversation(seed, first=1000 * seed + 1) for seed in range(6)]
@@ -272,6 +301,7 @@ def test_cropping_keeps_times_right() -> None:
         "x",
         AudioTokens(torch.arange(100.0)[:, None], torch.zeros(100, 0, 0)),
         [Triplet(0.0, 5.0, 3), Triplet(4.0, 9.0, 1), Triplet(1.0, 1.61, 2), Triplet(8.0, 9.0, 2)],
+        ("ann", "bob", "cleo", "dan"),
     )
     part = crop(example, Segment(1.6, 8.0), TOKEN)
     assert part.audio.content[:, 0].tolist() == list(range(10, 50))
@@ -366,6 +396,16 @@ def test_strangers_are_prompts_of_other_examples() -> None:
     assert foreign >= 30
 
 
+def test_nobody_is_a_stranger_where_he_speaks() -> None:
+    sampler = WindowSampler(LoudnessFrontend(), prompted=0.0, absent=1.0, compact=0.0)
+    names = EXAMPLES[0].names
+    same = [EXAMPLES[0], replace(EXAMPLES[1], names=names)]
+    some = [EXAMPLES[0], replace(EXAMPLES[1], names=(*names[:3], "somebody else"))]
+    windows = [[sampler.draw(those, np.random.default_rng(k)) for k in range(40)] for those in (same, some)]  # type: ignore[arg-type]
+    assert not any(window.num_prompts for window in windows[0])
+    assert any(window.num_prompts for window in windows[1])
+
+
 def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None:
     options: dict[str, Any] = {"chunk": 16.0, "prompted": 1.0, "absent": 0.5}
     for seed in range(20):
@@ -411,7 +451,7 @@ def test_windows_with_too_many_speakers_are_drawn_again() -> None:
 
 
 def test_examples_with_too_many_speakers_only_are_an_error() -> None:
-    crowd = [Example("crowd", EXAMPLES[0].audio, [Triplet(0.0, 48.0, k) for k in range(3)])]
+    crowd = [replace(EXAMPLES[0], turns=[Triplet(0.0, 48.0, k) for k in range(3)])]
     with pytest.raises(CacheError, match="1000 windows all had more than 2 speakers"):
         WindowSampler(LoudnessFrontend(), max_speakers=2).draw(crowd, np.random.default_rng(0))  # type: ignore[arg-type]
 
@@ -421,7 +461,7 @@ def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
         def speech(self, content: Tensor) -> Tensor:
             return (content[..., 0] > 100).float()  # deaf for the first hundred tokens, 16 s
 
-    example = Example("deaf", EXAMPLES[0].audio, [Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
+    example = replace(EXAMPLES[0], turns=[Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
     sampler = WindowSampler(DeafFrontend(), chunk=48.0, shorter=0.0, prompted=0.0, absent=0.0, audible=0.5)
     window = sampler.draw([example], np.random.default_rng(0))  # type: ignore[arg-type]
     assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20)]

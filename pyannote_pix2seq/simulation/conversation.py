@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from ..audio import SAMPLE_RATE
+from ..samples import SAMPLE_RATE
 from ..vocabulary import Triplet
 from .acoustics import Acoustics
 from .pitch import shift_pitch

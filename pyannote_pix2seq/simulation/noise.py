@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter
 
-from ..audio import SAMPLE_RATE
+from ..samples import SAMPLE_RATE
 from .recording import duration_of, fade, find_recordings, read_piece
 
 PIECE = 10

@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pyannote.core import Annotation, Segment
 
-from ..audio import SAMPLE_RATE
 from ..report import FAINT, INK, MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, plain
+from ..samples import SAMPLE_RATE
 from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from .conversation import Conversation
 

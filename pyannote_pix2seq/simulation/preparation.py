@@ -19,7 +19,7 @@ import torch
 from tqdm import tqdm
 
 from ..all_or_nothing import all_or_nothing
-from ..audio import SAMPLE_RATE
+from ..samples import SAMPLE_RATE
 from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording

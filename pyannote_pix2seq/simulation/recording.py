@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from pyannote.core import Segment
 
-from ..audio import SAMPLE_RATE, AudioError, prepare
+from ..audio import excerpt, prepare
+from ..samples import SAMPLE_RATE, AudioError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
@@ -27,25 +29,14 @@ def read_recording(path: Path) -> np.ndarray:
 
 
 def read_piece(path: Path, start: int, seconds: int) -> np.ndarray:
-    """Read part of an audio file: (num_samples,) float32, one channel, 16 kHz; shorter at the end of the file.
-
-    A second before it and one after it are read too, and dropped once resampled: pieces fit together.
+    """Read part of an audio file: (num_samples,) float32, one channel, 16 kHz; see `audio.excerpt`.
 
     Raises
     ------
     AudioError
         If it cannot be used, see `audio.load`.
     """
-    first = max(start - 1, 0)
-    try:
-        with soundfile.SoundFile(path) as file:
-            file.seek(min(first * file.samplerate, file.frames))
-            samples = file.read((start - first + seconds + 1) * file.samplerate, dtype="float32", always_2d=True)
-            sample_rate = file.samplerate
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} cannot be read: {error}.") from error
-    piece = prepare({"waveform": samples.T, "sample_rate": sample_rate, "uri": path.name})[0].numpy()
-    return piece[(start - first) * SAMPLE_RATE :][: seconds * SAMPLE_RATE].copy()
+    return excerpt(path, Segment(start, start + seconds))[0].numpy()
 
 
 def duration_of(path: Path) -> float:

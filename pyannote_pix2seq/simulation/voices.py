@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..all_or_nothing import all_or_nothing
-from ..audio import SAMPLE_RATE
+from ..samples import SAMPLE_RATE
 from .recording import fade
 
 SPEECH_FILE = "speech.int16"

@@ -1,0 +1,125 @@
+"""Samples of recordings, checked: what comes in from outside is checked here, once, so that nothing later has to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+SAMPLE_RATE = 16000
+FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
+"""The number that stands for a sample of 1.0, by dtype."""
+
+
+class AudioError(ValueError):
+    """A recording that cannot be used; the message says which one, why, and the way out."""
+
+
+class AudioNotFoundError(AudioError, FileNotFoundError):
+    """A recording that is not there."""
+
+
+def checked_rate(sample_rate: Any, uri: str) -> int:
+    """A sample rate, checked.
+
+    Parameters
+    ----------
+    sample_rate : int
+        In Hz.
+    uri : str
+        Of what, for the message.
+
+    Returns
+    -------
+    sample_rate : int
+
+    Raises
+    ------
+    AudioError
+        If it is not a whole number, or less than 1.
+    """
+    whole = isinstance(sample_rate, (int, np.integer)) and not isinstance(sample_rate, bool)
+    if not whole or sample_rate < 1:
+        raise AudioError(
+            f"The sample rate of {uri} is {sample_rate!r}, but must be a whole number of Hz, 1 or more. "
+            f"Give it as 'sample_rate', such as {SAMPLE_RATE}."
+        )
+    return int(sample_rate)
+
+
+def check_shape(samples: Any, uri: str) -> None:
+    """Check that samples are a (channel, time) tensor or array.
+
+    Raises
+    ------
+    AudioError
+        If they are something else: such as more channels than there are moments, but for a block of one or none.
+    """
+    if not isinstance(samples, (Tensor, np.ndarray)):
+        kind = type(samples).__name__
+        raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
+    shape = tuple(samples.shape)
+    if len(shape) != 2 or shape[0] > shape[1] > 1:
+        raise AudioError(
+            f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
+            + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")
+        )
+
+
+def as_float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
+    """Samples scaled to -1...1.
+
+    Raises
+    ------
+    AudioError
+        If their dtype is not one of `FULL_SCALE`.
+    """
+    name = str(samples.dtype).removeprefix("torch.") if isinstance(samples, Tensor) else samples.dtype.name
+    if name not in FULL_SCALE:
+        raise AudioError(
+            f"The waveform of {uri} holds {name} samples, but must hold one of {', '.join(FULL_SCALE)}. "
+            "Convert it to float32 between -1 and 1."
+        )
+    if isinstance(samples, np.ndarray):
+        samples = torch.from_numpy(np.require(samples, np.float32, ["C", "W"]))
+    samples = samples.detach().float().cpu()
+    return samples if FULL_SCALE[name] == 1 else samples / FULL_SCALE[name]
+
+
+def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
+    """Keep one channel (1, time), or all of them (channel, time) where no channel is asked for.
+
+    Raises
+    ------
+    AudioError
+        If there is no such channel.
+    """
+    if channel is None:
+        return waveform
+    if channel not in range(len(waveform)):
+        raise AudioError(
+            f"Channel {channel!r} of {uri} was asked for, but it has {len(waveform)} channel(s), counted "
+            "from 0. Without 'channel', all of them are used."
+        )
+    return waveform[channel : channel + 1]
+
+
+def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.0) -> None:
+    """Check samples (channel, time) that begin at `start`, in seconds.
+
+    Raises
+    ------
+    AudioError
+        If there are none, or some are NaN or infinite.
+    """
+    if waveform.numel() == 0:
+        raise AudioError(f"{uri} is empty: there is not one sample in it. Is the recording complete?")
+    wrong = ~waveform.isfinite()
+    if wrong.any():
+        first = start + wrong.any(dim=0).nonzero()[0].item() / sample_rate
+        raise AudioError(
+            f"{wrong.sum().item()} of the {wrong.numel()} samples of {uri} are NaN or infinite, the first at "
+            f"{first:.3f} s. Export the recording again, or clean it with torch.nan_to_num."
+        )
