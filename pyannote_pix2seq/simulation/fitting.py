@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from .anatomy import BACKCHANNEL, FIRST, GAP, INTERRUPTION, PAUSE, TAKES, Event
+from .audience import Audience
 from .corpus import AROUND, Corpus, take_apart
 from .estimators import balance, excess
 from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, class_of
@@ -113,22 +114,18 @@ def _choices(
     candidates: list[np.ndarray] = []
     chosen: list[int] = []
     for event, recording in zip(corpus.events, corpus.recordings, strict=True):
-        (start, end, speaker), num_speakers = event.turn, corpus.num_speakers[recording]
+        (start, _, speaker), num_speakers = event.turn, corpus.num_speakers[recording]
         if event.name == FIRST:
-            order, heard = list(range(num_speakers)), np.full(width, -np.inf)
-            holder, beginning = speaker, start
+            audience, holder, beginning = Audience(num_speakers), speaker, start
         elif event.name != PAUSE:
-            others = [other for other in order if other != holder]
             topic = int((start - beginning) / corpus.seconds[recording] * num_topics[recording])
             rows = np.full((3, width), -1)
-            rows[0, others] = np.minimum(np.arange(len(others)), REMEMBERED - 1)
-            rows[1, others] = np.searchsorted(ABSENCES, start - heard[others])
-            rows[2, others] = first[recording] + topic * num_speakers + np.array(others)
+            for other, rank, silence in audience.listeners(holder, start):
+                in_topic = first[recording] + topic * num_speakers + other
+                rows[:, other] = min(rank, REMEMBERED - 1), class_of(silence, ABSENCES), in_topic
             candidates.append(rows)
             chosen.append(speaker)
-        order.remove(speaker)
-        order.insert(0, speaker)
-        heard[speaker] = end
+        audience.hear(event.turn)
         holder = holder if event.name == BACKCHANNEL else speaker
     ranks, absences, speakers = np.reshape(candidates, (len(chosen), 3, width)).astype(int).transpose(1, 0, 2)
     return ranks, absences, speakers, np.array(chosen, dtype=int)
@@ -155,7 +152,7 @@ def _fit_habits(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sizes = [num_moods * len(CLASSES) * len(TAKES), num_kinds * len(TAKES)]
     _, takes = balance(causes, sizes, way[taken], smoothing=1.0)
 
-    seconds = np.where(corpus.floor, [event.turn.end - event.turn.start for event in corpus.events], 0.0)
+    seconds = np.where(corpus.floor, [event.length for event in corpus.events], 0.0)
     backchannels = excess(~corpus.floor, seconds, corpus.moods, kinds, SMOOTHING)
     length = excess(seconds, corpus.floor, corpus.moods * len(TAKES) + way, kinds, SMOOTHING)
     return len(TAKES) * _shares(takes.reshape(-1, len(TAKES))), backchannels, length
@@ -218,7 +215,7 @@ def _values(events: Iterable[Event]) -> Values:
         **{(BACKCHANNEL, index): [] for index in CLASSES},
     }
     for event in events:
-        length, held = event.turn.end - event.turn.start, class_of(event.held, LENGTHS)
+        length, held = event.length, class_of(event.held, LENGTHS)
         if event.name == BACKCHANNEL:
             values[BACKCHANNEL, held].append(length)
         elif event.name == INTERRUPTION:
@@ -264,7 +261,7 @@ def _backchannels(events: Iterable[Event]) -> tuple[float, float]:
         if event.name == BACKCHANNEL:
             numbers[-1] += 1
         else:
-            seconds.append(event.turn.end - event.turn.start)
+            seconds.append(event.length)
             numbers.append(0)
     rate = sum(numbers) / sum(seconds)
     expected = rate * np.array(seconds)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..vocabulary import Triplet
 from .anatomy import GAP, INTERRUPTION, PAUSE, TAKES
+from .audience import Audience, Listener
 from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, Quantiles, class_of
 from .turns import Turns
 
@@ -50,8 +51,7 @@ class Talk:
         self._shares = draw_shares(np.full(num_speakers, 1 / num_speakers), 0, kind.dominance, rng)
         self._involved = self._next_topic()
         self._topic_end = self.floor.end + rng.uniform(0, TOPIC)
-        self._recent = list(range(num_speakers))  # most recent first
-        self._silent_since = [-np.inf] * num_speakers
+        self._audience = Audience(num_speakers)
 
     def go_on(self) -> None:
         """Draw the next turn that takes the floor, and the backchannels during it."""
@@ -95,9 +95,7 @@ class Talk:
 
     def _say(self, turn: Triplet) -> None:
         self.turns.append(turn)
-        self._recent.remove(turn.speaker)
-        self._recent.insert(0, turn.speaker)
-        self._silent_since[turn.speaker] = turn.end
+        self._audience.hear(turn)
 
     def _next_mood(self, chances: Iterable[float]) -> Mood:
         return self._moods[choose([c * times for c, times in zip(chances, self._kind.moods, strict=True)], self._rng)]
@@ -108,14 +106,13 @@ class Talk:
 
     def _next_speaker(self, moment: float) -> int:
         """Somebody who is silent at that moment; whoever has the floor if nobody else is."""
-        memory = self._mood.memory
-        others = [speaker for speaker in self._recent if speaker != self.floor.speaker]
-        chances = []
-        for rank, speaker in enumerate(others):
-            silent = moment - self._silent_since[speaker]
-            chance = memory[min(rank, len(memory) - 1)] * self._involved[speaker]
-            chances.append(chance * self._absence[class_of(silent, ABSENCES)] if silent >= 0 else 0.0)
-        return others[choose(chances, self._rng)] if any(chances) else self.floor.speaker
+        listeners = list(self._audience.listeners(self.floor.speaker, moment))
+        chances = [self._chance(listener) if listener.silence >= 0 else 0.0 for listener in listeners]
+        return listeners[choose(chances, self._rng)].speaker if any(chances) else self.floor.speaker
+
+    def _chance(self, listener: Listener) -> float:
+        memory = self._mood.memory[min(listener.rank, len(self._mood.memory) - 1)]
+        return memory * self._involved[listener.speaker] * self._absence[class_of(listener.silence, ABSENCES)]
 
     def _draw(self, quantiles: Quantiles) -> float:
         """A value of a distribution."""
