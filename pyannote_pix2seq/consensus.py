@@ -15,9 +15,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.style import Run, write
 from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
-from pyannote_pix2seq.windows import rasterize
 
 SHORTEST = 0.2
 """Seconds for which somebody has to be elected at a stretch, which is two time bins at least: where samples hesitate

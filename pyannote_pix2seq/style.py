@@ -88,9 +88,8 @@ def loosen(
 
 
 def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[Run]:
-    triplets = zip(*(tokens[phase::TOKENS_PER_TRIPLET] for phase in range(TOKENS_PER_TRIPLET)), strict=True)
-    for (start, end, speaker), sure in zip(triplets, confidence, strict=True):
-        yield Run(speaker - vocabulary.first_speaker, start - FIRST_TIME, end - FIRST_TIME, sure, end - start + 1)
+    for (start, end, speaker), sure in zip(vocabulary.spans(tokens), confidence, strict=True):
+        yield Run(speaker, start, end, sure, end - start + 1)
 
 
 def write(

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
 from pyannote_pix2seq.losses import activity_loss, sequence_loss
@@ -25,7 +26,7 @@ from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.steps import seed_of, steps_left
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
-from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate, rasterize
+from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate
 
 WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", "max_speakers"}
 

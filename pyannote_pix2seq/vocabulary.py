@@ -181,7 +181,11 @@ class Vocabulary:
         return [*tokens, EOS]
 
     def decode(self, tokens: Sequence[int]) -> list[Triplet]:
-        """Read tokens up to the first `<eos>`, `<pad>` or unfinished triplet.
+        """Turns in seconds; see `spans`."""
+        return [Triplet(self.dequantize(start), self.dequantize(end), k) for start, end, k in self.spans(tokens)]
+
+    def spans(self, tokens: Sequence[int]) -> list[tuple[int, int, int]]:
+        """First bin, last bin and speaker of each turn, up to the first `<eos>`, `<pad>` or unfinished triplet.
 
         Raises
         ------
@@ -191,20 +195,16 @@ class Vocabulary:
         written = list(tokens)
         stop = next((i for i, token in enumerate(written) if token in (PAD, EOS)), len(written))
         complete = range(0, stop - stop % TOKENS_PER_TRIPLET, TOKENS_PER_TRIPLET)
-        return [self._triplet(*written[i : i + TOKENS_PER_TRIPLET]) for i in complete]
+        return [self._span(*written[i : i + TOKENS_PER_TRIPLET]) for i in complete]
 
-    def _triplet(self, start: int, end: int, speaker: int) -> Triplet:
+    def _span(self, start: int, end: int, speaker: int) -> tuple[int, int, int]:
         is_time = all(FIRST_TIME <= token < self.first_speaker for token in (start, end))
         if not (is_time and self.first_speaker <= speaker < self.size):
             raise VocabularyError(
                 f"({start}, {end}, {speaker}) is not a (start, end, speaker) triplet: times are tokens {FIRST_TIME} to "
                 f"{self.first_speaker - 1}, speakers {self.first_speaker} to {self.size - 1}."
             )
-        return Triplet(
-            self.dequantize(start - FIRST_TIME),
-            self.dequantize(end - FIRST_TIME),
-            speaker - self.first_speaker,
-        )
+        return start - FIRST_TIME, end - FIRST_TIME, speaker - self.first_speaker
 
     def _quantized(self, triplets: Iterable[Triplet], num_bins: int) -> list[tuple[int, int, int]]:
         """Sorted, named and joined turns as (start, end, speaker) tokens."""

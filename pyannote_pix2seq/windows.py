@@ -14,10 +14,11 @@ from pyannote.core import Segment
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
-from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
+from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TURN = 0.08
 """Less of a turn is not worth writing where a chunk cuts it, in seconds."""
@@ -268,15 +269,6 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
         num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
         activity=activity,
     )
-
-
-def rasterize(vocabulary: Vocabulary, tokens: Sequence[int], activity: Tensor) -> Tensor:
-    """Mark in `activity` (num_bins, num_speakers), made of zeros, who is active when according to tokens."""
-    stop = list(tokens).index(EOS) if EOS in tokens else len(tokens)
-    triplets = torch.as_tensor(tokens[: stop - stop % TOKENS_PER_TRIPLET]).view(-1, TOKENS_PER_TRIPLET).tolist()
-    for start, end, speaker in triplets:
-        activity[start - FIRST_TIME : end - FIRST_TIME + 1, speaker - vocabulary.first_speaker] = 1
-    return activity
 
 
 def _fields(windows: Sequence[Window]) -> Iterator[list[Tensor]]:

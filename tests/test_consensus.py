@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.consensus import agree, match, nearest
 from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
-from pyannote_pix2seq.windows import rasterize
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
 NUM_BINS = 100

@@ -12,6 +12,7 @@ from rows import rows
 from scipy.ndimage import binary_opening
 from torch import Tensor
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding import Hypothesis, decode
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
@@ -19,7 +20,6 @@ from pyannote_pix2seq.grammar import follows_grammar, grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError
-from pyannote_pix2seq.windows import rasterize
 
 SEQUENTIAL = ("greedy", "sample", "beam")
 STRATEGIES = (*SEQUENTIAL, "consensus")

@@ -14,6 +14,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import ProtocolFile
 from torch import Tensor
 
+from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.audio import prepare
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
@@ -21,7 +22,7 @@ from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.memory import solo_segments
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
-from pyannote_pix2seq.windows import Window, WindowSampler, collate, crop, rasterize
+from pyannote_pix2seq.windows import Window, WindowSampler, collate, crop
 
 TOKEN = 0.16
 SAMPLES = 2560
