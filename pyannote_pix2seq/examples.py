@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.audio import excerpt
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.origin import changes
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_STRETCH = 0.5
@@ -90,8 +90,11 @@ class ExampleCache(Dataset):
         self.folder = folder
         self.frontend = frontend
         self.duration = duration
-        folder.mkdir(parents=True, exist_ok=True)
-        self._check({"source": source, "duration": duration, "frontend": fingerprint(frontend), "kept": KEPT})
+        origin = {"source": source, "duration": duration, "frontend": fingerprint(frontend), "kept": KEPT}
+        if changed := changes(folder / "origin.json", origin):
+            raise CacheError(
+                f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
+            )
         self.paths = sorted(folder.glob("*.npz"))
 
     def __len__(self) -> int:
@@ -167,16 +170,6 @@ class ExampleCache(Dataset):
 
     def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
         return self.folder / f"{quote(file['uri'], safe='')}@{stretch.start:.2f}.npz"
-
-    def _check(self, origin: dict[str, Any]) -> None:
-        note = self.folder / "origin.json"
-        if not note.exists():
-            note.write_text(json.dumps(origin))
-        found = json.loads(note.read_text())
-        if found != origin:
-            raise CacheError(
-                f"{self.folder} was made from {found}, not from {origin}. Use another folder or delete it."
-            )
 
 
 class Read(NamedTuple):

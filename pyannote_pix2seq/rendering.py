@@ -10,16 +10,13 @@ folder/NAME/SHA256SUMS                   for `sha256sum -c`
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import soundfile
-import torch
 import yaml
 from pyannote.core import Annotation
 from pyannote.database import FileFinder, ProtocolFile
@@ -27,8 +24,10 @@ from pyannote.database.registry import Registry
 from tqdm import tqdm
 
 from .all_or_nothing import all_or_nothing
+from .origin import changes
 from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
 from .samples import SAMPLE_RATE
+from .side_by_side import side_by_side
 from .simulation import Conversation, Simulator
 from .simulation.labels import HEARD, Labels
 
@@ -74,14 +73,17 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
     (folder / "wav").mkdir(parents=True, exist_ok=True)
-    _check_origin(folder / ORIGIN, dict(origin))
+    if changed := changes(folder / ORIGIN, origin):
+        raise RenderingError(
+            f"{folder} was rendered from something else: {'; '.join(changed)}. Use another folder or delete this one."
+        )
     places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
     there = {path.stem for path in (folder / "wav").glob("*.wav")}
     missing = [place for place in places if protocol.uri(*place) not in there]
     if len(missing) < len(places):
         _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
     write = partial(_write_recording, protocol, folder)
-    for _ in tqdm(_side_by_side(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
+    for _ in tqdm(side_by_side(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
         pass
     for subset in SUBSETS:
         _write_lists(protocol, folder, subset)
@@ -183,30 +185,6 @@ def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) ->
         soundfile.write(part, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
-def _side_by_side(write: partial[None], places: list[Place], num_jobs: int) -> Iterator[None]:
-    """Render conversations in this process, or in others."""
-    if num_jobs == 1 or not places:
-        yield from map(write, places)
-        return
-    with get_context("spawn").Pool(num_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap_unordered(write, places)
-
-
-def _check_origin(note: Path, origin: dict[str, Any]) -> None:
-    """Write down what a protocol is made from, or compare it with what was written down before."""
-    origin = json.loads(json.dumps(origin))  # tuples -> lists
-    found = json.loads(note.read_text(encoding="utf-8")) if note.exists() else origin
-    different = [
-        f"{key} was {found.get(key)!r} and is {origin[key]!r}" for key in origin if found.get(key) != origin[key]
-    ]
-    if different:
-        raise RenderingError(
-            f"{note.parent} was rendered from something else: {'; '.join(different)}. "
-            f"Use another folder or delete this one."
-        )
-    note.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
-
-
 def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
     """Render a conversation once more, and compare it with what an earlier run made."""
     path = _path(folder, protocol.uri(*place))
@@ -223,6 +201,10 @@ def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> Non
 def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None:
     """Write what there is to know of a subset; nothing where it has no conversation."""
     paths = {key: folder / f"{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
+    if not protocol.sizes[subset]:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        return
     with ExitStack() as stack:
         parts = {key: stack.enter_context(all_or_nothing(path)) for key, path in paths.items()}
         lists = {key: stack.enter_context(part.open("w", encoding="utf-8")) for key, part in parts.items()}
@@ -231,9 +213,6 @@ def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None
             lists["annotation"].write(file["annotation"].to_rttm())
             lists["annotated"].write(file["annotated"].to_uem())
             lists["labels"].write(f"{file['uri']} {file['labels']}\n")
-    if not protocol.sizes[subset]:
-        for path in paths.values():
-            path.unlink()
 
 
 def _write_registry(into: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_only
+
+from pyannote_pix2seq.origin import changes
 
 EVERY = 100
 """Steps from one checkpoint to the next."""
@@ -36,16 +37,13 @@ def check_settings(into: Path, **settings: Any) -> None:
     RunError
         If there are checkpoints of a run that began with others.
     """
-    path = into / "settings.json"
+    note = into / "settings.json"
     if not _last(into).exists():
-        into.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings) + "\n", encoding="utf-8")
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
-    others = [f"{name}={value!r}" for name, value in settings.items() if value != before.get(name)]
-    if others:
+        note.unlink(missing_ok=True)
+    if changed := changes(note, settings):
         raise RunError(
-            f"{into} holds a run that began with {before}; now {', '.join(others)} was given. Go on with what it began "
-            f"with, train into another folder, or remove {_last(into).parent} to begin again with what was heard."
+            f"{into} holds a run that began otherwise: {'; '.join(changed)}. Go on with what it began with, train into "
+            f"another folder, or remove {_last(into).parent} to begin again with what was heard."
         )
 
 

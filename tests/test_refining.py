@@ -201,7 +201,7 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
     assert not torch.equal(refine(steps=4)["refinement.correct.bias"], refined["refinement.correct.bias"])
     checkpoint = torch.load(tmp_path / "folder" / "checkpoints" / "last.ckpt", weights_only=False)
     assert checkpoint["global_step"] == 4
-    with pytest.raises(SystemExit, match="now seed=1 was given"):
+    with pytest.raises(SystemExit, match="seed was . and is 1"):
         refine(4, "--seed=1")
 
 

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from tqdm import tqdm
 
 from ..all_or_nothing import all_or_nothing
 from ..samples import SAMPLE_RATE
+from ..side_by_side import side_by_side
 from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording
@@ -98,7 +98,8 @@ def prepare_voices(
         noisereduce()
     parts = folder / "speakers"
     parts.mkdir(parents=True, exist_ok=True)
-    for _ in tqdm(_prepare_all(speakers, parts, preparation, num_jobs), total=len(speakers), unit="speaker"):
+    prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
+    for _ in tqdm(side_by_side(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
         pass
     refusals: list[Refusal] = []
     try:
@@ -137,18 +138,6 @@ def _detector() -> Any:
             "Finding speech needs silero-vad: pip install pyannote-pix2seq[simulation]."
         ) from error
     return load_silero_vad()
-
-
-def _prepare_all(
-    speakers: Iterable[Recordings], parts: Path, preparation: Preparation, num_jobs: int
-) -> Iterator[None]:
-    """Prepare speakers one after the other, in this process or side by side in others."""
-    prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
-    if num_jobs == 1:
-        yield from map(prepare, speakers)
-        return
-    with get_context("spawn").Pool(num_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap_unordered(prepare, speakers)
 
 
 def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparation) -> None:
