@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from pyannote.audio.pipelines.utils import get_model
@@ -18,7 +18,7 @@ UNREADABLE = (
     AttributeError,
     EOFError,
     ImportError,
-    KeyError,
+    LookupError,
     OSError,
     RuntimeError,
     TypeError,
@@ -38,9 +38,11 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     Raises
     ------
     ModelError
-        If the checkpoint holds something else.
+        If the checkpoint is not there, or holds something else. A name that is no path of one may be on a hub.
     """
     source = model["checkpoint"] if isinstance(model, dict) else model
+    if _is_path(source) and not Path(source).exists():
+        raise ModelError(f"There is no file {source} (looked in {Path.cwd()}). Check its name and folder.")
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     except UNREADABLE as error:
@@ -52,6 +54,11 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
+
+
+def _is_path(source: Any) -> TypeGuard[str | Path]:
+    """Whether it can be nothing but a path; other names may be those of models on a hub."""
+    return isinstance(source, Path) or (isinstance(source, str) and source.endswith((".bin", ".ckpt", ".pt", ".pth")))
 
 
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:

@@ -70,7 +70,7 @@ def diarize(options: Namespace) -> int:
     """Diarize files; the status to exit with."""
     _check(options)
     jobs = _plan(options.files, options.into)
-    todo = [job for job in jobs if options.overwrite or not job.is_done]
+    todo = [job for job in jobs if options.overwrite or not job.is_done(options.picture)]
     tally = Tally(total=len(jobs), skipped=len(jobs) - len(todo))
     try:
         if todo:
@@ -125,10 +125,10 @@ class Job(NamedTuple):
         """A file that is written about it."""
         return (self.folder or Path()) / f"{self.uri}{suffix}"
 
-    @property
-    def is_done(self) -> bool:
-        """Whether its turns were written before."""
-        return self.folder is not None and self.path(".rttm").exists()
+    def is_done(self, with_picture: bool) -> bool:
+        """Whether its turns were written before, and drawn if they are to be."""
+        suffixes = [".rttm", ".png"] if with_picture else [".rttm"]
+        return self.folder is not None and all(self.path(suffix).exists() for suffix in suffixes)
 
 
 @dataclass

@@ -15,12 +15,12 @@ def in_one_line() -> Iterator[None]:
     Raises
     ------
     SystemExit
-        With status 1, for each ValueError (all errors of this package about what is given are such) and each module
-        that is not installed; with status 130 for Ctrl-C.
+        With status 1, for each ValueError (all errors of this package about what is given are such), each file that
+        cannot be read or written and each module that is not installed; with status 130 for Ctrl-C.
     """
     try:
         yield
-    except (ValueError, ModuleNotFoundError) as error:
+    except (ValueError, OSError, ModuleNotFoundError) as error:
         raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)

@@ -90,10 +90,12 @@ class DecodingOptions:
         Raises
         ------
         TypeError
-            If there is no such option.
+            If these are no options by name, or there is no such option.
         ValueError
             If an option is out of its range.
         """
+        if not isinstance(options, Mapping):
+            raise TypeError(f"Decoding options are a mapping, such as {{'strategy': 'beam'}}, not {options!r}.")
         known = [field.name for field in fields(cls) if field.name not in refused]
         unknown = sorted(set(options) - set(known))
         if unknown:

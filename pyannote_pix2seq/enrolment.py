@@ -171,7 +171,7 @@ def _check_name(name: Any) -> None:
     text = str(name)
     if name != text or not text or any(letter.isspace() or not letter.isprintable() for letter in text):
         usable = "_".join(text.split()) or "alice"
-        raise EnrolmentError(f"{name!r} cannot be a name in RTTM: use one without white space, such as {usable!r}.")
+        raise EnrolmentError(f"{name!r} cannot be a name in RTTM: use a str without white space, such as {usable!r}.")
 
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
@@ -179,8 +179,11 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     is_one = isinstance(sources, (str, Path, IOBase, Mapping))
     if not is_one and not isinstance(sources, Iterable):
         raise EnrolmentError(f"{sources!r} was given for {name}; it has to be a recording, or a list of recordings.")
+    recordings = [sources] if is_one else list(sources)
+    if not recordings:
+        raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
     speaker: Speaker | None = None
-    for source in [sources] if is_one else sources:
+    for source in recordings:
         for audio in _listen(Reader(source, frontend.sample_rate), frontend):
             heard = _hear(name, audio, frontend)
             if speaker is None:

@@ -21,11 +21,14 @@ class SpeakerLimits(NamedTuple):
     def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: float = inf) -> SpeakerLimits:
         """Limits that can be obeyed where there can be `capacity` speakers, as far as that is known.
 
+        No limits are None or, as pyannote.audio has them, at least 0 and at most infinitely many.
+
         Raises
         ------
         SpeakerCountError
             If they cannot.
         """
+        least, most = None if least == 0 else least, None if most == inf else most
         given = {"num_speakers": exactly, "min_speakers": least, "max_speakers": most}
         asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
         if not all(number is None or _is_count(number) for number in given.values()):

@@ -69,12 +69,14 @@ class Pix2Seq(Model):
     """Decoder-only transformer that listens to audio tokens, then writes who speaks when.
 
     Speaker diarization as Pix2Seq (Chen et al., arXiv 2109.10852) does object detection: the vocabulary comes from the
-    specifications, which a task (or `specifications_of`) provides.
+    specifications, which a task (or `specifications_of`) provides. It writes about what it hears, token by token: it is
+    for `Pix2SeqDiarization`, not for pyannote.audio's `Inference`.
 
     Parameters
     ----------
-    frontend : {"speaker", "mel"}, optional
-        What turns waveforms into audio tokens.
+    frontend : {"mel", "speaker"}, optional
+        What turns waveforms into audio tokens. The speaker frontend is never trained with the model: it has to be given
+        weights, see `checkpoints.load_frontend`, or come with a pretrained model.
     width, num_layers, num_heads, dropout : optional
         Size of the transformer.
     sample_rate, num_channels : int, optional
@@ -89,7 +91,7 @@ class Pix2Seq(Model):
 
     def __init__(
         self,
-        frontend: str = "speaker",
+        frontend: str = "mel",
         width: int = 192,
         num_layers: int = 6,
         num_heads: int = 6,

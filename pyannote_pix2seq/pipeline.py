@@ -113,10 +113,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     @property
     def _reads(self) -> type[Chain] | type[TwoPass]:
         """What reads chunks by the strategy."""
-        if self.strategy not in STRATEGIES or (self.strategy == "two_pass" and not self.model.frontend.num_voices):
+        possible = list(STRATEGIES) if self.model.frontend.num_voices else ["chain"]
+        if self.strategy not in possible:
             raise ValueError(
-                f"Pix2SeqDiarization: strategy={self.strategy!r} was given; it has to be one of "
-                f"{', '.join(STRATEGIES)}, and chain if the frontend hears no voices."
+                f"Pix2SeqDiarization: strategy={self.strategy!r} was given; with this model's frontend it has to be "
+                f"{' or '.join(possible)}."
             )
         return STRATEGIES[self.strategy]
 
@@ -210,14 +211,14 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
 
-    def apply_batch(
-        self, files: Iterable[Mapping[str, Any]], progress: bool = False, **options: Any
-    ) -> Iterator[tuple[Any, Any]]:
+    def apply_batch(self, files: Iterable[Any], progress: bool = False, **options: Any) -> Iterator[tuple[Any, Any]]:
         """Diarize files one after the other; one that fails is reported in a warning and passed over.
+
+        A last warning names those that have no result: scores of the others are not scores of all.
 
         Parameters
         ----------
-        files : iterable of mapping
+        files : iterable of path, binary stream or mapping
         progress : bool, optional
             Show a progress bar, as `pyannote-audio benchmark` asks for.
         **options
@@ -240,14 +241,20 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         signature(self.apply).bind(None, **options)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))
+        failed, num_files = [], 0
         for file in tqdm(files, desc="recordings", disable=not progress):
+            num_files += 1
+            lazy = file if isinstance(file, LazyFile) else self.prepare_one(file)
             try:
-                output = self.apply(file, **{**options, **file.get("pipeline_kwargs", {})})
+                output = self.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
             except Exception as error:  # whatever is wrong with one file, the others are not to be lost
                 kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
-                warnings.warn(f"{file['uri']} is left out: {kind}{error}", stacklevel=2)
+                warnings.warn(f"{lazy['uri']} is left out: {kind}{error}", stacklevel=2)
+                failed.append(lazy["uri"])
             else:
-                yield file, output
+                yield lazy, output
+        if failed:
+            warnings.warn(f"{len(failed)} of {num_files} recordings have no result: {', '.join(failed)}", stacklevel=2)
 
     @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:

@@ -106,3 +106,5 @@ class Reader:
                     return
                 check_values(block, self._rate, self.uri, position / self._rate)
                 yield select_channel(block, self._file.get("channel"), self.uri)
+                if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
+                    return

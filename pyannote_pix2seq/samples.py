@@ -11,6 +11,8 @@ from torch import Tensor
 SAMPLE_RATE = 16000
 FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
 """The number that stands for a sample of 1.0, by dtype."""
+MOST_CHANNELS = 64
+"""Of a single sample: more are samples whose dimensions are the wrong way round."""
 
 
 class AudioError(ValueError):
@@ -55,13 +57,14 @@ def check_shape(samples: Any, uri: str) -> None:
     Raises
     ------
     AudioError
-        If they are something else: such as more channels than there are moments, but for a block of one or none.
+        If they are something else: such as more channels than there are moments, but for a block of one or none, which
+        has `MOST_CHANNELS` at most.
     """
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
         raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
     shape = tuple(samples.shape)
-    if len(shape) != 2 or shape[0] > shape[1] > 1:
+    if len(shape) != 2 or (shape[0] > shape[1] and (shape[1] > 1 or shape[0] > MOST_CHANNELS)):
         raise AudioError(
             f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
             + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")

@@ -22,7 +22,7 @@ from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
 from pyannote_pix2seq.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.protocol import origin
+from pyannote_pix2seq.protocol import ENDLESS, origin
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.steps import seed_of, steps_left
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
@@ -67,7 +67,7 @@ class SequenceDiarization(Task):
     TypeError
         If there is no such option.
     ValueError
-        If chunks and prompts do not fit the window together.
+        If chunks and prompts do not fit the window together, or the protocol does not end.
     """
 
     def __init__(
@@ -97,6 +97,12 @@ class SequenceDiarization(Task):
             raise ValueError(
                 f"SequenceDiarization: chunks of {chunk} s and prompts of {prompts} s do not fit a window of "
                 f"{model_window} s. Use a longer model_window or shorter chunks."
+            )
+        if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
+            name = getattr(protocol, "name", protocol)
+            raise ValueError(
+                f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
+                f"Say how many there are to be, for instance num_train=1000."
             )
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)

@@ -46,15 +46,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)")
     parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
     options = parser.parse_args(arguments)
+    pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
+    start = time.perf_counter()
     try:
         audio = load(options.audio or SAMPLE / "sample.wav")
+        hypothesis = pipeline(audio).speaker_diarization
     except AudioError as error:
         sys.exit(str(error))
     reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
-
-    pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
-    start = time.perf_counter()
-    hypothesis = pipeline(audio).speaker_diarization
     print(f"{audio['uri']}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
     report(hypothesis, audio, reference, options.into)
 

@@ -20,17 +20,52 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote.database import FileFinder, registry  # noqa: E402
+from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
 from pyannote_pix2seq.system import parse_systems  # noqa: E402
+
+
+class ProtocolError(ValueError):
+    """A protocol, or a subset of it, that is not registered."""
+
+
+def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
+    """Files of a registered protocol.
+
+    Raises
+    ------
+    ProtocolError
+        If there are none.
+    """
+    try:
+        protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+    except (KeyError, ValueError) as error:
+        raise ProtocolError(
+            f"There is no protocol {name}. There are: {', '.join(registered()) or 'none'}. Others need a --registry."
+        ) from error
+    try:
+        yield from getattr(protocol, subset)()
+    except (AttributeError, NotImplementedError) as error:
+        raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
+
+
+def registered() -> list[str]:
+    """Names of all protocols."""
+    databases = {name: registry.get_database(name) for name in registry.databases}
+    return [
+        f"{name}.{task}.{protocol}"
+        for name, database in databases.items()
+        for task in database.get_tasks()
+        for protocol in database.get_protocols(task)
+    ]
 
 
 def write(contests: list[Contest], folder: Path) -> None:
@@ -67,15 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
     options, systems = parse_systems(parser, arguments)
-    for path in options.registry:
-        registry.load_database(path)
+    with in_one_line():
+        for path in options.registry:
+            registry.load_database(path)
     unfinished = options.into / "unfinished" if options.into else None
     contests, finished = [], set()
     for name in options.protocol:
-        protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with in_one_line():
-            contests.append(hold(name, getattr(protocol, options.subset)(), systems, options.threads, place))
+            contests.append(hold(name, files_of(name, options.subset), systems, options.threads, place))
         print(markdown(contests[-1]), flush=True)
         if place and not contests[-1].failures:
             finished.add(place)

@@ -156,14 +156,18 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
-    place = Place(options.docs, "long") if options.docs else None
     with in_one_line():
+        place = Place(options.docs, "long") if options.docs else None
         voices = Voices.load(options.voices, "dev")
         noises = Noises(options.noise) if options.noise else None
     rows, failures = [], []
     longest = 60 * max(options.minutes)
+    with in_one_line():
+        meetings_of = {
+            number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers
+        }
     for minutes, speakers in product(options.minutes, options.speakers):
-        meetings = simulator("Meeting", voices, noises, longest, (speakers, speakers))
+        meetings = meetings_of[speakers]
         meeting = meetings.describe(f"{speakers}speakers-{longest:g}s")
         whole = record(meeting, meetings, options.into / f"{longest / 60:g}min", Labels.of(options))
         audio = parts(whole, longest, 60 * minutes, options)

@@ -1,11 +1,11 @@
 """DER against difficulty, one axis at a time, and in several domains: the figures of docs/difficulty.md.
 
-    python recipes/sweep.py --voices voices/ --noise noise/ \\
+    python recipes/sweep.py --voices voices/ --noise noise/ --page docs/difficulty.md \\
         --peer "clustering=recipes/peers/clustering.py --once"
 
 Every point is made of as many simulated conversations, with development voices. Along an axis, only what it is about
-changes: the same people say the same in the same room. Where the page says so, the tables go between its comments;
-the pictures lie beside it. --into keeps everything that was measured as difficulty.csv.
+changes: the same people say the same in the same room. The tables are printed; with --page they go between the comments
+of that page, and pictures beside it. --into keeps everything that was measured as difficulty.csv.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
 from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
-PAGE = Path("docs/difficulty.md")
 DRAWS = 100
 """Draws of turns, of which the one that comes closest to what is wished is taken."""
 OVERLAP, SPEAKERS = 10.0, 3
@@ -255,10 +254,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--domains", nargs="*", choices=DOMAINS, default=list(DOMAINS), help="(default: all)")
     parser.add_argument("--every", type=int, default=1, help="use only every n-th point of an axis (default: 1)")
     Labels.add_options(parser)
-    parser.add_argument("--page", type=Path, default=PAGE, help=f"(default: {PAGE})")
+    parser.add_argument("--page", type=Path, help="page whose tables and pictures are made anew: docs/difficulty.md")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
     options, systems = parse_systems(parser, arguments)
+    shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     with in_one_line():
+        places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
         made = simulators(options, Noises(options.noise) if options.noise else None)
         files = conversations(made, options.conversations, Labels.of(options))
         contest = hold("difficulty", files, systems, options.threads)
@@ -267,13 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.into:
         options.into.mkdir(parents=True, exist_ok=True)
         write_csv([contest], options.into / "difficulty.csv")
-    if options.axes:
-        Place(options.page, "axes").fill(tabulate(contest, options.axes))
+    print(tabulate(contest, [name for names in shown.values() for name in names]))
+    for part, place in places.items():
+        place.fill(tabulate(contest, shown[part]))
+    if "axes" in places:
         draw_axes(contest, options.axes, options.page.with_name("difficulty.png"))
-    if options.domains:
-        Place(options.page, "domains").fill(tabulate(contest, ["domain"]))
+    if "domains" in places:
         draw_domains(contest, options.page.with_name("domains.png"))
-    print("\n".join(contest.failures))
     return int(bool(contest.failures))
 
 

@@ -74,7 +74,7 @@ def parse() -> argparse.Namespace:
 def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:
     torch.manual_seed(options.seed)
     if options.initial:
-        model = load_model(str(options.initial), token=None, cache_dir=None)
+        model = load_model(options.initial, token=None, cache_dir=None)
         model.task = task
     else:
         model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)

@@ -162,6 +162,7 @@ def test_nan_and_infinite_samples_are_counted_and_placed(tmp_path):
             r"shape \(16000,\), but must be \(channel, time\)\. Add the channel: waveform\[None\]",
         ),
         (torch.zeros(16000, 2), r"shape \(16000, 2\).*Transpose"),
+        (torch.zeros(16000, 1), r"shape \(16000, 1\).*Transpose"),
         (torch.zeros(1, 1, 16000), r"shape \(1, 1, 16000\)"),
         (torch.zeros(1, 16000, dtype=torch.int64), "holds int64 samples.*float32.*int16"),
         (torch.zeros(1, 16000, dtype=torch.bool), "holds bool samples"),

@@ -122,6 +122,8 @@ def test_what_is_there_already_is_skipped_unless_asked(talk, diarize):
     ]
     assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
     assert first.read_text() == turns
+    assert diarize(talk, "--into", "out", "--picture")[2] == ["1 of 1 files diarized"]  # there was no picture
+    assert diarize(talk, "--into", "out", "--picture")[2][0].startswith("0 of 1 files diarized, 1 skipped")
 
 
 def test_bad_files_do_not_stop_the_others(talk, diarize):

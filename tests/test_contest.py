@@ -286,6 +286,14 @@ def test_the_recipe_scores_registered_protocols(
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
     with pytest.raises(SystemExit):
         main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])
+    for mistake, complaint in (
+        (["Toy.SpeakerDiarization.Every"], r"There is no protocol Toy.SpeakerDiarization.Every. .* Toy.*\.All"),
+        (["Nobody.SpeakerDiarization.All"], "There is no protocol Nobody"),
+        (["Toy.SpeakerDiarization.All", "--subset", "train"], "has no train files. Choose another --subset"),
+        (["Toy.SpeakerDiarization.All", "--registry", "gone.yml"], "gone.yml"),
+    ):
+        with pytest.raises(SystemExit, match=complaint):
+            main([*mistake, *options[2:]])
 
 
 FRAIL = """

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import pickle
 import shutil
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
-from pyannote_pix2seq.limits import SpeakerCountError
+from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -244,7 +245,8 @@ def test_the_number_is_obeyed_by_a_model_that_hears_one_voice_only(tiny_pipeline
     ("numbers", "message"),
     [
         ({"num_speakers": 0}, "num_speakers=0.*1 or more"),
-        ({"min_speakers": 0}, "1 or more"),
+        ({"min_speakers": -1}, "1 or more"),
+        ({"max_speakers": 0}, "max_speakers=0.*1 or more"),
         ({"max_speakers": -1}, "1 or more"),
         ({"num_speakers": 5}, "num_speakers=5.*at most 4 speakers"),
         ({"min_speakers": 5}, "at most 4 speakers"),
@@ -257,6 +259,10 @@ def test_numbers_of_speakers_that_cannot_be_obeyed(
 ) -> None:
     with pytest.raises(SpeakerCountError, match=message):
         pipeline(recording(1.0), **numbers)
+
+
+def test_no_limits_are_what_they_are_to_pyannote_audio() -> None:
+    assert SpeakerLimits.check(None, 0, math.inf) == SpeakerLimits.check(None, None, None)
 
 
 # hooks
@@ -459,6 +465,8 @@ def test_checkpoints_that_are_not_ours(tiny_pipeline: Path, tmp_path: Path, kind
     folder = shutil.copytree(tiny_pipeline, tmp_path / "broken")
     checkpoint = folder / "model" / "pytorch_model.bin"
     CHECKPOINTS[kind](checkpoint)
+    with pytest.raises(ModelError, match="There is no file gone.ckpt"):  # and no hub is asked
+        Pix2SeqDiarization("gone.ckpt")
     with pytest.raises(ModelError, match="this pipeline needs a Pix2Seq model|is not a checkpoint of a Pix2Seq"):
         Pipeline.from_pretrained(folder)
 
@@ -503,8 +511,8 @@ def test_chunks_that_do_not_fit_the_model(tiny_model: Pix2Seq, chunk: float) -> 
 
 def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
     for name, value, complaint in (
-        ("strategy", "both", "strategy='both' was given; it has to be one of chain, two_pass"),
-        ("strategy", "two_pass", "and chain if the frontend hears no voices"),
+        ("strategy", "both", "strategy='both' was given; with this model's frontend it has to be chain\\."),
+        ("strategy", "two_pass", "with this model's frontend it has to be chain\\."),
         ("chunk", 0.0, "chunk=0.0 s was given"),
         ("hop", 24, "hop=24 was given; it is no time but a share of the chunk .* hop=1"),
     ):

@@ -74,6 +74,8 @@ def test_the_page_and_the_pictures_are_filled_in(
     folders = ["--voices", str(voices), "--page", str(page), "--into", str(tmp_path / "scores")]
     with pytest.raises(SystemExit):
         sweep.main([*folders, *sizes, "nowhere"])
+    with pytest.raises(SystemExit, match="gone.md cannot be read"):  # before anybody is asked
+        sweep.main([*folders[:2], "--page", "gone.md", *sizes, *list(sweep.DOMAINS)])
     sweep.main([*folders, *peers, *sizes, *list(sweep.DOMAINS)])
     text = page.read_text()
     rows = [line for line in text.splitlines() if re.match(r"\| (0|30|-5|studio|call) \|", line)]

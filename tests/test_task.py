@@ -57,6 +57,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+def test_a_protocol_that_does_not_end_is_refused(protocol: SyntheticProtocol, cache: Path) -> None:
+    endless = SyntheticProtocol("Toy", *protocol._simulators.values())
+    with pytest.raises(ValueError, match="Toy does not end, .* num_train=1000"):
+        make_task(endless, cache)
+
+
 def make_task(protocol: SyntheticProtocol, cache: Path, **options: Any) -> SequenceDiarization:
     options = {
         "model_window": 12.0,

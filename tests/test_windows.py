@@ -245,7 +245,9 @@ def test_a_cache_made_from_something_else_is_refused(tmp_path: Path) -> None:
         {"frontend": LoudnessFrontend(weight=2.0)},
         {"frontend": MelFrontend()},
     ):
-        with pytest.raises(CacheError, match="was made from something else: .* was .* and is .*another folder or delete it"):
+        with pytest.raises(
+            CacheError, match="was made from something else: .* was .* and is .*another folder or delete it"
+        ):
             cache_of(tmp_path, **other)  # type: ignore[arg-type]
 
 
