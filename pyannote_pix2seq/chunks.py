@@ -126,6 +126,12 @@ class Chunker:
             self.number += 1
             self._forget((self.number - 1) * self.grid.hop)
 
+    def chunks(self, blocks: Iterable[Tensor]) -> Iterator[Chunk]:
+        """All chunks of blocks that are a whole recording."""
+        for block in blocks:
+            yield from self.push(block)
+        yield self.close()
+
     def close(self) -> Chunk:
         """The last chunk."""
         num_tokens = self._first + math.ceil(self._audio.shape[1] / self.grid.token)

@@ -70,8 +70,8 @@ def protocol_of(options: Namespace) -> SyntheticProtocol:
     train, development = (
         Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
         for voices, duration in (
-            (Voices.load(options.voices, "train"), options.duration),
-            (Voices.load(options.voices, "dev"), VALIDATED),
+            (Voices(options.voices, "train"), options.duration),
+            (Voices(options.voices, "dev"), VALIDATED),
         )
     )
     return SyntheticProtocol("Meeting", train, development, labels=labels, **sizes)

@@ -24,7 +24,7 @@ from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PE
 NEIGHBOURS = 2
 """A time is as likely as all bins this near to it are together."""
 
-Choice = Callable[[Tensor, int, Vocabulary], tuple[Tensor, Tensor]]
+Choice = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
 class Hypothesis(NamedTuple):
@@ -97,9 +97,7 @@ def _one_by_one(
         log_probs, draft = _predict(model, draft, options)
         certain = _force(log_probs, forced[draft.number, position]) if position < forced.shape[1] else log_probs
         scores = certain + draft.log_prob[:, None]
-        parent, token = choose(
-            scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET, model.vocabulary
-        )
+        parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
         mass = _mass(log_probs, parent, token, model.vocabulary)
         draft = draft.select(parent).append(token, scores[parent, token], mass)
         if (token < FIRST_TIME).all():
@@ -181,7 +179,7 @@ def _force(log_probs: Tensor, token: Tensor) -> Tensor:
 
 
 def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
-    """The function that chooses: (scores (batch, width, size), phase, vocabulary) -> (parent, token) of each draft."""
+    """The function that chooses: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
     if options.strategy == "beam":
         return _beam
     if options.strategy == "sample":
@@ -189,7 +187,7 @@ def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
     return _greedy
 
 
-def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+def _greedy(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
     log_probs = scores.flatten(0, 1).log_softmax(-1)
     probs = log_probs.exp()
     if phase < TOKENS_PER_TRIPLET - 1:
@@ -201,12 +199,10 @@ def _greedy(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor,
     return torch.arange(len(token), device=token.device), token
 
 
-def _sample(
-    options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int, vocabulary: Vocabulary
-) -> tuple[Tensor, Tensor]:
+def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
     logits = scores.flatten(0, 1) / options.temperature
     if options.top_k is not None:
-        smallest = logits.topk(min(options.top_k, vocabulary.size), dim=-1).values[:, -1:]
+        smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < smallest, -torch.inf)
     probs = logits.softmax(-1)
     if options.top_p < 1:
@@ -224,7 +220,7 @@ def _without_tail(probs: Tensor, mass: float) -> Tensor:
     return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
 
 
-def _beam(scores: Tensor, phase: int, vocabulary: Vocabulary) -> tuple[Tensor, Tensor]:
+def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
     batch, width, size = scores.shape
     score, best = scores.flatten(1).topk(width, dim=-1)
     parent = best // size + width * torch.arange(batch, device=scores.device)[:, None]

@@ -203,10 +203,9 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     """Audio tokens of a recording, 30 s at a time."""
     num_tokens = round(30.0 / frontend.token_duration)
     chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
-    chunks = [chunk for block in reader for chunk in chunker.push(block)]
     device = next(frontend.parameters(), torch.zeros(0)).device
-    for chunk in [*chunks, chunker.close()]:
-        waveform = chunk.waveform[:, -round((chunk.believed.duration) * frontend.sample_rate) :]
+    for chunk in chunker.chunks(reader):
+        waveform = chunk.waveform[:, -round(chunk.believed.duration * frontend.sample_rate) :]
         if not waveform.numel():
             raise AudioError(f"{reader.uri} is empty: there is not one sample in it. Is the recording complete?")
         content, voice = frontend(waveform[None].to(device))
@@ -217,7 +216,7 @@ def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     """The 5 s in which a person speaks the most, and the voice of all that he says."""
     speech = frontend.speech(audio.content).float()
     is_speech = speech >= SPEECH
-    length = min(round(PROMPT / frontend.token_duration - 0.5), len(speech))
+    length = min(int(PROMPT / frontend.token_duration), len(speech))
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
     clip = AudioTokens(*(field[first : first + length] for field in audio))
     return Speaker(

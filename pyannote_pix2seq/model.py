@@ -19,7 +19,7 @@ from pyannote_pix2seq.pointing import Pointing
 from pyannote_pix2seq.regions import region_mean, running_sum
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.steps import annealed
-from pyannote_pix2seq.transformer import Cache, Stream, Transformer
+from pyannote_pix2seq.transformer import Cache, Positions, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
 from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
@@ -198,8 +198,8 @@ class Pix2Seq(Model):
         audio = AudioTokens(audio.content * is_real[..., None], audio.voice * is_real[..., None, None])
         role = self.embed_role.weight[0]
         time = (index + 0.5).expand(batch, -1)
-        stream = Stream(self.embed_content(audio.content) + role, time, audio.voice)
-        state, cache = self.transformer.read(stream, is_real)
+        positions = Positions(self.embed_content(audio.content) + role, time, audio.voice)
+        state, cache = self.transformer.read(positions, is_real)
         return Context(
             cache=cache,
             pointers=self.pointing.keys(state),
@@ -229,8 +229,8 @@ class Pix2Seq(Model):
         written = Written.read(context.written, self.vocabulary, self.frontend.bins_per_token)
         claims = Claims.of(written, context.voice, self.vocabulary.num_speakers)
         written = written.at(slice(-tokens.shape[1], None))
-        stream = self._embed_written(written, claims.voices(written, context.voice), context.content)
-        state, cache = self.transformer.write(stream, context.cache)
+        positions = self._embed_written(written, claims.voices(written, context.voice), context.content)
+        state, cache = self.transformer.write(positions, context.cache)
         context = replace(context, cache=cache)
         precise = torch.promote_types(state.dtype, torch.float)
         logits = state.new_full((*tokens.shape, self.vocabulary.size), -torch.inf, dtype=precise)
@@ -238,27 +238,27 @@ class Pix2Seq(Model):
         is_end = written.role == END_ROLE  # after which a speaker is named
         if not is_end.all():
             where = ~is_end
-            times = self._point(state[:, where], stream.at(where), written.at(where), context)
+            times = self._point(state[:, where], positions.at(where), written.at(where), context)
             logits[:, where, EOS : EOS + times.shape[-1]] = times.to(precise)
         if is_end.any() or state.requires_grad:  # all weights need a gradient, even where nobody is named
-            names = self._name(state[:, is_end], stream.at(is_end), written.at(is_end), context.voice, claims)
+            names = self._name(state[:, is_end], positions.at(is_end), written.at(is_end), context.voice, claims)
             logits[:, is_end, self.vocabulary.first_speaker :] = names.to(precise)
         return logits, context
 
-    def _point(self, state: Tensor, stream: Stream, written: Written, context: Context) -> Tensor:
+    def _point(self, state: Tensor, positions: Positions, written: Written, context: Context) -> Tensor:
         """Logits of `<eos>` and of time bins, as far as they have names: (batch, num_positions, 1 + bins)."""
-        voices = stream.voice, context.voice
-        times, never = self.pointing(state, stream.time, written, context.pointers, voices, context.cache.is_real)
+        voices = positions.voice, context.voice
+        times, never = self.pointing(state, positions.time, written, context.pointers, voices, context.cache.is_real)
         return torch.cat([self.stop(state) + never, times[..., : self.vocabulary.num_bins]], dim=-1)
 
-    def _name(self, state: Tensor, stream: Stream, written: Written, voice: Tensor, claims: Claims) -> Tensor:
+    def _name(self, state: Tensor, positions: Positions, written: Written, voice: Tensor, claims: Claims) -> Tensor:
         """Logits of speakers after some positions: (batch, num_positions, num_speakers)."""
-        named = claims.similarities(written, stream.voice, voice).to(state.dtype) @ self.compare(state)[..., None]
+        named = claims.similarities(written, positions.voice, voice).to(state.dtype) @ self.compare(state)[..., None]
         # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S, 1)
         return self.name(state) + named.squeeze(-1)
 
-    def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Stream:
-        """Stream of written tokens, which carry the mean content and the voices of the region they are about."""
+    def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Positions:
+        """Positions of written tokens, which carry the mean content and the voices of the region they are about."""
         is_turn = (written.role != DIARIZE_ROLE)[:, None]
         mean = region_mean(content, by_recording(written.regions, content))
         mean = torch.where(is_turn, mean.view(*written.regions.shape[:2], -1), 0)
@@ -266,12 +266,7 @@ class Pix2Seq(Model):
         is_speaker = (written.role == SPEAKER_ROLE)[:, None]
         state = state + torch.where(is_speaker, self.embed_speaker(written.speakers), 0)
         time = torch.where(written.role == END_ROLE, written.regions[..., 1], written.regions[..., 0])
-        return Stream(state, time, torch.where(is_turn[..., None], voice, 0))
-
-    @property
-    def num_parameters(self) -> int:
-        """Trainable parameters."""
-        return sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)
+        return Positions(state, time, torch.where(is_turn[..., None], voice, 0))
 
     def configure_optimizers(self) -> Any:
         """AdamW, with a linear warm-up and a cosine decay over the trainer's steps."""

@@ -84,23 +84,19 @@ class DerComponents:
         )
 
 
-def der_components(
-    reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None, collar: float = 0.0
-) -> DerComponents:
-    """Diarization error rate of one file, overlap included.
+def der_components(reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None) -> DerComponents:
+    """Diarization error rate of one file without collar, overlap included.
 
     Parameters
     ----------
     reference, hypothesis : Annotation
     uem : Timeline, optional
         What to score. Defaults to everything from the first turn of either to the last.
-    collar : float, optional
-        Seconds left out at each reference boundary, both sides together: md-eval's 0.25 is 0.5 here.
     """
     if uem is None:
         extent = reference.get_timeline().extent() | hypothesis.get_timeline().extent()
         uem = Timeline([extent] if extent else [])
-    detail = DiarizationErrorRate(collar=collar)(reference, hypothesis, uem=uem, detailed=True)
+    detail = DiarizationErrorRate(collar=0.0)(reference, hypothesis, uem=uem, detailed=True)
     return DerComponents.from_seconds(detail)
 
 

@@ -38,20 +38,11 @@ MOST_NAMED = 30
 """More recordings than these have no name in the picture."""
 
 
-def markdown(contest: Contest, by_file: bool = True) -> str:
-    """Tables of a contest: totals with their intervals, the first system against the others, and every recording.
-
-    Parameters
-    ----------
-    contest : Contest
-    by_file : bool, optional
-        Add the table of recordings.
-    """
+def markdown(contest: Contest) -> str:
+    """Tables of a contest: totals with their intervals, the first system against the others, and every recording."""
     blocks = [f"### {contest.name}"]
     if contest.entries:
-        blocks += [_totals(contest.entries), *_differences(contest.entries)]
-        if by_file:
-            blocks.append(_by_file(contest.entries))
+        blocks += [_totals(contest.entries), *_differences(contest.entries), _by_file(contest.entries)]
     return "\n\n".join([*blocks, *contest.failures])
 
 

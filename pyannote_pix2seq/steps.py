@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import get_worker_info
@@ -25,7 +26,7 @@ def steps_left(done: int, per_epoch: int) -> Iterator[int]:
 
 def seed_of(*numbers: int) -> int:
     """One seed of several numbers, the same in every process."""
-    return hash(numbers) % 2**63
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) % 2**63
 
 
 def annealed(optimizer: Optimizer, num_steps: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from pyannote_pix2seq.rotary import Rotary
 
 
 @dataclass(frozen=True)
-class Stream:
+class Positions:
     """What a run of positions brings to the transformer.
 
     Attributes
@@ -37,9 +37,9 @@ class Stream:
     time: Tensor
     voice: Tensor
 
-    def at(self, where: Tensor) -> Stream:
+    def at(self, where: Tensor) -> Positions:
         """Some of the positions."""
-        return Stream(self.state[:, where], self.time[:, where], self.voice[:, where])
+        return Positions(self.state[:, where], self.time[:, where], self.voice[:, where])
 
 
 KeysValues = tuple[Tensor, Tensor]
@@ -86,7 +86,7 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def keys_values(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, KeysValues]:
+    def project(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, KeysValues]:
         """Queries, and keys and values, of positions (batch, num_positions, width)."""
         query, key, value = self.attention.project(self.attention_norm(state), rotation)
         return query, (key, value)
@@ -98,7 +98,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Reads streams of positions, remembering what it read.
+    """Reads runs of positions, remembering what it read.
 
     Parameters
     ----------
@@ -122,12 +122,12 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.rotary = Rotary(width // num_heads)
 
-    def read(self, stream: Stream, is_real: Tensor) -> tuple[Tensor, Cache]:
+    def read(self, positions: Positions, is_real: Tensor) -> tuple[Tensor, Cache]:
         """Read a prefix, whose positions see each other in both directions.
 
         Parameters
         ----------
-        stream : Stream
+        positions : Positions
         is_real : (batch, num_positions) bool
             False for padding.
 
@@ -139,21 +139,21 @@ class Transformer(nn.Module):
             With nothing written yet.
         """
         blocked = _padding(is_real)
-        rotation = self._rotation(stream)
-        state, heard = stream.state, []
-        for block, bias in zip(self._blocks, self._bias(stream.voice, stream.voice), strict=True):
-            query, (key, value) = block.keys_values(state, rotation)
+        rotation = self._rotation(positions)
+        state, heard = positions.state, []
+        for block, bias in zip(self._blocks, self._bias(positions.voice, positions.voice), strict=True):
+            query, (key, value) = block.project(state, rotation)
             state = block(state, query, [Source(key, value, bias, blocked)])
             heard.append((key, value))
         nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
-        return self.norm(state), Cache(tuple(heard), nothing, stream.voice, stream.voice[:, :0], is_real)
+        return self.norm(state), Cache(tuple(heard), nothing, positions.voice, positions.voice[:, :0], is_real)
 
-    def write(self, stream: Stream, past: Cache) -> tuple[Tensor, Cache]:
+    def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
         """Read more positions, which see the past and, causally, each other.
 
         Parameters
         ----------
-        stream : Stream
+        positions : Positions
             One row for each sequence that is being written.
         past : Cache
 
@@ -164,16 +164,16 @@ class Transformer(nn.Module):
         cache : Cache
             The past and these positions.
         """
-        voice = torch.cat([past.written_voice, stream.voice], dim=1)
-        to_heard = self._bias(by_recording(stream.voice, past.heard_voice), past.heard_voice)
-        to_written = self._bias(stream.voice, voice)
+        voice = torch.cat([past.written_voice, positions.voice], dim=1)
+        to_heard = self._bias(by_recording(positions.voice, past.heard_voice), past.heard_voice)
+        to_written = self._bias(positions.voice, voice)
         padding = _padding(past.is_real)
-        future = _future(stream.time.shape[1], voice.shape[1], voice.device)
-        rotation = self._rotation(stream)
-        state, written = stream.state, []
+        future = _future(positions.time.shape[1], voice.shape[1], voice.device)
+        rotation = self._rotation(positions)
+        state, written = positions.state, []
         layers = zip(self._blocks, past.heard, past.written, to_heard, to_written, strict=True)
         for block, heard, (keys, values), bias, bias_written in layers:
-            query, (key, value) = block.keys_values(state, rotation)
+            query, (key, value) = block.project(state, rotation)
             key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
             sources = [Source(*heard, bias, padding), Source(key, value, bias_written, future)]
             state = block(state, query, sources)
@@ -188,9 +188,9 @@ class Transformer(nn.Module):
         """What voices that look at others add to the logits of each layer, see `voice_bias`."""
         return voice_bias([block.attention for block in self._blocks], cosines(voice, others))
 
-    def _rotation(self, stream: Stream) -> Tensor:
+    def _rotation(self, positions: Positions) -> Tensor:
         """(2, batch, 1, num_positions, head_dim)"""
-        return self.rotary(stream.time)[:, :, None].to(stream.state.dtype)
+        return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
 
 
 def _padding(is_real: Tensor) -> Tensor | None:

@@ -83,7 +83,7 @@ def simulators(options: argparse.Namespace) -> list[Simulator]:
     noises = Noises(options.noise) if options.noise else None
     return [
         simulator("Meeting", voices, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
-        for voices in Voices.load(options.voices, options.split).apart(SECONDS)
+        for voices in Voices(options.voices, options.split).apart(SECONDS)
     ]
 
 

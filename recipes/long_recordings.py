@@ -158,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
     with in_one_line():
         place = Place(options.docs, "long") if options.docs else None
-        voices = Voices.load(options.voices, "dev")
+        voices = Voices(options.voices, "dev")
         noises = Noises(options.noise) if options.noise else None
     rows, failures = [], []
     longest = 60 * max(options.minutes)

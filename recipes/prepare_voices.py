@@ -47,7 +47,7 @@ def main() -> None:
     print(f"{len(refusals)} refused, see {options.out / 'refused.tsv'}")
     for split in SPLITS:
         try:
-            print(Voices.load(options.out, split))
+            print(Voices(options.out, split))
         except VoicesError:
             print(f"nobody in split {split!r}. {CHOOSE}")
 

@@ -122,7 +122,7 @@ DOMAINS = {
 
 def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[tuple[str, str, Simulator]]:
     """Axis or "domain", point, and where conversations come from."""
-    voices = Voices.load(options.voices, "dev")
+    voices = Voices(options.voices, "dev")
     for name in options.axes:
         for point in AXES[name].points[:: options.every]:
             turns, changes = AXES[name].change(point)
@@ -130,7 +130,7 @@ def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[t
             yield name, f"{point:g}", Simulator(voices, turns, acoustics, options.duration)
     for name in options.domains:
         difficulty, corpus = DOMAINS[name]
-        heard = Voices.load(options.voices, "dev", corpus)
+        heard = Voices(options.voices, "dev", corpus)
         yield "domain", name, simulator(difficulty, heard, noises, options.duration)
 
 

@@ -77,7 +77,7 @@ def test_noise_is_as_far_below_speech_as_asked(decibels: float) -> None:
 
 @pytest.mark.parametrize("room_probability", [0.0, 1.0])
 def test_a_crowd_is_heard_where_nobody_speaks(tmp_path: Path, room_probability: float) -> None:
-    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    voices = Voices(write_toy_voices(tmp_path), "train")
     crowd = {"bystanders": voices, "crowd_probability": 1.0, "crowd_size": (3, 3), "signal_to_crowd": (20.0, 20.0)}
     crowded = replace(SILENT, **crowd, room_probability=room_probability, rt60=(0.2, 0.2))
     sound = hear(crowded, np.pad(two_speakers(), ((0, 0), (0, 48000))))
@@ -85,7 +85,7 @@ def test_a_crowd_is_heard_where_nobody_speaks(tmp_path: Path, room_probability: 
 
 
 def test_nobody_is_in_the_conversation_and_in_the_crowd(tmp_path: Path) -> None:
-    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    voices = Voices(write_toy_voices(tmp_path), "train")
     crowded = replace(SILENT, bystanders=voices, crowd_probability=1.0, crowd_size=(8, 8))
     speakers = tuple(voices.speakers[:3])
     for seed in range(20):
@@ -146,7 +146,7 @@ def test_pitch_changes_and_speed_does_not(semitones: float) -> None:
 
 
 def test_each_option_is_drawn_apart_from_the_others(tmp_path: Path) -> None:
-    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    voices = Voices(write_toy_voices(tmp_path), "train")
     usual = Acoustics(bystanders=voices)
     for seed in range(20):
         scene = usual.draw(("train00", "train01"), rng_of(seed))

@@ -15,7 +15,6 @@ from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import arguments, cli, pipeline, report
-from pyannote_pix2seq.decoding_options import STRATEGIES
 from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
@@ -89,7 +88,7 @@ def test_the_number_of_speakers_is_obeyed(talk, diarize, options, allowed):
 
 
 def test_decoding_and_strategies_are_those_of_the_pipeline(talk, diarize, tiny_pipeline, tmp_path):
-    assert arguments.DECODING == STRATEGIES and arguments.STRATEGIES == tuple(pipeline.STRATEGIES)
+    assert arguments.STRATEGIES == tuple(pipeline.STRATEGIES)
     config = yaml.safe_load((tiny_pipeline / "config.yaml").read_text())
     config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "decoding": {"strategy": "beam"}}
     (tmp_path / "beam.yaml").write_text(yaml.safe_dump(config))

@@ -46,7 +46,7 @@ print([digest(simulator_of({folder!r}, everything=True), uri) for uri in reverse
 
 
 def simulator_of(folder: str | Path, acoustics: Acoustics | None = None, everything: bool = False) -> Simulator:
-    voices = Voices.load(folder, "train")
+    voices = Voices(folder, "train")
     if everything:
         pytest.importorskip("python_stretch")
         acoustics = Acoustics(noises=Noises(Path(folder) / "noise"), bystanders=voices, **EVERYTHING)  # type: ignore[arg-type]
@@ -179,7 +179,7 @@ def test_conversations_and_scenes_can_be_changed_by_hand(store: Path) -> None:
 
 
 def test_descriptions_take_bounded_memory(store: Path) -> None:
-    simulator = simulator_of(store, Acoustics(bystanders=Voices.load(store, "train")))
+    simulator = simulator_of(store, Acoustics(bystanders=Voices(store, "train")))
     tracemalloc.start()
     try:
         sizes = []
@@ -227,7 +227,7 @@ def test_nobody_speaking_is_a_conversation_too(store: Path) -> None:
 
 
 def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
-    voices = Voices.load(store, "dev")
+    voices = Voices(store, "dev")
     simulator = Simulator(voices, PlainTurns(0.2, 0.3, 0, 0, max_speakers=50), Acoustics.none())
     with pytest.raises(VoicesError, match=r"speakers were asked for .* 4 to choose from.* lower max_speakers"):
         for number in range(10):

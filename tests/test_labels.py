@@ -104,7 +104,7 @@ def test_unknown_options_are_named() -> None:
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Simulator:
-    voices = Voices.load(write_toy_voices(tmp_path / "voices"), "train")
+    voices = Voices(write_toy_voices(tmp_path / "voices"), "train")
     turns = PlainTurns(max_seconds=1.5, interrupt_max=0.0, silence_max=0.4, max_speakers=1)
     return Simulator(voices, turns, Acoustics.none(), duration=6.0)
 

@@ -151,7 +151,7 @@ def test_a_folder_without_voices_is_one_line(recipe: Any, tmp_path: Path) -> Non
 
 
 def test_a_meeting_that_is_another_one_is_rendered_again(tmp_path: Path) -> None:
-    voices = Voices.load(write_toy_voices(tmp_path / "voices"), "dev")
+    voices = Voices(write_toy_voices(tmp_path / "voices"), "dev")
     simulator = Simulator(voices, PlainTurns(), Acoustics.none(), duration=6.0)
     first = simulator.describe("meeting")
     times = []

@@ -45,7 +45,7 @@ def test_turns_overlaps_and_events_are_drawn(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_conversation_draws_what_it_sounds_like(tmp_path: Path) -> None:
-    voices = Voices.load(write_toy_voices(tmp_path), "train")
+    voices = Voices(write_toy_voices(tmp_path), "train")
     simulator = Simulator(voices, PlainTurns(), Acoustics(pitch_probability=0), duration=5.0)
     simulator.draw(simulator.describe("Toy-1"), tmp_path / "toy.png")
     assert pixels(tmp_path / "toy.png").shape[1] == 1800

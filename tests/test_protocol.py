@@ -27,7 +27,7 @@ SIZES = {"num_train": 5, "num_development": 3, "num_test": 2}
 def simulators(tmp_path_factory: pytest.TempPathFactory) -> tuple[Simulator, Simulator]:
     folder = write_toy_voices(tmp_path_factory.mktemp("voices"))
     train, dev = (
-        Simulator(Voices.load(folder, split), PlainTurns(), Acoustics(), duration=6.0) for split in ("train", "dev")
+        Simulator(Voices(folder, split), PlainTurns(), Acoustics(), duration=6.0) for split in ("train", "dev")
     )
     return train, dev
 

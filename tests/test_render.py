@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(store: Path) -> dict[str, Any]:
     """Of a protocol of one training, two development and two test conversations of 6 s."""
     simulators = {
-        subset: Simulator(Voices.load(store, split), PlainTurns(max_speakers=3), Acoustics(), duration=6.0)
+        subset: Simulator(Voices(store, split), PlainTurns(max_speakers=3), Acoustics(), duration=6.0)
         for subset, split in (("train", "train"), ("development", "dev"))
     }
     return {**simulators, "labels": Labels(0.25, 0.05), "num_train": 1, "num_development": 2, "num_test": 2}

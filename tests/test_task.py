@@ -46,7 +46,7 @@ def protocol(tmp_path_factory: pytest.TempPathFactory) -> SyntheticProtocol:
     """Six training and two development conversations of 6 s."""
     folder = write_toy_voices(tmp_path_factory.mktemp("voices"), num_train=3, num_dev=3)
     train, dev = (
-        Simulator(Voices.load(folder, split), PlainTurns(max_speakers=2), Acoustics.none(), duration=6.0)
+        Simulator(Voices(folder, split), PlainTurns(max_speakers=2), Acoustics.none(), duration=6.0)
         for split in ("train", "dev")
     )
     return SyntheticProtocol("Toy", train, dev, num_train=6, num_development=2)

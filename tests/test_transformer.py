@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
 from pyannote_pix2seq.rotary import Rotary, rotate
-from pyannote_pix2seq.transformer import Cache, Stream, Transformer
+from pyannote_pix2seq.transformer import Cache, Positions, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
 
@@ -20,7 +20,7 @@ def make_transformer(num_layers: int = 3, num_voices: int = VOICES) -> Transform
     return transformer
 
 
-def make_stream(num_positions: int, batch: int = 2, seed: int = 0) -> Stream:
+def make_positions(num_positions: int, batch: int = 2, seed: int = 0) -> Positions:
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -28,15 +28,15 @@ def make_stream(num_positions: int, batch: int = 2, seed: int = 0) -> Stream:
 
     time = torch.rand(batch, num_positions, generator=generator, dtype=torch.float64) * 50
     voice = torch.nn.functional.normalize(normal(batch, num_positions, VOICES, VOICE_DIM), dim=-1)
-    return Stream(normal(batch, num_positions, WIDTH), time, voice)
+    return Positions(normal(batch, num_positions, WIDTH), time, voice)
 
 
-def part(stream: Stream, first: int, last: int) -> Stream:
-    return Stream(stream.state[:, first:last], stream.time[:, first:last], stream.voice[:, first:last])
+def part(positions: Positions, first: int, last: int) -> Positions:
+    return Positions(positions.state[:, first:last], positions.time[:, first:last], positions.voice[:, first:last])
 
 
-def real(stream: Stream) -> Tensor:
-    return torch.ones(stream.time.shape, dtype=torch.bool)
+def real(positions: Positions) -> Tensor:
+    return torch.ones(positions.time.shape, dtype=torch.bool)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def transformer() -> Transformer:
 
 @pytest.fixture(scope="module")
 def prefix(transformer: Transformer) -> Cache:
-    stream = make_stream(6)
-    return transformer.read(stream, real(stream))[1]
+    positions = make_positions(6)
+    return transformer.read(positions, real(positions))[1]
 
 
 def close(found: Tensor, expected: Tensor) -> None:
@@ -55,7 +55,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def test_reading_in_pieces_equals_reading_at_once(transformer: Transformer, prefix: Cache) -> None:
-    written = make_stream(7, seed=1)
+    written = make_positions(7, seed=1)
     expected, whole = transformer.write(written, prefix)
     for borders in [range(8), (0, 3, 4, 7)]:
         cache, states = prefix, []
@@ -71,14 +71,14 @@ def test_reading_in_pieces_equals_reading_at_once(transformer: Transformer, pref
 
 
 def test_the_prefix_sees_itself_in_both_directions(transformer: Transformer) -> None:
-    stream, other = make_stream(6), make_stream(6)
+    positions, other = make_positions(6), make_positions(6)
     other.state[:, -1, 0] += 1
-    state, changed = (transformer.read(s, real(s))[0] for s in (stream, other))
+    state, changed = (transformer.read(s, real(s))[0] for s in (positions, other))
     assert ((state - changed).abs().amax(-1) > 1e-6).all()
 
 
 def test_written_positions_see_only_what_was_before(transformer: Transformer, prefix: Cache) -> None:
-    written, other = make_stream(7, seed=1), make_stream(7, seed=1)
+    written, other = make_positions(7, seed=1), make_positions(7, seed=1)
     other.state[:, 4, 0] += 1
     other.voice[:, 4] *= -1
     state, changed = (transformer.write(s, prefix)[0] for s in (written, other))
@@ -87,42 +87,44 @@ def test_written_positions_see_only_what_was_before(transformer: Transformer, pr
 
 
 def test_padding_is_not_seen(transformer: Transformer) -> None:
-    short, padded = make_stream(4), make_stream(6)
+    short, padded = make_positions(4), make_positions(6)
     padded.state[:, :4], padded.time[:, :4], padded.voice[:, :4] = short.state, short.time, short.voice
     is_real = torch.arange(6).expand(2, -1) < 4
     expected, past = transformer.read(short, real(short))
     found, padded_past = transformer.read(padded, is_real)
     close(found[:, :4], expected)
-    written = make_stream(3, seed=1)
+    written = make_positions(3, seed=1)
     close(transformer.write(written, padded_past)[0], transformer.write(written, past)[0])
 
 
 def test_only_differences_of_time_matter(transformer: Transformer) -> None:
-    stream = make_stream(6)
-    later = Stream(stream.state, stream.time + 17.3, stream.voice)
-    close(transformer.read(later, real(later))[0], transformer.read(stream, real(stream))[0])
+    positions = make_positions(6)
+    later = Positions(positions.state, positions.time + 17.3, positions.voice)
+    close(transformer.read(later, real(later))[0], transformer.read(positions, real(positions))[0])
 
 
 def test_only_cosines_of_voices_matter(transformer: Transformer) -> None:
-    stream = make_stream(6)
+    positions = make_positions(6)
     rotation = torch.linalg.qr(torch.randn(VOICE_DIM, VOICE_DIM, dtype=torch.float64)).Q
-    turned = Stream(stream.state, stream.time, stream.voice @ rotation)
-    close(transformer.read(turned, real(turned))[0], transformer.read(stream, real(stream))[0])
-    silent = Stream(stream.state, stream.time, torch.zeros_like(stream.voice))
-    assert (transformer.read(silent, real(silent))[0] - transformer.read(stream, real(stream))[0]).abs().max() > 1e-3
+    turned = Positions(positions.state, positions.time, positions.voice @ rotation)
+    close(transformer.read(turned, real(turned))[0], transformer.read(positions, real(positions))[0])
+    silent = Positions(positions.state, positions.time, torch.zeros_like(positions.voice))
+    assert (
+        transformer.read(silent, real(silent))[0] - transformer.read(positions, real(positions))[0]
+    ).abs().max() > 1e-3
 
 
 def test_examples_of_a_cache_are_kept_repeated_and_reordered(transformer: Transformer, prefix: Cache) -> None:
     index = torch.tensor([1, 1, 0])
-    written = make_stream(2, seed=1)
-    chosen = Stream(written.state[index], written.time[index], written.voice[index])
+    written = make_positions(2, seed=1)
+    chosen = Positions(written.state[index], written.time[index], written.voice[index])
     expected = transformer.write(written, prefix)[0][index]
     close(transformer.write(chosen, rows_of_cache(prefix, index))[0], expected)
 
 
 def test_sequences_about_one_recording_share_what_was_heard(transformer: Transformer, prefix: Cache) -> None:
     owner = torch.tensor([0, 0, 0, 1, 1, 1])
-    written = make_stream(4, batch=6, seed=1)
+    written = make_positions(4, batch=6, seed=1)
     shared = prefix.reorder(owner)
     assert shared.heard_voice is prefix.heard_voice and shared.heard is prefix.heard
     expected, copied = transformer.write(part(written, 0, 3), rows_of_cache(prefix, owner))
@@ -136,10 +138,10 @@ def test_sequences_about_one_recording_share_what_was_heard(transformer: Transfo
 def test_attention_equals_its_formula() -> None:
     attention = Attention(WIDTH, HEADS, VOICES).double()
     torch.nn.init.normal_(attention.voice_scale)
-    stream = make_stream(5, batch=1)
+    positions = make_positions(5, batch=1)
     no_rotation = torch.stack([torch.ones(1, 1, 5, WIDTH // HEADS), torch.zeros(1, 1, 5, WIDTH // HEADS)])
-    query, key, value = attention.project(stream.state, no_rotation.double())
-    products = torch.einsum("bqvd,bkwd->bvwqk", stream.voice, stream.voice)
+    query, key, value = attention.project(positions.state, no_rotation.double())
+    products = torch.einsum("bqvd,bkwd->bvwqk", positions.voice, positions.voice)
     blocked = torch.zeros(1, 1, 5, 5, dtype=torch.bool)
     (bias,) = voice_bias([attention], products.reshape(1, VOICES**2, 5, 5))
     found = attention(query, [Source(key, value, bias, blocked)])
@@ -149,7 +151,7 @@ def test_attention_equals_its_formula() -> None:
         for i in range(VOICES):
             for j in range(VOICES):
                 scale = VOICE_GAIN * attention.voice_scale[head, VOICES * i + j]
-                logits = logits + scale * stream.voice[0, :, i] @ stream.voice[0, :, j].T
+                logits = logits + scale * positions.voice[0, :, i] @ positions.voice[0, :, j].T
         heads.append(logits.softmax(-1) @ value[0, head])
     close(found[0], attention.output(torch.cat(heads, dim=-1)))
 

@@ -25,14 +25,14 @@ def dominant(waveform: np.ndarray) -> float:
 
 
 def test_splits_do_not_share_speakers(store: Path) -> None:
-    train, dev = Voices.load(store, "train"), Voices.load(store, "dev")
+    train, dev = Voices(store, "train"), Voices(store, "dev")
     assert train.speakers == [f"train{i:02d}" for i in range(8)]
     assert dev.speakers == [f"dev{i:02d}" for i in range(8, 12)]
     assert repr(train).endswith("8 speakers, 0.0 h")
 
 
 def test_speech_is_of_the_speaker_asked_for(store: Path) -> None:
-    voices = Voices.load(store, "train")
+    voices = Voices(store, "train")
     for number, speaker in enumerate(voices.speakers):
         speech = voices.speech(speaker, np.random.default_rng(0), 5 * SAMPLE_RATE)
         assert speech.shape == (5 * SAMPLE_RATE,) and speech.dtype == np.float32
@@ -40,7 +40,7 @@ def test_speech_is_of_the_speaker_asked_for(store: Path) -> None:
 
 
 def test_speech_is_level_starts_at_once_and_has_short_pauses_only(store: Path) -> None:
-    speech = Voices.load(store, "train").speech("train00", np.random.default_rng(1), 12 * SAMPLE_RATE)
+    speech = Voices(store, "train").speech("train00", np.random.default_rng(1), 12 * SAMPLE_RATE)
     assert rms(speech[speech != 0]) == pytest.approx(LEVEL, rel=0.05)
     assert rms(speech[:400]) > 0.2 * LEVEL
     frames = np.abs(speech[: len(speech) // 160 * 160].reshape(-1, 160)).max(1) > 0
@@ -50,7 +50,7 @@ def test_speech_is_level_starts_at_once_and_has_short_pauses_only(store: Path) -
 
 
 def test_speech_depends_on_nothing_but_the_seed(store: Path) -> None:
-    voices = Voices.load(store, "train")
+    voices = Voices(store, "train")
     again = pickle.loads(pickle.dumps(voices))
     first, second, other = (
         v.speech("train03", np.random.default_rng(seed), 30_000) for v, seed in [(voices, 1), (again, 1), (voices, 3)]
@@ -64,14 +64,14 @@ def test_regions_are_all_heard_before_one_is_heard_again(tmp_path: Path) -> None
     levels = [0.1, 0.2, 0.3, 0.4]
     regions = [np.full(SAMPLE_RATE, round(level * 32768), dtype=np.int16) for level in levels]
     write_voices(tmp_path, [("steps", "toy", "train", regions)])
-    speech = Voices.load(tmp_path, "train").speech("steps", np.random.default_rng(0), 10 * SAMPLE_RATE)
+    speech = Voices(tmp_path, "train").speech("steps", np.random.default_rng(0), 10 * SAMPLE_RATE)
     onsets = np.flatnonzero((speech[1:] > 0) & (speech[:-1] == 0))
     heard = [round(float(speech[onset + 1000]), 1) for onset in onsets]
     assert sorted(heard[:4]) == levels and sorted(heard[4:8]) == levels
 
 
 def test_small_corpora_are_heard_more_than_their_size(store: Path) -> None:
-    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    voices, rng = Voices(store, "train"), np.random.default_rng(0)
     drawn = [voices.choose(1, rng)[0] for _ in range(2000)]
     # half by corpus: 1/2 * 1/2; half by speaker: 1/2 * 1/8
     assert drawn.count("train00") / 2000 == pytest.approx(0.3125, abs=0.04)
@@ -79,7 +79,7 @@ def test_small_corpora_are_heard_more_than_their_size(store: Path) -> None:
 
 
 def test_chosen_voices_are_distinct_and_as_many_as_asked_for(store: Path) -> None:
-    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    voices, rng = Voices(store, "train"), np.random.default_rng(0)
     assert all(len(set(voices.choose(6, rng))) == 6 for _ in range(20))
     assert voices.choose(0, rng) == ()
     with pytest.raises(VoicesError, match="9 speakers were asked for .* 8 to choose from"):
@@ -87,7 +87,7 @@ def test_chosen_voices_are_distinct_and_as_many_as_asked_for(store: Path) -> Non
 
 
 def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:
-    voices, rng = Voices.load(store, "train"), np.random.default_rng(0)
+    voices, rng = Voices(store, "train"), np.random.default_rng(0)
     taken = ("train00", "train05", "somebody else")
     drawn = {voice for _ in range(50) for voice in voices.choose(4, rng, excluding=taken)}
     assert drawn == set(voices.speakers) - set(taken)
@@ -97,11 +97,11 @@ def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:
 
 def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
     with pytest.raises(VoicesError, match="split 'test'.*It has dev, train. One name in ten .* column `split`"):
-        Voices.load(store, "test")
+        Voices(store, "test")
     with pytest.raises(VoicesError, match=r"prepare_voices\.py"):
-        Voices.load(tmp_path / "nothing", "train")
+        Voices(tmp_path / "nothing", "train")
     with pytest.raises(VoicesError, match="'nobody' is none of the 8 speakers"):
-        Voices.load(store, "train").speech("nobody", np.random.default_rng(0), 100)
+        Voices(store, "train").speech("nobody", np.random.default_rng(0), 100)
     speech = [np.zeros(4 * SAMPLE_RATE, dtype=np.int16)]
     with pytest.raises(VoicesError, match="'a' comes twice"):
         write_voices(tmp_path / "twice", [("a", "c", "train", speech), ("a", "c", "dev", speech)])
@@ -116,19 +116,19 @@ def test_a_damaged_store_is_told(store: Path) -> None:
     whole = speech.read_bytes()
     speech.write_bytes(whole[:-2])
     with pytest.raises(VoicesError, match=f"speech.int16 has {len(whole) - 2} bytes of {len(whole)}"):
-        Voices.load(store, "train")
+        Voices(store, "train")
     speech.unlink()
     with pytest.raises(VoicesError, match="has 0 bytes"):
-        Voices.load(store, "train")
+        Voices(store, "train")
     index.write_text(index.read_text()[:100])
     with pytest.raises(VoicesError, match=r"voices\.json is damaged"):
-        Voices.load(store, "train")
+        Voices(store, "train")
 
 
 def test_regions_are_as_they_were_written(tmp_path: Path) -> None:
     regions = [to_level(toy_voice(150, seconds)) for seconds in (2.0, 1.5)]
     write_voices(tmp_path, [("ann", "toy", "train", regions)])
-    stored = list(Voices.load(tmp_path, "train").regions("ann"))
+    stored = list(Voices(tmp_path, "train").regions("ann"))
     assert all(np.array_equal(*pair) for pair in zip(stored, regions, strict=True))
 
 
@@ -172,8 +172,8 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_preparing_refuses_what_is_bad_and_keeps_the_rest(recordings: Path, tmp_path: Path, heard: list[int]) -> None:
     refusals = prepare_voices(recordings, tmp_path / "store", num_jobs=1)
-    assert Voices.load(tmp_path / "store", "train").speakers == ["ann", "cy"]
-    assert Voices.load(tmp_path / "store", "dev").speakers == ["bob"]
+    assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
+    assert Voices(tmp_path / "store", "dev").speakers == ["bob"]
     assert [refusal.speaker for refusal in refusals] == ["ann", "di"]
     refused = (tmp_path / "store" / "refused.tsv").read_text().splitlines()
     assert refused[0] == "speaker\tpath\treason"
@@ -198,10 +198,10 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(
         patch.setattr(preparation, "speech_regions", interrupted)
         prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     with pytest.raises(VoicesError):
-        Voices.load(tmp_path / "store", "train")
+        Voices(tmp_path / "store", "train")
     prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert len(heard) == 4  # each good recording once
-    assert Voices.load(tmp_path / "store", "train").speakers == ["ann", "cy"]
+    assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
 
 
 def test_other_sample_rates_and_channels_become_16_khz_mono(tmp_path: Path, heard: list[int]) -> None:
@@ -210,7 +210,7 @@ def test_other_sample_rates_and_channels_become_16_khz_mono(tmp_path: Path, hear
     soundfile.write(tmp_path / "in" / "eve" / "a.flac", stereo, SAMPLE_RATE // 2)
     prepare_voices(tmp_path / "in", tmp_path / "store", num_jobs=1)
     split = split_of("eve")
-    speech = Voices.load(tmp_path / "store", split).speech("eve", np.random.default_rng(0), 4 * SAMPLE_RATE)
+    speech = Voices(tmp_path / "store", split).speech("eve", np.random.default_rng(0), 4 * SAMPLE_RATE)
     assert heard == [4 * SAMPLE_RATE]
     assert dominant(speech) == pytest.approx(200, abs=1)
 
@@ -253,12 +253,12 @@ def test_silence_holds_no_speech() -> None:
 
 
 def test_voices_of_one_corpus(store: Path) -> None:
-    assert Voices.load(store, "train", "small").speakers == ["train00"]
-    assert Voices.load(store, "train").speakers == [f"train{number:02d}" for number in range(8)]
-    copy = pickle.loads(pickle.dumps(Voices.load(store, "train", "large")))
+    assert Voices(store, "train", "small").speakers == ["train00"]
+    assert Voices(store, "train").speakers == [f"train{number:02d}" for number in range(8)]
+    copy = pickle.loads(pickle.dumps(Voices(store, "train", "large")))
     assert "train00" not in copy.speakers and len(copy.speakers) == 7
     with pytest.raises(VoicesError, match=r"split 'dev' and corpus 'huge'.*It has dev \(large\), dev \(small\)"):
-        Voices.load(store, "dev", "huge")
+        Voices(store, "dev", "huge")
 
 
 def test_the_same_speakers_say_other_things_apart(tmp_path: Path) -> None:
@@ -268,7 +268,7 @@ def test_the_same_speakers_say_other_things_apart(tmp_path: Path) -> None:
         for name, lengths in regions.items()
     ]
     write_voices(tmp_path, steps)
-    first, second = pickle.loads(pickle.dumps(Voices.load(tmp_path, "train").apart(2.0)))
+    first, second = pickle.loads(pickle.dumps(Voices(tmp_path, "train").apart(2.0)))
     assert first.speakers == second.speakers == ["chatty", "even"]
     heard = [[len(region) // SAMPLE_RATE for region in voices.regions("chatty")] for voices in (first, second)]
     assert heard == [[1, 2], [3, 4]]

@@ -210,7 +210,7 @@ def find(name: str) -> Difficulty:
 def _load(folder: Path | str, split: str) -> Voices:
     """Voices of a split; where no voice is kept for tests, those of development."""
     try:
-        return Voices.load(folder, split)
+        return Voices(folder, split)
     except VoicesError:
         if split != "test":
             raise
@@ -219,7 +219,7 @@ def _load(folder: Path | str, split: str) -> Voices:
         f"Prepare the voices again, with recipes/prepare_voices.py, to keep some for tests.",
         stacklevel=3,
     )
-    return Voices.load(folder, "dev")
+    return Voices(folder, "dev")
 
 
 def simulator(

@@ -96,11 +96,6 @@ class Voices:
             )
         self.speakers = sorted(self._voices)
 
-    @classmethod
-    def load(cls, folder: Path | str, split: str, corpus: str | None = None) -> Voices:
-        """Open a store written by `write_voices`; samples are read from disk as they are asked for."""
-        return cls(folder, split, corpus)
-
     def __getstate__(self) -> dict[str, Any]:
         """Travel between processes as a path and places in a file, not as gigabytes of speech."""
         return {name: value for name, value in vars(self).items() if name not in ("_samples", "_probabilities")}
