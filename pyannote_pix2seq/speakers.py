@@ -18,6 +18,8 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segments
 from pyannote_pix2seq.output import Turn, speaker_label
 
+CLAIM = 0.45
+"""Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
 PRESENT = 1.0
 """Seconds that have to sound like somebody for him to be thought present."""
 

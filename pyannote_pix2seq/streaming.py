@@ -45,7 +45,7 @@ class Stream:
 
     `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
     known `latency` seconds later at most, and never revised. However long it goes on, memory is that of two chunks, of
-    those who were enrolled, of `chain.REMEMBERED` others and of `recollection.MOST` voices. Made by
+    those who were enrolled, of `cast.REMEMBERED` others and of `recollection.MOST` voices. Made by
     `Pix2SeqDiarization.stream`.
 
     Parameters

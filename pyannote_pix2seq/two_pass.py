@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pyannote_pix2seq.attribution import attribute
-from pyannote_pix2seq.chain import CLAIM, Diarization, Report
+from pyannote_pix2seq.chain import Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.people import PART, tell_apart
 from pyannote_pix2seq.reading import AGAIN, SKETCH, Reading
-from pyannote_pix2seq.speakers import Speaker, likeliest, match, new_numbers, similarity
+from pyannote_pix2seq.speakers import CLAIM, Speaker, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
 BATCH = 4

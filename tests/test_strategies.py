@@ -12,7 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from pyannote_pix2seq import chain, recollection
+from pyannote_pix2seq import by_voices, cast, recollection
+from pyannote_pix2seq.by_voices import ByVoices
+from pyannote_pix2seq.cast import Cast
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunker
 from pyannote_pix2seq.decoding import Hypothesis
@@ -273,12 +275,12 @@ def test_who_had_to_be_heard_is_prompted_in_the_silence_that_follows(
 
 
 def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "REMEMBERED", 1)
+    monkeypatch.setattr(cast, "REMEMBERED", 1)
     recognise_nobody(monkeypatch)
 
 
 def recognise_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "same_people", lambda groups, given: dict(given))
+    monkeypatch.setattr(by_voices, "same_people", lambda groups, given: dict(given))
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 15])
@@ -289,20 +291,20 @@ def test_those_who_are_forgotten_count(model: Pix2Seq, number: int, monkeypatch:
     assert len(output.speaker_embeddings) == number
 
 
-def test_who_is_silent_for_long_and_said_little_is_forgotten(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain, "REMEMBERED", 2)
+def test_who_is_silent_for_long_and_said_little_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cast, "REMEMBERED", 2)
 
     def speaker(alone: float, last_heard: float, name: str | None = None) -> Speaker:
         return Speaker(
             AudioTokens(torch.zeros(1, 2), torch.zeros(1, 1, 2)), 1.0, torch.ones(2), alone, last_heard, name
         )
 
-    reading = Chain(make(model, "chain").writer, SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
-    reading.speakers |= {0: speaker(100.0, 10.0), 1: speaker(2.0, 60.0), 2: speaker(0.0, 99.0), 3: speaker(1.0, 100.0)}
-    reading.heard = {0, 1, 2, 3}
-    reading._forget(100.0)  # for every second alone: 0.9 s, 20 s, 100 s, none
-    assert list(reading.speakers) == [-1, 0, 3] and reading.heard == {0, 3}
-    assert next(reading._new) == 0  # numbers are not given back: these were set by hand
+    people = Cast(SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
+    people.speakers |= {0: speaker(100.0, 10.0), 1: speaker(2.0, 60.0), 2: speaker(0.0, 99.0), 3: speaker(1.0, 100.0)}
+    people.heard = {0, 1, 2, 3}
+    assert people.forget(100.0) == [1, 2]  # for every second alone: 0.9 s, 20 s, 100 s, none
+    assert list(people.speakers) == [-1, 0, 3] and people.heard == {0, 3}
+    assert people.new_number() == 0  # numbers are not given back: these were set by hand
 
 
 def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:
@@ -346,7 +348,7 @@ def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
 
     monkeypatch.setattr(Writer, "write", write)
     recognise_nobody(monkeypatch)
-    monkeypatch.setattr(chain, "REMEMBERED", 8)
+    monkeypatch.setattr(cast, "REMEMBERED", 8)
     monkeypatch.setattr(recollection, "MOST", 20)
     noise = torch.rand(1, 20 * 2560, generator=torch.Generator().manual_seed(0)) - 0.5
     stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=most)
@@ -356,8 +358,9 @@ def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
         if number % 30 == 29:
             kept.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
     assert kept[0] == kept[1] == kept[2]
-    assert list(stream._chain.speakers)[0] == -1 and len(stream._chain.speakers) <= 8 + 2
-    for clip in (clip for number, speaker in stream._chain.speakers.items() if number >= 0 for clip in speaker.clip):
+    speakers = stream._chain.cast.speakers
+    assert list(speakers)[0] == -1 and len(speakers) <= 8 + 2
+    for clip in (clip for number, speaker in speakers.items() if number >= 0 for clip in speaker.clip):
         assert clip.untyped_storage().nbytes() == clip.nbytes
     people = [f"SPEAKER_{number:02d}" for number in range(91) if number != 7][:most]
     assert len(labels) > 85 and list(dict.fromkeys(labels)) == people[: len(labels)]
@@ -407,7 +410,7 @@ def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: st
 def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> None:
     ann, other, between = torch.eye(16)[0], torch.eye(16)[1], 0.5 * torch.eye(16)[0] + torch.eye(16)[1]  # cosine 0.447
     known = Speaker(AudioTokens(torch.zeros(1, 64), torch.zeros(1, 3, 16)), 1.0, ann, 1.0, name="ann")
-    reading = Chain(make(model, "chain").writer, SpeakerLimits(0, None), [known])
+    reading = ByVoices(make(model, "chain").writer, Cast(SpeakerLimits(0, None), [known]), [known])
     for voice, here, is_there, expected in (
         (ann, ann, True, {1: -1}),
         (ann, 0.6 * ann + other, True, {1: -1}),
