@@ -1,0 +1,68 @@
+"""The auxiliary frame head of one of our models, read out by threshold: a system for evaluate.py.
+
+    python recipes/evaluate.py PROTOCOL --peer "frames=recipes/peers/frame_head.py --threshold 0.4"
+
+Beside what it writes, a model is trained to say who is active in each time bin (`losses.activity_loss`). Is the
+sequence any better than that? The head names people within one chunk only, so longer recordings are refused.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+import torch  # noqa: E402
+from pyannote.audio import Pipeline  # noqa: E402
+from pyannote.audio.utils.signal import Binarize  # noqa: E402
+from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
+
+from pyannote_pix2seq import PRETRAINED  # noqa: E402
+from pyannote_pix2seq.audio import prepare  # noqa: E402
+from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
+from pyannote_pix2seq.system import Turns, respond  # noqa: E402
+from pyannote_pix2seq.worker import turns_and_confidence  # noqa: E402
+
+
+@torch.inference_mode()
+def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
+    """Probability that each speaker is active, (num_bins, num_speakers), by time bin.
+
+    Raises
+    ------
+    ValueError
+        If the recording is longer than a chunk.
+    """
+    model = pipeline.model
+    waveform = prepare(audio, model.frontend.sample_rate)
+    seconds = waveform.shape[1] / model.frontend.sample_rate
+    if seconds > pipeline.chunk:
+        raise ValueError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {pipeline.chunk:g} s only.")
+    tokens = pipeline.writer.listen(waveform)
+    context = model.listen(AudioTokens(*(field[None] for field in tokens)))
+    step = model.bin_duration
+    bins = SlidingWindow(start=-step / 2, duration=step, step=step)  # Binarize puts edges in the middle of frames
+    return SlidingWindowFeature(context.activity[0].sigmoid().numpy(), bins)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
+    parser.add_argument("answers")
+    parser.add_argument("--pipeline", default=PRETRAINED, help="folder (default: what we ship)")
+    parser.add_argument("--threshold", type=float, default=0.4, help="of probabilities (default: 0.4)")
+    options = parser.parse_args()
+    pipeline = Pipeline.from_pretrained(options.pipeline)
+    binarize = Binarize(onset=options.threshold)
+
+    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+        return turns_and_confidence(binarize(activity(pipeline, audio)))
+
+    respond(diarize, options.recordings, options.answers)
+
+
+if __name__ == "__main__":
+    main()
