@@ -1,9 +1,9 @@
 """How a chunk is prompted with the speakers known so far.
 
-A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence, and the
-written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`. Prompts are audio
-tokens, so a speaker of the recording is prompted with tokens that were computed when he was heard. A prompt may be
-compact: one audio token that stands for all of the clip.
+A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence (in whole
+audio tokens: 320), and the written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence,
+chunk`. Prompts are audio tokens, so a speaker of the recording is prompted with tokens that were computed when he was
+heard. A prompt may be compact: one audio token that stands for all of the clip.
 """
 
 from __future__ import annotations

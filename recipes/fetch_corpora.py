@@ -92,7 +92,7 @@ class Archives:
                 raise CorpusError(
                     f"{url} cannot be fetched ({error}). Fetch it by hand and put it at {path}."
                 ) from error
-            self._check(path)
+        self._check(path)
         return path
 
     def members(self, path: Path, pattern: str) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:

@@ -159,6 +159,7 @@ def test_a_corpus_is_stored_as_its_protocol_has_it(
 ) -> None:
     (tmp_path / "real" / "archives").mkdir(parents=True)
     write(tmp_path / "real" / "archives")
+    monkeypatch.setattr(recipe, "MD5", {})  # toys
     size = recipe.Size(2 if write is ami else 1, 2.01 * (2 if write is ami else 1) / 3600)
     monkeypatch.setitem(recipe.CORPORA, corpus, (recipe.CORPORA[corpus][0], {"test": size}))
     assert recipe.main([corpus, "--subsets", "test", "--into", str(tmp_path / "real")]) == 0
@@ -237,5 +238,8 @@ def test_an_archive_is_fetched_once_and_checked(
     with pytest.raises(
         recipe.CorpusError, match="md5 of .*msdwild_wavs.zip is 9a0364b9e99bb480dd25e1f0284c8555, not 0057"
     ):
+        archives.path("https://x/y", "msdwild_wavs.zip")
+    (tmp_path / "msdwild_wavs.zip").write_bytes(b"put there by hand")
+    with pytest.raises(recipe.CorpusError, match="msdwild_wavs.zip is .*, not 0057"):
         archives.path("https://x/y", "msdwild_wavs.zip")
     assert not list(tmp_path.glob("*.part"))
