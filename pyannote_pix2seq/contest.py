@@ -16,11 +16,11 @@ from typing import Any
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 
-from .audio import prepare
-from .output import Turn, exclusive, to_annotation
-from .samples import SAMPLE_RATE
-from .scores import Score, score
-from .system import REFERENCES, Answer, System, Turns
+from pyannote_pix2seq.audio import prepare
+from pyannote_pix2seq.output import Turn, exclusive, to_annotation
+from pyannote_pix2seq.samples import SAMPLE_RATE
+from pyannote_pix2seq.scores import Score, score
+from pyannote_pix2seq.system import REFERENCES, Answer, System, Turns
 
 LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"

@@ -65,7 +65,8 @@ class Pix2SeqOutput(DiarizeOutput):
     speaker_diarization : Annotation
         Speakers are SPEAKER_00, SPEAKER_01... in order of appearance, or have the names that they were enrolled by.
     exclusive_speaker_diarization : Annotation
-        The same without overlap: where several people speak, the turn that the model is surest of is kept.
+        The same without overlap: where several people speak, the turn that the model is surest of is kept. As with
+        pyannote.audio's own, whoever never speaks alone and is never the surest has no turn.
     speaker_embeddings : (num_speakers, dimension) array or None
         Mean voice of each speaker, unit length, in the order of `speaker_diarization.labels()`. None where the
         frontend has no voices.

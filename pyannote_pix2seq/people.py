@@ -53,8 +53,16 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     chosen = _spread(clearest, max(MOST, limits.least))
     heard = seconds[chosen] * len(clearest) / len(chosen)
     shortest = min(SHORTEST, SHARE * duration)
-    widest, parted = _widest(len(chosen)), _parted([parts[index] for index in chosen])
-    people = cluster(voices[chosen].numpy(), heard, DISTANCE, shortest, *limits, widest, parted)
+    people = cluster(
+        voices[chosen].numpy(),
+        heard,
+        distance=DISTANCE,
+        shortest=shortest,
+        least=limits.least,
+        most=limits.most,
+        widest=_widest(len(chosen)),
+        parted=_parted([parts[index] for index in chosen]),
+    )
     groups = [chosen[members] for members in people]
     told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):

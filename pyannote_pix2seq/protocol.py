@@ -15,9 +15,9 @@ from pyannote.database import Database, ProtocolFile, registry
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
-from .samples import SAMPLE_RATE
-from .simulation.conversation import Conversation, Simulator
-from .simulation.labels import HEARD, Labels
+from pyannote_pix2seq.samples import SAMPLE_RATE
+from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
+from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 DATABASE, TASK = "Synthetic", "SpeakerDiarization"
 SUBSETS = ("train", "development", "test")

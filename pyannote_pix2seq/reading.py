@@ -54,7 +54,7 @@ class Reading:
     Parameters
     ----------
     audio : AudioTokens
-        (num_tokens, ...) in half precision.
+        (num_tokens, ...), in half precision where many chunks are kept.
     token_duration : float
         Seconds.
     start : float

@@ -23,13 +23,13 @@ from pyannote.database import FileFinder, ProtocolFile
 from pyannote.database.registry import Registry
 from tqdm import tqdm
 
-from .all_or_nothing import all_or_nothing
-from .origin import changes
-from .protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
-from .samples import SAMPLE_RATE
-from .side_by_side import side_by_side
-from .simulation import Conversation, Simulator
-from .simulation.labels import HEARD, Labels
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
+from pyannote_pix2seq.samples import SAMPLE_RATE
+from pyannote_pix2seq.side_by_side import side_by_side
+from pyannote_pix2seq.simulation import Conversation, Simulator
+from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
 SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}

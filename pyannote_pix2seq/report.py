@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from .audio import AudioFile
+from pyannote_pix2seq.audio import AudioFile
 
 BLUE, ORANGE, GREEN, PINK, VIOLET = "#3a6fb7", "#e58339", "#3d9a6a", "#c04d77", "#8562b5"
 OCHRE, CYAN, BROWN, ROSE, SLATE = "#bf9d2a", "#2d9dad", "#93603f", "#db86b6", "#6c7e8e"

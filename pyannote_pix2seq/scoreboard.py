@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .contest import Contest, Entry
-from .page import table
-from .report import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
-from .scores import MEASURES, NUM_LEVELS, Score, components, difference, intervals, levels, measure
+from pyannote_pix2seq.contest import Contest, Entry
+from pyannote_pix2seq.page import table
+from pyannote_pix2seq.report import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
+from pyannote_pix2seq.scores import MEASURES, NUM_LEVELS, Score, components, difference, intervals, levels, measure
 
 PARTS = {"false_alarm": OCHRE, "missed_detection": BLUE, "confusion": ORANGE}
 HEAD = (

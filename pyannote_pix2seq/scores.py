@@ -10,7 +10,7 @@ import numpy as np
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
 
-from .report import DerComponents
+from pyannote_pix2seq.report import DerComponents
 
 NUM_LEVELS = 10
 """Levels of confidence that are told apart in `Score.calibration`."""

@@ -29,9 +29,10 @@ from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.arguments import STRATEGIES
+
 from . import PRETRAINED
-from .all_or_nothing import all_or_nothing
-from .arguments import STRATEGIES
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = "references.json"

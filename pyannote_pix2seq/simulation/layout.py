@@ -143,7 +143,7 @@ def _people(corpus: str) -> str:
 
 
 def _read_manifest(manifest: Path) -> Iterator[Row]:
-    with manifest.open(newline="", encoding="utf-8") as file:
+    with manifest.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(file, delimiter="\t")
         missing = [column for column in ("speaker", "path") if column not in (rows.fieldnames or ())]
         if missing:
