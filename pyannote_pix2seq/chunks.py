@@ -61,14 +61,22 @@ class Grid(NamedTuple):
     sample_rate: int
 
     @classmethod
-    def of(cls, chunk: float, hop: float, frontend: Frontend) -> Grid:
+    def of(cls, chunk: float, hop: float, frontend: Frontend, longest: float) -> Grid:
         """Chunks of so many seconds, each of which begins `hop` times their length after the one before.
 
         Raises
         ------
         ValueError
-            If the hop is less than a fifth of a chunk, or leaves audio out.
+            If a chunk is shorter than a second or longer than `longest`, the hop is less than a fifth of it, or it
+            leaves audio out.
         """
+        if not (isinstance(chunk, (int, float)) and 1.0 <= chunk <= longest):
+            raise ValueError(
+                f"Grid: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's window, whose "
+                f"other half is for prompts."
+            )
+        if not isinstance(hop, (int, float)):
+            raise ValueError(f"Grid: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1.")
         if not 0.2 <= hop <= 1.0:
             raise ValueError(
                 f"Grid: hop={hop} was given; it is no time but a share of the chunk after which the next one begins, "

@@ -93,22 +93,27 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         super().__init__()
         self.model = load_model(model, token, cache_dir)
         self.model.eval()
-        self.decoding = DecodingOptions.of(decoding or {}, refused=("min_speakers", "max_speakers"))
+        self.decoding = decoding or {}  # type: ignore[assignment]
         self.legacy = legacy
         self.chunk, self.hop, self.strategy = chunk, hop, strategy
         self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
         _ = self.grid, self.writer, self._reads  # refuse what cannot be, now and not at the first recording
 
     @property
+    def decoding(self) -> DecodingOptions:
+        """How sequences are written; a mapping may be set as well."""
+        return self._decoding
+
+    @decoding.setter
+    def decoding(self, options: DecodingOptions | Mapping[str, Any]) -> None:
+        if not isinstance(options, DecodingOptions):
+            options = DecodingOptions.of(options, refused=("min_speakers", "max_speakers"))
+        self._decoding = options
+
+    @property
     def grid(self) -> Grid:
         """Where chunks begin."""
-        longest = self.model.vocabulary.window / 2
-        if not 1.0 <= self.chunk <= longest:
-            raise ValueError(
-                f"Pix2SeqDiarization: chunk={self.chunk} s was given; it has to be 1 s to {longest} s, half of the "
-                f"model's window, whose other half is for prompts."
-            )
-        return Grid.of(self.chunk, self.hop, self.model.frontend)
+        return Grid.of(self.chunk, self.hop, self.model.frontend, longest=self.model.vocabulary.window / 2)
 
     @property
     def _reads(self) -> type[Chain] | type[TwoPass]:

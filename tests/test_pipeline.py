@@ -21,6 +21,7 @@ from pyannote.core import Annotation, Segment
 from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
@@ -509,11 +510,23 @@ def test_chunks_that_do_not_fit_the_model(tiny_model: Pix2Seq, chunk: float) -> 
         Pix2SeqDiarization(tiny_model, chunk=chunk)
 
 
+def test_decoding_may_be_changed_later(tiny_model: Pix2Seq) -> None:
+    pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
+    pipeline.decoding = {"strategy": "beam", "max_turns": 3}
+    assert pipeline.writer.decoding == DecodingOptions(strategy="beam", max_turns=3)
+    with pytest.raises(TypeError, match="There is no decoding option beams"):
+        pipeline.decoding = {"beams": 4}
+    with pytest.raises(TypeError, match="Decoding options are a mapping, such as .*, not 'beam'"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0, decoding="beam")
+
+
 def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
     for name, value, complaint in (
         ("strategy", "both", "strategy='both' was given; with this model's frontend it has to be chain\\."),
         ("strategy", "two_pass", "with this model's frontend it has to be chain\\."),
-        ("chunk", 0.0, "chunk=0.0 s was given"),
+        ("chunk", 0.0, "chunk=0.0 was given"),
+        ("chunk", "30", "chunk='30' was given"),
+        ("hop", None, "hop=None was given"),
         ("hop", 24, "hop=24 was given; it is no time but a share of the chunk .* hop=1"),
     ):
         pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
