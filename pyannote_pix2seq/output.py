@@ -12,6 +12,7 @@ import numpy as np
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.joining import joined
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_TURN = 0.01
@@ -129,18 +130,7 @@ def join(turns: Iterable[Turn], pause: float) -> list[Turn]:
 
     A joined turn is as sure as its parts are on average, each weighted by its duration.
     """
-    joined: list[Turn] = []
-    last: dict[int, int] = {}
-    for turn in sorted(turns):
-        index = last.setdefault(turn.speaker, len(joined))
-        if index == len(joined):
-            joined.append(turn)
-        elif turn.start - joined[index].end <= pause:
-            joined[index] = _union(joined[index], turn)
-        else:
-            last[turn.speaker] = len(joined)
-            joined.append(turn)
-    return joined
+    return joined(turns, lambda before, turn: turn.start - before.end <= pause, _union)
 
 
 def exclusive(turns: Iterable[Turn]) -> list[Turn]:

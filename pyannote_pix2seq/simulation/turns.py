@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..joining import joined
 from ..vocabulary import Triplet
 
 Turns = list[Triplet]
@@ -96,16 +97,11 @@ class PlainTurns:
 
 def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
     """Join turns of one speaker that overlap or have a pause shorter than `longest` seconds between them."""
-    merged: list[Triplet] = []
-    last: dict[int, int] = {}
-    for turn in sorted(turns):
-        index = last.get(turn.speaker)
-        if index is not None and turn.start - merged[index].end < longest:
-            merged[index] = merged[index]._replace(end=max(merged[index].end, turn.end))
-            continue
-        last[turn.speaker] = len(merged)
-        merged.append(turn)
-    return merged
+    return joined(
+        turns,
+        lambda before, turn: turn.start - before.end < longest,
+        lambda before, turn: before._replace(end=max(before.end, turn.end)),
+    )
 
 
 def crop(turns: Iterable[Triplet], start: float, end: float) -> Turns:

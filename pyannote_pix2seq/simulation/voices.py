@@ -22,6 +22,7 @@ import numpy as np
 
 from ..all_or_nothing import all_or_nothing
 from ..samples import SAMPLE_RATE
+from .level import rms
 from .recording import fade
 
 SPEECH_FILE = "speech.int16"
@@ -267,8 +268,7 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
 
 def to_level(region: np.ndarray) -> np.ndarray:
     """Scale a (num_samples,) float waveform to `LEVEL`, as int16; the rare peak above full scale is cut."""
-    rms = max(float(np.sqrt(np.mean(np.square(region)))), 1e-6)
-    return np.clip(region * (LEVEL / rms * 32768), -32768, 32767).astype(np.int16)
+    return np.clip(region * (LEVEL / max(rms(region), 1e-6) * 32768), -32768, 32767).astype(np.int16)
 
 
 def _read_index(folder: Path) -> dict[str, Voice]:
