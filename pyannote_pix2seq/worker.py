@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,10 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     SystemExit
         If there is no such pipeline, or it has neither.
     """
+    if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
+        raise SystemExit(
+            f"There is no {source} (looked in {Path.cwd()}). Give a folder, a config.yaml or a name on a hub."
+        )
     pipeline = Pipeline.from_pretrained(source)
     if pipeline is None:
         raise SystemExit(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")

@@ -222,14 +222,17 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
     seeded = worker.read(str(tiny_pipeline), seed=7)
     assert seeded.strategy == own.strategy and seeded.decoding == replace(own.decoding, seed=7)
     assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
-    other = SimpleNamespace(from_pretrained=lambda source: None if source == "nowhere" else Pipeline())
+    other = SimpleNamespace(from_pretrained=lambda source: None if source == "no/where" else Pipeline())
     monkeypatch.setattr(worker, "Pipeline", other)
     with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
-        worker.read("theirs", "chain")
+        worker.read("some/theirs", "chain")
     with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
-        worker.read("theirs", seed=1)
-    with pytest.raises(SystemExit, match="nowhere is neither a folder"):
-        worker.read("nowhere")
+        worker.read("some/theirs", seed=1)
+    with pytest.raises(SystemExit, match="no/where is neither a folder"):
+        worker.read("no/where")
+    for gone in ("gone", "./gone", "gone/config.yaml", "folder/of/one"):  # no name of one on a hub
+        with pytest.raises(SystemExit, match=f"There is no {gone} .looked in"):
+            worker.read(gone)
 
 
 @pytest.mark.parametrize(

@@ -62,3 +62,10 @@ def test_importing_is_light(statement):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
+def test_the_readme_says_what_is_in_every_file():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (ROOT / "pyannote_pix2seq").glob("[!_]*.py")}
+    named = {name for name in modules if f"`{name}`" in readme}
+    assert named == modules
