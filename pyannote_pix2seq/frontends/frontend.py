@@ -23,6 +23,10 @@ class AudioTokens(NamedTuple):
     content: Tensor
     voice: Tensor
 
+    def single(self) -> "AudioTokens":
+        """The same in single precision."""
+        return AudioTokens(self.content.float(), self.voice.float())
+
 
 class Frontend(nn.Module):
     """Base class of frontends.
