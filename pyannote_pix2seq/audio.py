@@ -131,21 +131,24 @@ def excerpt(file: str | Path | IOBase | Mapping[str, Any], part: Segment, sample
     start = 0
     if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
         start = max(int(part.start) - 1, 0)
+        uri = mapping.get("uri") or name_of(mapping)
         with decoded(mapping["audio"]) as source:
-            source.seek(min(start * source.samplerate, source.frames))
-            samples = source.read(round((part.end + 1 - start) * source.samplerate), dtype="float32", always_2d=True)
-            uri = mapping.get("uri") or name_of(mapping)
-            mapping = {**mapping, "waveform": samples.T, "sample_rate": source.samplerate, "uri": uri}
+            rate, seconds = source.samplerate, source.frames / source.samplerate
+            if source.frames and part.start >= seconds:
+                raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
+            source.seek(start * rate)
+            samples = source.read(round((part.end + 1 - start) * rate), dtype="float32", always_2d=True).T
+        check_values(torch.from_numpy(samples), rate, uri, start)
+        mapping = {"waveform": samples, "sample_rate": rate, "uri": uri, "channel": mapping.get("channel")}
     first, last = (round((time - start) * sample_rate) for time in part)
     return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would take the rest along
 
 
 class LazyFile(UserDict[str, Any]):
-    """A file that pyannote.audio may measure without FFmpeg, which its own reader of paths needs.
+    """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
 
-    It asks for the shape of the waveform, for which nothing is decoded: unless a waveform was given, this is a tensor
-    of the device "meta", which holds no samples. `load` reads them. What is written into this mapping, as hooks do, is
-    written into the mapping that was given, too.
+    pyannote.audio's own reader of paths needs FFmpeg; whatever asks this mapping instead gets by without. What is
+    written into it, as hooks do, is written into the mapping that was given, too.
 
     Parameters
     ----------
@@ -173,11 +176,11 @@ class LazyFile(UserDict[str, Any]):
             return name_of(self.data)
         if key not in AudioFile.__annotations__:
             raise KeyError(key)
-        if self.data.get("waveform") is not None:
-            return load(self.data)[key]  # type: ignore[literal-required]
-        with decoded(self.data["audio"]) as source:
-            is_rate = key == "sample_rate"
-            return source.samplerate if is_rate else torch.empty(source.channels, source.frames, device="meta")
+        source = self.data.get("audio")
+        if key == "sample_rate" and self.data.get("waveform") is None and isinstance(source, (str, Path, IOBase)):
+            with decoded(source) as head:  # for which nothing has to be decoded
+                return head.samplerate
+        return load(self.data)[key]  # type: ignore[literal-required]
 
 
 def name_of(mapping: Mapping[str, Any]) -> str:
@@ -196,7 +199,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
         return waveform, checked_rate(mapping.get("sample_rate"), uri)
     if isinstance(source, (str, Path, IOBase)):
         return _read(source)
-    found = f"the keys {sorted(mapping)}" if source is None else f"{source!r}"
+    found = f"{source!r}" if "audio" in mapping else f"the keys {sorted(mapping)}"
     raise AudioError(
         "A recording is a path, a binary stream, or a mapping with 'audio' (a path or a stream) or with "
         f"'waveform' and 'sample_rate', not {found}."

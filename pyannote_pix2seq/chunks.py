@@ -16,6 +16,7 @@ from pyannote.core import Segment
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
 SHORTEST = 0.1
@@ -70,17 +71,17 @@ class Grid(NamedTuple):
             If a chunk is shorter than a second or longer than `longest`, the hop is less than a fifth of it, or it
             leaves audio out.
         """
-        if not (isinstance(chunk, (int, float)) and 1.0 <= chunk <= longest):
+        if not (is_number(chunk) and 1.0 <= chunk <= longest):
             raise ValueError(
-                f"Grid: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's window, whose "
-                f"other half is for prompts."
+                f"Pix2SeqDiarization: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's "
+                f"window, whose other half is for prompts."
             )
-        if not isinstance(hop, (int, float)):
-            raise ValueError(f"Grid: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1.")
+        if not is_number(hop):
+            raise ValueError(f"Pix2SeqDiarization: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1.")
         if not 0.2 <= hop <= 1.0:
             raise ValueError(
-                f"Grid: hop={hop} was given; it is no time but a share of the chunk after which the next one begins, "
-                f"0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
+                f"Pix2SeqDiarization: hop={hop} was given; it is no time but a share of the chunk after which the next "
+                f"one begins, 0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
                 f"hop={min(max(hop, 0.2 * chunk), chunk) / chunk:.3g}."
             )
         num_tokens = math.ceil(chunk / frontend.token_duration - 1e-6)

@@ -70,7 +70,7 @@ def diarize(options: Namespace) -> int:
     """Diarize files; the status to exit with."""
     _check(options)
     jobs = _plan(options.files, options.into)
-    todo = [job for job in jobs if options.overwrite or not job.is_done(options.picture)]
+    todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
     tally = Tally(total=len(jobs), skipped=len(jobs) - len(todo))
     try:
         if todo:
@@ -125,10 +125,15 @@ class Job(NamedTuple):
         """A file that is written about it."""
         return (self.folder or Path()) / f"{self.uri}{suffix}"
 
-    def is_done(self, with_picture: bool) -> bool:
-        """Whether its turns were written before, and drawn if they are to be."""
-        suffixes = [".rttm", ".png"] if with_picture else [".rttm"]
-        return self.folder is not None and all(self.path(suffix).exists() for suffix in suffixes)
+    @property
+    def is_done(self) -> bool:
+        """Whether its turns were written before."""
+        return self.folder is not None and self.path(".rttm").exists()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its turns were drawn before."""
+        return self.folder is not None and self.path(".png").exists()
 
 
 @dataclass
@@ -188,7 +193,10 @@ def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     pipeline = _load_pipeline(options)
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
-            contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
+            if job.is_done and not options.overwrite:  # there is no picture of what was written before
+                contents = {".png": _picture(_read_turns(job), job)}
+            else:
+                contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
             says_which = isinstance(error, AudioError) and str(job.file) in str(error)
             kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
@@ -273,15 +281,25 @@ def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> A
 
 def _contents(turns: Annotation, job: Job, with_picture: bool) -> dict[str, bytes]:
     """What is to be written about a recording, by suffix; the RTTM is the last, as it says that the job is done."""
-    contents = {}
-    if with_picture:
-        from pyannote_pix2seq.audio import load
-        from pyannote_pix2seq.report import timeline
+    picture = {".png": _picture(turns, job)} if with_picture else {}
+    return {**picture, ".rttm": turns.to_rttm().encode()}
 
-        picture = BytesIO()
-        timeline(turns, picture, audio=load(job.file))
-        contents[".png"] = picture.getvalue()
-    return {**contents, ".rttm": turns.to_rttm().encode()}
+
+def _picture(turns: Annotation, job: Job) -> bytes:
+    from pyannote_pix2seq.audio import load
+    from pyannote_pix2seq.report import timeline
+
+    picture = BytesIO()
+    timeline(turns, picture, audio=load(job.file))
+    return picture.getvalue()
+
+
+def _read_turns(job: Job) -> Annotation:
+    """What was written about a recording before."""
+    from pyannote.core import Annotation
+    from pyannote.database.util import load_rttm
+
+    return load_rttm(job.path(".rttm")).get(job.uri, Annotation(uri=job.uri))
 
 
 def _write(contents: Mapping[str, bytes], job: Job) -> None:

@@ -145,16 +145,16 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
     recordings, listed, failures = [], [], []
     for number, file in enumerate(files):
         audio = folder / f"{number:06d}.wav"
+        if file.get("annotation") is None:
+            failures.append(f"{file['uri']} is left out: it has no annotation. Give a protocol that has.")
+            continue
         try:
             samples = prepare(file, SAMPLE_RATE)[0].numpy()
             soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
             duration = len(samples) / SAMPLE_RATE
             scored = file.get("annotated") or Timeline([Segment(0, duration)])
             recordings.append(Recording(file["uri"], file["annotation"], scored, duration))
-        except KeyError as error:
-            failures.append(f"{file['uri']} is left out: it has no {error}. Give a protocol that has.")
-            continue
-        except (OSError, ValueError) as error:
+        except (KeyError, OSError, ValueError) as error:
             failures.append(f"{file['uri']} is left out: {error}")
             continue
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()

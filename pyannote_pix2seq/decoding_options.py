@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import inf
 from typing import Any, Literal
+
+from pyannote_pix2seq.numeric import is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
 """Turns as they are written."""
@@ -71,13 +72,16 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         ranges = {
             "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
-            "temperature": (_is_finite(self.temperature) and self.temperature > 0, "a number above 0"),
-            "top_k": (self.top_k is None or _is_whole(self.top_k, 1), "a whole number, 1 or more"),
-            "top_p": (_is_finite(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
-            **{name: (_is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},
-            "threshold": (_is_finite(self.threshold) and self.threshold < 1, "a number from 0 to below 1"),
-            **{name: (_is_finite(getattr(self, name)), "a number of seconds, 0 or more") for name in TIGHT},
-            "seed": (_is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
+            "temperature": (is_number(self.temperature) and self.temperature > 0, "a number above 0"),
+            "top_k": (self.top_k is None or is_whole(self.top_k, 1), "a whole number, 1 or more, or None"),
+            "top_p": (is_number(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
+            **{name: (is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},
+            "threshold": (is_number(self.threshold) and 0 <= self.threshold < 1, "a number from 0 to below 1"),
+            **{
+                name: (is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number of seconds, 0 or more")
+                for name in TIGHT
+            },
+            "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         for name, (is_valid, allowed) in ranges.items():
             if not is_valid:
@@ -101,11 +105,3 @@ class DecodingOptions:
         if unknown:
             raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
         return cls(**options)
-
-
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and 0 <= value < inf
-
-
-def _is_whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -169,7 +169,8 @@ class ExampleCache(Dataset):
         ]
 
     def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
-        return self.folder / f"{quote(file['uri'], safe='')}@{stretch.start:.2f}.npz"
+        name = file["uri"].replace("%", "%25").replace("/", "%2F")  # as `unquote` reads it
+        return self.folder / f"{name}@{stretch.start:.2f}.npz"
 
 
 class Read(NamedTuple):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from math import inf
-from numbers import Integral
 from typing import NamedTuple
+
+from pyannote_pix2seq.numeric import is_whole
 
 
 class SpeakerCountError(ValueError):
@@ -28,10 +29,10 @@ class SpeakerLimits(NamedTuple):
         SpeakerCountError
             If they cannot.
         """
-        least, most = None if least == 0 else least, None if most == inf else most
+        least, most = None if is_whole(least, 0) and least == 0 else least, None if most == inf else most
         given = {"num_speakers": exactly, "min_speakers": least, "max_speakers": most}
         asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
-        if not all(number is None or _is_count(number) for number in given.values()):
+        if not all(number is None or is_whole(number, 1) for number in given.values()):
             raise SpeakerCountError(f"{asked} was asked for; a number of speakers is a whole number, 1 or more.")
         upper = [number for number in (exactly, most) if number is not None]
         limits = cls(max(exactly or 0, least or 0), min(upper, default=None))
@@ -58,7 +59,3 @@ class SpeakerLimits(NamedTuple):
     def allowed(self, heard: int) -> int | None:
         """How many more may be heard, if so many were before; None is any number."""
         return None if self.most is None else self.most - heard
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool) and int(number) >= 1

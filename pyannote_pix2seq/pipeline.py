@@ -162,7 +162,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             If the file is to be loaded and cannot be.
         """
         lazy = LazyFile(file, getattr(self, "preprocessors", None))
-        return {**lazy.data, **load(lazy), "channel": None} if preload else lazy
+        if preload:
+            lazy.data.update(load(lazy), channel=None)
+        return lazy
 
     @torch.inference_mode()
     def apply(
@@ -257,7 +259,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
                 warnings.warn(f"{lazy['uri']} is left out: {kind}{error}", stacklevel=2)
                 failed.append(lazy["uri"])
             else:
-                yield lazy, output
+                yield file, output
         if failed:
             warnings.warn(f"{len(failed)} of {num_files} recordings have no result: {', '.join(failed)}", stacklevel=2)
 

@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyannote_pix2seq.numeric import is_whole
+
 SAMPLE_RATE = 16000
 FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
 """The number that stands for a sample of 1.0, by dtype."""
-MOST_CHANNELS = 64
+MOST_CHANNELS = 16
 """Of a single sample: more are samples whose dimensions are the wrong way round."""
 
 
@@ -42,8 +44,7 @@ def checked_rate(sample_rate: Any, uri: str) -> int:
     AudioError
         If it is not a whole number, or less than 1.
     """
-    whole = isinstance(sample_rate, (int, np.integer)) and not isinstance(sample_rate, bool)
-    if not whole or sample_rate < 1:
+    if not is_whole(sample_rate, 1):
         raise AudioError(
             f"The sample rate of {uri} is {sample_rate!r}, but must be a whole number of Hz, 1 or more. "
             f"Give it as 'sample_rate', such as {SAMPLE_RATE}."

@@ -21,6 +21,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
@@ -52,9 +53,25 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
             f"There is no protocol {name}. There are: {', '.join(registered()) or 'none'}. Others need a --registry."
         ) from error
     try:
-        yield from getattr(protocol, subset)()
+        files = getattr(protocol, subset)()
+        first = list(islice(files, 1))
     except (AttributeError, NotImplementedError) as error:
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
+    return chain(first, files)
+
+
+def register(path: Path) -> None:
+    """Make the protocols of a database.yml known.
+
+    Raises
+    ------
+    ProtocolError
+        If it is none.
+    """
+    try:
+        registry.load_database(path)
+    except Exception as error:  # a file from anywhere may be wrong in any way
+        raise ProtocolError(f"{path} cannot be used as a database.yml: {type(error).__name__}: {error}") from error
 
 
 def registered() -> list[str]:
@@ -104,13 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse_systems(parser, arguments)
     with in_one_line():
         for path in options.registry:
-            registry.load_database(path)
+            register(path)
+        files = {name: files_of(name, options.subset) for name in options.protocol}
     unfinished = options.into / "unfinished" if options.into else None
     contests, finished = [], set()
-    for name in options.protocol:
+    for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with in_one_line():
-            contests.append(hold(name, files_of(name, options.subset), systems, options.threads, place))
+            contests.append(hold(name, files[name], systems, options.threads, place))
         print(markdown(contests[-1]), flush=True)
         if place and not contests[-1].failures:
             finished.add(place)

@@ -9,11 +9,13 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
+from pyannote_pix2seq import cast
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.chunks import Chunk
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.speakers import Speaker
 
 NUM_TOKENS = 188
 """Of 30 s, 0.16 s each."""
@@ -68,7 +70,28 @@ def test_whoever_begins_just_before_a_border_stays_who_he_is(chain: Chain, start
     assert after.speaker == before.speaker
 
 
+def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cast, "REMEMBERED", 1)
+    (first,) = read(chain, 0, 0, [Turn(2, 4, 0, 0.9)])
+    second = [Turn(5, 15, 0, 0.9)]
+    (other,) = read(chain, 1, 1, second, [Turn(5, 15, 1, 0.9)])  # behind the prompt of the first
+    (again,) = read(chain, 3, 0, second, [Turn(5, 15, 1, 0.9)])  # and of the second, who said more
+    assert [first.speaker, other.speaker, again.speaker] == [0, 1, 2]
+
+
 def test_silence_when_nobody_is_known_who_could_speak(chain: Chain) -> None:
     assert len(read(chain, 0, 0, [Turn(2, 10, 0, 0.9), Turn(2, 10, 1, 0.9)])) == 2  # never alone: nobody's voice
     assert read(chain, 1, 1, [Turn(10, 12, 0, 0.5)], []) == []  # met, but not written the second time
     assert read(chain, 2, 2, []) == []
+
+
+@pytest.mark.parametrize(("sounds_like", "number"), [(0, -1), (1, 0)])
+def test_a_name_is_only_given_to_who_sounds_like_it(sounds_like: int, number: int) -> None:
+    voice = torch.zeros(8)
+    voice[0] = 1.0
+    clip = AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    chain = Chain(ScriptedWriter(), SpeakerLimits(1, None), [Speaker(clip, 1.0, voice, 1.0, name="ann")])  # type: ignore[arg-type]
+    chain.writer.script = [[Turn(2, 10, 0, 0.9)]]  # type: ignore[attr-defined]  # written for ann, whoever it is
+    chunk = Chunk(torch.full((1, 480000), float(sounds_like)), 0.0, Segment(0, 27), is_last=True)
+    (turn,) = chain.read(chunk, later=0)
+    assert turn.speaker == number

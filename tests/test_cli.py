@@ -121,7 +121,9 @@ def test_what_is_there_already_is_skipped_unless_asked(talk, diarize):
     ]
     assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
     assert first.read_text() == turns
-    assert diarize(talk, "--into", "out", "--picture")[2] == ["1 of 1 files diarized"]  # there was no picture
+    first.write_text(turns.replace("SPEAKER_00", "corrected"))
+    assert diarize(talk, "--into", "out", "--picture")[0] == 0  # there was no picture of it
+    assert Path("out/talk.png").exists() and "corrected" in first.read_text()
     assert diarize(talk, "--into", "out", "--picture")[2][0].startswith("0 of 1 files diarized, 1 skipped")
 
 

@@ -118,9 +118,12 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
 
 def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:
     unlabelled = {key: value for key, value in file(LOUD).items() if key != "annotation"} | {"uri": "unlabelled"}
-    held = hold("Toy", [unlabelled, file(LOUD)], [teller("system")], threads=1)
+    without = file(LOUD, annotation=None) | {"uri": "without"}  # as registered protocols have it
+    held = hold("Toy", [unlabelled, without, file(LOUD)], [teller("system")], threads=1)
     assert [score.uri for score in held.entries[0].scores] == [LOUD]
-    assert held.failures == ["unlabelled is left out: it has no 'annotation'. Give a protocol that has."]
+    assert held.failures == [
+        f"{uri} is left out: it has no annotation. Give a protocol that has." for uri in ("unlabelled", "without")
+    ]
 
 
 def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -> None:
@@ -293,9 +296,11 @@ def test_the_recipe_scores_registered_protocols(
         (["Nobody.SpeakerDiarization.All"], "There is no protocol Nobody"),
         (["Toy.SpeakerDiarization.All", "--subset", "train"], "has no train files. Choose another --subset"),
         (["Toy.SpeakerDiarization.All", "--registry", "gone.yml"], "gone.yml"),
+        (["Toy.SpeakerDiarization.All", "--registry", str(tmp_path / "all.rttm")], "all.rttm cannot be used as a"),
     ):
         with pytest.raises(SystemExit, match=complaint):
-            main([*mistake, *options[2:]])
+            main([*mistake, *options[2:], "--into", str(tmp_path / "new")])
+    assert not (tmp_path / "new").exists()
 
 
 FRAIL = """

@@ -436,6 +436,14 @@ def test_options_out_of_range(options: dict[str, Any], message: str) -> None:
         DecodingOptions.of(options)
 
 
+def test_numbers_of_numpy_are_numbers_and_true_is_none() -> None:
+    options = DecodingOptions(num_samples=np.int64(3), temperature=np.float32(0.5), seed=np.uint8(7))
+    assert (options.num_samples, options.temperature, options.seed) == (3, 0.5, 7)
+    for name in ("num_samples", "temperature", "top_k", "seed"):
+        with pytest.raises(ValueError, match=f"{name}=True was given"):
+            DecodingOptions(**{name: True})
+
+
 def test_unknown_options_are_named_and_known_ones_listed() -> None:
     with pytest.raises(TypeError, match="no decoding option beam_size, tempreature. There are .*num_beams.*seed"):
         DecodingOptions.of({"tempreature": 1.0, "beam_size": 3, "seed": 1})

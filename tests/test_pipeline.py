@@ -18,7 +18,6 @@ from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.audio.pipelines.utils.hook import ArtifactHook, Hooks, TimingHook
 from pyannote.core import Annotation, Segment
 
-from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.decoding_options import DecodingOptions
@@ -296,13 +295,37 @@ def test_what_pyannotes_own_hooks_write_is_found_in_the_file_that_was_given(pipe
     assert file["artifact"] == {"speaker_diarization": output.speaker_diarization}
 
 
-def test_what_only_measures_a_recording_decodes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    soundfile.write(tmp_path / "noise.wav", noise(1.5, 8000, 2).T.numpy(), 8000)
-    monkeypatch.setattr(soundfile.SoundFile, "read", None)
-    for given in (tmp_path / "noise.wav", {"audio": tmp_path / "noise.wav", "uri": "x"}):
-        file = LazyFile(given)
-        assert Audio().get_duration(file) == 1.5  # as pyannote.audio does, where it reports usage
-        assert file["waveform"].shape == (2, 12000) and file["sample_rate"] == 8000
+def test_hooks_write_into_the_file_that_is_preloaded(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noise.wav", noise(1.5)[0].numpy(), RATE)
+    file: dict[str, Any] = {"audio": tmp_path / "noise.wav"}
+    with ArtifactHook() as hook:
+        pipeline(file, preload=True, hook=hook)
+    assert set(file) == {"audio", "artifact"}
+
+
+def test_a_file_can_be_read_by_pyannotes_own_reader_in_hooks_and_afterwards(
+    pipeline: Pix2SeqDiarization, tmp_path: Path
+) -> None:
+    waveform = noise(1.5, 8000, 2)
+    soundfile.write(tmp_path / "noise.wav", waveform.T.numpy(), 8000, subtype="FLOAT")
+    heard = []
+
+    def hook(step: str, artifact: Any, file: Any, **about: Any) -> None:
+        heard.append(Audio()(file))
+
+    for given in (str(tmp_path / "noise.wav"), {"audio": tmp_path / "noise.wav", "uri": "noise"}):
+        ((file, _),) = pipeline([given], hook=hook)
+        heard.append(Audio()(file))
+        assert Audio().get_duration(file) == 1.5
+    assert len(heard) == 2 * 4 and all(rate == 8000 and torch.equal(found, waveform) for found, rate in heard)
+
+
+def test_a_batch_gives_back_the_files_that_it_was_given(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "noise.wav", noise(1.5)[0].numpy(), RATE)
+    files = [recording(1.0), tmp_path / "noise.wav", {"audio": tmp_path / "gone.wav"}]
+    with pytest.warns(UserWarning, match="gone is left out"):
+        found = [file for file, _ in pipeline.apply_batch(files)]
+    assert found[0] is files[0] and found[1] is files[1] and len(found) == 2
 
 
 # what goes in

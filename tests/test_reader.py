@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,6 +38,21 @@ def test_blocks_are_the_recording(tmp_path: Path, sample_rate: int, channels: in
     assert same(blocks, prepare(path)) and same(list(reader), prepare(path))
     assert reader.uri == "my_talk"
     assert reader.duration == pytest.approx(prepare(path).shape[1] / 16000, abs=1e-4)
+
+
+def test_nothing_is_read_beyond_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "talk.mp3", noise(23.0, 16000), 16000)
+    found: list[int] = []
+    read = soundfile.SoundFile.read
+
+    def counted(file: soundfile.SoundFile, *sizes: int, **options: Any) -> np.ndarray:
+        samples = read(file, *sizes, **options)
+        found.append(len(samples))
+        return samples
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", counted)
+    list(Reader(tmp_path / "talk.mp3"))
+    assert found == [160000, 160000, 48000]  # the decoder of mp3 complains, on stderr, of a fourth
 
 
 def test_every_way_to_give_a_recording_is_the_same(tmp_path: Path) -> None:

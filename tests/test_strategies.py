@@ -372,7 +372,7 @@ def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     assert stream.push(torch.zeros(1, 0)) == [] == stream.push(torch.zeros(1, 100)) == stream.close() == stream.close()
     with pytest.raises(StreamError, match="This stream is closed"):
         stream.push(torch.zeros(1, 100))
-    upright = torch.zeros(RATE, 2), torch.zeros(480, 1)  # as sound cards give them
+    upright = torch.zeros(RATE, 2), torch.zeros(480, 1), torch.zeros(64, 1)  # as sound cards give them
     for block in ([0.0, 0.0], torch.zeros(1, 2, 3), *upright):
         with pytest.raises(AudioError, match=r"the stream .* must be (a )?\(channel, time\)"):
             pipeline.stream(RATE).push(block)  # type: ignore[arg-type]

@@ -15,12 +15,13 @@ from pyannote.database import ProtocolFile
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.audio import prepare
+from pyannote_pix2seq.audio import excerpt, prepare
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.memory import solo_segments
+from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
 from pyannote_pix2seq.windows import Window, WindowSampler, collate, crop
 
@@ -102,11 +103,11 @@ def test_examples_hold_tokens_and_turns(tmp_path: Path) -> None:
 
 
 def test_speakers_of_other_files_have_other_names_unless_labels_are_known_beyond_a_file(tmp_path: Path) -> None:
-    files = [file_of(uri, 3.2, (0.0, 3.0, "ann"), scope="database") for uri in ("a/b", "a_b", "a%2Fb")]
+    files = [file_of(uri, 3.2, (0.0, 3.0, "ann"), scope="database") for uri in ("a/b", "a_b", "a%2Fb", "会議" * 30)]
     cache = cache_of(tmp_path)
     cache.fill(files)
     assert [cache[k].uri for k in range(3)] == ["a/b@0.00", "a_b@0.00", "a%2Fb@0.00"]
-    assert {cache[k].names for k in range(3)} == {("ann",)}
+    assert {cache[k].names for k in range(4)} == {("ann",)}
 
 
 def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,12 +118,21 @@ def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(
         soundfile.SoundFile, "read", lambda self, frames=-1, **o: decoded.append(frames) or read(self, frames, **o)
     )
-    file = {"uri": "long", "audio": tmp_path / "long.flac", "annotation": annotation_of((0.0, 60.0, "ann"))}
+    described = {"uri": "long", "audio": tmp_path / "long.flac", "annotation": annotation_of((0.0, 60.0, "ann"))}
+    file = ProtocolFile(described, lazy={"features": lambda _: 1 / 0})  # which nobody asks for
     cache = cache_of(tmp_path / "cache")
     found = [cache.read(file, part).waveform for part in (Segment(0, 8.3), Segment(8.3, 20), Segment(20, 60))]
     assert max(decoded) <= 42 * 8000
     monkeypatch.undo()
     assert torch.allclose(torch.cat(found, dim=1), prepare(tmp_path / "long.flac"), atol=1e-5)
+    one = {"audio": tmp_path / "long.flac", "channel": 1}
+    assert torch.allclose(excerpt(one, Segment(20, 60)), prepare(one)[:, 20 * 16000 :], atol=1e-5)
+    with pytest.raises(AudioError, match=r"long lasts 60.000 s, and nothing of it is left from 61.000 s on"):
+        excerpt(one, Segment(61, 70))
+    noise[45 * 8000] = np.nan
+    soundfile.write(tmp_path / "broken.wav", noise, 8000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=r"2 of the .* samples of broken .* the first at 45\.000 s"):
+        excerpt(tmp_path / "broken.wav", Segment(30, 60))
 
 
 def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:

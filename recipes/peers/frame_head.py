@@ -15,7 +15,6 @@ from collections.abc import Sequence
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import torch  # noqa: E402
-from pyannote.audio import Pipeline  # noqa: E402
 from pyannote.audio.utils.signal import Binarize  # noqa: E402
 from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
 
@@ -24,7 +23,7 @@ from pyannote_pix2seq.audio import prepare  # noqa: E402
 from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 from pyannote_pix2seq.system import Turns, respond  # noqa: E402
-from pyannote_pix2seq.worker import turns_and_confidence  # noqa: E402
+from pyannote_pix2seq.worker import read, turns_and_confidence  # noqa: E402
 
 
 @torch.inference_mode()
@@ -45,17 +44,22 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
     context = model.listen(AudioTokens(*(field[None] for field in tokens)))
     step = model.bin_duration
     bins = SlidingWindow(start=-step / 2, duration=step, step=step)  # Binarize puts edges in the middle of frames
-    return SlidingWindowFeature(context.activity[0].sigmoid().numpy(), bins)
+    silence = torch.zeros(1, model.vocabulary.num_speakers)  # in which whoever speaks until the end has ended
+    return SlidingWindowFeature(torch.cat([context.activity[0].sigmoid(), silence]).numpy(), bins)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
     parser.add_argument("answers")
-    parser.add_argument("--pipeline", default=PRETRAINED, help="folder (default: what we ship)")
+    parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: what we ship)")
     parser.add_argument("--threshold", type=float, default=0.4, help="of probabilities (default: 0.4)")
     options = parser.parse_args()
-    pipeline = Pipeline.from_pretrained(options.pipeline)
+    if not 0 < options.threshold < 1:
+        parser.error(f"--threshold {options.threshold}: it has to be between 0 and 1.")
+    pipeline = read(options.pipeline)
+    if not isinstance(pipeline, Pix2SeqDiarization):
+        raise SystemExit(f"{options.pipeline} is a {type(pipeline).__name__}, which has no frame head.")
     binarize = Binarize(onset=options.threshold)
 
     def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
