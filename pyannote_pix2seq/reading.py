@@ -61,8 +61,6 @@ class Reading:
         Where the chunk begins, in seconds of the recording.
     believed : Segment
         Where it is believed.
-    is_kept : bool, optional
-        Whether all of the audio is kept for as long as clips of it are.
 
     Attributes
     ----------
@@ -76,21 +74,18 @@ class Reading:
     token_duration: float
     start: float
     believed: Segment
-    is_kept: bool = False
     turns: list[Turn] = field(default_factory=list)
     speakers: dict[int, Speaker] = field(default_factory=dict)
 
     @property
     def tokens(self) -> AudioTokens:
         """The audio in single precision."""
-        return self.audio.single()
+        return AudioTokens(*(tokens.float() for tokens in self.audio))
 
     def tell(self, turns: Sequence[Turn]) -> None:
         """Say who speaks when, in seconds of the recording."""
         self.turns = join(turns, 0.0)
-        self.speakers = hear(
-            self.tokens, self.turns, self.start, self.token_duration, self.audio if self.is_kept else None
-        )
+        self.speakers = hear(self.tokens, self.turns, self.start, self.token_duration)
 
     def parts(self, seconds: float) -> Iterator[Part]:
         """Parts of about so many seconds of all turns."""

@@ -60,9 +60,7 @@ class Speaker:
             self.clip, self.quality = heard.clip, heard.quality
 
 
-def hear(
-    audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float, kept: AudioTokens | None = None
-) -> dict[int, Speaker]:
+def hear(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
     """What a chunk tells of its speakers.
 
     Parameters
@@ -75,8 +73,6 @@ def hear(
         Where the chunk begins, in seconds of the recording.
     token_duration : float
         Seconds.
-    kept : AudioTokens, optional
-        The same in another precision, of which clips are parts, as all of it is kept anyway. Defaults to copies.
 
     Returns
     -------
@@ -86,25 +82,20 @@ def hear(
     """
     turns = [turn._replace(start=turn.start - start, end=turn.end - start) for turn in turns]
     return {
-        number: _hear(audio, [turn for turn in turns if turn.speaker == number], turns, start, token_duration, kept)
+        number: _hear(audio, [turn for turn in turns if turn.speaker == number], turns, start, token_duration)
         for number in sorted({turn.speaker for turn in turns})
     }
 
 
 def _hear(
-    audio: AudioTokens,
-    own: Sequence[Turn],
-    turns: Sequence[Turn],
-    start: float,
-    token_duration: float,
-    kept: AudioTokens | None,
+    audio: AudioTokens, own: Sequence[Turn], turns: Sequence[Turn], start: float, token_duration: float
 ) -> Speaker:
     solo = solo_segments((turn.triplet for turn in turns), own[0].speaker)
     pieces = [(_sureness(segment, own), segment) for segment in solo or [turn.segment for turn in own]]
     quality, best = max(pieces)
-    clip = cut(kept or audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
+    clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
     return Speaker(
-        clip=clip if kept else AudioTokens(*(field.clone() for field in clip)),  # or all of the audio would be kept
+        clip=AudioTokens(*(field.clone() for field in clip)),  # or else all of the chunk would be kept
         quality=quality if solo else 0.0,
         voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
         alone=sum(segment.duration for segment in solo),
@@ -175,7 +166,7 @@ def clips(speakers: Sequence[Speaker], seconds: float, token_duration: float) ->
     """Prompts of speakers; with the silence after each, they last no more than `seconds` together."""
     share = seconds / max(len(speakers), 1) - num_silent_tokens(token_duration) * token_duration
     num_tokens = max(int(min(share, PROMPT) / token_duration), 1)
-    return [AudioTokens(*(field[:num_tokens] for field in speaker.clip.single())) for speaker in speakers]
+    return [AudioTokens(*(field[:num_tokens] for field in speaker.clip)) for speaker in speakers]
 
 
 def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:

@@ -84,7 +84,7 @@ class TwoPass:
         report("listening", 0, num_chunks)
         for chunk in chunks:
             audio = AudioTokens(*(field.half() for field in self.writer.listen(chunk.waveform)))
-            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed, is_kept=True))
+            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed))
             report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
         return readings
 

@@ -23,10 +23,6 @@ class AudioTokens(NamedTuple):
     content: Tensor
     voice: Tensor
 
-    def single(self) -> "AudioTokens":
-        """The same in single precision."""
-        return AudioTokens(self.content.float(), self.voice.float())
-
 
 class Frontend(nn.Module):
     """Base class of frontends.
