@@ -138,8 +138,9 @@ def excerpt(file: str | Path | IOBase | Mapping[str, Any], part: Segment, sample
                 raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
             source.seek(start * rate)
             samples = source.read(round((part.end + 1 - start) * rate), dtype="float32", always_2d=True).T
-        check_values(torch.from_numpy(samples), rate, uri, start)
-        mapping = {"waveform": samples, "sample_rate": rate, "uri": uri, "channel": mapping.get("channel")}
+        waveform = select_channel(torch.from_numpy(samples), mapping.get("channel"), uri)
+        check_values(waveform, rate, uri, start)
+        mapping = {"waveform": waveform, "sample_rate": rate, "uri": uri}
     first, last = (round((time - start) * sample_rate) for time in part)
     return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would take the rest along
 

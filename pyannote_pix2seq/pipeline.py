@@ -316,11 +316,10 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             If the recording is too short.
         """
         chunker = Chunker(self.grid)
-        for block in reader:
-            yield from chunker.push(block)
-        if chunker.duration < SHORTEST:
-            raise AudioError(
-                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
-                f"hear who speaks. Is the file complete?"
-            )
-        yield chunker.close()
+        for chunk in chunker.chunks(reader):
+            if chunker.duration < SHORTEST:
+                raise AudioError(
+                    f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed "
+                    f"to hear who speaks. Is the file complete?"
+                )
+            yield chunk

@@ -133,6 +133,9 @@ def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.
     soundfile.write(tmp_path / "broken.wav", noise, 8000, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"2 of the .* samples of broken .* the first at 45\.000 s"):
         excerpt(tmp_path / "broken.wav", Segment(30, 60))
+    noise[45 * 8000, 1] = 0
+    soundfile.write(tmp_path / "half.wav", noise, 8000, subtype="FLOAT")
+    assert excerpt({"audio": tmp_path / "half.wav", "channel": 1}, Segment(30, 60)).isfinite().all()
 
 
 def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
