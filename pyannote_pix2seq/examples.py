@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -108,7 +108,11 @@ class ExampleCache(Dataset):
         return Example(unquote(self.paths[index].stem), audio, turns, names)
 
     def fill(
-        self, files: Iterable[Mapping[str, Any]], num_workers: int = 0, device: torch.device | None = None
+        self,
+        files: Iterable[Mapping[str, Any]],
+        num_workers: int = 0,
+        device: torch.device | None = None,
+        each: Callable[[], Any] = lambda: None,
     ) -> None:
         """Compute the tokens of every file that has none yet.
 
@@ -120,6 +124,8 @@ class ExampleCache(Dataset):
             Processes that read or render, and hear; 0 for none but this one.
         device : torch.device, optional
             A GPU that hears, several stretches at once; the processes then only read or render.
+        each : callable, optional
+            Called after each stretch.
 
         Raises
         ------
@@ -130,6 +136,7 @@ class ExampleCache(Dataset):
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
         done = self._hear_together(missing, num_workers, device) if device else self._hear(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
+            each()
             if problem:
                 warnings.warn(problem, stacklevel=2)
         self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]

@@ -144,12 +144,15 @@ class SequenceDiarization(Task):
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
         cache = ExampleCache(self.folder / subset, self.model.frontend, origin(self.protocol), self.stretch)
         trainer = cast(Trainer, self.trainer)
-        if not trainer.is_global_zero:
-            trainer.strategy.barrier()
-        device = trainer.strategy.root_device
-        cache.fill(files, self.num_workers, device if device.type == "cuda" else None)
+        tell, root = trainer.strategy.broadcast, trainer.strategy.root_device
+        device = root if root.type == "cuda" else None
         if trainer.is_global_zero:
-            trainer.strategy.barrier()
+            cache.fill(files, self.num_workers, device, each=lambda: tell(False))
+            tell(True)
+            return cache
+        while not tell(False):  # told of every stretch: who waits gives up after half an hour without a word
+            pass
+        cache.fill(files, self.num_workers, device)
         return cache
 
     def train_dataloader(self) -> LateLoader:  # type: ignore[override]

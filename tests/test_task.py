@@ -131,7 +131,7 @@ def test_a_gpu_hears_what_it_trains_on(
     class Enough(Exception):
         pass
 
-    def fill(cache: ExampleCache, files: Any, num_workers: int, device: torch.device | None) -> None:
+    def fill(cache: ExampleCache, files: Any, num_workers: int, device: torch.device | None, **_: Any) -> None:
         assert device == heard_on
         raise Enough
 
@@ -140,6 +140,33 @@ def test_a_gpu_hears_what_it_trains_on(
     monkeypatch.setattr(CPUAccelerator, "setup_device", lambda *_: None)
     with pytest.raises(Enough):
         fit(make_model(make_task(protocol, tmp_path)))
+
+
+def test_processes_that_wait_hear_of_every_stretch(
+    protocol: SyntheticProtocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half an hour without a word would end a process that waits for the others."""
+    told: list[tuple[Any, int]] = []
+
+    def tell(strategy: Any, word: Any, src: int = 0) -> Any:
+        told.append((word, len(list(tmp_path.glob("*/*.npz")))))
+        return word
+
+    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", tell)
+    fit(make_model(make_task(protocol, tmp_path)), max_epochs=0)
+    train, development = [(False, n) for n in range(1, 7)], [(False, n) for n in (7, 8)]
+    assert told[1:] == [*train, (True, 6), *development, (True, 8)]  # the first is Lightning's own
+
+
+def test_every_process_but_the_first_waits_until_all_is_heard(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [False, False, True, True]
+    monkeypatch.setattr(lightning.Trainer, "is_global_zero", False)
+    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", lambda *_: words.pop(0))
+    task = make_task(protocol, cache)
+    fit(make_model(task), max_epochs=0)
+    assert words == [] and len(task.examples) == 6 and len(task.development) == 2
 
 
 def test_every_step_is_a_checkpoint(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:
