@@ -39,13 +39,18 @@ class Entry:
     name : str
     scores : sequence of Score
         The same recordings in the same order for every system.
-    memory : float
-        Peak memory in bytes; 0: not measured.
+    memory : sequence of int
+        Most that the system had while it was at each of them, in bytes; empty: not measured.
     """
 
     name: str
     scores: Sequence[Score]
-    memory: float = 0.0
+    memory: Sequence[int] = ()
+
+    @property
+    def peak_memory(self) -> int:
+        """Most that the system ever had, in bytes; 0: not measured."""
+        return max(self.memory, default=0)
 
 
 @dataclass(frozen=True)
@@ -166,8 +171,9 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
 
 
 def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:
-    memory = max(answer.memory for answer in answers.values())
-    return Entry(name, [_score(recording, answers[recording.uri]) for recording in recordings], memory)
+    given = [answers[recording.uri] for recording in recordings]
+    scores = [_score(recording, answer) for recording, answer in zip(recordings, given, strict=True)]
+    return Entry(name, scores, [answer.memory for answer in given])
 
 
 def _score(recording: Recording, answer: Answer) -> Score:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,7 +61,7 @@ def _row(entry: Entry) -> list[str]:
         _number(found[name], digits[name]) if name in plain else _with_range(found[name], ranges[name], digits[name])
         for name in MEASURES
     ]
-    return [entry.name, *cells, _number(entry.memory / 1e9 or np.nan, 2)]
+    return [entry.name, *cells, _number(entry.peak_memory / 1e9 or np.nan, 2)]
 
 
 def _number(value: float, digits: int) -> str:
@@ -107,9 +108,9 @@ def write_csv(contests: Iterable[Contest], path: Path | str) -> None:
 
 
 def _lines(entry: Entry) -> Iterable[list[object]]:
-    for score in entry.scores:
-        yield ["file", score.uri, *_values(measure([score]).values()), ""]
-    yield ["total", "", *_values(measure(entry.scores).values()), int(entry.memory) or ""]
+    for score, memory in zip(entry.scores, entry.memory or repeat(""), strict=False):
+        yield ["file", score.uri, *_values(measure([score]).values()), memory]
+    yield ["total", "", *_values(measure(entry.scores).values()), entry.peak_memory or ""]
     for row, limits in zip(("low", "high"), zip(*intervals(entry.scores).values(), strict=True), strict=True):
         yield [row, "", *_values(limits), ""]
 
@@ -197,7 +198,9 @@ def _draw_calibration(axes: Axes, entries: Sequence[Entry]) -> None:
 
 def _colours(entries: Sequence[Entry]) -> list[str]:
     """A colour for each system; baselines, which take no time, are grey."""
-    return [colour if entry.memory else SLATE for entry, colour in zip(entries, COLOURS * len(entries), strict=False)]
+    return [
+        colour if entry.peak_memory else SLATE for entry, colour in zip(entries, COLOURS * len(entries), strict=False)
+    ]
 
 
 def _finish(axes: Axes, label: str, grid: Literal["x", "y", "both"]) -> None:

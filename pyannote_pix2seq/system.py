@@ -62,7 +62,7 @@ class Answer:
     seconds : float
         That it took, reading the recording included.
     memory : int
-        Peak memory of the process so far, in bytes.
+        Most that the process had meanwhile, in bytes; other systems than Linux tell only the most it ever had.
     error : str, optional
         Why there are no turns.
     """
@@ -277,11 +277,18 @@ def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], reco
 
 def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recording: dict[str, Any]) -> Answer:
     start = time.perf_counter()
+    _forget_peak()
     try:
         turns, confidence = diarize(recording["audio"])
     except Exception as error:  # whatever a system raises
         return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
     return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
+
+
+def _forget_peak() -> None:
+    """Let `peak_memory` begin anew, where that can be done: see clear_refs in proc(5)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:

@@ -132,7 +132,7 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
         "missed": errors.missed_detection,
         "confusion": errors.confusion,
         "factor": measure(scores)["speed"],
-        "memory": contest.entries[0].memory / 1e9,
+        "memory": contest.entries[0].peak_memory / 1e9,
     }
 
 

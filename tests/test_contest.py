@@ -44,6 +44,7 @@ def diarize(audio):
         seconds = file.getnframes() / 16000
     if seconds < {shortest}:
         raise RuntimeError("too short for me")
+    bytearray(round(10e6 * seconds))  # 10 MB a second while it is at it
     return [(0.0, seconds / 2, "x"), (seconds / 2, seconds, "y")], {confidence}
 
 respond(diarize, *sys.argv[-2:])
@@ -91,8 +92,10 @@ def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(conte
     assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(
         mute["calibration_error"]
     )
-    assert sure["speed"] > 0 and 1e6 < contest.entries[0].memory < 100e6  # nothing but Python: not what pytest has
+    assert sure["speed"] > 0 and 1e6 < contest.entries[0].peak_memory < 100e6  # nothing but Python: not what pytest has
     assert contest.entries[0].scores[0].duration == 4.0
+    long, short = contest.entries[0].memory
+    assert long - short == pytest.approx(10e6, abs=2e6)  # 4 s and then 3 s: not the most so far
 
 
 def test_baselines_are_perfect_but_for_one_thing() -> None:
@@ -171,10 +174,13 @@ def test_the_csv_holds_the_same_numbers(contest: Contest, tmp_path: Path) -> Non
     assert set(MEASURES) < set(rows[0])
     mine = [row for row in rows if row["system"] == "sure"]
     assert [row["row"] for row in mine] == ["file", "file", "total", "low", "high"]
+    memory = contest.entries[0].memory
+    assert [row["peak_memory"] for row in mine] == [*map(str, memory), str(max(memory)), "", ""]
     totals = measure(contest.entries[0].scores)
     assert {name: float(mine[2][name]) for name in MEASURES} == pytest.approx(totals, abs=1e-4)
     assert float(mine[3]["der"]) <= totals["der"] <= float(mine[4]["der"])
     assert next(row for row in rows if row["system"] == NEVER_TWO and row["row"] == "total")["speed"] == ""
+    assert {row["peak_memory"] for row in rows if row["system"] == NEVER_TWO} == {""}
 
 
 @pytest.mark.parametrize("number", [2, 40])
