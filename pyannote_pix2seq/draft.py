@@ -63,10 +63,15 @@ class Draft(NamedTuple):
         order = is_finished.int().argsort(dim=1, descending=True, stable=True)
         order += is_finished.shape[1] * torch.arange(len(order), device=order.device)[:, None]
         aside, kept = order.split([num_finished, order.shape[1] - num_finished], dim=1)
-        return self.select(kept.flatten()), self.select(aside.flatten()).best(1)
+        return self.select(kept.flatten()), self._rows(aside.flatten())
 
     def best(self, width: int) -> dict[int, Row]:
         """The first draft of each recording, by its number among them."""
+        rows = self._rows(torch.arange(0, len(self.tokens), width, device=self.tokens.device))
+        return {number // width: row for number, row in rows.items()}
+
+    def _rows(self, index: Tensor) -> dict[int, Row]:
+        """What is written in some drafts, by their numbers."""
         fields = (self.tokens, self.mass, self.log_prob)
-        rows = zip(*(field[::width].tolist() for field in fields), strict=True)
-        return dict(zip((self.number[::width] // width).tolist(), rows, strict=True))
+        rows = zip(*(field[index].tolist() for field in fields), strict=True)
+        return dict(zip(self.number[index].tolist(), rows, strict=True))
