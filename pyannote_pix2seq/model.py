@@ -247,7 +247,7 @@ class Pix2Seq(Model):
 
     def _point(self, state: Tensor, positions: Positions, written: Written, context: Context) -> Tensor:
         """Logits of `<eos>` and of time bins, as far as they have names: (batch, num_positions, 1 + bins)."""
-        voices = positions.voice, context.voice
+        voices = positions.voice, context.cache.heard_voice
         times, never = self.pointing(state, positions.time, written, context.pointers, voices, context.cache.is_real)
         return torch.cat([self.stop(state) + never, times[..., : self.vocabulary.num_bins]], dim=-1)
 

@@ -144,9 +144,10 @@ class Transformer(nn.Module):
         for block, bias in zip(self._blocks, self._bias(positions.voice, positions.voice), strict=True):
             query, (key, value) = block.project(state, rotation)
             state = block(state, query, [Source(key, value, bias, blocked)])
-            heard.append((key, value))
+            heard.append((_laid_out(key, 0, 1, 3, 2), value.contiguous()))
         nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
-        return self.norm(state), Cache(tuple(heard), nothing, positions.voice, positions.voice[:, :0], is_real)
+        voice = _laid_out(positions.voice, 0, 3, 2, 1)
+        return self.norm(state), Cache(tuple(heard), nothing, voice, voice[:, :0], is_real)
 
     def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
         """Read more positions, which see the past and, causally, each other.
@@ -191,6 +192,14 @@ class Transformer(nn.Module):
     def _rotation(self, positions: Positions) -> Tensor:
         """(2, batch, 1, num_positions, head_dim)"""
         return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
+
+
+def _laid_out(heard: Tensor, *order: int) -> Tensor:
+    """The same, but its dimensions lie in memory in this order, which is its own inverse.
+
+    It is the one in which products take them: or all that was heard would be copied for each token that is written.
+    """
+    return heard.permute(order).contiguous().permute(order)
 
 
 def _padding(is_real: Tensor) -> Tensor | None:

@@ -1,9 +1,11 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from rows import rows_of_cache
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
 from pyannote_pix2seq.rotary import Rotary, rotate
@@ -133,6 +135,22 @@ def test_sequences_about_one_recording_share_what_was_heard(transformer: Transfo
     order = torch.tensor([2, 0, 0, 3, 5, 4])
     last = part(written, 3, 4)
     close(transformer.write(last, shared.reorder(order))[0], transformer.write(last, rows_of_cache(copied, order))[0])
+
+
+def test_what_was_heard_is_not_copied_for_what_is_written(transformer: Transformer) -> None:
+    heard = make_positions(50)
+    cache = transformer.read(heard, real(heard))[1]
+    sizes: list[int] = []
+
+    class Copies(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func.overloadpacket in (torch.ops.aten.clone, torch.ops.aten.copy_):
+                sizes.append(args[0].numel())
+            return func(*args, **(kwargs or {}))
+
+    with torch.no_grad(), Copies():
+        transformer.write(make_positions(1, batch=4, seed=1), cache.reorder(torch.arange(2).repeat_interleave(2)))
+    assert 0 < max(sizes) < min(cache.heard[0][0].numel(), cache.heard_voice.numel())
 
 
 def test_attention_equals_its_formula() -> None:
