@@ -87,6 +87,10 @@ class Reading:
         self.turns = join(turns, 0.0)
         self.speakers = hear(self.tokens, self.turns, self.start, self.token_duration)
 
+    def forget(self) -> None:
+        """Forget who speaks when: clips of everybody in many chunks are large."""
+        self.turns, self.speakers = [], {}
+
     def parts(self, seconds: float) -> Iterator[Part]:
         """Parts of about so many seconds of all turns."""
         tokens, turns = self.tokens, [turn.later(-self.start) for turn in self.turns]

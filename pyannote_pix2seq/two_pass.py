@@ -112,7 +112,10 @@ class TwoPass:
         numbers = sorted({number for reading in readings for number in reading.speakers})
         people = [_together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
         self._call(people)
-        return people, [_surest(readings, number) for number in numbers]
+        surest = [_surest(readings, number) for number in numbers]
+        for reading in readings:
+            reading.forget()
+        return people, surest
 
     def _write_again(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report

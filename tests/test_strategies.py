@@ -422,6 +422,20 @@ def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> Non
         assert reading._claims(groups, {0, 1} if is_there else {0}) == expected
 
 
+def test_the_second_pass_remembers_people_not_speakers_of_chunks(model: Pix2Seq) -> None:
+    """Clips of everybody in every chunk of hours would fill memory."""
+    alive: list[int] = []
+
+    def hook(step: str, *_: Any, **__: Any) -> None:
+        if step == "second pass":
+            alive.append(sum(issubclass(type(each), Speaker) for each in gc.get_objects()))
+
+    gc.collect()
+    before = sum(issubclass(type(each), Speaker) for each in gc.get_objects())
+    make(model, "two_pass")(talk(40.0), hook=hook, max_speakers=3)
+    assert alive and max(alive) - before <= 3
+
+
 def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, Path], tmp_path: Path) -> None:
     pipeline = make(model, "two_pass")
     people = pipeline.enrol({"ann": [recordings["ann"], recordings["ann"]], "bob": recordings["bob"]})
