@@ -142,17 +142,17 @@ class SequenceDiarization(Task):
             ]
 
     def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
-        cache = ExampleCache(self.folder / subset, self.model.frontend, origin(self.protocol), self.stretch)
+        """Have the first process hear; it tells the others of every stretch, or they would give up after a while."""
         trainer = cast(Trainer, self.trainer)
         tell, root = trainer.strategy.broadcast, trainer.strategy.root_device
-        device = root if root.type == "cuda" else None
-        if trainer.is_global_zero:
-            cache.fill(files, self.num_workers, device, each=lambda: tell(False))
-            tell(True)
-            return cache
-        while not tell(False):  # told of every stretch: who waits gives up after half an hour without a word
+        is_first = trainer.is_global_zero
+        while not (is_first or tell(False)):
             pass
-        cache.fill(files, self.num_workers, device)
+        cache = ExampleCache(self.folder / subset, self.model.frontend, origin(self.protocol), self.stretch)
+        device = root if root.type == "cuda" else None
+        cache.fill(files, self.num_workers, device, each=lambda: tell(False) if is_first else None)
+        if is_first:
+            tell(True)
         return cache
 
     def train_dataloader(self) -> LateLoader:  # type: ignore[override]
