@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def peak_memory(self) -> int:
-        """Most that the system ever had, in bytes; 0: not measured."""
+        """Most that the system had at any of them, in bytes; 0: not measured."""
         return max(self.memory, default=0)
 
 

@@ -67,10 +67,10 @@ class Draft(NamedTuple):
 
     def best(self, width: int) -> dict[int, Row]:
         """The first draft of each recording, by its number among them."""
-        rows = self._rows(torch.arange(0, len(self.tokens), width, device=self.tokens.device))
+        rows = self._rows(slice(None, None, width))
         return {number // width: row for number, row in rows.items()}
 
-    def _rows(self, index: Tensor) -> dict[int, Row]:
+    def _rows(self, index: Tensor | slice) -> dict[int, Row]:
         """What is written in some drafts, by their numbers."""
         fields = (self.tokens, self.mass, self.log_prob)
         rows = zip(*(field[index].tolist() for field in fields), strict=True)

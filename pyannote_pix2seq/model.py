@@ -43,6 +43,7 @@ class Context:
     content : (num_recordings, num_audio_tokens + 1, content_dim)
         Running sum of the audio tokens' content, from which the mean over any region is read.
     voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
+        As sums over regions take it; the same lies in the cache as products take it.
     written : (batch, num_written) int64
         Tokens written so far, `<diarize>` included: as many sequences about each recording as about the others, those
         about the first recording first.

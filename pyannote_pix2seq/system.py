@@ -276,8 +276,8 @@ def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], reco
 
 
 def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recording: dict[str, Any]) -> Answer:
-    start = time.perf_counter()
     _forget_peak()
+    start = time.perf_counter()
     try:
         turns, confidence = diarize(recording["audio"])
     except Exception as error:  # whatever a system raises

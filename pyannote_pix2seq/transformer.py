@@ -144,9 +144,9 @@ class Transformer(nn.Module):
         for block, bias in zip(self._blocks, self._bias(positions.voice, positions.voice), strict=True):
             query, (key, value) = block.project(state, rotation)
             state = block(state, query, [Source(key, value, bias, blocked)])
-            heard.append((_laid_out(key, 0, 1, 3, 2), value.contiguous()))
+            heard.append((_laid_out(key, 2, 3), value.contiguous()))
         nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
-        voice = _laid_out(positions.voice, 0, 3, 2, 1)
+        voice = _laid_out(positions.voice, 1, 3)
         return self.norm(state), Cache(tuple(heard), nothing, voice, voice[:, :0], is_real)
 
     def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
@@ -194,12 +194,12 @@ class Transformer(nn.Module):
         return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
 
 
-def _laid_out(heard: Tensor, *order: int) -> Tensor:
-    """The same, but its dimensions lie in memory in this order, which is its own inverse.
+def _laid_out(heard: Tensor, *exchanged: int) -> Tensor:
+    """The same, but it lies in memory as if two dimensions were exchanged.
 
-    It is the one in which products take them: or all that was heard would be copied for each token that is written.
+    That is how products take it: or all that was heard would be copied for each token that is written.
     """
-    return heard.permute(order).contiguous().permute(order)
+    return heard.transpose(*exchanged).contiguous().transpose(*exchanged)
 
 
 def _padding(is_real: Tensor) -> Tensor | None:
