@@ -37,7 +37,7 @@ class Hypothesis(NamedTuple):
     turns : list of Triplet
     confidence : list of float
         Probability that the model gave to each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own.
-        Of a consensus: the share of samples that agree.
+        Of a consensus: the share of samples that agree. 1 for given ones.
     log_prob : float
         Of the tokens that were not given, `<eos>` included. Of a consensus: mean of the samples.
     """
@@ -77,6 +77,7 @@ def decode(
     """
     options = options or DecodingOptions()
     given = given or [[] for _ in num_bins]
+    context = _recite(model, context, given)
     written = (_by_consensus if options.strategy == "consensus" else _one_by_one)(
         model, context, num_bins, given, options
     )
@@ -84,19 +85,28 @@ def decode(
     return [_loosened(model.vocabulary, *row, options) for row in rows]
 
 
+def _recite(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
+    """Write at once what all recordings are given, but for its last token, after which something is predicted."""
+    shared = slice(context.written.shape[1], min(map(len, given)))
+    tokens = torch.tensor([[DIARIZE, *row][shared] for row in given], dtype=torch.int64, device=context.written.device)
+    return model.write(context, tokens)[1] if tokens.numel() else context
+
+
 def _one_by_one(
     model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
 ) -> list[Hypothesis]:
     width = options.num_beams if options.strategy == "beam" else 1
-    forced = _pad(given, num_bins.device).repeat_interleave(width, 0)
-    draft = Draft.begin(context, num_bins, width)
+    forced = _pad(given, num_bins.device)
+    draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
+    forced = forced.repeat_interleave(width, 0)
     choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
     written: dict[int, Row] = {}
-    for position in range(longest + 1):
+    for position in range(draft.tokens.shape[1], longest + 1):
         log_probs, draft = _predict(model, draft, options)
-        certain = _force(log_probs, forced[draft.number, position]) if position < forced.shape[1] else log_probs
-        scores = certain + draft.log_prob[:, None]
+        if position < forced.shape[1]:
+            log_probs = _force(log_probs, forced[draft.number, position])
+        scores = log_probs + draft.log_prob[:, None]
         parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
         mass = _mass(log_probs, parent, token, model.vocabulary)
         draft = draft.select(parent).append(token, scores[parent, token], mass)

@@ -33,14 +33,18 @@ class Draft(NamedTuple):
     """(num_drafts,) which draft it is of those there were at first"""
 
     @classmethod
-    def begin(cls, context: Context, num_bins: Tensor, width: int) -> Draft:
-        """Nothing written; all but the first draft of each recording are impossible, for they are the same."""
+    def begin(cls, context: Context, given: Tensor, num_bins: Tensor, width: int) -> Draft:
+        """Nothing but given tokens, (num_recordings, num_tokens); the context has all but the last of them.
+
+        All but the first draft of each recording are impossible, for they are the same.
+        """
         context = context.repeat(width)
         log_prob = torch.full((len(num_bins), width), -torch.inf, device=num_bins.device)
         log_prob[:, 0] = 0
-        tokens = torch.empty(len(num_bins) * width, 0, dtype=torch.int64, device=num_bins.device)
+        tokens = given.repeat_interleave(width, 0)
         number = torch.arange(len(tokens), device=num_bins.device)
-        return cls(context, tokens, tokens.float(), log_prob.flatten(), num_bins.repeat_interleave(width), number)
+        mass = torch.ones_like(tokens, dtype=torch.float)
+        return cls(context, tokens, mass, log_prob.flatten(), num_bins.repeat_interleave(width), number)
 
     def select(self, parent: Tensor) -> Draft:
         """Let the drafts descend from others."""

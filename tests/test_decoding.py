@@ -147,6 +147,22 @@ def test_prompts_are_kept(tiny_model: Pix2Seq, strategy: str, seed: int) -> None
         assert len(heard) >= len(turns) and heard == set(range(len(heard)))
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_prompts_that_all_have_are_written_at_once(
+    tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, strategy: str
+) -> None:
+    shapes: list[tuple[int, ...]] = []
+    original = Pix2Seq.write
+    monkeypatch.setattr(
+        Pix2Seq, "write", lambda self, c, tokens: shapes.append(tokens.shape) or original(self, c, tokens)
+    )
+    prompts = [PROMPTS[0], PROMPTS[0], PROMPTS[2]]
+    for turns, hypothesis in zip(prompts, write(tiny_model, prompts=prompts, strategy=strategy), strict=True):
+        assert hypothesis.confidence[: len(turns)] == [1.0] * len(turns)
+    # one triplet, the last token of which is written by each of the sequences with what follows
+    assert shapes[0] == (3, TOKENS_PER_TRIPLET) and {length for _, length in shapes[1:]} == {1}
+
+
 @pytest.mark.parametrize("strategy", SEQUENTIAL)
 @pytest.mark.parametrize("max_turns", [1, 2, 5])
 def test_sequences_end_after_max_turns(tiny_model: Pix2Seq, strategy: str, max_turns: int) -> None:
