@@ -147,5 +147,8 @@ def _apart(heads: Tensor, batch: int) -> Tensor:
 def cosines(voice: Tensor, others: Tensor) -> Tensor:
     """Scalar products of all pairs of voices, (batch, num_voices ** 2, num_queries, num_keys)."""
     batch, num_queries, num_voices, _ = voice.shape
-    products = torch.einsum("bqvd,bkwd->bvwqk", voice, others)
-    return products.reshape(batch, num_voices * num_voices, num_queries, others.shape[1])
+    num_keys = others.shape[1]
+    products = voice.flatten(1, 2) @ others.flatten(1, 2).transpose(1, 2)
+    # (B, Q * V, D) x (B, D, K * V) -> (B, Q * V, K * V)
+    products = products.view(batch, num_queries, num_voices, num_keys, num_voices).permute(0, 2, 4, 1, 3)
+    return products.reshape(batch, num_voices * num_voices, num_queries, num_keys)

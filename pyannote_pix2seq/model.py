@@ -42,8 +42,6 @@ class Context:
         Logits of the auxiliary frame head: is a speaker, in order of arrival, active in a time bin.
     content : (num_recordings, num_audio_tokens + 1, content_dim)
         Running sum of the audio tokens' content, from which the mean over any region is read.
-    voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
-        As sums over regions take it; the same lies in the cache as products take it.
     written : (batch, num_written) int64
         Tokens written so far, `<diarize>` included: as many sequences about each recording as about the others, those
         about the first recording first.
@@ -53,8 +51,12 @@ class Context:
     pointers: Tensor
     activity: Tensor
     content: Tensor
-    voice: Tensor
     written: Tensor
+
+    @property
+    def voice(self) -> Tensor:
+        """(num_recordings, num_audio_tokens, num_voices, voice_dim)"""
+        return self.cache.heard_voice
 
     def reorder(self, index: Tensor) -> Context:
         """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
@@ -206,7 +208,6 @@ class Pix2Seq(Model):
             pointers=self.pointing.keys(state),
             activity=self.frames(state).view(batch, -1, self.vocabulary.num_speakers),
             content=running_sum(audio.content),
-            voice=audio.voice,
             written=torch.empty(batch, 0, dtype=torch.int64, device=audio.content.device),
         )
 
@@ -248,7 +249,7 @@ class Pix2Seq(Model):
 
     def _point(self, state: Tensor, positions: Positions, written: Written, context: Context) -> Tensor:
         """Logits of `<eos>` and of time bins, as far as they have names: (batch, num_positions, 1 + bins)."""
-        voices = positions.voice, context.cache.heard_voice
+        voices = positions.voice, context.voice
         times, never = self.pointing(state, positions.time, written, context.pointers, voices, context.cache.is_real)
         return torch.cat([self.stop(state) + never, times[..., : self.vocabulary.num_bins]], dim=-1)
 

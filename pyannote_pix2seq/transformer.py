@@ -144,9 +144,9 @@ class Transformer(nn.Module):
         for block, bias in zip(self._blocks, self._bias(positions.voice, positions.voice), strict=True):
             query, (key, value) = block.project(state, rotation)
             state = block(state, query, [Source(key, value, bias, blocked)])
-            heard.append((_laid_out(key, 2, 3), value.contiguous()))
+            heard.append((_laid_out(key), value.contiguous()))
         nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
-        voice = _laid_out(positions.voice, 1, 3)
+        voice = positions.voice
         return self.norm(state), Cache(tuple(heard), nothing, voice, voice[:, :0], is_real)
 
     def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
@@ -194,12 +194,12 @@ class Transformer(nn.Module):
         return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
 
 
-def _laid_out(heard: Tensor, *exchanged: int) -> Tensor:
-    """The same, but it lies in memory as if two dimensions were exchanged.
+def _laid_out(keys: Tensor) -> Tensor:
+    """The same keys, but they lie in memory as products take them.
 
-    That is how products take it: or all that was heard would be copied for each token that is written.
+    Or all that was heard would be copied for each token that is written.
     """
-    return heard.transpose(*exchanged).contiguous().transpose(*exchanged)
+    return keys.transpose(2, 3).contiguous().transpose(2, 3)
 
 
 def _padding(is_real: Tensor) -> Tensor | None:

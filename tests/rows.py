@@ -19,6 +19,6 @@ def rows_of_cache(cache: Cache, index: Tensor) -> Cache:
 
 def rows(context: Context, index: Tensor) -> Context:
     """Keep, repeat or reorder recordings about each of which one sequence is written."""
-    names = ("pointers", "activity", "content", "voice", "written")
+    names = ("pointers", "activity", "content", "written")
     chosen = {name: getattr(context, name)[index] for name in names}
     return replace(context, cache=rows_of_cache(context.cache, index), **chosen)
