@@ -40,7 +40,7 @@ class Entry:
     scores : sequence of Score
         The same recordings in the same order for every system.
     memory : sequence of int
-        Most that the system had while it was at each of them, in bytes; empty: not measured.
+        Most that the system had while it was at each of them, in bytes; 0: not measured. Empty: a baseline.
     """
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Sequence
-from itertools import repeat
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,8 +107,8 @@ def write_csv(contests: Iterable[Contest], path: Path | str) -> None:
 
 
 def _lines(entry: Entry) -> Iterable[list[object]]:
-    for score, memory in zip(entry.scores, entry.memory or repeat(""), strict=False):
-        yield ["file", score.uri, *_values(measure([score]).values()), memory]
+    for score, memory in zip(entry.scores, entry.memory or [0] * len(entry.scores), strict=True):
+        yield ["file", score.uri, *_values(measure([score]).values()), memory or ""]
     yield ["total", "", *_values(measure(entry.scores).values()), entry.peak_memory or ""]
     for row, limits in zip(("low", "high"), zip(*intervals(entry.scores).values(), strict=True), strict=True):
         yield [row, "", *_values(limits), ""]
@@ -198,9 +197,7 @@ def _draw_calibration(axes: Axes, entries: Sequence[Entry]) -> None:
 
 def _colours(entries: Sequence[Entry]) -> list[str]:
     """A colour for each system; baselines, which take no time, are grey."""
-    return [
-        colour if entry.peak_memory else SLATE for entry, colour in zip(entries, COLOURS * len(entries), strict=False)
-    ]
+    return [colour if entry.memory else SLATE for entry, colour in zip(entries, COLOURS * len(entries), strict=False)]
 
 
 def _finish(axes: Axes, label: str, grid: Literal["x", "y", "both"]) -> None:

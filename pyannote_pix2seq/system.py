@@ -62,7 +62,8 @@ class Answer:
     seconds : float
         That it took, reading the recording included.
     memory : int
-        Most that the process had meanwhile, in bytes; other systems than Linux tell only the most it ever had.
+        Most that the process had meanwhile, in bytes, or that it ever had, where the kernel does not forget; 0: not
+        measured.
     error : str, optional
         Why there are no turns.
     """
@@ -292,7 +293,7 @@ def _forget_peak() -> None:
 
 
 def peak_memory() -> int:
-    """Most memory that this process has had, in bytes.
+    """Most memory that this process has had, in bytes; since `_forget_peak`, where that can be done.
 
     On Linux, `ru_maxrss` begins with what the parent had when it forked; VmHWM does not.
     """

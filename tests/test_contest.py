@@ -28,7 +28,7 @@ from pyannote_pix2seq import PRETRAINED, worker
 from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, ContestError, hold, never_two, one_speaker
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
-from pyannote_pix2seq.system import System, parse_systems
+from pyannote_pix2seq.system import System, parse_systems, respond
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"
@@ -133,6 +133,7 @@ def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -
     systems = [teller("patient"), teller("hasty", shortest=2.0)]
     held = hold("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)
     assert all([score.uri for score in entry.scores] == [LOUD] for entry in held.entries)
+    assert [len(entry.memory) for entry in held.entries] == [1, 1, 0, 0]
     assert held.failures == ["short is left out: hasty failed (RuntimeError: too short for me)."]
 
 
@@ -152,6 +153,20 @@ def test_nothing_to_compare_is_said(teller: Any) -> None:
     held = hold("Toy", [file(SHORT, 1.0)], [teller("hasty", shortest=2.0)], threads=1)
     assert held.entries == []
     assert "hasty is left out: RuntimeError: too short for me." in markdown(held)
+
+
+@pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
+def test_a_peak_that_cannot_be_forgotten_stops_nobody(
+    error: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise error
+
+    (tmp_path / "asked.json").write_text(json.dumps([{"uri": "a", "audio": "a.wav"}]))
+    monkeypatch.setattr(Path, "write_text", refuse)
+    respond(lambda audio: ([], None), str(tmp_path / "asked.json"), str(tmp_path / "answers.jsonl"))
+    answer = json.loads((tmp_path / "answers.jsonl").read_text())
+    assert answer["error"] is None and answer["memory"] > 0
 
 
 # what is written
@@ -181,6 +196,19 @@ def test_the_csv_holds_the_same_numbers(contest: Contest, tmp_path: Path) -> Non
     assert float(mine[3]["der"]) <= totals["der"] <= float(mine[4]["der"])
     assert next(row for row in rows if row["system"] == NEVER_TWO and row["row"] == "total")["speed"] == ""
     assert {row["peak_memory"] for row in rows if row["system"] == NEVER_TWO} == {""}
+
+
+def test_memory_that_a_peer_does_not_tell_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "mute.py").write_text(
+        "import json, sys\n"
+        "with open(sys.argv[2], 'w') as file:\n"
+        "    for each in json.load(open(sys.argv[1])):\n"
+        "        print(json.dumps({'uri': each['uri'], 'turns': [[0, 1, 'a']], 'seconds': 0.1}), file=file)\n"
+    )
+    mute = System.of_peer(f"mute={tmp_path}/mute.py")
+    write_csv([hold("Toy", [file(LOUD), file(QUIET, 3.0)], [mute])], tmp_path / "scores.csv")
+    with (tmp_path / "scores.csv").open() as lines:
+        assert {row["peak_memory"] for row in csv.DictReader(lines)} == {""}
 
 
 @pytest.mark.parametrize("number", [2, 40])

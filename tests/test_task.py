@@ -158,15 +158,22 @@ def test_processes_that_wait_hear_of_every_stretch(
     assert told[1:] == [*train, (True, 6), *development, (True, 8)]  # the first is Lightning's own
 
 
-def test_every_process_but_the_first_waits_until_all_is_heard(
-    protocol: SyntheticProtocol, cache: Path, uninterrupted: Any, monkeypatch: pytest.MonkeyPatch
+def test_every_other_process_waits_until_all_is_heard_and_tells_nobody(
+    protocol: SyntheticProtocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = [False, False, True, True]
+    """Whoever makes the cache while he waits could have another idea of what it is made from, and stop."""
+    words, folders = [False, False, False, True, True], []  # the first is Lightning's own
+
+    def hear(*_: Any) -> bool:
+        folders.append(len(list(tmp_path.iterdir())))
+        return words.pop(0)
+
     monkeypatch.setattr(lightning.Trainer, "is_global_zero", False)
-    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", lambda *_: words.pop(0))
-    task = make_task(protocol, cache)
+    monkeypatch.setattr(SingleDeviceStrategy, "broadcast", hear)
+    task = make_task(protocol, tmp_path)
     fit(make_model(task), max_epochs=0)
-    assert words == [] and len(task.examples) == 6 and len(task.development) == 2
+    assert words == [] and folders == [0, 0, 0, 0, 1]
+    assert len(task.examples) == 6 and len(task.development) == 2
 
 
 def test_every_step_is_a_checkpoint(uninterrupted: tuple[dict[str, Tensor], Remember, Path]) -> None:
