@@ -140,8 +140,10 @@ class Transformer(nn.Module):
         """
         blocked = _padding(is_real)
         rotation = self._rotation(positions)
+        alike = cosines(positions.voice, positions.voice)
         state, heard = positions.state, []
-        for block, bias in zip(self._blocks, self._bias(positions.voice, positions.voice), strict=True):
+        for block in self._blocks:
+            (bias,) = voice_bias([block.attention], alike)
             query, (key, value) = block.project(state, rotation)
             state = block(state, query, [Source(key, value, bias, blocked)])
             heard.append((_laid_out(key), value.contiguous()))
