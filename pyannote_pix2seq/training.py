@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from pyannote_pix2seq.origin import changes
 
@@ -52,6 +57,47 @@ def _last(into: Path) -> Path:
     return into / "checkpoints" / "last.ckpt"
 
 
+class Keeper(Checkpoint):
+    """Keeps the last checkpoint: every so many steps, before what is validated, and when somebody ends the run.
+
+    Ctrl-C and SIGTERM end it when a step is done and what is validated: within one, weights are neither here nor there.
+
+    Parameters
+    ----------
+    last : Path
+        The checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        When it is kept, for Ctrl-C and SIGTERM.
+    """
+
+    def __init__(self, last: Path):
+        self.last = last
+        self.is_asked = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """From now on Ctrl-C has to wait; what is heard before that is kept anyway."""
+        signal.signal(signal.SIGINT, self._ask)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
+        """Keep where the run is, if it is time to or somebody ends it."""
+        is_over = trainer.strategy.reduce_boolean_decision(self.is_asked or trainer.received_sigterm, all=False)
+        if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
+            trainer.save_checkpoint(self.last)
+        if is_over:
+            rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
+            raise SystemExit(128 + signal.SIGTERM) if trainer.received_sigterm else KeyboardInterrupt
+
+    def _ask(self, *_: Any) -> None:
+        """Of each process that hears of it, the others being workers that were forked, and go on until it ends."""
+        self.is_asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if parent_process() is None:
+            rank_zero_info("Ending after this step, or after what is validated; Ctrl-C again ends at once.")
+
+
 def fit(
     module: LightningModule,
     into: Path,
@@ -69,7 +115,7 @@ def fit(
     into : Path
         Folder for checkpoints and logs.
     num_steps : int
-        Of all runs together.
+        Of all runs together; where there have been as many already, nothing is done.
     train, validation : optional
         Data loaders. Defaults to the module's own.
     callbacks : sequence of Callback, optional
@@ -81,17 +127,39 @@ def fit(
     -------
     last : Path
         The last checkpoint.
+
+    Raises
+    ------
+    KeyboardInterrupt, SystemExit
+        See `Keeper`.
     """
     last = _last(into)
-    keep = ModelCheckpoint(last.parent, filename=last.stem, every_n_train_steps=EVERY, enable_version_counter=False)
+    if last.exists() and torch.load(last, mmap=True, weights_only=False)["global_step"] >= num_steps:
+        return last
     trainer = Trainer(
         max_steps=num_steps,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
         logger=CSVLogger(into, name="logs"),
-        callbacks=[keep, TQDMProgressBar(refresh_rate=10), *callbacks],
+        callbacks=[Keeper(last), TQDMProgressBar(refresh_rate=10), *callbacks],
         **options,
     )
-    trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
+    with _ending_as_asked(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
     trainer.save_checkpoint(last)
     return last
+
+
+@contextmanager
+def _ending_as_asked() -> Iterator[None]:
+    """Let Ctrl-C be a KeyboardInterrupt again: Lightning makes an exit with status 1 of it, and ignores the next."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -72,7 +72,9 @@ def main() -> None:
     refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
     drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)
     validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
-    fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
+    with in_one_line():
+        last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
+    refining.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
     refined = {f"refinement.{name}": weight for name, weight in refining.refinement.state_dict().items()}
     written = options.into / "frontend.pt"
     with all_or_nothing(written) as part:

@@ -104,15 +104,15 @@ def main() -> None:
             seed=options.seed,
         )
         model = make_model(options, task)
-    last = fit(
-        model,
-        options.into,
-        options.steps,
-        callbacks=[WeightAveraging(multi_avg_fn=average)],
-        accelerator="auto",
-        devices=options.processes,
-        precision=options.precision,
-    )
+        last = fit(
+            model,
+            options.into,
+            options.steps,
+            callbacks=[WeightAveraging(multi_avg_fn=average)],
+            accelerator="auto",
+            devices=options.processes,
+            precision=options.precision,
+        )
     print(f"Done: {last}. Make a pipeline of it with: python recipes/export.py {last} pipeline/")
 
 

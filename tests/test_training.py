@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import signal
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning import LightningModule
 from pyannote.audio import Pipeline
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
-from pyannote_pix2seq.training import RunError, check_settings
+from pyannote_pix2seq.training import RunError, check_settings, fit
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -50,6 +52,64 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     check_settings(tmp_path / "new", seed=2)
     with pytest.raises(RunError, match="seed was . and is 1"):
         check_settings(tmp_path / "new", seed=1)
+
+
+class Counter(LightningModule):
+    """Learns nothing but how many steps there were, and sends itself signals during one of them."""
+
+    def __init__(self, step: int | None = None, *signals: int):
+        super().__init__()
+        self.count = torch.nn.Parameter(torch.zeros(()))
+        self.step, self.signals = step, signals
+
+    def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
+        for number in self.signals if self.global_step == self.step else ():
+            signal.raise_signal(number)
+        return -self.count
+
+    def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
+        self.validated = self.global_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=1.0)
+
+
+def count(module: Counter, into: Path) -> int:
+    """Train for 6 steps, in epochs of 4; how many there were, by the checkpoint."""
+    fit(module, into, 6, torch.zeros(4, 1), torch.zeros(1, 1), accelerator="cpu")
+    return kept(into)
+
+
+def kept(into: Path) -> int:
+    found = torch.load(into / "checkpoints" / "last.ckpt", weights_only=False)
+    assert found["state_dict"]["count"].item() == pytest.approx(found["global_step"], rel=1e-5)
+    return found["global_step"]
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_run_that_is_ended_finishes_its_step_and_goes_on(
+    tmp_path: Path, number: int, error: type[BaseException]
+) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(error) as ended:
+        count(Counter(1, number), tmp_path)
+    assert error is KeyboardInterrupt or ended.value.code == 143
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+    assert kept(tmp_path) == 2
+    module = Counter()
+    assert count(module, tmp_path) == 6 and module.validated == 4
+
+
+def test_who_ends_a_run_twice_does_not_wait_for_a_step(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        count(Counter(5, signal.SIGINT, signal.SIGINT), tmp_path)
+    assert kept(tmp_path) == 4  # before what was validated
+
+
+def test_a_run_that_is_over_is_not_run_again(tmp_path: Path) -> None:
+    assert count(Counter(), tmp_path) == 6
+    assert count(Counter(6, signal.SIGINT), tmp_path) == 6
+    assert len(list((tmp_path / "logs").iterdir())) == 1
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
