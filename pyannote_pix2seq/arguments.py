@@ -54,11 +54,14 @@ STRATEGIES = ("chain", "two_pass")
 
 
 class Parser(argparse.ArgumentParser):
-    """Options have to be written out; what is wrong with them is said in one line."""
+    """Options have to be written out, and their help is laid out as it is written."""
 
     def __init__(self, **options: Any) -> None:
-        formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(allow_abbrev=False, formatter_class=formatter, **options)
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+class CommandParser(Parser):
+    """Says in one line what is wrong with the options of one of several commands."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -72,9 +75,9 @@ class Parser(argparse.ArgumentParser):
         return options
 
 
-def make_parser() -> Parser:
+def make_parser() -> CommandParser:
     """The parser of the whole command line; `command` is the name of the command."""
-    parser = Parser(prog=PROGRAM, description=ABOUT, epilog=PRIVACY)
+    parser = CommandParser(prog=PROGRAM, description=ABOUT, epilog=PRIVACY)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     _add_diarize(commands)

@@ -162,6 +162,15 @@ class Pix2Seq(Model):
         triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
         return waveforms, torch.tensor([triplet], device=self.device)
 
+    def to(self, *args: Any, **kwargs: Any) -> Pix2Seq:
+        """Move to a device, or stay where it is if that cannot be done."""
+        before = self.device
+        try:
+            return super().to(*args, **kwargs)
+        except Exception:
+            super().to(before)
+            raise
+
     def forward(self, waveforms: Tensor, tokens: Tensor) -> Tensor:  # type: ignore[override]
         """Logits of every next token.
 

@@ -5,7 +5,6 @@ python -m pyannote_pix2seq.worker PIPELINE [--strategy chain] [--seed 1] recordi
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.audio import Pipeline  # noqa: E402
 
-from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.arguments import STRATEGIES, Parser  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
@@ -65,7 +64,7 @@ def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A system for pyannote_pix2seq.system.")
+    parser = Parser(description="A system for pyannote_pix2seq.system.")
     parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
     parser.add_argument("--strategy", choices=STRATEGIES)
     parser.add_argument("--seed", type=int)

@@ -7,7 +7,6 @@ AUDIO (by default the 30 s recording that comes with pyannote.audio) is repeated
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import time
@@ -19,6 +18,7 @@ import pyannote.audio  # noqa: E402
 import torch  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
@@ -26,7 +26,7 @@ SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("audio", nargs="?", type=Path, default=SAMPLE)
     parser.add_argument("--pipeline", default=pyannote_pix2seq.PRETRAINED)
     parser.add_argument("--minutes", type=float, default=10.0)

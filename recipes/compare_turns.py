@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.page import Place, table
 from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
@@ -186,7 +187,7 @@ def _paint_one(axes: Axes, comparison: Comparison, name: str) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument(
         "--corpus",
         nargs=3,

@@ -4,7 +4,6 @@ python recipes/demo.py                    the recording that comes with pyannote
 python recipes/demo.py my.mp3 --into out  a recording of yours
 """
 
-import argparse
 import os
 import sys
 import time
@@ -17,6 +16,7 @@ from pyannote.core import Annotation, Segment, Timeline  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import AudioFile, load  # noqa: E402
 from pyannote_pix2seq.contest import one_speaker  # noqa: E402
 from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
@@ -42,7 +42,7 @@ def report(hypothesis: Annotation, audio: AudioFile, reference: Annotation | Non
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)")
     parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
     options = parser.parse_args(arguments)

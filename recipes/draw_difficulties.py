@@ -25,6 +25,7 @@ from pyannote.audio import Pipeline  # noqa: E402
 from pyannote.core import Annotation  # noqa: E402
 from pyannote.database import ProtocolFile  # noqa: E402
 
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
@@ -52,7 +53,7 @@ STYLES = {
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of simulation.md")

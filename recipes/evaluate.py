@@ -16,7 +16,6 @@ FOLDER/unfinished; remove that if you change the code of a system meanwhile.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
@@ -28,6 +27,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
@@ -57,6 +57,11 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         first = list(islice(files, 1))
     except (AttributeError, NotImplementedError) as error:
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
+    except FileNotFoundError as error:
+        raise ProtocolError(
+            f"{name} is not there yet. {error} It lies beside the database.yml once recipes/fetch_corpora.py has "
+            f"fetched it or recipes/render.py rendered it: see protocols/README.md."
+        ) from error
     return chain(first, files)
 
 
@@ -107,7 +112,7 @@ def clear(finished: set[Path], unfinished: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("protocol", nargs="+", help="e.g. AMI.SpeakerDiarization.mini")
     parser.add_argument(
         "--registry",

@@ -9,7 +9,6 @@ are single tokens; where it does not, chunks are read one after the other, behin
 
 from __future__ import annotations
 
-import argparse
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
@@ -61,7 +61,7 @@ def config(frontend: Frontend) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("into", type=Path)
     parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")

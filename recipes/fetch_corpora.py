@@ -14,7 +14,6 @@ into FOLDER/archives.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import re
@@ -31,6 +30,7 @@ from typing import NamedTuple
 import soundfile
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.arguments import Parser
 
 SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
@@ -291,7 +291,7 @@ def keep(audio: Callable[[], bytes], path: Path) -> float:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("corpora", nargs="+", choices=CORPORA, metavar="CORPUS", help=", ".join(CORPORA))
     parser.add_argument("--subsets", nargs="+", metavar="SUBSET", help="train, development, test... (default: all)")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="protocols/real, for real.yml")

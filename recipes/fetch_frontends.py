@@ -29,6 +29,7 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
@@ -167,8 +168,7 @@ def writable(path: str) -> Path:
 
 
 def main() -> None:
-    formatter = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=formatter, allow_abbrev=False)
+    parser = Parser(description=__doc__)
     parser.add_argument("output", type=writable, help="where to write the state dict, e.g. fetched.pt")
     requirements = sorted({requirement for requirement, *_ in FILES.values()})
     parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")

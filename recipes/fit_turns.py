@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("rttms", type=Path, nargs="+", metavar="RTTMS", help="folders and files")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, .json")
     parser.add_argument("--hold-out", type=int, choices=range(3), help="a third of the recordings not to use")

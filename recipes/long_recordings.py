@@ -32,7 +32,10 @@ from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.arguments import (
+    STRATEGIES,  # noqa: E402
+    Parser,  # noqa: E402
+)
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
@@ -52,7 +55,7 @@ class NoAnswerError(Exception):
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
@@ -23,7 +24,7 @@ SHOWN = 10
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the store")
     parser.add_argument(

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
@@ -35,7 +36,7 @@ SHORTEST = NUM_TOKENS * Hearing.token_duration
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     conversations.add_options(parser)
     parser.add_argument("--frontend", type=Path, required=True, help="what recipes/fetch_frontends.py made")
     parser.add_argument("--into", type=Path, required=True, help="folder for what is heard, checkpoints and logs")

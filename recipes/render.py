@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
@@ -27,7 +28,7 @@ from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help=f"difficulties: {', '.join(DIFFICULTIES)}")
     add("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")

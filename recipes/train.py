@@ -25,6 +25,7 @@ from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
@@ -36,7 +37,7 @@ AVERAGING = 0.998
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     conversations.add_options(parser)
     parser.add_argument(
         "--frontend",

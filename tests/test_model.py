@@ -198,6 +198,13 @@ def test_a_context_keeps_repeats_and_reorders_its_examples(model: Pix2Seq) -> No
 # a pyannote.audio model
 
 
+def test_a_model_that_cannot_be_moved_stays_where_it_is(tiny_model: Pix2Seq) -> None:
+    with pytest.raises((RuntimeError, NotImplementedError, AssertionError)):
+        tiny_model.to(torch.device("xpu"))
+    assert tiny_model.device == torch.device("cpu")
+    assert tiny_model(*tiny_model.example_input_array).isfinite().any()
+
+
 def test_the_example_input_gives_logits(tiny_model: Pix2Seq) -> None:
     waveforms, tokens = tiny_model.example_input_array
     logits = tiny_model(waveforms, tokens)

@@ -62,6 +62,6 @@ def noisereduce() -> Any:
         import noisereduce
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Denoising needs noisereduce: pip install pyannote-pix2seq[denoising], or do without --denoise."
+            "Denoising needs noisereduce: pip install 'pyannote-pix2seq[denoising]', or do without --denoise."
         ) from error
     return noisereduce

@@ -34,6 +34,6 @@ def _signalsmith() -> Any:
         from python_stretch import Signalsmith
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Pitch needs python-stretch: pip install pyannote-pix2seq[simulation], or use pitch_probability=0."
+            "Pitch needs python-stretch: pip install 'pyannote-pix2seq[simulation]', or use pitch_probability=0."
         ) from error
     return Signalsmith

@@ -135,7 +135,7 @@ def _detector() -> Any:
         from silero_vad import load_silero_vad
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Finding speech needs silero-vad: pip install pyannote-pix2seq[simulation]."
+            "Finding speech needs silero-vad: pip install 'pyannote-pix2seq[simulation]'."
         ) from error
     return load_silero_vad()
 

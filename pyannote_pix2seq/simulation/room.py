@@ -118,7 +118,7 @@ def _pyroomacoustics() -> Any:
         import pyroomacoustics
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Rooms need pyroomacoustics: pip install pyannote-pix2seq[simulation], or use room_probability=0."
+            "Rooms need pyroomacoustics: pip install 'pyannote-pix2seq[simulation]', or use room_probability=0."
         ) from error
     pyroomacoustics.constants.set("num_threads", 1)
     pyroomacoustics.constants.set("rir_hpf_enable", False)  # speech has nothing below 10 Hz

@@ -13,7 +13,6 @@ for the same output in less than half of the time.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from pyannote_pix2seq import PRETRAINED, checkpoints  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.contest import annotation_of  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
@@ -142,7 +142,7 @@ def make(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
     parser.add_argument("answers")
     parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")

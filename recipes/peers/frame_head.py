@@ -8,7 +8,6 @@ sequence any better than that? The head names people within one chunk only, so l
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Sequence
 
@@ -19,6 +18,7 @@ from pyannote.audio.utils.signal import Binarize  # noqa: E402
 from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
 
 from pyannote_pix2seq import PRETRAINED  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import prepare  # noqa: E402
 from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
@@ -49,7 +49,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
     parser.add_argument("answers")
     parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: what we ship)")

@@ -7,7 +7,6 @@ Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally go
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from clustering import TUNED, load_frontend, make
 from pyannote.database import FileFinder, registry
 
+from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.audio import load
 from pyannote_pix2seq.scores import error_rate
 
@@ -36,7 +36,7 @@ def grid() -> Iterator[dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(description=__doc__)
     parser.add_argument("protocol")
     parser.add_argument("--registry", type=Path, help="database.yml (default: as pyannote.database finds it)")
     parser.add_argument("--subset", choices=("train", "development", "test"), default="development")
