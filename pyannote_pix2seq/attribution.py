@@ -7,7 +7,7 @@ somebody else takes over. Where a turn is nobody else's, its voice says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ ALONE = 0.5
 """Seconds that nobody else may speak for the voice of a part to count."""
 CLEARER = 0.1
 """A part is somebody else's if the cosine of its voice and his is larger by more than this."""
+REACH = 0.4
+"""Where the next part is told to another speaker, up to this share of each may go over to the other."""
 
 
 def attribute(
@@ -46,8 +48,13 @@ def attribute(
         return list(turns)
     voices = directions(speakers)
     others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
-    parts = [part for turn in turns for part in (parts_of(turn, PART) if turn.speaker in others else [turn])]
-    return join((_attributed(part, others, audio, voices, token_duration) for part in parts), 0.0)
+    told = (
+        [_attributed(part, others[turn.speaker], audio, voices, token_duration) for part in parts_of(turn, PART)]
+        if turn.speaker in others
+        else [turn]
+        for turn in turns
+    )
+    return join(chain.from_iterable(_bordered(parts, audio, voices, token_duration) for parts in told), 0.0)
 
 
 def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
@@ -85,11 +92,9 @@ def voice_alone(
 
 
 def _attributed(
-    part: Turn, others: dict[int, list[Segment]], audio: AudioTokens, voices: torch.Tensor, token_duration: float
+    part: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Turn:
-    if part.speaker not in others:
-        return part
-    voice, _ = voice_alone(part, others[part.speaker], audio, token_duration)
+    voice, _ = voice_alone(part, others, audio, token_duration)
     if voice is None:
         return part
     cosines = voices @ F.normalize(voice.float().cpu(), dim=0)
@@ -97,3 +102,20 @@ def _attributed(
     likeliest = int(cosines.argmax())
     is_clear = cosines[likeliest] - cosines[part.speaker] > CLEARER
     return part._replace(speaker=likeliest) if is_clear else part
+
+
+def _bordered(parts: Sequence[Turn], audio: AudioTokens, voices: torch.Tensor, token_duration: float) -> Iterator[Turn]:
+    """Parts of one turn, each of which ends where its voice becomes that of the next."""
+    borders = [_border(*two, audio, voices, token_duration) for two in pairwise(parts)]
+    starts, ends = [parts[0].start, *borders], [*borders, parts[-1].end]
+    return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))
+
+
+def _border(part: Turn, following: Turn, audio: AudioTokens, voices: torch.Tensor, token_duration: float) -> float:
+    """The end of a part, or where most that sounds like its speaker lies before and like the following one behind."""
+    if part.speaker == following.speaker:
+        return part.end
+    reach = REACH * part.segment.duration
+    first, last = (round((part.end + shift) / token_duration) for shift in (-reach, reach))
+    nearer = audio.voice[first:last, 0].float().cpu() @ (voices[part.speaker] - voices[following.speaker])
+    return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * token_duration

@@ -50,6 +50,23 @@ def test_a_long_turn_is_parted_where_another_goes_on() -> None:
     assert [(turn.start, turn.end, turn.speaker) for turn in alone] == [(0, 20, 0)]
 
 
+@pytest.mark.parametrize("change", [3.3, 4.0, 4.7])
+def test_turns_are_parted_where_the_voice_changes(change: float) -> None:
+    audio = audio_of((change, ANN), (10 - change, BOB))
+    found = attribute([Turn(0.0, 10.0, 0, 0.9)], audio, speakers(ANN, BOB), TOKEN)
+    assert [(turn.start, turn.end, turn.speaker) for turn in found] == [
+        (0, pytest.approx(change), 0),
+        (pytest.approx(change), 10, 1),
+    ]
+
+
+def test_some_of_each_part_stays_where_it_is() -> None:
+    audio = audio_of((3.0, ANN), (1.0, EVE), (1.6, BOB), (2.4, ANN))  # EVE sounds as little like ANN as like BOB
+    found = attribute([Turn(0.0, 8.0, 0, 0.9)], audio, speakers(ANN, BOB), TOKEN)
+    assert [turn.speaker for turn in found] == [0, 1, 0]
+    assert (found[1].start, found[1].end) == (pytest.approx(3.2), pytest.approx(5.6))
+
+
 def test_what_others_talk_over_stays_as_it_was_written() -> None:
     audio = audio_of((4.0, BOB))
     turns = [Turn(0.0, 4.0, 1, 0.9), Turn(1.0, 3.0, 0, 0.9)]
