@@ -25,7 +25,8 @@ ALONE = 0.5
 CLEARER = 0.1
 """A part is somebody else's if the cosine of its voice and his is larger by more than this."""
 REACH = 0.4
-"""Where the next part is told to another speaker, up to this share of each may go over to the other."""
+"""Where the next part is told to another speaker, up to this share of each may go over to the other, unless others talk
+over it."""
 
 
 def attribute(
@@ -49,12 +50,10 @@ def attribute(
     voices = directions(speakers)
     others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
     told = (
-        [_attributed(part, others[turn.speaker], audio, voices, token_duration) for part in parts_of(turn, PART)]
-        if turn.speaker in others
-        else [turn]
+        _told(turn, others[turn.speaker], audio, voices, token_duration) if turn.speaker in others else [turn]
         for turn in turns
     )
-    return join(chain.from_iterable(_bordered(parts, audio, voices, token_duration) for parts in told), 0.0)
+    return join(chain.from_iterable(told), 0.0)
 
 
 def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
@@ -104,18 +103,25 @@ def _attributed(
     return part._replace(speaker=likeliest) if is_clear else part
 
 
-def _bordered(parts: Sequence[Turn], audio: AudioTokens, voices: torch.Tensor, token_duration: float) -> Iterator[Turn]:
-    """Parts of one turn, each of which ends where its voice becomes that of the next."""
-    borders = [_border(*two, audio, voices, token_duration) for two in pairwise(parts)]
-    starts, ends = [parts[0].start, *borders], [*borders, parts[-1].end]
+def _told(
+    turn: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
+) -> Iterator[Turn]:
+    """Parts of a turn, each told to whom it sounds like, up to where its voice becomes that of the next."""
+    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, PART)]
+    borders = [_border(*two, others, audio, voices, token_duration) for two in pairwise(parts)]
+    starts, ends = [turn.start, *borders], [*borders, turn.end]
     return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))
 
 
-def _border(part: Turn, following: Turn, audio: AudioTokens, voices: torch.Tensor, token_duration: float) -> float:
+def _border(
+    part: Turn, following: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
+) -> float:
     """The end of a part, or where most that sounds like its speaker lies before and like the following one behind."""
-    if part.speaker == following.speaker:
-        return part.end
     reach = REACH * part.segment.duration
-    first, last = (round((part.end + shift) / token_duration) for shift in (-reach, reach))
+    near = Timeline([Segment(part.end - reach, part.end + reach)]).extrude(Timeline(others))
+    alone = [segment for segment in near if segment.start <= part.end <= segment.end]
+    if part.speaker == following.speaker or not alone:
+        return part.end
+    first, last = (round(edge / token_duration) for edge in (alone[0].start, alone[-1].end))
     nearer = audio.voice[first:last, 0].float().cpu() @ (voices[part.speaker] - voices[following.speaker])
     return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * token_duration

@@ -8,18 +8,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pyannote_pix2seq.origin import changes
 
 EVERY = 100
 """Steps from one checkpoint to the next."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a run that SIGTERM ended, as shells have it."""
 
 
 class RunError(ValueError):
@@ -57,10 +60,16 @@ def _last(into: Path) -> Path:
     return into / "checkpoints" / "last.ckpt"
 
 
+def kept(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, wherever it was made; weights are read when they are asked for."""
+    return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
+
+
 class Keeper(Checkpoint):
     """Keeps the last checkpoint: every so many steps, before what is validated, and when somebody ends the run.
 
-    Ctrl-C and SIGTERM end it when a step is done and what is validated: within one, weights are neither here nor there.
+    Ctrl-C and SIGTERM end it when a step is done, for within one, weights are neither here nor there. Ctrl-C lets what
+    is validated be finished as well; after SIGTERM, or a second Ctrl-C, a run goes on behind it.
 
     Parameters
     ----------
@@ -78,8 +87,9 @@ class Keeper(Checkpoint):
         self.is_asked = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on Ctrl-C has to wait; what is heard before that is kept anyway."""
-        signal.signal(signal.SIGINT, self._ask)
+        """From now on Ctrl-C has to wait, if it is listened to; what is heard before that is kept anyway."""
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, self._ask)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
         """Keep where the run is, if it is time to or somebody ends it."""
@@ -88,7 +98,12 @@ class Keeper(Checkpoint):
             trainer.save_checkpoint(self.last)
         if is_over:
             rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
-            raise SystemExit(128 + signal.SIGTERM) if trainer.received_sigterm else KeyboardInterrupt
+            raise SystemExit(TERMINATED) if trainer.received_sigterm else KeyboardInterrupt
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Keep where the run is between two steps, if Lightning is the first to hear of SIGTERM there."""
+        if isinstance(exception, SIGTERMException) and not trainer.validating:
+            trainer.save_checkpoint(self.last)
 
     def _ask(self, *_: Any) -> None:
         """Of each process that hears of it, the others being workers that were forked, and go on until it ends."""
@@ -134,7 +149,7 @@ def fit(
         See `Keeper`.
     """
     last = _last(into)
-    if last.exists() and torch.load(last, mmap=True, weights_only=False)["global_step"] >= num_steps:
+    if last.exists() and kept(last)["global_step"] >= num_steps:
         return last
     trainer = Trainer(
         max_steps=num_steps,
@@ -153,13 +168,12 @@ def fit(
 
 @contextmanager
 def _ending_as_asked() -> Iterator[None]:
-    """Let Ctrl-C be a KeyboardInterrupt again: Lightning makes an exit with status 1 of it, and ignores the next."""
-    before = signal.getsignal(signal.SIGINT)
+    """Let Ctrl-C be a KeyboardInterrupt again, of which Lightning makes status 1, and SIGTERM have a status but 0."""
     try:
         yield
+    except SIGTERMException:
+        raise SystemExit(TERMINATED) from None
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
-    finally:
-        signal.signal(signal.SIGINT, before)

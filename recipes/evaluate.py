@@ -59,8 +59,8 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
     except FileNotFoundError as error:
         raise ProtocolError(
-            f"{name} is not there yet. {error} It lies beside the database.yml once recipes/fetch_corpora.py has "
-            f"fetched it or recipes/render.py rendered it: see protocols/README.md."
+            f"{name} is not there yet ({error}): its lists lie beside the database.yml once recipes/fetch_corpora.py "
+            f"has fetched it or recipes/render.py rendered it, see protocols/README.md."
         ) from error
     return chain(first, files)
 

@@ -29,7 +29,7 @@ from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
 from pyannote_pix2seq.task import LateLoader  # noqa: E402
-from pyannote_pix2seq.training import check_settings, fit  # noqa: E402
+from pyannote_pix2seq.training import check_settings, fit, kept  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""
@@ -75,7 +75,7 @@ def main() -> None:
     validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
     with in_one_line():
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
-    refining.load_state_dict(torch.load(last, weights_only=False)["state_dict"])
+    refining.load_state_dict(kept(last)["state_dict"])
     refined = {f"refinement.{name}": weight for name, weight in refining.refinement.state_dict().items()}
     written = options.into / "frontend.pt"
     with all_or_nothing(written) as part:

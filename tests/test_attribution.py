@@ -60,6 +60,12 @@ def test_turns_are_parted_where_the_voice_changes(change: float) -> None:
     ]
 
 
+def test_a_border_does_not_move_into_what_others_talk_over() -> None:
+    turns = [Turn(0.0, 2.0, 1, 0.9), Turn(0.0, 4.0, 0, 0.9)]
+    found = attribute(turns, audio_of((4.0, BOB)), speakers(ANN, BOB), TOKEN)
+    assert [(turn.start, turn.end, turn.speaker) for turn in found] == [(0, 2, 0), (0, 4, 1)]
+
+
 def test_some_of_each_part_stays_where_it_is() -> None:
     audio = audio_of((3.0, ANN), (1.0, EVE), (1.6, BOB), (2.4, ANN))  # EVE sounds as little like ANN as like BOB
     found = attribute([Turn(0.0, 8.0, 0, 0.9)], audio, speakers(ANN, BOB), TOKEN)

@@ -147,6 +147,15 @@ def test_prompts_are_kept(tiny_model: Pix2Seq, strategy: str, seed: int) -> None
         assert len(heard) >= len(turns) and heard == set(range(len(heard)))
 
 
+@pytest.mark.parametrize("num_beams", [2, 3, 5])
+def test_beams_keep_the_prompts(tiny_model: Pix2Seq, num_beams: int) -> None:
+    for prompts in (PROMPTS, [PROMPTS[0], PROMPTS[2], [Triplet(0.2, 0.4, 0)]]):
+        found = write(tiny_model, prompts=prompts, strategy="beam", num_beams=num_beams)
+        for turns, hypothesis in zip(prompts, found, strict=True):
+            given = tiny_model.vocabulary.encode(turns)[:-1]
+            assert hypothesis.tokens[: len(given)] == given
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_prompts_that_all_have_are_written_at_once(
     tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, strategy: str

@@ -13,13 +13,14 @@ import pytest
 import torch
 import yaml
 from lightning import LightningModule
+from lightning.pytorch.callbacks import WeightAveraging
 from pyannote.audio import Pipeline
 from toy import write_toy_voices
 
-from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
+from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization, training
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
-from pyannote_pix2seq.training import RunError, check_settings, fit
+from pyannote_pix2seq.training import RunError, check_settings, fit, kept
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -57,7 +58,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
 class Counter(LightningModule):
     """Learns nothing but how many steps there were, and sends itself signals during one of them."""
 
-    def __init__(self, step: int | None = None, *signals: int):
+    def __init__(self, step: int | str | None = None, *signals: int):
         super().__init__()
         self.count = torch.nn.Parameter(torch.zeros(()))
         self.step, self.signals = step, signals
@@ -69,6 +70,8 @@ class Counter(LightningModule):
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.validated = self.global_step
+        for number in self.signals if self.step == "validation" else ():
+            signal.raise_signal(number)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=1.0)
@@ -77,11 +80,11 @@ class Counter(LightningModule):
 def count(module: Counter, into: Path) -> int:
     """Train for 6 steps, in epochs of 4; how many there were, by the checkpoint."""
     fit(module, into, 6, torch.zeros(4, 1), torch.zeros(1, 1), accelerator="cpu")
-    return kept(into)
+    return steps_kept(into)
 
 
-def kept(into: Path) -> int:
-    found = torch.load(into / "checkpoints" / "last.ckpt", weights_only=False)
+def steps_kept(into: Path) -> int:
+    found = kept(into / "checkpoints" / "last.ckpt")
     assert found["state_dict"]["count"].item() == pytest.approx(found["global_step"], rel=1e-5)
     return found["global_step"]
 
@@ -95,7 +98,7 @@ def test_a_run_that_is_ended_finishes_its_step_and_goes_on(
         count(Counter(1, number), tmp_path)
     assert error is KeyboardInterrupt or ended.value.code == 143
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
-    assert kept(tmp_path) == 2
+    assert steps_kept(tmp_path) == 2
     module = Counter()
     assert count(module, tmp_path) == 6 and module.validated == 4
 
@@ -103,7 +106,45 @@ def test_a_run_that_is_ended_finishes_its_step_and_goes_on(
 def test_who_ends_a_run_twice_does_not_wait_for_a_step(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         count(Counter(5, signal.SIGINT, signal.SIGINT), tmp_path)
-    assert kept(tmp_path) == 4  # before what was validated
+    assert steps_kept(tmp_path) == 4  # before what was validated
+
+
+def test_sigterm_does_not_wait_for_what_is_validated(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        count(Counter("validation", signal.SIGTERM), tmp_path)
+    assert ended.value.code == 143 and steps_kept(tmp_path) == 4
+    assert count(Counter(), tmp_path) == 6
+
+
+def test_ctrl_c_stays_ignored_where_it_was(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert count(Counter(1, signal.SIGINT), tmp_path) == 6
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_what_is_kept_is_averaged_up_to_its_step(tmp_path: Path) -> None:
+    data, average = torch.zeros(4, 1), WeightAveraging()
+    with pytest.raises(KeyboardInterrupt):
+        fit(Counter(1, signal.SIGINT), tmp_path, 6, data, data, [average], accelerator="cpu")
+    found = kept(tmp_path / "checkpoints" / "last.ckpt")
+    assert found["averaging_state"]["n_averaged"] == found["global_step"] == 2
+
+
+def test_now_and_then_a_step_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "EVERY", 3)
+    with pytest.raises(KeyboardInterrupt):
+        count(Counter(3, signal.SIGINT, signal.SIGINT), tmp_path)
+    assert steps_kept(tmp_path) == 3
+
+
+def test_a_run_of_a_gpu_goes_on_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as on_gpu:
+        on_gpu.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        with pytest.raises(KeyboardInterrupt):
+            count(Counter(1, signal.SIGINT), tmp_path)
+    assert count(Counter(), tmp_path) == 6
 
 
 def test_a_run_that_is_over_is_not_run_again(tmp_path: Path) -> None:
