@@ -119,9 +119,7 @@ class System:
                 f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
             )
         if not (os.path.exists(words[0]) or shutil.which(words[0])):
-            raise UnknownSystemError(
-                f"The peer {name} is {words[0]}, but there is no such file, folder or command here."
-            )
+            raise UnknownSystemError(f"The peer {name} is {words[0]}: no file or folder here, and no command.")
         python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
         return cls(name, (*python, *words))
 
