@@ -16,8 +16,8 @@ from pyannote_pix2seq.reading import AGAIN, SKETCH, Reading
 from pyannote_pix2seq.speakers import CLAIM, Speaker, likeliest, match, new_numbers, similarity
 from pyannote_pix2seq.writer import Writer
 
-BATCHES = 16, 4
-"""Chunks that are written about at once in the first and in the second pass, which has four times as many samples."""
+BATCH = 4
+"""Chunks that are written about at once."""
 
 
 class TwoPass:
@@ -92,7 +92,7 @@ class TwoPass:
         """Write about chunks on their own, with `least` speakers in each."""
         most = self.limits.at_once(self.writer.capacity)
         writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
-        for done, batch in _batches(readings, BATCHES[0]):
+        for done, batch in _batches(readings):
             report("first pass", done, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
             for reading, turns in zip(batch, found, strict=True):
@@ -122,7 +122,7 @@ class TwoPass:
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
         writer = self.writer.at_most(**AGAIN)
-        for done, batch in _batches(readings, BATCHES[1]):
+        for done, batch in _batches(readings):
             report("second pass", done, len(readings))
             audio = [reading.tokens for reading in batch]
             numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
@@ -142,9 +142,9 @@ class TwoPass:
         return [surest[number] for number in silent[: max(missing, 0)]]
 
 
-def _batches(readings: Sequence[Reading], size: int) -> Iterator[tuple[int, Sequence[Reading]]]:
+def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
     """Readings in batches, and how many came before each."""
-    return ((first, readings[first : first + size]) for first in range(0, len(readings), size))
+    return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
 
 
 def together(heard: Sequence[Speaker]) -> Speaker:
