@@ -67,7 +67,7 @@ class Reading:
     turns : list of Turn
         In seconds of the recording.
     speakers : dict of int to Speaker
-        Those of the turns; their clips are as precise as the audio.
+        Those of the turns.
     """
 
     audio: AudioTokens
@@ -86,8 +86,6 @@ class Reading:
         """Say who speaks when, in seconds of the recording."""
         self.turns = join(turns, 0.0)
         self.speakers = hear(self.tokens, self.turns, self.start, self.token_duration)
-        for speaker in self.speakers.values():
-            speaker.clip = AudioTokens(*(field.to(self.audio.content.dtype) for field in speaker.clip))
 
     def forget(self) -> None:
         """Forget who speaks when: clips of everybody in many chunks are large."""

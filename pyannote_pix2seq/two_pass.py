@@ -56,7 +56,7 @@ class TwoPass:
 
     def _only(self, reading: Reading) -> Diarization:
         """The first pass over a recording that is one chunk: there is nothing to learn but whose voice is whose."""
-        people = [together([reading.speakers[local]]) for local in sorted(reading.speakers)]
+        people = [reading.speakers[local] for local in sorted(reading.speakers)]
         self._call(people)
         numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
         turns = [
@@ -110,7 +110,7 @@ class TwoPass:
         for reading, some in zip(readings, parts, strict=True):
             reading.tell([part.told(next(told)).turn for part in some])
         numbers = sorted({number for reading in readings for number in reading.speakers})
-        people = [together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
+        people = [_together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
         self._call(people)
         surest = [_surest(readings, number) for number in numbers]
         for reading in readings:
@@ -147,12 +147,11 @@ def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Readin
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
 
 
-def together(heard: Sequence[Speaker]) -> Speaker:
-    """One person who was heard in one or several chunks, in single precision."""
+def _together(heard: Sequence[Speaker]) -> Speaker:
+    """One person who was heard in several chunks."""
     person = replace(heard[0])
     for more in heard[1:]:
         person.learn(more)
-    person.clip = AudioTokens(*(field.float() for field in person.clip))
     return person
 
 

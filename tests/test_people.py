@@ -12,7 +12,6 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.people import MOST, tell_apart
 from pyannote_pix2seq.reading import Part, Reading
-from pyannote_pix2seq.two_pass import together
 
 FREE = SpeakerLimits(0, None)
 NOISE = torch.Generator().manual_seed(0)
@@ -136,19 +135,3 @@ def test_a_part_that_is_all_overlap_has_the_voice_of_its_speaker() -> None:
     overlap = list(reading.parts(3.0))[-1]
     assert overlap.seconds == 0
     np.testing.assert_allclose(overlap.voice, reading.speakers[0].voice)
-
-
-def test_clips_that_are_kept_take_no_more_than_the_audio() -> None:
-    generator = torch.Generator().manual_seed(0)
-    audio = AudioTokens(torch.randn(100, 3, generator=generator), torch.randn(100, 1, 2, generator=generator))
-    half = AudioTokens(*(field.half() for field in audio))
-    heard = []
-    for tokens in (half, AudioTokens(*(field.float() for field in half))):
-        reading = Reading(tokens, 0.1, 0.0, Segment(0, 10))
-        reading.tell([Turn(0.0, 4.0, 0, 0.5)])
-        heard.append(reading.speakers[0])
-    kept, precise = heard
-    assert {field.dtype for field in kept.clip} == {torch.float16} and torch.equal(kept.voice, precise.voice)
-    person = together([kept, kept])
-    assert person.alone == 8.0
-    assert all(torch.equal(*fields) for fields in zip(person.clip, precise.clip, strict=True))
