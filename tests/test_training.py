@@ -6,7 +6,7 @@ import json
 import runpy
 import signal
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,14 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     check_settings(tmp_path / "new", seed=2)
     with pytest.raises(RunError, match="seed was . and is 1"):
         check_settings(tmp_path / "new", seed=1)
+
+
+@pytest.fixture(autouse=True)
+def listening() -> Iterator[None]:
+    """Ctrl-C is listened to, even if the tests run in the background of a script, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Counter(LightningModule):
