@@ -48,7 +48,8 @@ def test_systems_are_measured_once_each_in_its_own_process(
 ) -> None:
     page = tmp_path / "long.md"
     page.write_text("<!-- long:begin -->\n<!-- long:end -->\n")
-    assert recipe("--docs", str(page), "--peer", "broken=broken.py") == 1
+    (tmp_path / "broken.py").write_text("raise SystemExit(3)")
+    assert recipe("--docs", str(page), "--peer", f"broken={tmp_path}/broken.py") == 1
     assert "broken is left out: broken gave no answer" in capfd.readouterr().out
     ours, one = [line.split(" | ") for line in page.read_text().splitlines()[3:5]]
     assert ours[2] == f"{tiny_pipeline.name} chain" and one[2] == "one" and one[5] == "1"
