@@ -44,5 +44,5 @@ def test_without_noisereduce_what_to_install_is_told_at_once(tmp_path: Path, mon
     monkeypatch.setattr(preparation, "_detector", lambda: None)
     (tmp_path / "in" / "ann").mkdir(parents=True)
     soundfile.write(tmp_path / "in" / "ann" / "a.wav", toy_voice(150, 4.0), SAMPLE_RATE)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install pyannote-pix2seq\[denoising\]"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'pyannote-pix2seq\[denoising\]'"):
         prepare_voices(tmp_path / "in", tmp_path / "store", 1, preparation=Preparation(is_denoised=True))
