@@ -117,10 +117,12 @@ def _border(
     part: Turn, following: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> float:
     """The end of a part, or where most that sounds like its speaker lies before and like the following one behind."""
+    if part.speaker == following.speaker:
+        return part.end
     reach = REACH * part.segment.duration
     near = Timeline([Segment(part.end - reach, part.end + reach)]).extrude(Timeline(others))
     alone = [segment for segment in near if segment.start <= part.end <= segment.end]
-    if part.speaker == following.speaker or not alone:
+    if not alone:
         return part.end
     first, last = (round(edge / token_duration) for edge in (alone[0].start, alone[-1].end))
     nearer = audio.voice[first:last, 0].float().cpu() @ (voices[part.speaker] - voices[following.speaker])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a program that SIGTERM ended, as shells have it."""
 
 
 @contextmanager

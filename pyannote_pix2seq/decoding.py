@@ -98,14 +98,13 @@ def _one_by_one(
     width = options.num_beams if options.strategy == "beam" else 1
     forced = _pad(given, num_bins.device)
     draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
-    forced = forced.repeat_interleave(width, 0)
     choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
     written: dict[int, Row] = {}
     for position in range(draft.tokens.shape[1], longest + 1):
         log_probs, draft = _predict(model, draft, options)
         if position < forced.shape[1]:
-            log_probs = _force(log_probs, forced[draft.number, position])
+            log_probs = _force(log_probs, forced[draft.number // width, position])
         scores = log_probs + draft.log_prob[:, None]
         parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
         mass = _mass(log_probs, parent, token, model.vocabulary)

@@ -32,6 +32,7 @@ from typing import Any
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import STRATEGIES
+from pyannote_pix2seq.complaints import TERMINATED
 
 from . import PRETRAINED
 
@@ -247,7 +248,7 @@ def _ending_together() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only that one gets signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         yield
     finally:

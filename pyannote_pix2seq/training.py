@@ -17,12 +17,11 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from pyannote_pix2seq.complaints import TERMINATED
 from pyannote_pix2seq.origin import changes
 
 EVERY = 100
 """Steps from one checkpoint to the next."""
-TERMINATED = 128 + signal.SIGTERM
-"""Exit status of a run that SIGTERM ended, as shells have it."""
 
 
 class RunError(ValueError):

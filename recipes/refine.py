@@ -69,14 +69,13 @@ def main() -> None:
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(hearing, options.frontend)
         heard = listen(hearing, options)
-    torch.manual_seed(options.seed)
-    refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
-    drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)
-    validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
-    with in_one_line():
+        torch.manual_seed(options.seed)
+        refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
+        drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)
+        validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
-    refining.load_state_dict(kept(last)["state_dict"])
-    refined = {f"refinement.{name}": weight for name, weight in refining.refinement.state_dict().items()}
+    trained = kept(last)["state_dict"]
+    refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
     written = options.into / "frontend.pt"
     with all_or_nothing(written) as part:
         torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision

@@ -162,11 +162,11 @@ def test_a_run_that_is_over_is_not_run_again(tmp_path: Path) -> None:
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
-    return torch.load(path, map_location="cpu", weights_only=False)["state_dict"]
+    return kept(path)["state_dict"]
 
 
 def test_a_model_is_trained_from_scratch(checkpoint: Path) -> None:
-    found = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    found = kept(checkpoint)
     assert (found["global_step"], found["hyper_parameters"]["frontend"]) == (2, "mel")
     assert {"embed_speaker.weight", "name.weight", "frames.weight"} <= set(found["state_dict"])
     assert (checkpoint.parent / ".." / "logs" / "version_0" / "metrics.csv").exists()
@@ -214,9 +214,9 @@ def test_a_frontend_of_another_kind_is_refused(checkpoint: Path, tmp_path: Path)
 
 def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
     """Those of before there was a refinement, for instance."""
-    kept = torch.load(PRETRAINED / "pix2seq" / "pytorch_model.bin", map_location="cpu", weights_only=False)
-    kept["state_dict"] = {name: weight for name, weight in kept["state_dict"].items() if "refinement" not in name}
-    torch.save(kept, tmp_path / "old.bin")
+    found = kept(PRETRAINED / "pix2seq" / "pytorch_model.bin")
+    found["state_dict"] = {name: weight for name, weight in found["state_dict"].items() if "refinement" not in name}
+    torch.save(found, tmp_path / "old.bin")
     with pytest.raises(ModelError, match=r"old\.bin is not a .* of this version .*Missing key.*frontend\.refinement"):
         load_model(tmp_path / "old.bin", token=None, cache_dir=None)
 
