@@ -20,6 +20,7 @@ from torchmetrics import MetricCollection
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding import decode
 from pyannote_pix2seq.examples import ExampleCache
+from pyannote_pix2seq.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import ENDLESS, origin
@@ -157,7 +158,16 @@ class SequenceDiarization(Task):
 
     def train_dataloader(self) -> LateLoader:  # type: ignore[override]
         """Batches whose workers start when the first is asked for."""
-        return LateLoader(super().train_dataloader())
+        loader = super().train_dataloader()
+        loader.worker_init_fn = outlive_sigterm
+        return LateLoader(loader)
+
+    def val_dataloader(self) -> DataLoader | None:
+        """Beginnings of the development set."""
+        loader = super().val_dataloader()
+        if loader is not None:
+            loader.worker_init_fn = outlive_sigterm
+        return loader
 
     def train__len__(self) -> int:
         return self.steps_per_epoch * self.batch_size
@@ -212,19 +222,3 @@ class SequenceDiarization(Task):
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, overlap scored, no collar, at the resolution of time bins."""
         return DiarizationErrorRate(0.5)
-
-
-class LateLoader:
-    """Starts the workers of a data loader when the first batch is asked for.
-
-    Lightning makes its iterator before it restores a checkpoint: workers that started then would not know the step.
-    """
-
-    def __init__(self, loader: DataLoader):
-        self.loader = loader
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        yield from self.loader

@@ -67,8 +67,9 @@ def kept(checkpoint: Path) -> dict[str, Any]:
 class Keeper(Checkpoint):
     """Keeps the last checkpoint: every so many steps, before what is validated, and when somebody ends the run.
 
-    Ctrl-C and SIGTERM end it when a step is done, for within one, weights are neither here nor there. Ctrl-C lets what
-    is validated be finished as well; after SIGTERM, or a second Ctrl-C, a run goes on behind it.
+    Ctrl-C and SIGTERM end it when a step is done, for within one, weights are neither here nor there; who of several
+    processes hears of it tells the others. Ctrl-C lets what is validated be finished as well; after SIGTERM, or a
+    second Ctrl-C, a run goes on behind it.
 
     Parameters
     ----------
@@ -83,31 +84,38 @@ class Keeper(Checkpoint):
 
     def __init__(self, last: Path):
         self.last = last
-        self.is_asked = False
+        self.asked: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on Ctrl-C has to wait, if it is listened to; what is heard before that is kept anyway."""
+        """From now on both have to wait, Ctrl-C if it is listened to; what is heard before that is kept anyway.
+
+        Lightning's own answer to SIGTERM is to tell the other processes there and then, who may be telling their
+        gradients: they would wait for each other forever.
+        """
+        self.asked = signal.SIGTERM if trainer.received_sigterm else None
+        signal.signal(signal.SIGTERM, self._ask)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, self._ask)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
         """Keep where the run is, if it is time to or somebody ends it."""
-        is_over = trainer.strategy.reduce_boolean_decision(self.is_asked or trainer.received_sigterm, all=False)
+        is_over = trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False)
         if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
             trainer.save_checkpoint(self.last)
         if is_over:
             rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
-            raise SystemExit(TERMINATED) if trainer.received_sigterm else KeyboardInterrupt
+            raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Keep where the run is between two steps, if Lightning is the first to hear of SIGTERM there."""
-        if isinstance(exception, SIGTERMException) and not trainer.validating:
-            trainer.save_checkpoint(self.last)
+    def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
+        """End here after SIGTERM, for nothing was learned since the last checkpoint."""
+        if trainer.strategy.reduce_boolean_decision(self.asked == signal.SIGTERM, all=False):
+            raise SystemExit(TERMINATED)
 
-    def _ask(self, *_: Any) -> None:
+    def _ask(self, number: int, *_: Any) -> None:
         """Of each process that hears of it, the others being workers that were forked, and go on until it ends."""
-        self.is_asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.asked = number
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         if parent_process() is None:
             rank_zero_info("Ending after this step, or after what is validated; Ctrl-C again ends at once.")
 

@@ -26,9 +26,9 @@ from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
+from pyannote_pix2seq.loaders import LateLoader, outlive_sigterm  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
-from pyannote_pix2seq.task import LateLoader  # noqa: E402
 from pyannote_pix2seq.training import check_settings, fit, kept  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
@@ -71,8 +71,9 @@ def main() -> None:
         heard = listen(hearing, options)
         torch.manual_seed(options.seed)
         refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
-        drawn = DataLoader(RandomPieces(heard["train"], refining), options.batch_size, num_workers=options.jobs)
-        validated = DataLoader(FirstPieces(heard["development"]), options.batch_size)
+        pieces, size = RandomPieces(heard["train"], refining), options.batch_size
+        drawn = DataLoader(pieces, size, num_workers=options.jobs, worker_init_fn=outlive_sigterm)
+        validated = DataLoader(FirstPieces(heard["development"]), size)
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
     trained = kept(last)["state_dict"]
     refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq.decoding import Hypothesis
 from pyannote_pix2seq.examples import CacheError, ExampleCache
+from pyannote_pix2seq.loaders import outlive_sigterm
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
@@ -236,6 +239,25 @@ def test_workers_change_nothing(
     resumed = make_model(make_task(protocol, cache, num_workers=2), seed=99)
     fit(resumed, ckpt_path=folder / "step=4.ckpt")
     assert_same(weights_of(resumed), expected)
+
+
+def test_workers_outlive_sigterm(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: tuple[dict[str, Tensor], Remember, Path]
+) -> None:
+    class Terminate(Callback):
+        """Sends workers what a scheduler does, once both have given a batch."""
+
+        def on_train_batch_end(self, trainer: Any, model: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+            for started in active_children() if batch_idx == 1 else ():
+                started.terminate()
+                terminated.append(started)
+
+    terminated: list[BaseProcess] = []
+    model = make_model(make_task(protocol, cache, num_workers=2))
+    fit(model, Terminate())
+    assert len(terminated) >= 6  # of three epochs
+    assert_same(weights_of(model), uninterrupted[0])
+    assert model.task.val_dataloader().worker_init_fn is outlive_sigterm
 
 
 def test_another_seed_is_another_training(
