@@ -28,6 +28,7 @@ from pyannote_pix2seq import conversations  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 from pyannote_pix2seq.training import check_settings, fit  # noqa: E402
@@ -53,7 +54,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--batch-size", type=int, default=16, help="windows in a step, over all processes (default: 16)"
     )
-    parser.add_argument("--precision", default="bf16-mixed", help="of Lightning's Trainer (default: bf16-mixed)")
+    parser.add_argument(
+        "--precision", help="of Lightning's Trainer (default: bf16-mixed, or 32-true on devices without bfloat16)"
+    )
     parser.add_argument(
         "--jobs",
         type=int,
@@ -93,6 +96,7 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 
 def main() -> None:
     options = parse()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     with in_one_line():
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size, processes=options.processes)
         task = SequenceDiarization(
@@ -112,7 +116,7 @@ def main() -> None:
             callbacks=[WeightAveraging(multi_avg_fn=average)],
             accelerator="auto",
             devices=options.processes,
-            precision=options.precision,
+            precision=options.precision or ("bf16-mixed" if has_bfloat16(device) else "32-true"),
         )
     print(f"Done: {last}. Make a pipeline of it with: python recipes/export.py {last} pipeline/")
 

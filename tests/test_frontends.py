@@ -5,7 +5,9 @@ import re
 import runpy
 import sys
 import zipfile
+from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyannote.audio
@@ -17,12 +19,12 @@ from pyannote.audio.utils.powerset import Powerset
 from pyannote.database.util import load_rttm
 from torch import Tensor
 
-from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend, segmentation
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
 from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
+from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
 from pyannote_pix2seq.frontends.pieces import cross_fade, cut
-from pyannote_pix2seq.frontends.segmentation import Bfloat16LSTM
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
@@ -92,15 +94,27 @@ def test_bfloat16_keeps_what_is_active(speaker_frontend, sample):
         probabilities = [said.exp() if said.min() < 0 else said for said in heard]
         difference = (probabilities[0] - probabilities[1]).abs().mean()
         assert heard[1].dtype == torch.float32 and difference < 0.01
-        assert (difference > 0) == segmentation.has_bfloat16()
+        assert (difference > 0) == has_bfloat16("cpu")
 
 
-def test_processors_without_bfloat16_compute_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    quick, sequence = Bfloat16LSTM(60, 8, 2, batch_first=True, bidirectional=True), torch.randn(2, 50, 60)
-    precise = torch.nn.LSTM(60, 8, 2, batch_first=True, bidirectional=True)
-    precise.load_state_dict(quick.state_dict())
-    monkeypatch.setattr(segmentation, "has_bfloat16", lambda: False)
-    assert torch.equal(quick(sequence)[0], precise(sequence)[0])
+def test_where_there_is_no_bfloat16_float32_is_used(
+    speaker_frontend: SpeakerFrontend, sample: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frontend = SpeakerFrontend(bfloat16=True)
+    frontend.load_state_dict(speaker_frontend.state_dict())
+    for module in ("segmentation", "speaker"):
+        monkeypatch.setattr(f"pyannote_pix2seq.frontends.{module}.has_bfloat16", lambda device: False)
+    for network in ("frames", "segmentation", "counter.segmentation"):
+        precise, quick = (attrgetter(network)(f)(sample[..., :80000]) for f in (speaker_frontend, frontend))
+        assert torch.equal(precise, quick)
+
+
+@pytest.mark.parametrize(("major", "is_fast"), [(7, False), (8, True)])
+def test_gpus_older_than_ampere_have_no_bfloat16(major: int, is_fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    properties = SimpleNamespace(major=major)
+    for name, value in {"is_available": True, "current_device": 0, "get_device_properties": properties}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    assert has_bfloat16("cuda") == is_fast and not has_bfloat16("mps")
 
 
 def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden):

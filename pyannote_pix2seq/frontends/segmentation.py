@@ -8,6 +8,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
 from torch import Tensor, nn
 
+from .bfloat16 import has_bfloat16
 from .bins import by_bin
 from .pieces import cut
 
@@ -20,7 +21,7 @@ SEGMENTATION_FRAMES = (495.5, 270)
 
 
 class Bfloat16LSTM(nn.LSTM):
-    """An LSTM that computes in bfloat16 where that is faster: on processors that have it; elsewhere in float32.
+    """An LSTM that computes in bfloat16 where that is faster, see `has_bfloat16`; elsewhere in float32.
 
     What goes in and what comes out is float32, and so is all of a network that lies around it: SincNet would not bear
     bfloat16, for its filters are sines of large numbers.
@@ -28,14 +29,9 @@ class Bfloat16LSTM(nn.LSTM):
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
         device = sequence.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=device != "cpu" or has_bfloat16()):
+        with torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)):
             output, state = super().forward(sequence)
         return output.float(), state
-
-
-def has_bfloat16() -> bool:
-    """Whether the CPU has LSTMs in bfloat16, for which oneDNN wants AVX-512."""
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def build_segmentation(bfloat16: bool = False) -> PyanNet:

@@ -8,6 +8,7 @@ from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
 from .augmentation import blur, confused, contaminate, rename, soften, tilt
+from .bfloat16 import has_bfloat16
 from .bins import by_bin, centres, nearest
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
 from .counting import Counter, agreed
@@ -34,7 +35,7 @@ class SpeakerFrontend(Frontend):
     Parameters
     ----------
     bfloat16 : bool, optional
-        Compute CAM++ frames and LSTMs in bfloat16, which is faster on processors that have it. Defaults to True.
+        Compute CAM++ frames and LSTMs in bfloat16 on devices that have it, where it is faster. Defaults to True.
     """
 
     content_dim = Frontend.bins_per_token * NUM_CLASSES
@@ -53,7 +54,7 @@ class SpeakerFrontend(Frontend):
 
     def __init__(self, bfloat16: bool = True) -> None:
         super().__init__()
-        self.frames_dtype = torch.bfloat16 if bfloat16 else torch.float32
+        self.in_bfloat16 = bfloat16
         self.segmentation = build_segmentation(bfloat16)
         self.counter = Counter(self.samples_per_bin, bfloat16)
         self.campplus = CAMPPlus()
@@ -134,7 +135,8 @@ class SpeakerFrontend(Frontend):
             In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
         """
         features = fbank(padded(waveforms, self.samples_per_token))
-        with torch.autocast(waveforms.device.type, torch.bfloat16, enabled=self.frames_dtype == torch.bfloat16):
+        device = waveforms.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.in_bfloat16 and has_bfloat16(device)):
             return self.campplus.frames(features).float()
 
     def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:

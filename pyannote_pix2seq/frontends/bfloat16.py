@@ -1,0 +1,21 @@
+"""Where bfloat16 is faster than float32."""
+
+from __future__ import annotations
+
+import torch
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a kind of device computes in bfloat16 itself; others take longer for it than for float32.
+
+    Processors without AVX512_BF16 emulate it, so that convolutions take twice as long with AVX-512, and sixteen times
+    as long with AVX2 (docs/log.md, 2026-11-28); and so do GPUs older than Ampere.
+
+    Parameters
+    ----------
+    device : str
+        Type of a `torch.device`.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
