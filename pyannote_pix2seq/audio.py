@@ -10,9 +10,10 @@ import re
 from collections import UserDict
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from io import IOBase
+from io import TextIOBase
 from pathlib import Path
-from typing import Any, TypedDict
+from reprlib import repr as short_repr
+from typing import Any, BinaryIO, TypedDict, TypeGuard
 
 import numpy as np
 import soundfile
@@ -42,7 +43,7 @@ class AudioFile(TypedDict):
     uri: str
 
 
-def load(file: str | Path | IOBase | Mapping[str, Any]) -> AudioFile:
+def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
     """Read a recording as it is: all its channels, at its own sample rate.
 
     Parameters
@@ -76,7 +77,7 @@ def load(file: str | Path | IOBase | Mapping[str, Any]) -> AudioFile:
     return {"waveform": waveform, "sample_rate": sample_rate, "uri": uri}
 
 
-def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SAMPLE_RATE) -> Tensor:
+def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE) -> Tensor:
     """Load a recording, average its channels and resample it.
 
     Parameters
@@ -103,7 +104,7 @@ def prepare(file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SA
     return torch.from_numpy(soxr.resample(mono.numpy(), *rates))[None]
 
 
-def excerpt(file: str | Path | IOBase | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:
+def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:
     """What `prepare` gives of a part of a recording, shorter where the recording ends before.
 
     Of a path no more is decoded than that and a second on both sides, which are dropped once resampled: excerpts fit
@@ -159,7 +160,7 @@ class LazyFile(UserDict[str, Any]):
         Of pyannote.database: what else to compute on demand.
     """
 
-    def __init__(self, file: str | Path | IOBase | Mapping[str, Any], preprocessors: Mapping[str, Any] | None = None):
+    def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], preprocessors: Mapping[str, Any] | None = None):
         mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
         self.data = ProtocolFile(mapping, lazy=dict(preprocessors or {}))  # type: ignore[assignment]
         self._given = file if isinstance(file, MutableMapping) else None
@@ -178,7 +179,7 @@ class LazyFile(UserDict[str, Any]):
         if key not in AudioFile.__annotations__:
             raise KeyError(key)
         source = self.data.get("audio")
-        if key == "sample_rate" and self.data.get("waveform") is None and isinstance(source, (str, Path, IOBase)):
+        if key == "sample_rate" and self.data.get("waveform") is None and is_source(source):
             with decoded(source) as head:  # for which nothing has to be decoded
                 return head.samplerate
         return load(self.data)[key]  # type: ignore[literal-required]
@@ -192,22 +193,28 @@ def name_of(mapping: Mapping[str, Any]) -> str:
     return re.sub(r"\s+", "_", Path(source).stem) if isinstance(source, (str, Path)) else "stream"
 
 
+def is_source(source: object) -> TypeGuard[str | Path | BinaryIO]:
+    """Whether it is a path or a stream of bytes, that is, has what libsndfile asks of one, as temporary files have."""
+    is_stream = all(hasattr(source, method) for method in ("read", "seek", "tell"))
+    return isinstance(source, (str, Path)) or (is_stream and not isinstance(source, TextIOBase))
+
+
 def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray, int]:
     """The samples and their rate: from memory, or else from the file."""
     waveform, source = mapping.get("waveform"), mapping.get("audio")
     if waveform is not None:
         check_shape(waveform, uri)
         return waveform, checked_rate(mapping.get("sample_rate"), uri)
-    if isinstance(source, (str, Path, IOBase)):
+    if is_source(source):
         return _read(source)
-    found = f"{source!r}" if "audio" in mapping else f"the keys {sorted(mapping)}"
+    found = short_repr(source) if "audio" in mapping else f"the keys {sorted(mapping)}"
     raise AudioError(
         "A recording is a path, a binary stream, or a mapping with 'audio' (a path or a stream) or with "
         f"'waveform' and 'sample_rate', not {found}."
     )
 
 
-def _read(source: str | Path | IOBase) -> tuple[np.ndarray, int]:
+def _read(source: str | Path | BinaryIO) -> tuple[np.ndarray, int]:
     """Decode a file with libsndfile; a stream is left where it was found.
 
     Returns
@@ -220,7 +227,7 @@ def _read(source: str | Path | IOBase) -> tuple[np.ndarray, int]:
 
 
 @contextmanager
-def decoded(source: str | Path | IOBase) -> Iterator[soundfile.SoundFile]:
+def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
     """A file that libsndfile decodes; a stream is left where it was found.
 
     Raises
@@ -230,7 +237,7 @@ def decoded(source: str | Path | IOBase) -> Iterator[soundfile.SoundFile]:
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
-    position = source.tell() if isinstance(source, IOBase) else 0
+    position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with soundfile.SoundFile(source) as file:
             yield file
@@ -241,7 +248,7 @@ def decoded(source: str | Path | IOBase) -> Iterator[soundfile.SoundFile]:
             f"these first, for instance with: ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
         ) from error
     finally:
-        if isinstance(source, IOBase):
+        if not isinstance(source, (str, Path)):
             source.seek(position)
 
 

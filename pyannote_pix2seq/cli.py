@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:
-        _say("Interrupted. With --into, the same command does the rest.")
+        goes_on = options.command == "diarize" and options.into is not None
+        _say("Interrupted. The same command does the rest." if goes_on else "Interrupted.")
         return 130
 
 
@@ -177,6 +178,8 @@ def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
         job = Job(file, LazyFile(file)["uri"], folder)
         if not job.uri.isprintable():
             raise UsageError(f"{str(file)!r} has a name that cannot be written in RTTM. Rename it.")
+        if job.uri in jobs and jobs[job.uri].file.resolve() == file.resolve():
+            raise UsageError(f"{file} is named twice. Name it once.")
         if job.uri in jobs:
             raise UsageError(
                 f"{jobs[job.uri].file} and {file} would both be written to {job.path('.rttm')}. "
@@ -303,10 +306,15 @@ def _read_turns(job: Job) -> Annotation:
 
 
 def _write(contents: Mapping[str, bytes], job: Job) -> None:
-    """Write turns to stdout or, each file all or nothing, everything to the job's folder."""
+    """Write turns to stdout or, each file all or nothing, everything to the job's folder.
+
+    A picture of other turns that were there before is removed.
+    """
     if job.folder is None:
         sys.stdout.write(contents[".rttm"].decode())
         return
+    if ".png" not in contents:
+        job.path(".png").unlink(missing_ok=True)
     for suffix, content in contents.items():
         with all_or_nothing(job.path(suffix)) as part:
             part.write_bytes(content)

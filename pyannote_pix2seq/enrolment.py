@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from io import IOBase
 from pathlib import Path
 from typing import Any, Union, cast
 from zipfile import BadZipFile
@@ -11,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from pyannote_pix2seq.audio import is_source
 from pyannote_pix2seq.chunks import Chunker, Grid
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
@@ -176,7 +176,7 @@ def _check_name(name: Any) -> None:
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     _check_name(name)
-    is_one = isinstance(sources, (str, Path, IOBase, Mapping))
+    is_one = is_source(sources) or isinstance(sources, Mapping)
     if not is_one and not isinstance(sources, Iterable):
         raise EnrolmentError(f"{sources!r} was given for {name}; it has to be a recording, or a list of recordings.")
     recordings = [sources] if is_one else list(sources)

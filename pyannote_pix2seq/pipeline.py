@@ -239,12 +239,14 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Raises
         ------
         TypeError
-            If there is no such option.
+            If there is no such option, or one file is given in the place of several.
         SpeakerCountError
             If no recording could have that number of speakers.
         EnrolmentError
             As `apply` does; people are enrolled once for all files.
         """
+        if isinstance(files, (str, Path, bytes, Mapping)):
+            raise TypeError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
         signature(self.apply).bind(None, **options)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from functools import partial
 from inspect import signature
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ SUBSETS = ("train", "development", "test")
 SCOPE = "database"
 """In which a label is one speaker: labels are names of voices."""
 
+NUM_HASHED = 5
+"""Files of a protocol that are looked at to know it again."""
 ENDLESS = 10**9
 """More conversations than anybody will hear."""
 
@@ -32,10 +36,10 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     """Conversations that are imagined when they are asked for.
 
     Files hold `uri`, `database`, `subset`, `annotation` (whose labels are names of voices), `annotated`, `labels` (the
-    style of the annotation, in one word), `scope` and `sample_rate`; `waveform`, (1, num_samples) float32, is rendered
-    when it is read, which `"waveform" in file` does too. The uri of a file, `{name}-{subset}-{number}`, is all that its
-    conversation depends on: development and test sets are the same every time. Training does not end: ask for as many
-    conversations as you want (`num_train`), or stop.
+    style of the annotation, in one word), `digest` (of the conversation), `scope` and `sample_rate`; `waveform`, (1,
+    num_samples) float32, is rendered when it is read, which `"waveform" in file` does too. The uri of a file,
+    `{name}-{subset}-{number}`, is all that its conversation depends on: development and test sets are the same every
+    time. Training does not end: ask for as many conversations as you want (`num_train`), or stop.
 
     Parameters
     ----------
@@ -155,6 +159,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
                 "annotation": to_annotation(conversation, self.labels),
                 "annotated": Timeline([Segment(0, conversation.duration)], uri=uri),
                 "labels": str(self.labels),
+                "digest": conversation.digest,
                 "scope": SCOPE,
                 "sample_rate": SAMPLE_RATE,
             },
@@ -174,14 +179,15 @@ def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotat
 
 
 def origin(protocol: Any) -> str:
-    """What the examples of any protocol are made from: its name and, unless it is the usual one, the style of labels.
+    """What the examples of any protocol are made from: its name, the style of labels, unless it is the usual one, and a
+    hash of the first files.
 
     A folder of examples that were made from something else must not be used for the protocol.
     """
-    usual = str(HEARD)
-    first = next(protocol.train(), None)
-    labels = usual if first is None else first.get("labels", usual)
-    return protocol.name if labels == usual else f"{protocol.name}, labels {labels}"
+    files = list(islice(protocol.train(), NUM_HASHED))
+    labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}
+    made_of = "".join(f"{file.get('digest')} {file['annotation'].to_rttm()}" for file in files)
+    return f"{protocol.name}{''.join(labels)}, files {hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
 
 
 def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile) -> Tensor:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from io import IOBase
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import soxr
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import LazyFile, decoded, load, name_of
+from pyannote_pix2seq.audio import LazyFile, decoded, is_source, load, name_of
 from pyannote_pix2seq.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
@@ -68,7 +67,7 @@ class Reader:
         As `audio.load` does; what is wrong later in the recording is found when it is read.
     """
 
-    def __init__(self, file: str | Path | IOBase | Mapping[str, Any], sample_rate: int = SAMPLE_RATE):
+    def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE):
         file = file.data if isinstance(file, LazyFile) else file
         self._file: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
         self.sample_rate = sample_rate
@@ -85,7 +84,7 @@ class Reader:
 
     @property
     def _in_memory(self) -> bool:
-        is_file = isinstance(self._file.get("audio"), (str, Path, IOBase))
+        is_file = is_source(self._file.get("audio"))
         return self._file.get("waveform") is not None or not is_file
 
     def __iter__(self) -> Iterator[Tensor]:

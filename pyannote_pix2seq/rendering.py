@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
+HEAD = "# Written by recipes/render.py"
 SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}
 """Key of a protocol's files -> suffix of the list that holds it."""
 
@@ -67,11 +69,13 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     Raises
     ------
     RenderingError
-        If the folder holds a protocol that was made from something else, or that is damaged. The message names it.
+        If the folder holds a protocol that was made from something else, or that is damaged, or a database.yml of
+        somebody else. The message names it.
     """
     folder = into / protocol.name.rpartition(".")[2]
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
+    _check_registry(into)
     (folder / "wav").mkdir(parents=True, exist_ok=True)
     if changed := changes(folder / ORIGIN, origin):
         raise RenderingError(
@@ -132,17 +136,16 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     """
     folder.mkdir(parents=True, exist_ok=True)
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
-    made_of = repr((conversation.turns, conversation.voices, conversation.scene))
-    note, digest = folder / f"{conversation.uri}.sha256", hashlib.sha256(made_of.encode()).hexdigest()
+    note = folder / f"{conversation.uri}.sha256"
     rttm.write_text(to_annotation(conversation, labels).to_rttm(), encoding="utf-8")
-    if not audio.exists() or not note.exists() or note.read_text() != digest:
+    if not audio.exists() or not note.exists() or note.read_text() != conversation.digest:
         with (
             all_or_nothing(audio) as part,
             soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
         ):
             for piece in conversation.pieces():
                 file.write(simulator.render(piece)[0])
-        note.write_text(digest)
+        note.write_text(conversation.digest)
     return audio
 
 
@@ -179,19 +182,21 @@ def _path(folder: Path, uri: str) -> Path:
 
 def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
     """Render one conversation; its file appears when it is complete."""
-    path = _path(folder, protocol.uri(*place))
-    waveform = protocol.file(*place)["waveform"][0].numpy()
-    with all_or_nothing(path) as part:
-        soundfile.write(part, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    with all_or_nothing(_path(folder, protocol.uri(*place))) as part:
+        part.write_bytes(_recording(protocol, place))
+
+
+def _recording(protocol: SyntheticProtocol, place: Place) -> bytes:
+    """One conversation as a wav file."""
+    file = BytesIO()
+    soundfile.write(file, protocol.file(*place)["waveform"][0].numpy(), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    return file.getvalue()
 
 
 def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
     """Render a conversation once more, and compare it with what an earlier run made."""
     path = _path(folder, protocol.uri(*place))
-    before = path.read_bytes()
-    _write_recording(protocol, folder, place)
-    if path.read_bytes() != before:
-        path.write_bytes(before)
+    if path.read_bytes() != _recording(protocol, place):
         raise RenderingError(
             f"{path} is not how this conversation sounds now: another version of this package or of its dependencies "
             f"made it, or it is damaged. Use another folder, or delete {folder} to render all of it again."
@@ -215,12 +220,23 @@ def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None
             lists["labels"].write(f"{file['uri']} {file['labels']}\n")
 
 
+def _check_registry(into: Path) -> None:
+    """Refuse to replace what somebody else wrote."""
+    path = into / REGISTRY
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(HEAD):
+        raise RenderingError(
+            f"{path} registers something else, and would be replaced. Render into another folder: a database.yml can "
+            f"name another one under `Requirements`."
+        )
+
+
 def _write_registry(into: Path) -> None:
     """Register all protocols that have been rendered into a folder."""
     folders = sorted(note.parent for note in into.glob(f"*/{ORIGIN}"))
     subsets = {path.name: [subset for subset in SUBSETS if (path / f"{subset}.lst").exists()] for path in folders}
     text = yaml.safe_dump(layout(subsets), sort_keys=False)
-    (into / REGISTRY).write_text(f"# Written by recipes/render.py\n{text}", encoding="utf-8")
+    with all_or_nothing(into / REGISTRY) as part:
+        part.write_text(f"{HEAD}\n{text}", encoding="utf-8")
 
 
 def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:

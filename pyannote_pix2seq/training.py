@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.checkpoints import UNREADABLE
 from pyannote_pix2seq.complaints import TERMINATED
 from pyannote_pix2seq.origin import changes
 
@@ -60,8 +63,29 @@ def _last(into: Path) -> Path:
 
 
 def kept(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds, wherever it was made; weights are read when they are asked for."""
-    return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
+    """What a checkpoint holds, wherever it was made; weights are read when they are asked for.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read.
+    """
+    try:
+        return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
+    except UNREADABLE as error:
+        raise RunError(
+            f"{checkpoint} is damaged or no checkpoint ({shorten(str(error), 200)}). Take another one, or remove it to "
+            f"begin again."
+        ) from error
+
+
+def keep(trainer: Trainer, last: Path) -> None:
+    """Save a checkpoint; until all of it is written, the one before stays. To be called by each process.
+
+    Lightning itself copies it over the one before, where the folder of temporary files is on another disk.
+    """
+    with all_or_nothing(last) if trainer.is_global_zero else nullcontext(last) as part:
+        trainer.save_checkpoint(part)
 
 
 class Keeper(Checkpoint):
@@ -101,7 +125,7 @@ class Keeper(Checkpoint):
         """Keep where the run is, if it is time to or somebody ends it."""
         is_over = trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False)
         if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
-            trainer.save_checkpoint(self.last)
+            keep(trainer, self.last)
         if is_over:
             rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
             raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
@@ -117,7 +141,11 @@ class Keeper(Checkpoint):
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         if parent_process() is None:
-            rank_zero_info("Ending after this step, or after what is validated; Ctrl-C again ends at once.")
+            is_patient = number == signal.SIGINT
+            rank_zero_info(
+                f"Ending after this step{', or after what is validated' if is_patient else ''}; Ctrl-C"
+                f"{' again' if is_patient else ''} ends at once."
+            )
 
 
 def fit(
@@ -169,7 +197,7 @@ def fit(
     with _ending_as_asked(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
-    trainer.save_checkpoint(last)
+    keep(trainer, last)
     return last
 
 

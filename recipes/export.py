@@ -20,11 +20,13 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
+from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
+from pyannote_pix2seq.training import kept  # noqa: E402
 
 KEPT = (
     "state_dict",
@@ -48,7 +50,7 @@ def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
     return half if weight.is_floating_point() and fits else weight
 
 
-def config(frontend: Frontend) -> dict[str, Any]:
+def config_of(frontend: Frontend) -> dict[str, Any]:
     """The config.yaml of a pipeline whose model, which has this frontend, lies beside it."""
     reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
     return {
@@ -58,6 +60,17 @@ def config(frontend: Frontend) -> dict[str, Any]:
             "params": {"model": f"$model/{MODEL}", **reading},
         },
     }
+
+
+def exported(checkpoint: Path, frontend: Frontend, is_rounded: bool) -> dict[str, Any]:
+    """What is left of a checkpoint for a model to be read from; what was pretrained is never rounded."""
+    everything = kept(checkpoint)
+    frozen = ("frontend.",) if frontend.frozen else ()
+    weights = {
+        name: compact(weight, is_rounded and not name.startswith(frozen))
+        for name, weight in everything["state_dict"].items()
+    }
+    return {**{key: everything[key] for key in KEPT}, "state_dict": weights}
 
 
 def main() -> None:
@@ -70,19 +83,14 @@ def main() -> None:
         parser.error(f"{options.checkpoint} is not a file. Name a checkpoint, such as recipes/train.py makes.")
     if options.into.is_file():
         parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
+    weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
     with in_one_line():
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
-    checkpoint = torch.load(options.checkpoint, map_location="cpu", weights_only=False)
-    kept = {key: checkpoint[key] for key in KEPT}
-    frozen = ("frontend.",) if model.frontend.frozen else ()
-    kept["state_dict"] = {
-        name: compact(weight, options.float16 and not name.startswith(frozen))
-        for name, weight in kept["state_dict"].items()
-    }
-    weights = options.into / MODEL / "pytorch_model.bin"
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(kept, weights)
-    (options.into / "config.yaml").write_text(yaml.safe_dump(config(model.frontend), sort_keys=False))
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        with all_or_nothing(weights) as part:
+            torch.save(exported(options.checkpoint, model.frontend, options.float16), part)
+        with all_or_nothing(config) as part:
+            part.write_text(yaml.safe_dump(config_of(model.frontend), sort_keys=False))
     print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")
 
 

@@ -31,7 +31,7 @@ from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
-from pyannote_pix2seq.training import check_settings, fit  # noqa: E402
+from pyannote_pix2seq.training import check_settings, fit, kept  # noqa: E402
 
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
@@ -98,7 +98,13 @@ def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with in_one_line():
-        check_settings(options.into, seed=options.seed, batch_size=options.batch_size, processes=options.processes)
+        check_settings(
+            options.into,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            processes=options.processes,
+            initial=options.initial and str(options.initial),
+        )
         task = SequenceDiarization(
             conversations.protocol_of(options),
             options.into / "tokens",
@@ -118,7 +124,8 @@ def main() -> None:
             devices=options.processes,
             precision=options.precision or ("bf16-mixed" if has_bfloat16(device) else "32-true"),
         )
-    print(f"Done: {last}. Make a pipeline of it with: python recipes/export.py {last} pipeline/")
+    print(f"Done: {last}, of step {kept(last)['global_step']}.")
+    print(f"Make a pipeline of it with: python recipes/export.py {last} pipeline/")
 
 
 if __name__ == "__main__":

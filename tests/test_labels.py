@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -124,8 +125,8 @@ def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator,
         SyntheticProtocol("Toy", simulator, simulator, labels=labels, num_train=1)
         for labels in (HEARD, Labels(padding=0.2))
     )
-    assert origin(heard) == "Synthetic.SpeakerDiarization.Toy"
-    assert origin(loose) == "Synthetic.SpeakerDiarization.Toy, labels merge_pauses=0,padding=0.2"
+    assert re.fullmatch(r"Synthetic.SpeakerDiarization.Toy, files \w{16}", origin(heard))
+    assert "Toy, labels merge_pauses=0,padding=0.2, files" in origin(loose)
     frontend = MelFrontend()
     ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
     ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
@@ -133,9 +134,16 @@ def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator,
         ExampleCache(tmp_path / "cache", frontend, origin(loose), 6.0)
 
 
-def test_a_protocol_that_says_nothing_of_labels_is_known_by_its_name(simulator: Simulator) -> None:
-    protocol = SyntheticProtocol("Toy", simulator, simulator, labels=Labels(padding=0.2), num_train=0)
-    assert origin(protocol) == protocol.name
+def test_a_protocol_is_known_by_its_first_files(simulator: Simulator) -> None:
+    """By their turns, their voices and how they sound."""
+    turns, voices, acoustics = simulator.turns, simulator.voices, simulator.acoustics
+    others = [
+        Simulator(voices, PlainTurns(max_seconds=4.0), acoustics, duration=simulator.duration),
+        Simulator(voices, turns, Acoustics(), duration=simulator.duration),
+    ]
+    protocols = [SyntheticProtocol("Toy", other, simulator, num_train=9) for other in (simulator, simulator, *others)]
+    first, again, *different = map(origin, protocols)
+    assert first == again and len({first, *different}) == 3
 
 
 def test_a_command_line_can_ask_for_a_style() -> None:

@@ -42,7 +42,12 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
     run = checkpoint.parents[1]
-    assert json.loads((run / "settings.json").read_text()) == {"seed": 0, "batch_size": 2, "processes": 1}
+    assert json.loads((run / "settings.json").read_text()) == {
+        "seed": 0,
+        "batch_size": 2,
+        "processes": 1,
+        "initial": None,
+    }
     options = ["--voices", run / "voices", "--difficulty", "Easy", "--batch-size=2", "--seed=1", "--into", run]
     with pytest.raises(SystemExit, match="began otherwise: seed was 0 and is 1. Go on"):
         run_recipe("train.py", *options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -57,6 +58,11 @@ class Conversation:
             f"Conversation({self.uri!r}: {self.duration:g} s, {len(self.turns)} turns of "
             f"{len(self.voices)} voices: {', '.join(self.voices) or 'nobody'}{scene})"
         )
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that it is: what has another sounds otherwise."""
+        return hashlib.sha256(repr((self.turns, self.voices, self.scene)).encode()).hexdigest()
 
     def pieces(self) -> Iterator[Conversation]:
         """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.
