@@ -1,4 +1,5 @@
 import io
+import tempfile
 
 import numpy as np
 import pytest
@@ -91,6 +92,20 @@ def test_streams_are_read_and_left_where_they_were(tmp_path):
     for file in (stream, {"audio": stream}):
         audio = load(file)
         assert (audio["waveform"].shape, audio["uri"], stream.tell()) == ((1, 1600), "stream", 0)
+
+
+def test_temporary_files_are_streams():
+    with tempfile.NamedTemporaryFile() as file:
+        soundfile.write(file, tone(0.1, 16000), 16000, format="WAV")
+        file.seek(0)
+        assert load(file)["waveform"].shape == (1, 1600) and file.tell() == 0
+
+
+@pytest.mark.parametrize("source", [bytes(10**6), io.StringIO("text")])
+def test_what_is_no_recording_is_not_printed_in_full(source):
+    with pytest.raises(AudioError, match="A recording is a path, a binary stream") as refused:
+        load(source)
+    assert len(str(refused.value)) < 300
 
 
 def test_the_name_of_a_file_makes_a_uri_without_spaces(tmp_path):

@@ -125,6 +125,8 @@ def test_what_is_there_already_is_skipped_unless_asked(talk, diarize):
     assert diarize(talk, "--into", "out", "--picture")[0] == 0  # there was no picture of it
     assert Path("out/talk.png").exists() and "corrected" in first.read_text()
     assert diarize(talk, "--into", "out", "--picture")[2][0].startswith("0 of 1 files diarized, 1 skipped")
+    assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
+    assert not Path("out/talk.png").exists()  # it was of other turns
 
 
 def test_bad_files_do_not_stop_the_others(talk, diarize):
@@ -243,6 +245,7 @@ def test_the_same_name_twice_is_refused_before_anything_is_done(talk, diarize):
     status, _, said = diarize(talk, other, "--into", "out")
     assert (status, len(said), list(Path("out").iterdir())) == (2, 1, [])
     assert f"{talk} and {other} would both be written to out/talk.rttm" in said[0]
+    assert f"{talk} is named twice." in diarize(talk, talk, "--into", "out")[2][0]
 
 
 def test_ctrl_c_says_what_is_done_and_the_same_command_does_the_rest(talk, diarize, monkeypatch):

@@ -159,6 +159,14 @@ def test_what_does_not_end_is_refused(options: dict[str, Any], tmp_path: Path) -
         render(endless, tmp_path, ORIGIN)
 
 
+def test_a_database_yml_of_somebody_else_is_not_replaced(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    theirs = tmp_path / "database.yml"
+    theirs.write_text("Databases:\n  Mine: mine/{uri}.wav\n")
+    with pytest.raises(RenderingError, match="registers something else"):
+        render(protocol, tmp_path, ORIGIN)
+    assert "Mine" in theirs.read_text() and list(tmp_path.iterdir()) == [theirs]
+
+
 def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> None:
     wav = into / "Easy" / "wav" / "Easy-development-000001.wav"
     intact = wav.read_bytes()

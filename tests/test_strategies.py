@@ -534,6 +534,9 @@ def test_a_crash_loses_nothing_of_the_other_files(
     for options, error in (({"speakers": 2}, TypeError), ({"num_speakers": 0}, SpeakerCountError)):
         with pytest.raises(error):
             list(pipeline.apply_batch(files, **options))
+    for one in ("talk.wav", files[0]):
+        with pytest.raises(TypeError, match="put it in a list"):
+            list(pipeline.apply_batch(one))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 from pyannote.audio import Pipeline
 from toy import write_toy_voices
@@ -114,6 +114,24 @@ def test_a_run_that_is_ended_finishes_its_step_and_goes_on(
     assert steps_kept(tmp_path) == 2
     module = Counter()
     assert count(module, tmp_path) == 6 and module.validated == 4
+
+
+def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert count(Counter(), tmp_path) == 6
+    last = tmp_path / "checkpoints" / "last.ckpt"
+
+    def torn(trainer: Trainer, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "save_checkpoint", torn)
+        with pytest.raises(OSError, match="No space"):
+            fit(Counter(), tmp_path, 8, torch.zeros(4, 1), torch.zeros(1, 1), accelerator="cpu")
+    assert steps_kept(tmp_path) == 6 and list(last.parent.iterdir()) == [last]
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(RunError, match="last.ckpt is damaged"):
+        count(Counter(), tmp_path)
 
 
 def test_who_ends_a_run_twice_does_not_wait_for_a_step(tmp_path: Path) -> None:
