@@ -181,7 +181,7 @@ def test_each_layer_and_each_row_has_its_own_bias() -> None:
     voice, others = torch.randn(4, 5, VOICES, VOICE_DIM), torch.randn(4, 7, VOICES, VOICE_DIM)
     scales = torch.stack([layer.voice_scale for layer in layers]).unflatten(-1, (VOICES, VOICES))
     expected = VOICE_GAIN * torch.einsum("lhvw,rqvd,rkwd->lrhqk", scales, voice, others)
-    torch.testing.assert_close(voice_bias(layers, cosines(voice, others)), expected, rtol=1e-5, atol=1e-4)  # sums of large products
+    torch.testing.assert_close(voice_bias(layers, cosines(voice, others)), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_heads_differ_in_how_much_the_same_voice_matters_before_training() -> None:
