@@ -86,6 +86,7 @@ def keep(trainer: Trainer, last: Path) -> None:
     """
     with all_or_nothing(last) if trainer.is_global_zero else nullcontext(last) as part:
         trainer.save_checkpoint(part)
+    trainer.strategy.barrier()  # nobody goes on, and reads it, before it is there
 
 
 class Keeper(Checkpoint):
