@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, IterableDataset
 from pyannote_pix2seq.examples import Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
+from pyannote_pix2seq.frontends.level import raised
 from pyannote_pix2seq.frontends.refinement import Refinement
 from pyannote_pix2seq.frontends.segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES
 from pyannote_pix2seq.steps import annealed, seed_of, steps_left
@@ -42,7 +43,7 @@ class Hearing(SpeakerFrontend):
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
-        posteriors, frames = self.hear(waveforms)
+        posteriors, frames = self.hear(raised(waveforms))
         bins = (posteriors, self.by_bin(frames, posteriors.shape[1]))
         content, voice = (field.unflatten(1, (-1, self.bins_per_token)) for field in bins)
         return AudioTokens(content.flatten(2), voice)

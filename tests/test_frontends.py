@@ -24,6 +24,7 @@ from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate,
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
+from pyannote_pix2seq.frontends.level import raised
 from pyannote_pix2seq.frontends.pieces import cross_fade, cut
 
 ROOT = Path(__file__).parent.parent
@@ -204,6 +205,7 @@ def test_digital_silence_is_nothing_to_mel():
 
 
 def test_content_is_the_posteriors_of_the_four_bins(speaker_frontend, golden_waveform):
+    golden_waveform = raised(golden_waveform)
     heard, frames = speaker_frontend.hear(golden_waveform)
     refined = speaker_frontend.refinement(heard, speaker_frontend.by_bin(frames, heard.shape[1]))
     numbers = speaker_frontend.counter(golden_waveform, refined.shape[1])
@@ -278,6 +280,26 @@ def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
     whole = torch.rand(2, 14, 3, generator=torch.Generator().manual_seed(0))
     whole /= whole.sum(-1, keepdim=True)
     torch.testing.assert_close(cross_fade(whole.unfold(1, 5, 3).transpose(2, 3), 3), whole)
+
+
+@pytest.mark.parametrize(("level", "expected"), [(-20, -20), (-45, -45), (-60, -45), (-84, -45), (-95, -55)])
+def test_quiet_waveforms_are_raised_to_45_dB_by_40_dB_at_most(level: float, expected: float) -> None:
+    noise = torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
+    loud_and_this = torch.cat([0.1 * noise, 10 ** (level / 20) * noise / noise.std(unbiased=False)])
+    loud, this = raised(loud_and_this)
+    assert torch.equal(loud, loud_and_this[0])
+    assert 20 * this.std(unbiased=False).log10().item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_silence_stays_silence_when_it_is_raised() -> None:
+    assert not raised(torch.zeros(1, 1, 1)).any() and not raised(torch.zeros(2, 1, 1600)).any()
+
+
+def test_a_quiet_recording_sounds_like_a_loud_one(speaker_frontend: SpeakerFrontend, sample: Tensor) -> None:
+    # 45 and 73 dB below full scale
+    loud, quiet = (speaker_frontend(10 ** (gain / 20) * sample) for gain in (-11.5, -40))
+    assert relative_error(quiet.content, loud.content) < 0.02
+    assert relative_error(quiet.voice, loud.voice) < 0.02
 
 
 @pytest.mark.parametrize("num_bins", [1, 125, 128, 500])

@@ -13,6 +13,7 @@ from .bins import by_bin, centres, nearest
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
 from .counting import Counter, agreed
 from .frontend import AudioTokens, Frontend
+from .level import raised
 from .pieces import cross_fade, padded
 from .refinement import Refinement
 from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, build_segmentation, piece_by_piece
@@ -25,7 +26,7 @@ class SpeakerFrontend(Frontend):
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
     up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
     by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`). A second network
-    has a say in how many speak (see `Counter`).
+    has a say in how many speak (see `Counter`). Quiet waveforms are brought up first (see `raised`).
 
     Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
@@ -91,6 +92,7 @@ class SpeakerFrontend(Frontend):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
         self.check(waveforms)
+        waveforms = raised(waveforms)
         # first, for what it needs is free again when there are frames, which take the most memory
         numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
         posteriors, frames = self.hear(waveforms)
