@@ -18,7 +18,7 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.speakers import Speaker, directions, voice_of
 
-PART = 2.0
+TOLD = 2.0
 """Seconds of a turn, about, that are told to one speaker as a whole."""
 ALONE = 0.5
 """Seconds that nobody else may speak for the voice of a part to count."""
@@ -107,7 +107,7 @@ def _told(
     turn: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Iterator[Turn]:
     """Parts of a turn, each told to whom it sounds like, up to where its voice becomes that of the next."""
-    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, PART)]
+    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, TOLD)]
     borders = [_border(*two, others, audio, voices, token_duration) for two in pairwise(parts)]
     starts, ends = [turn.start, *borders], [*borders, turn.end]
     return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))

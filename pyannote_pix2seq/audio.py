@@ -244,8 +244,9 @@ def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
         raise AudioError(
-            f"{source} cannot be read as audio ({error}). libsndfile reads {formats}. Convert it to one of "
-            f"these first, for instance with: ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
+            f"{source} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
+            f"broken: copy it again. If not, convert it, for instance with: "
+            f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
         ) from error
     finally:
         if not isinstance(source, (str, Path)):

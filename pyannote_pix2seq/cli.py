@@ -10,15 +10,16 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
+from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
     from pyannote_pix2seq.enrolment import Enrolment
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-
-
-class UsageError(Exception):
-    """A command that cannot be obeyed; the message is all that the user needs to read."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,12 +67,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def diarize(options: Namespace) -> int:
     """Diarize files; the status to exit with."""
     _check(options)
-    jobs = _plan(options.files, options.into)
+    jobs = plan(options.files, options.into)
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
     tally = Tally(total=len(jobs), skipped=len(jobs) - len(todo))
+    pipeline = _load_pipeline(options) if todo else None
+    _make(options.into)
     try:
-        if todo:
-            _run(todo, options, tally)
+        if pipeline is not None:
+            _run(pipeline, todo, options, tally)
     finally:
         if options.into is not None:
             _say(str(tally))
@@ -86,9 +85,8 @@ def enrol(options: Namespace) -> int:
     """Write a file of people to know; the status to exit with."""
     if options.into.suffix != ENROLLED:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
+    people = _people(_read_pipeline(options), options.people)
     options.into.parent.mkdir(parents=True, exist_ok=True)
-    pipeline = _read_pipeline(options)
-    people = _people(pipeline, options.people)
     with all_or_nothing(options.into) as part:
         people.save(part)
     return 0
@@ -106,55 +104,8 @@ def vocabulary(options: Namespace) -> int:
     return 0
 
 
-class Job(NamedTuple):
-    """A recording to diarize.
-
-    Attributes
-    ----------
-    file : Path
-    uri : str
-        Its name.
-    folder : Path or None
-        Where its turns are written; None is stdout.
-    """
-
-    file: Path
-    uri: str
-    folder: Path | None
-
-    def path(self, suffix: str) -> Path:
-        """A file that is written about it."""
-        return (self.folder or Path()) / f"{self.uri}{suffix}"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its turns were written before."""
-        return self.folder is not None and self.path(".rttm").exists()
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether its turns were drawn before."""
-        return self.folder is not None and self.path(".png").exists()
-
-
-@dataclass
-class Tally:
-    """How many files there are, and what became of them."""
-
-    total: int
-    skipped: int
-    diarized: int = 0
-    failed: int = 0
-
-    def __str__(self) -> str:
-        text = f"{self.diarized} of {self.total} files diarized"
-        if self.skipped:
-            text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
-        return f"{text}, {self.failed} failed" if self.failed else text
-
-
 def _check(options: Namespace) -> None:
-    """Refuse what makes no sense together, and make the folder."""
+    """Refuse what makes no sense together."""
     if options.num_speakers is not None and (options.min_speakers, options.max_speakers) != (None, None):
         raise UsageError("--num-speakers says it all: leave out --min-speakers and --max-speakers.")
     if options.into is None:
@@ -162,38 +113,12 @@ def _check(options: Namespace) -> None:
             raise UsageError(f"{len(options.files)} files need a folder to write to: add --into DIR.")
         if options.picture or options.overwrite:
             raise UsageError("--picture and --overwrite are about a folder to write to: add --into DIR.")
-        return
-    try:
-        options.into.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--into {options.into} cannot be a folder to write to: {error}") from error
 
 
-def _plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
-    """What there is to do, if every file has a name of its own."""
-    from pyannote_pix2seq.audio import LazyFile
-
-    jobs: dict[str, Job] = {}
-    for file in files:
-        job = Job(file, LazyFile(file)["uri"], folder)
-        if not job.uri.isprintable():
-            raise UsageError(f"{str(file)!r} has a name that cannot be written in RTTM. Rename it.")
-        if job.uri in jobs and jobs[job.uri].file.resolve() == file.resolve():
-            raise UsageError(f"{file} is named twice. Name it once.")
-        if job.uri in jobs:
-            raise UsageError(
-                f"{jobs[job.uri].file} and {file} would both be written to {job.path('.rttm')}. "
-                f"Rename one of them, or write them to different folders."
-            )
-        jobs[job.uri] = job
-    return list(jobs.values())
-
-
-def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
+def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
     from pyannote_pix2seq.samples import AudioError
 
-    pipeline = _load_pipeline(options)
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
             if job.is_done and not options.overwrite:  # there is no picture of what was written before
@@ -208,6 +133,15 @@ def _run(jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
             continue
         _write(contents, job)
         tally.diarized += 1
+
+
+def _make(folder: Path | None) -> None:
+    """Make the folder to write to, if there is to be one."""
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--into {folder} cannot be a folder to write to: {error}") from error
 
 
 def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
@@ -260,7 +194,7 @@ def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
     try:
         pipeline = Pipeline.from_pretrained(config)
     except Exception as error:  # a file from anywhere may be wrong in any way
-        raise UsageError(f"{config} cannot be used: {type(error).__name__}: {error}") from error
+        raise UsageError(f"--model {config} is no config.yaml to use: {type(error).__name__}: {error}") from error
     if not isinstance(pipeline, Pix2SeqDiarization):
         raise UsageError(f"{config} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
     try:

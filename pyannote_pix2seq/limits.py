@@ -40,7 +40,7 @@ class SpeakerLimits(NamedTuple):
             raise SpeakerCountError(
                 f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
                 f"as the model names in one chunk, times the number of chunks (one, if this is a stream). "
-                f"Make chunks shorter, or ask for fewer."
+                f"Ask for fewer, or make chunks shorter (`chunk`, in the config.yaml of the pipeline)."
             )
         if limits.most is not None and limits.least > limits.most:
             raise SpeakerCountError(

@@ -29,7 +29,7 @@ class Turn(NamedTuple):
     speaker : int
         Number of the speaker.
     confidence : float
-        Probability that the model gives to this turn.
+        Probability that the model gives to this turn; parts of one that were told to several people share it.
     """
 
     start: float

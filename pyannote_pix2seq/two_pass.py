@@ -124,11 +124,11 @@ class TwoPass:
         writer = self.writer.at_most(**AGAIN)
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
-            audio = [reading.tokens for reading in batch]
-            numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
             if not people:
                 yield from ([] for _ in batch)
                 continue
+            audio = [reading.tokens for reading in batch]
+            numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
             prompted = [[people[number] for number in chosen] for chosen in numbers]
             written = writer.write(audio, prompted, most=len(numbers[0]))
             for reading, chosen, turns in zip(batch, numbers, written, strict=True):

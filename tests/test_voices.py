@@ -28,7 +28,7 @@ def test_splits_do_not_share_speakers(store: Path) -> None:
     train, dev = Voices(store, "train"), Voices(store, "dev")
     assert train.speakers == [f"train{i:02d}" for i in range(8)]
     assert dev.speakers == [f"dev{i:02d}" for i in range(8, 12)]
-    assert repr(train).endswith("8 speakers, 0.0 h")
+    assert repr(train).endswith("8 speakers, 0.5 min")
 
 
 def test_speech_is_of_the_speaker_asked_for(store: Path) -> None:

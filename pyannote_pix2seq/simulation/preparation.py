@@ -7,6 +7,7 @@ interrupted preparation goes on where it stopped.
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -137,7 +138,9 @@ def _detector() -> Any:
         raise ModuleNotFoundError(
             "Finding speech needs silero-vad: pip install 'pyannote-pix2seq[simulation]'."
         ) from error
-    return load_silero_vad()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
+        return load_silero_vad()
 
 
 def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparation) -> None:

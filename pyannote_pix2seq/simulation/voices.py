@@ -103,8 +103,9 @@ class Voices:
 
     def __repr__(self) -> str:
         regions = np.concatenate([voice.regions for voice in self._voices.values()])
-        hours = regions[:, 1].sum() / SAMPLE_RATE / 3600
-        return f"Voices({str(self.folder)!r}, {self.split!r}): {len(self.speakers)} speakers, {hours:.1f} h"
+        minutes = regions[:, 1].sum() / SAMPLE_RATE / 60
+        duration = f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
+        return f"Voices({str(self.folder)!r}, {self.split!r}): {len(self.speakers)} speakers, {duration}"
 
     @cached_property
     def _samples(self) -> np.ndarray:
