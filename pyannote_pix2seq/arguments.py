@@ -54,17 +54,17 @@ STRATEGIES = ("chain", "two_pass")
 
 
 class Parser(argparse.ArgumentParser):
-    """Options have to be written out, and their help is laid out as it is written."""
+    """Options have to be written out, what is wrong with them is one line, and help is laid out as it is written."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
-
-class CommandParser(Parser):
-    """Says in one line what is wrong with the options of one of several commands."""
-
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class CommandParser(Parser):
+    """Of a program that has several commands."""
 
     def parse_args(self, *given: Any, **more: Any) -> Any:
         """Parse a whole command line; of an option that no command has, the help of this command is named."""
@@ -148,9 +148,24 @@ def _person(text: str) -> tuple[str, Path]:
 def _seconds(text: str) -> float:
     """A duration."""
     try:
-        seconds = float(text)
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0") from None
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, as an option."""
+    try:
+        number = float(text)
     except ValueError:
-        seconds = math.nan
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
+        number = math.nan
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def at_least_one(text: str) -> int:
+    """A whole number, 1 or more, as an option."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)

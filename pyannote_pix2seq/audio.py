@@ -239,9 +239,9 @@ def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
         _check_path(Path(source))
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
-        with soundfile.SoundFile(source) as file:
+        with _opened(source) as file:
             yield file
-    except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a headerless .raw file
+    except soundfile.SoundFileError as error:
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
         raise AudioError(
             f"{source} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
@@ -253,10 +253,19 @@ def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
             source.seek(position)
 
 
+def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(source)
+    except TypeError as error:  # a headerless .raw file
+        raise soundfile.SoundFileError(str(error)) from error
+
+
 def _check_path(path: Path) -> None:
     if not path.exists():
         raise AudioNotFoundError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
+    if path.is_fifo():
+        raise AudioError(f"{path} is a pipe, and recordings are read more than once. Write it to a file first.")
     if path.is_file() and path.stat().st_size == 0:
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")

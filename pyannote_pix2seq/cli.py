@@ -5,6 +5,7 @@ PyTorch and pyannote.audio are imported by the functions that use them, so that 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import warnings
@@ -21,6 +22,9 @@ from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
+
+HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What is wrong with a disk, not with one file on it."""
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -125,14 +129,17 @@ def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, 
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
                 contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
+            _write(contents, job)
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+            if isinstance(error, OSError) and error.errno in HOPELESS:
+                raise
             says_which = isinstance(error, AudioError) and str(job.file) in str(error)
             kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
             _say(str(error) if says_which else f"{job.file}: {kind}{error}")
             tally.failed += 1
-            continue
-        _write(contents, job)
-        tally.diarized += 1
+        else:
+            tally.diarized += ".rttm" in contents
+            tally.drawn += ".rttm" not in contents
 
 
 def _make(folder: Path | None) -> None:
@@ -146,7 +153,7 @@ def _make(folder: Path | None) -> None:
 
 def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
     """The pipeline that `--model`, `--strategy`, `--decoding` and `--device` ask for; `--known` people are enrolled."""
-    from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+    from pyannote_pix2seq.limits import SpeakerLimits
 
     pipeline = _read_pipeline(options)
     pipeline.legacy = False
@@ -154,8 +161,9 @@ def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
         pipeline.decoding = replace(pipeline.decoding, strategy=options.decoding)
     pipeline.strategy = options.strategy or pipeline.strategy
     try:
+        pipeline.check()
         SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers)
-    except SpeakerCountError as error:
+    except ValueError as error:
         raise UsageError(str(error)) from error
     options.enrolment = _people(pipeline, options.known)
     return pipeline
@@ -223,11 +231,11 @@ def _contents(turns: Annotation, job: Job, with_picture: bool) -> dict[str, byte
 
 
 def _picture(turns: Annotation, job: Job) -> bytes:
-    from pyannote_pix2seq.audio import load
+    from pyannote_pix2seq.reader import Reader
     from pyannote_pix2seq.report import timeline
 
     picture = BytesIO()
-    timeline(turns, picture, audio=load(job.file))
+    timeline(turns, picture, audio=Reader(job.file))
     return picture.getvalue()
 
 

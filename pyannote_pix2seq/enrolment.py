@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as short_repr
 from typing import Any, Union, cast
 from zipfile import BadZipFile
 
@@ -30,7 +31,7 @@ Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 
 
 _WAY_OUT = (
-    "known={!r} was given; it has to be a mapping of names to recordings, such as {{'alice': 'alice.wav'}}, or, where "
+    "known={} was given; it has to be a mapping of names to recordings, such as {{'alice': 'alice.wav'}}, or, where "
     "people are not to be enrolled but known, what `pipeline.enrol` returned or the path that it was saved to."
 )
 
@@ -52,7 +53,8 @@ class Enrolment(Sequence[Speaker]):
         self._speakers = list(speakers)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._speakers[index]
+        found = self._speakers[index]
+        return Enrolment(found) if isinstance(index, slice) else found
 
     def __len__(self) -> int:
         return len(self._speakers)
@@ -78,7 +80,7 @@ class Enrolment(Sequence[Speaker]):
             If a recording cannot be read.
         """
         if not isinstance(known, Mapping):
-            raise EnrolmentError(_WAY_OUT.format(known))
+            raise EnrolmentError(_WAY_OUT.format(short_repr(known)))
         return cls(_enrol(name, sources, frontend) for name, sources in known.items())
 
     @classmethod
@@ -104,7 +106,7 @@ class Enrolment(Sequence[Speaker]):
         elif known is None or isinstance(known, Enrolment):
             people = known or cls([])
         else:
-            raise EnrolmentError(_WAY_OUT.format(known))
+            raise EnrolmentError(_WAY_OUT.format(short_repr(known)))
         people.check(frontend)
         return people
 

@@ -232,8 +232,8 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
 
 
 def fingerprint(frontend: Frontend) -> str:
-    """Short hash of a frontend's kind and, if they are final, its weights."""
-    digest = hashlib.sha256(type(frontend).__name__.encode())
+    """Short hash of a frontend's kind, its version and, if they are final, its weights."""
+    digest = hashlib.sha256(f"{type(frontend).__name__} {frontend.version}".encode())
     for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):
         digest.update(name.encode() + weight.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -35,12 +35,12 @@ class Job(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether its turns were written before."""
-        return self.folder is not None and self.path(".rttm").exists()
+        return self.folder is not None and self.path(".rttm").is_file()
 
     @property
     def is_drawn(self) -> bool:
         """Whether its turns were drawn before."""
-        return self.folder is not None and self.path(".png").exists()
+        return self.folder is not None and self.path(".png").is_file()
 
 
 @dataclass
@@ -50,10 +50,13 @@ class Tally:
     total: int
     skipped: int
     diarized: int = 0
+    drawn: int = 0
     failed: int = 0
 
     def __str__(self) -> str:
         text = f"{self.diarized} of {self.total} files diarized"
+        if self.drawn:
+            text += f", {self.drawn} drawn as their RTTM was there already"
         if self.skipped:
             text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
         return f"{text}, {self.failed} failed" if self.failed else text

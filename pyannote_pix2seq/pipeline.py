@@ -97,7 +97,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.legacy = legacy
         self.chunk, self.hop, self.strategy = chunk, hop, strategy
         self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
-        _ = self.grid, self.writer, self._reads  # refuse what cannot be, now and not at the first recording
+        self.check()
 
     @property
     def decoding(self) -> DecodingOptions:
@@ -109,6 +109,16 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         if not isinstance(options, DecodingOptions):
             options = DecodingOptions.of(options, refused=("min_speakers", "max_speakers"))
         self._decoding = options
+
+    def check(self) -> None:
+        """Check that chunks, prompts and strategy can be, now and not at the first recording.
+
+        Raises
+        ------
+        ValueError
+            If not.
+        """
+        _ = self.grid, self.writer, self._reads
 
     @property
     def grid(self) -> Grid:

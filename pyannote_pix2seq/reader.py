@@ -103,7 +103,8 @@ class Reader:
                 block = torch.from_numpy(source.read(size, dtype="float32", always_2d=True).T)
                 if position and not block.numel():
                     return
-                check_values(block, self._rate, self.uri, position / self._rate)
-                yield select_channel(block, self._file.get("channel"), self.uri)
+                kept = select_channel(block, self._file.get("channel"), self.uri)
+                check_values(kept, self._rate, self.uri, position / self._rate)
+                yield kept
                 if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
                     return

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
+from torch import Tensor
 
-from pyannote_pix2seq.audio import AudioFile
+from pyannote_pix2seq.samples import SAMPLE_RATE
 
 BLUE, ORANGE, GREEN, PINK, VIOLET = "#3a6fb7", "#e58339", "#3d9a6a", "#c04d77", "#8562b5"
 OCHRE, CYAN, BROWN, ROSE, SLATE = "#bf9d2a", "#2d9dad", "#93603f", "#db86b6", "#6c7e8e"
@@ -41,6 +43,9 @@ TICKS = (
     7200,
 )  # seconds between ticks
 WIDTH, ROW, MARGIN, WAVEFORM_ROWS = 12.0, 0.34, 1.2, 2  # inches, but for the last
+
+PEAK = SAMPLE_RATE // 100
+"""Samples whose loudest one is kept to be drawn: 10 ms."""
 
 Pair = tuple[object, object]  # a speaker of the hypothesis and one of the reference; None where there is none
 
@@ -144,7 +149,7 @@ def timeline(
     path: str | Path | BinaryIO,
     *,
     reference: Annotation | None = None,
-    audio: AudioFile | None = None,
+    audio: Iterable[Tensor] | None = None,
     uem: Timeline | None = None,
 ) -> None:
     """Draw who spoke when as a PNG picture: the hypothesis and, where there is one, the reference under it.
@@ -159,8 +164,8 @@ def timeline(
         Of the picture.
     reference : Annotation, optional
         Puts the error rate in the title.
-    audio : AudioFile, optional
-        What `audio.load` returns: draws the waveform on top.
+    audio : iterable of (channel, time) torch.Tensor, optional
+        Blocks of the recording at 16 kHz, such as a `Reader`: draws the waveform on top.
     uem : Timeline, optional
         What to score, as in `der_components`.
     """
@@ -169,17 +174,18 @@ def timeline(
     if reference is not None:
         lanes.append(("reference", reference, [pair[1] for pair in pairs]))
     rows = [max(1, sum(speaker is not None for speaker in speakers)) for _, _, speakers in lanes]
-    if audio is not None:
+    sound = None if audio is None else peaks(audio)
+    if sound is not None:
         rows.insert(0, WAVEFORM_ROWS)
 
     figure = Figure(figsize=(WIDTH, ROW * (sum(rows) + len(rows)) + MARGIN), dpi=150)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     panels = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0])
-    if audio is not None:
-        draw_waveform(panels[0], audio)
+    if sound is not None:
+        draw_waveform(panels[0], sound)
     for axes, (name, annotation, speakers) in zip(panels[-len(lanes) :], lanes, strict=True):
         draw_lane(axes, name, annotation, speakers)
-    draw_time(panels, _duration([annotation for _, annotation, _ in lanes], audio))
+    draw_time(panels, _duration([annotation for _, annotation, _ in lanes], sound))
     figure.suptitle(plain(hypothesis.uri or "conversation"), x=0.01, ha="left", weight="bold", color=INK)
     if reference is not None:
         rates = der_components(reference, hypothesis, uem)
@@ -209,21 +215,36 @@ def _speakers(annotation: Annotation) -> list[object]:
     return list(dict.fromkeys(speaker for _, _, speaker in annotation.itertracks(yield_label=True)))
 
 
-def _duration(annotations: Sequence[Annotation], audio: AudioFile | None) -> float:
+def _duration(annotations: Sequence[Annotation], sound: np.ndarray | None) -> float:
     """Seconds to show: the recording, or as far as the turns go."""
     ends = [turn.end for annotation in annotations for turn in annotation.itersegments()]
-    if audio is not None:
-        ends.append(audio["waveform"].shape[1] / audio["sample_rate"])
+    if sound is not None:
+        ends.append(len(sound) * PEAK / SAMPLE_RATE)
     return max(ends, default=1.0)
 
 
-def draw_waveform(axes: Axes, audio: AudioFile) -> None:
-    """Draw the loudest sample of each of some 2000 pieces of the recording."""
-    samples = audio["waveform"].abs().amax(dim=0).numpy()
-    # (time,)
-    starts = np.unique(np.linspace(0, len(samples), 2000, endpoint=False).astype(int))
-    peaks = np.maximum.reduceat(samples, starts)
-    axes.fill_between(starts / audio["sample_rate"], -peaks, peaks, color=SOUND, linewidth=0)
+def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
+    """The loudest sample of each 10 ms of a recording: (num_peaks,).
+
+    Parameters
+    ----------
+    blocks : iterable of (channel, time) torch.Tensor
+        At 16 kHz, of any size.
+    """
+    found, rest = [], torch.zeros(0)
+    for block in blocks:
+        samples = torch.cat([rest, block.abs().amax(dim=0)])
+        whole = len(samples) // PEAK * PEAK
+        found.append(samples[:whole].view(-1, PEAK).amax(dim=1))
+        rest = samples[whole:]
+    return torch.cat([*found, rest.amax(dim=0, keepdim=True) if len(rest) else rest]).numpy()
+
+
+def draw_waveform(axes: Axes, sound: np.ndarray) -> None:
+    """Draw the loudest of the `peaks` of each of some 2000 pieces of the recording."""
+    starts = np.unique(np.linspace(0, len(sound), 2000, endpoint=False).astype(int))
+    loudest = np.maximum.reduceat(sound, starts)
+    axes.fill_between(starts * PEAK / SAMPLE_RATE, -loudest, loudest, color=SOUND, linewidth=0)
     axes.set_yticks([])
     axes.margins(y=0.02)
 

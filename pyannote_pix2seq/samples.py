@@ -13,6 +13,8 @@ from pyannote_pix2seq.numeric import is_whole
 SAMPLE_RATE = 16000
 FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
 """The number that stands for a sample of 1.0, by dtype."""
+LOUDEST = 2.0**31
+"""Of a sample: integers that were turned into floats without being scaled are loud, but can be heard."""
 MOST_CHANNELS = 16
 """Of a single sample: more are samples whose dimensions are the wrong way round."""
 
@@ -102,7 +104,7 @@ def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
     """
     if channel is None:
         return waveform
-    if channel not in range(len(waveform)):
+    if not is_whole(channel, 0) or channel >= len(waveform):
         raise AudioError(
             f"Channel {channel!r} of {uri} was asked for, but it has {len(waveform)} channel(s), counted "
             "from 0. Without 'channel', all of them are used."
@@ -116,14 +118,15 @@ def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.
     Raises
     ------
     AudioError
-        If there are none, or some are NaN or infinite.
+        If there are none, or some are NaN, infinite or so large that they cannot be samples.
     """
     if waveform.numel() == 0:
         raise AudioError(f"{uri} is empty: there is not one sample in it. Is the recording complete?")
-    wrong = ~waveform.isfinite()
+    wrong = ~(waveform.abs() <= LOUDEST)
     if wrong.any():
         first = start + wrong.any(dim=0).nonzero()[0].item() / sample_rate
         raise AudioError(
-            f"{wrong.sum().item()} of the {wrong.numel()} samples of {uri} are NaN or infinite, the first at "
-            f"{first:.3f} s. Export the recording again, or clean it with torch.nan_to_num."
+            f"{wrong.sum().item()} of the {wrong.numel()} samples of {uri} are NaN, infinite or beyond {LOUDEST:g}, "
+            f"the first at {first:.3f} s; samples lie between -1 and 1. Export the recording again, or clean it with "
+            f"torch.nan_to_num."
         )

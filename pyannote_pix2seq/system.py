@@ -11,7 +11,6 @@ import `respond` with the Python of another environment.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -23,18 +22,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import product, starmap
 from pathlib import Path
 from typing import Any
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing
-from pyannote_pix2seq.arguments import STRATEGIES
 from pyannote_pix2seq.complaints import TERMINATED
-
-from . import PRETRAINED
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = "references.json"
@@ -195,51 +190,6 @@ def _answers(path: Path) -> dict[str, Answer]:
             answer = Answer(**json.loads(line))
             answers[answer.uri] = answer
     return answers
-
-
-def parse_systems(
-    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
-) -> tuple[argparse.Namespace, list[System]]:
-    """Parse a command line that also says which systems to compare; what is wrong with them ends the program.
-
-    Returns
-    -------
-    options : argparse.Namespace
-        `threads` is how many each system may use.
-    systems : list of System
-        Pipelines first; the one that we ship unless others are named.
-    """
-    add = parser.add_argument
-    add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
-    add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
-    add("--seed", nargs="+", type=_seed, help="run each pipeline with each of these, for what it draws at random")
-    add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
-    add("--threads", type=int, default=2, help="that each system may use (default: 2)")
-    parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
-    options = parser.parse_args(arguments)
-    try:
-        pipelines = options.pipeline or [str(PRETRAINED)], options.strategy or [None], options.seed or [None]
-        return options, _systems(starmap(System.of_pipeline, product(*pipelines)), options.peer)
-    except UnknownSystemError as error:
-        parser.error(str(error))
-
-
-def _seed(text: str) -> int:
-    if not (text.isdecimal() and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2**63 - 1")
-    return int(text)
-
-
-def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:
-    systems = [*pipelines, *map(System.of_peer, peers)]
-    names = [system.name for system in systems]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UnknownSystemError(
-            f"Two systems are called {', '.join(twice)}. Give folders and peers different names, and no strategy or "
-            f"seed twice."
-        )
-    return systems
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from pyannote_pix2seq.numeric import is_whole
+
 PAD = 0
 EOS = 1
 DIARIZE = PAD
@@ -85,8 +87,10 @@ class Vocabulary:
                 f"A vocabulary with bins of {self.resolution} s does not fit a window of {self.window} s: the window "
                 f"must hold two bins or more. Use a longer window or a finer resolution."
             )
-        if self.num_speakers < 1:
-            raise VocabularyError(f"num_speakers is {self.num_speakers}; a vocabulary names 1 speaker or more.")
+        if not is_whole(self.num_speakers, 1):
+            raise VocabularyError(
+                f"num_speakers is {self.num_speakers!r}; a vocabulary names a whole number of speakers, 1 or more."
+            )
 
     @classmethod
     def of_size(cls, size: int, window: float, num_speakers: int) -> Vocabulary:
@@ -108,7 +112,7 @@ class Vocabulary:
     @classmethod
     def for_error(cls, error: float, window: float, num_speakers: int) -> Vocabulary:
         """Smallest vocabulary whose times are never wrong by more than `error` seconds."""
-        num_bins = _ceil(window / (2 * error))
+        num_bins = max(_ceil(window / (2 * error)), 2)
         return cls.of_size(FIRST_TIME + num_bins + num_speakers, window, num_speakers)
 
     @cached_property
@@ -242,7 +246,7 @@ def speaker_name(speaker: int) -> str:
 
 
 def quantization_report(window: float, num_speakers: int, errors: Iterable[float] = (0.01, 0.02, 0.03, 0.05)) -> str:
-    """Table of tokens needed for a wanted error, and of the error that 512 and 1024 tokens give.
+    """Table of tokens needed for a wanted error, and of the error that 512 and 1024 tokens give, if they are enough.
 
     Parameters
     ----------
@@ -254,7 +258,8 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
         Largest acceptable errors, in seconds.
     """
     rows = [Vocabulary.for_error(error, window, num_speakers) for error in errors]
-    rows += [Vocabulary.of_size(size, window, num_speakers) for size in (512, 1024)]
+    sizes = [size for size in (512, 1024) if size >= FIRST_TIME + num_speakers + 2]
+    rows += [Vocabulary.of_size(size, window, num_speakers) for size in sizes]
     lines = [f"{'tokens':>7} {'bins':>6} {'bin (ms)':>9} {'largest error (ms)':>19} {'mean error (ms)':>16}"]
     lines += [
         f"{v.size:7d} {v.num_bins:6d} {1e3 * v.resolution:9.1f} {1e3 * v.max_error:19.1f} {5e2 * v.max_error:16.1f}"

@@ -7,6 +7,7 @@ AUDIO (by default the 30 s recording that comes with pyannote.audio) is repeated
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import time
@@ -18,9 +19,11 @@ import pyannote.audio  # noqa: E402
 import torch  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.system import peak_memory  # noqa: E402
+from pyannote_pix2seq.worker import read  # noqa: E402
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
@@ -28,13 +31,18 @@ SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("audio", nargs="?", type=Path, default=SAMPLE)
-    parser.add_argument("--pipeline", default=pyannote_pix2seq.PRETRAINED)
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED))
+    parser.add_argument("--minutes", type=positive, default=10.0)
+    parser.add_argument("--threads", type=at_least_one, default=2)
+    parser.add_argument("--runs", type=at_least_one, default=3)
     options = parser.parse_args()
+    with in_one_line():
+        benchmark(options)
+
+
+def benchmark(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
-    pipeline = pyannote.audio.Pipeline.from_pretrained(options.pipeline)
+    pipeline = read(options.pipeline)
     audio = load(options.audio)
     pipeline(audio)  # warm up
     num_samples = round(60 * options.minutes * audio["sample_rate"])

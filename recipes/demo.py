@@ -5,7 +5,6 @@ python recipes/demo.py my.mp3 --into out  a recording of yours
 """
 
 import os
-import sys
 import time
 from pathlib import Path
 
@@ -17,25 +16,25 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.audio import AudioFile, load  # noqa: E402
+from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import one_speaker  # noqa: E402
+from pyannote_pix2seq.reader import Reader  # noqa: E402
 from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
-from pyannote_pix2seq.samples import AudioError  # noqa: E402
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 
 
-def report(hypothesis: Annotation, audio: AudioFile, reference: Annotation | None, folder: Path) -> None:
+def report(hypothesis: Annotation, audio: Reader, reference: Annotation | None, folder: Path) -> None:
     """Print the turns and the error, and write an RTTM file and a picture into the folder."""
-    scored = Timeline([Segment(0.0, audio["waveform"].shape[1] / audio["sample_rate"])])
+    scored = Timeline([Segment(0.0, audio.duration)])
     print(turns_table(hypothesis), end="\n\n")
     if reference is not None:
         print(f"this pipeline: {der_components(reference, hypothesis, scored)}")
         print(f"everyone as one speaker: {der_components(reference, one_speaker(reference), scored)}", end="\n\n")
 
     folder.mkdir(parents=True, exist_ok=True)
-    rttm, picture = folder / f"{audio['uri']}.rttm", folder / f"{audio['uri']}.png"
+    rttm, picture = folder / f"{audio.uri}.rttm", folder / f"{audio.uri}.png"
     rttm.write_text(hypothesis.to_rttm())
     timeline(hypothesis, picture, reference=reference, audio=audio, uem=scored)
     print(f"Turns written to {rttm}, picture to {picture}")
@@ -48,14 +47,12 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
     start = time.perf_counter()
-    try:
-        audio = load(options.audio or SAMPLE / "sample.wav")
-        hypothesis = pipeline(audio).speaker_diarization
-    except AudioError as error:
-        sys.exit(str(error))
-    reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
-    print(f"{audio['uri']}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
-    report(hypothesis, audio, reference, options.into)
+    with in_one_line():
+        audio = Reader(options.audio or SAMPLE / "sample.wav")
+        hypothesis = pipeline(options.audio or SAMPLE / "sample.wav").speaker_diarization
+        reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
+        print(f"{audio.uri}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
+        report(hypothesis, audio, reference, options.into)
 
 
 if __name__ == "__main__":

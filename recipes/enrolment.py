@@ -28,7 +28,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
@@ -70,11 +70,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--split", default="dev", help="of the voices (default: dev)")
-    parser.add_argument("--meetings", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--meetings", type=at_least_one, default=3)
+    parser.add_argument("--minutes", type=positive, default=20)
     parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=at_least_one, default=2)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     return parser.parse_args()
 

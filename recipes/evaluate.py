@@ -30,8 +30,8 @@ from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
+from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
-from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
 
 class ProtocolError(ValueError):

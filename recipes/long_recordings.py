@@ -32,9 +32,10 @@ from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import STRATEGIES, Parser  # noqa: E402
+from pyannote_pix2seq.arguments import STRATEGIES, Parser, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
+from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
@@ -42,7 +43,7 @@ from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
-from pyannote_pix2seq.system import System, parse_systems  # noqa: E402
+from pyannote_pix2seq.system import System  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 
@@ -56,7 +57,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
-    parser.add_argument("--minutes", type=float, nargs="+", default=[10, 60, 240])
+    parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240])
     parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
     parser.add_argument("--pieces", type=int, default=1, help="of the longest meeting, for shorter ones (default: 1)")
     Labels.add_options(parser)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.arguments import Parser
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
@@ -32,9 +32,12 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--denoise", action="store_true", help="reduce steady noise; needs the extra [denoising]")
     parser.add_argument(
-        "--most-speech", type=float, default=MOST_SPEECH, help=f"of one speaker, in seconds (default: {MOST_SPEECH:g})"
+        "--most-speech",
+        type=positive,
+        default=MOST_SPEECH,
+        help=f"seconds of a speaker (default: {MOST_SPEECH:g})",
     )
-    parser.add_argument("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
+    parser.add_argument("--jobs", type=at_least_one, default=2, help="processes that work side by side (default: 2)")
     return parser.parse_args()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
@@ -38,7 +38,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         add(f"--{subset}", type=int, default=100, metavar="N", help="conversations (default: 100)")
     add("--train-duration", type=float, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
     Labels.add_options(parser)
-    add("--jobs", type=int, default=2, help="processes that work side by side (default: 2)")
+    add("--jobs", type=at_least_one, default=2, help="processes that work side by side (default: 2)")
     return parser.parse_args(arguments)
 
 

@@ -26,6 +26,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
+from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
 from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
@@ -37,7 +38,6 @@ from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
-from pyannote_pix2seq.system import parse_systems  # noqa: E402
 
 DRAWS = 100
 """Draws of turns, of which the one that comes closest to what is wished is taken."""

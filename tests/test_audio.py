@@ -1,4 +1,5 @@
 import io
+import os
 import tempfile
 
 import numpy as np
@@ -132,6 +133,12 @@ def test_a_missing_file_is_a_file_not_found(tmp_path):
     for error in (AudioError, FileNotFoundError):
         with pytest.raises(error, match=r"There is no file .*nothing\.wav"):
             load(tmp_path / "nothing.wav")
+
+
+def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
+    os.mkfifo(tmp_path / "talk.wav")
+    with pytest.raises(AudioError, match=r"talk.wav is a pipe, .* Write it to a file first"):
+        load(tmp_path / "talk.wav")
 
 
 def test_a_folder_is_not_audio(tmp_path):

@@ -285,6 +285,21 @@ def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
     assert any("talk: 100%" in line and "2/2" in line for line in diarize(talk)[2])
 
 
+def test_one_file_that_cannot_be_written_does_not_stop_the_others(talk, diarize):
+    long = write_talk(talk.parent / f"{'a' * 248}.wav")
+    Path("out/talk.rttm").mkdir(parents=True)
+    other = write_talk(talk.parent / "other.wav")
+    status, _, said = diarize(long, talk, other, "--into", "out")
+    assert (status, Path("out/other.rttm").is_file()) == (1, True)
+    assert [line.split(":")[0] for line in said] == [str(long), str(talk), "1 of 3 files diarized, 2 failed"]
+
+
+def test_pictures_of_what_was_written_before_are_counted_as_such(talk, diarize):
+    assert diarize(talk, "--into", "out")[0] == 0
+    said = diarize(talk, "--into", "out", "--picture")[2]
+    assert said == ["0 of 1 files diarized, 1 drawn as their RTTM was there already"]
+
+
 # what cannot be obeyed
 
 
@@ -292,7 +307,7 @@ def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
     "options, complaint",
     [
         (["--num-speakers", 2, "--max-speakers", 3], "leave out --min-speakers and --max-speakers"),
-        (["--strategy", "two_pass", "--num-speakers", 0], "1 or more"),
+        (["--strategy", "two_pass"], "strategy='two_pass' was given; with this model's frontend it has to be chain"),
         (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
         (["--known", "ann=gone.wav"], "There is no file gone.wav"),
         (["--known", "gone.npz"], "There is no file gone.npz"),

@@ -26,9 +26,10 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_pix2seq import PRETRAINED, worker
 from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, ContestError, hold, never_two, one_speaker
+from pyannote_pix2seq.lineup import parse_systems
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
-from pyannote_pix2seq.system import System, parse_systems, respond
+from pyannote_pix2seq.system import System, respond
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"

@@ -24,7 +24,7 @@ from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate,
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
 from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
-from pyannote_pix2seq.frontends.level import raised
+from pyannote_pix2seq.frontends.level import level, raised
 from pyannote_pix2seq.frontends.pieces import cross_fade, cut
 
 ROOT = Path(__file__).parent.parent
@@ -282,22 +282,33 @@ def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
     torch.testing.assert_close(cross_fade(whole.unfold(1, 5, 3).transpose(2, 3), 3), whole)
 
 
-@pytest.mark.parametrize(("level", "expected"), [(-20, -20), (-45, -45), (-60, -45), (-84, -45), (-95, -55)])
-def test_quiet_waveforms_are_raised_to_45_dB_by_40_dB_at_most(level: float, expected: float) -> None:
+@pytest.mark.parametrize(("given", "expected"), [(-20, -20), (-48, -48), (-60, -48), (-87, -48), (-95, -55)])
+def test_quiet_waveforms_are_raised_to_48_dB_by_40_dB_at_most(given: float, expected: float) -> None:
     noise = torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
-    loud_and_this = torch.cat([0.1 * noise, 10 ** (level / 20) * noise / noise.std(unbiased=False)])
+    loud_and_this = torch.cat([0.1 * noise, 10 ** (given / 20) * noise / level(noise)])
     loud, this = raised(loud_and_this)
     assert torch.equal(loud, loud_and_this[0])
-    assert 20 * this.std(unbiased=False).log10().item() == pytest.approx(expected, abs=1e-3)
+    assert 20 * level(this[None]).log10().item() == pytest.approx(expected, abs=1e-3)
 
 
-def test_silence_stays_silence_when_it_is_raised() -> None:
-    assert not raised(torch.zeros(1, 1, 1)).any() and not raised(torch.zeros(2, 1, 1600)).any()
+@pytest.mark.parametrize("peak", [0.1, 1.0, 3.0])
+def test_a_click_makes_no_recording_loud(peak: float) -> None:
+    quiet = 1e-4 * torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
+    clicks = quiet.clone()
+    clicks[..., 1000] = peak
+    found = raised(clicks)
+    assert found[..., 1000] == max(peak, 1.0)
+    torch.testing.assert_close(found[..., 1600:], raised(quiet)[..., 1600:], rtol=0.05, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_samples", [1, 1599, 1600, 1601])
+def test_silence_stays_silence_when_it_is_raised(num_samples: int) -> None:
+    assert not raised(torch.zeros(2, 1, num_samples)).any()
+    assert raised(torch.ones(2, 1, num_samples)).eq(1).all()
 
 
 def test_a_quiet_recording_sounds_like_a_loud_one(speaker_frontend: SpeakerFrontend, sample: Tensor) -> None:
-    # 45 and 73 dB below full scale
-    loud, quiet = (speaker_frontend(10 ** (gain / 20) * sample) for gain in (-11.5, -40))
+    loud, quiet = (speaker_frontend(10 ** (below / 20) * sample / level(sample)) for below in (-48, -75))
     assert relative_error(quiet.content, loud.content) < 0.02
     assert relative_error(quiet.voice, loud.voice) < 0.02
 

@@ -79,14 +79,24 @@ def test_blocks_of_any_size_resample_to_the_same(sizes: list[int]) -> None:
     assert torch.equal(torch.cat([*blocks, resampler.close()], dim=1), expected)
 
 
+def test_what_is_wrong_in_a_channel_that_is_not_asked_for_is_wrong_no_more(tmp_path: Path) -> None:
+    samples = np.stack([np.zeros(8000), np.full(8000, np.nan)], axis=1)
+    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+    assert sum(block.shape[1] for block in Reader({"audio": tmp_path / "a.wav", "channel": 0})) == 16000
+    with pytest.raises(AudioError, match="are NaN"):
+        list(Reader(tmp_path / "a.wav"))
+
+
 def test_what_is_wrong_is_found_where_it_is(tmp_path: Path) -> None:
     samples = noise(25.0, 8000)
-    samples[8000 * 21] = np.nan
-    soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
-    with pytest.raises(AudioError, match=r"samples of a are NaN or infinite, the first at 21.000 s"):
-        list(Reader(tmp_path / "a.wav"))
-    with pytest.raises(AudioError, match=r"Channel 1 of a was asked for, but it has 1"):
-        list(Reader({"audio": tmp_path / "a.wav", "channel": 1}))
+    for wrong in (np.nan, np.inf, 1e30):
+        samples[8000 * 21] = wrong
+        soundfile.write(tmp_path / "a.wav", samples, 8000, subtype="FLOAT")
+        with pytest.raises(AudioError, match=r"samples of a are NaN, infinite or beyond .* the first at 21.000 s"):
+            list(Reader(tmp_path / "a.wav"))
+    for channel in (1, -1, 0.0, False):
+        with pytest.raises(AudioError, match=rf"Channel {channel} of a was asked for, but it has 1"):
+            list(Reader({"audio": tmp_path / "a.wav", "channel": channel}))
     with pytest.raises(AudioError, match="There is no file"):
         Reader(tmp_path / "b.wav")
     soundfile.write(tmp_path / "empty.wav", samples[:0], 8000)

@@ -6,19 +6,21 @@ import numpy as np
 import pyannote.audio
 import pytest
 import soundfile
+import torch
 from matplotlib.image import imread
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 import pyannote_pix2seq
-from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.audio import name_of
 from pyannote_pix2seq.report import (
     COLOURS,
     DerComponents,
     clock,
     der_components,
     pair_speakers,
+    peaks,
     timeline,
     turns_table,
 )
@@ -162,11 +164,18 @@ def test_one_colour_for_each_speaker_and_its_partner(tmp_path):
 
 
 def test_the_picture_shows_the_waveform(tmp_path):
-    audio = {"waveform": np.ones((1, 1600)), "sample_rate": 160}
-    timeline(HYPOTHESIS, tmp_path / "a.png", audio=load(audio))
+    timeline(HYPOTHESIS, tmp_path / "a.png", audio=[torch.ones(1, 100_000), torch.ones(1, 60_000)])
     assert has_colour(tmp_path / "a.png", "#b9c0c9")
     timeline(HYPOTHESIS, tmp_path / "b.png")
     assert not has_colour(tmp_path / "b.png", "#b9c0c9")
+
+
+def test_peaks_do_not_depend_on_blocks() -> None:
+    samples = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
+    expected = [samples[:, start : start + 160].abs().max().item() for start in range(0, 1000, 160)]
+    for size in (1, 7, 160, 999, 1000):
+        np.testing.assert_allclose(peaks(samples.split(size, dim=1)), expected)
+    assert peaks([torch.zeros(1, 0)]).shape == peaks([]).shape == (0,)
 
 
 @pytest.mark.filterwarnings("error")
@@ -196,7 +205,7 @@ def demo(monkeypatch):
 
     def diarize(audio):
         hypothesis = load_rttm(SAMPLE / "sample.rttm")["sample"]
-        hypothesis.uri = audio["uri"]
+        hypothesis.uri = name_of({"audio": audio})
         return SimpleNamespace(speaker_diarization=hypothesis)
 
     monkeypatch.setattr(pyannote_pix2seq, "PRETRAINED", "nowhere", raising=False)

@@ -444,6 +444,10 @@ def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, 
     loaded = Enrolment.load(tmp_path / "people.npz")
     assert [speaker.name for speaker in loaded] == ["ann", "bob"] and repr(loaded) == "Enrolment(ann, bob)"
     assert len(loaded[0].clip.content) == 31  # 5 s
+    assert repr(loaded[1:]) == "Enrolment(bob)"
+    with pytest.raises(EnrolmentError) as refused:
+        pipeline(talk(), known=list(people))  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 500
     torch.testing.assert_close(loaded[0].clip.content, people[0].clip.content, rtol=0, atol=0.01)
     assert rows(pipeline(talk(), known=loaded)) == rows(pipeline(talk(), known=people))
     assert rows(pipeline(talk(), known=tmp_path / "people.npz")) == rows(pipeline(talk(), known=loaded))

@@ -65,6 +65,12 @@ def test_the_smallest_vocabulary_for_an_error() -> None:
     assert (vocabulary.num_bins, vocabulary.size) == (750, 760)
     assert vocabulary.max_error == pytest.approx(0.02)
     assert Vocabulary.for_error(0.0201, window=30.0, num_speakers=8).num_bins == 747
+    assert Vocabulary.for_error(20.0, window=30.0, num_speakers=8).num_bins == 2
+    assert [line.split()[0] for line in quantization_report(30.0, 600, [20.0]).splitlines()] == [
+        "tokens",
+        "604",
+        "1024",
+    ]
 
 
 @given(vocabularies)
@@ -92,7 +98,9 @@ def test_letters() -> None:
         (0.9, 0.5, 2, "0.5 s does not fit a window of 0.9 s"),
         (10.0, 0.0, 2, "longer window or a finer resolution"),
         (-1.0, -1.0, 2, "must hold two bins or more"),
-        (10.0, 0.5, 0, "num_speakers is 0; a vocabulary names 1"),
+        (10.0, 0.5, 0, "num_speakers is 0; a vocabulary names a whole number"),
+        (10.0, 0.5, 2.5, "num_speakers is 2.5; a vocabulary names a whole number"),
+        (10.0, 0.5, True, "num_speakers is True; a vocabulary names a whole number"),
     ],
 )
 def test_sizes_that_make_no_vocabulary(window: float, resolution: float, num_speakers: int, message: str) -> None:

@@ -266,6 +266,7 @@ def test_a_cache_made_from_something_else_is_refused(tmp_path: Path) -> None:
 
 def test_weights_that_are_trained_do_not_matter_for_what_is_kept(tmp_path: Path) -> None:
     assert fingerprint(MelFrontend()) == fingerprint(MelFrontend())
+    assert fingerprint(type("MelFrontend", (MelFrontend,), {"version": 9})()) != fingerprint(MelFrontend())
     cache = cache_of(tmp_path, MelFrontend())
     cache.fill(FILES[:1])
     content = cache[0].audio.content

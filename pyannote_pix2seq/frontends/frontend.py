@@ -43,6 +43,8 @@ class Frontend(nn.Module):
         Number of voices of a token (possibly zero), and their dimension.
     frozen : bool
         Whether the frontend is never trained, so that its tokens may be computed once and kept.
+    version : int
+        Raised when the same weights give other tokens than before: those that were kept are not mixed with others.
     """
 
     sample_rate: int = 16000
@@ -52,6 +54,7 @@ class Frontend(nn.Module):
     num_voices: int
     voice_dim: int
     frozen: bool
+    version: int = 1
 
     @property
     def samples_per_token(self) -> int:

@@ -43,6 +43,7 @@ class SpeakerFrontend(Frontend):
     num_voices = 3
     voice_dim = EMBEDDING_DIM
     frozen = True
+    version = 2
 
     # in tokens: 10.24 s, and half of it. Shorter waveforms are followed by zeros
     CHUNK = 64

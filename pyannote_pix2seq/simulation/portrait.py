@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pyannote.core import Annotation, Segment
 
-from ..report import FAINT, INK, MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, plain
-from ..samples import SAMPLE_RATE
+from ..report import FAINT, INK, MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks, plain
 from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from .conversation import Conversation
 
@@ -40,7 +39,7 @@ def draw(conversation: Conversation, waveform: np.ndarray, path: Path | str) -> 
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     sound, lanes = figure.subplots(2, 1, sharex=True, height_ratios=(WAVEFORM_ROWS, num_rows))
     uri = conversation.uri
-    draw_waveform(sound, {"waveform": torch.from_numpy(waveform), "sample_rate": SAMPLE_RATE, "uri": uri})
+    draw_waveform(sound, peaks([torch.from_numpy(waveform)]))
     draw_lane(lanes, f"{len(conversation.turns)} turns", annotation, conversation.voices)
     _draw_events(lanes, conversation)
     for overlap in annotation.get_overlap():
