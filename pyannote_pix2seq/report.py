@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,13 +232,14 @@ def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
     blocks : iterable of (channel, time) torch.Tensor
         At 16 kHz, of any size.
     """
-    found, rest = [], torch.zeros(0)
+    found, rest = array("f"), torch.zeros(0)  # not many tensors: what lies between them would not be used again
     for block in blocks:
         samples = torch.cat([rest, block.abs().amax(dim=0)])
         whole = len(samples) // PEAK * PEAK
-        found.append(samples[:whole].view(-1, PEAK).amax(dim=1))
+        found.extend(samples[:whole].view(-1, PEAK).amax(dim=1).tolist())
         rest = samples[whole:]
-    return torch.cat([*found, rest.amax(dim=0, keepdim=True) if len(rest) else rest]).numpy()
+    found.extend([rest.max().item()] if len(rest) else [])
+    return np.array(found)
 
 
 def draw_waveform(axes: Axes, sound: np.ndarray) -> None:
