@@ -119,17 +119,19 @@ class Chunker:
     def __init__(self, grid: Grid):
         self.grid = grid
         self.number = 0
-        self._audio = torch.zeros(1, 0)
-        self._first = 0  # token of the recording at which `_audio` begins
+        self._blocks: list[Tensor] = []  # put together only when a chunk is complete: there may be thousands
+        self._num_samples = 0
+        self._first = 0  # token of the recording at which the blocks begin
 
     @property
     def duration(self) -> float:
         """Seconds of audio so far."""
-        return self.grid.seconds(self._first) + self._audio.shape[1] / self.grid.sample_rate
+        return self.grid.seconds(self._first) + self._num_samples / self.grid.sample_rate
 
     def push(self, block: Tensor) -> Iterator[Chunk]:
         """Chunks that a block (1, num_samples) completes. The last one is known by its end: see `close`."""
-        self._audio = torch.cat([self._audio, block], dim=1)
+        self._blocks.append(block.clone())
+        self._num_samples += block.shape[1]
         while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
             yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
             self.number += 1
@@ -143,23 +145,28 @@ class Chunker:
 
     def close(self) -> Chunk:
         """The last chunk."""
-        num_tokens = self._first + math.ceil(self._audio.shape[1] / self.grid.token)
+        num_tokens = self._first + math.ceil(self._num_samples / self.grid.token)
         return self._cut(max(num_tokens - self.grid.chunk, 0), self.duration, is_last=True)
 
     def _cut(self, start: int, end: float, is_last: bool) -> Chunk:
         first = (start - self._first) * self.grid.token
-        waveform = self._audio[:, first : first + self.grid.chunk * self.grid.token]
+        waveform = self._audio()[:, first : first + self.grid.chunk * self.grid.token]
         believed = Segment(self.grid.begins(self.number), end)
         return Chunk(waveform, self.grid.seconds(start), believed, is_last)
 
     def _length(self, start: int) -> int:
         """Samples from a token on."""
-        return self._audio.shape[1] - (start - self._first) * self.grid.token
+        return self._num_samples - (start - self._first) * self.grid.token
 
     def _forget(self, start: int) -> None:
         """Let go of all audio before a token."""
-        self._audio = self._audio[:, (start - self._first) * self.grid.token :].clone()
-        self._first = start
+        left = self._audio()[:, (start - self._first) * self.grid.token :].clone()
+        self._blocks, self._num_samples, self._first = [left], left.shape[1], start
+
+    def _audio(self) -> Tensor:
+        """All blocks as one, (1, num_samples)."""
+        self._blocks = [torch.cat([torch.zeros(1, 0), *self._blocks], dim=1)]
+        return self._blocks[0]
 
 
 def believed(turns: Iterable[Turn], where: Segment) -> list[Turn]:

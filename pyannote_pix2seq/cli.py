@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
     warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # nor is it needed
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
     options = make_parser().parse_args(arguments)
     try:
         return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
