@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
 from itertools import count
@@ -17,6 +16,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio import LazyFile, load
+from pyannote_pix2seq.batch import one_by_one
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
@@ -157,7 +157,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         """The metric is to be minimised."""
         return "minimize"
 
-    def prepare_one(self, file: Any, preload: bool = False) -> Mapping[str, Any]:
+    def prepare_one(self, file: Any, preload: bool = False) -> LazyFile:
         """Prepare a file to be diarized; unlike pyannote.audio's own, this needs no FFmpeg.
 
         Parameters
@@ -171,7 +171,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         AudioError
             If the file is to be loaded and cannot be.
         """
-        lazy = LazyFile(file, getattr(self, "preprocessors", None))
+        lazy = file if isinstance(file, LazyFile) else LazyFile(file, getattr(self, "preprocessors", None))
         if preload:
             lazy.data.update(load(lazy), channel=None)
         return lazy
@@ -229,9 +229,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return output.speaker_diarization if self.legacy else output
 
     def apply_batch(self, files: Iterable[Any], progress: bool = False, **options: Any) -> Iterator[tuple[Any, Any]]:
-        """Diarize files one after the other; one that fails is reported in a warning and passed over.
-
-        A last warning names those that have no result: scores of the others are not scores of all.
+        """Diarize files one after the other; one that fails is reported in a warning and passed over: see `one_by_one`.
 
         Parameters
         ----------
@@ -241,9 +239,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         **options
             See `apply`; those that a file has under "pipeline_kwargs" come first.
 
-        Yields
-        ------
-        file, output
+        Returns
+        -------
+        outputs : iterator of (file, output)
             See `apply`.
 
         Raises
@@ -257,23 +255,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         """
         if isinstance(files, (str, Path, bytes, Mapping)):
             raise TypeError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
-        signature(self.apply).bind(None, **options)
+        allowed = [name for name in signature(self.apply).parameters if name != "file"]
+        if unknown := sorted(options.keys() - set(allowed)):
+            raise TypeError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))
-        failed, num_files = [], 0
-        for file in tqdm(files, desc="recordings", disable=not progress):
-            num_files += 1
-            lazy = file if isinstance(file, LazyFile) else self.prepare_one(file)
-            try:
-                output = self.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
-            except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-                kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
-                warnings.warn(f"{lazy['uri']} is left out: {kind}{error}", stacklevel=2)
-                failed.append(lazy["uri"])
-            else:
-                yield file, output
-        if failed:
-            warnings.warn(f"{len(failed)} of {num_files} recordings have no result: {', '.join(failed)}", stacklevel=2)
+
+        def diarize(lazy: LazyFile) -> Any:
+            return self.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
+
+        bar = tqdm(files, desc="recordings", disable=not progress)
+        return one_by_one(bar, self.prepare_one, diarize)
 
     @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:

@@ -1,0 +1,45 @@
+"""Recordings that are diarized one after the other."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pyannote_pix2seq.audio import LazyFile
+from pyannote_pix2seq.samples import AudioError
+
+
+def one_by_one(
+    files: Iterable[Any], prepare: Callable[[Any], LazyFile], diarize: Callable[[LazyFile], Any]
+) -> Iterator[tuple[Any, Any]]:
+    """Diarize files; one that fails is reported in a warning and passed over.
+
+    A last warning names those that have no result: scores of the others are not scores of all.
+
+    Parameters
+    ----------
+    files : iterable
+    prepare : callable
+        Of a file, once, before it is diarized.
+    diarize : callable
+
+    Yields
+    ------
+    file, output
+        The file as it was given, and what `diarize` returned.
+    """
+    failed, num_files = [], 0
+    for file in files:
+        num_files += 1
+        lazy = prepare(file)
+        try:
+            output = diarize(lazy)
+        except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+            kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
+            warnings.warn(f"{lazy['uri']} is left out: {kind}{error}", stacklevel=2)
+            failed.append(lazy["uri"])
+        else:
+            yield file, output
+    if failed:
+        warnings.warn(f"{len(failed)} of {num_files} recordings have no result: {', '.join(failed)}", stacklevel=2)
