@@ -141,7 +141,10 @@ class ExampleCache(Dataset):
                 warnings.warn(problem, stacklevel=2)
         self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
         if not self.paths:
-            raise CacheError(f"{self.folder}: none of {len(stretches)} stretches of audio gave an example.")
+            raise CacheError(
+                f"{self.folder}: none of {len(stretches)} stretches of audio gave an example. Each needs "
+                f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
+            )
 
     def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
         """Have each process hear what it reads; what went wrong with each stretch, if anything did."""

@@ -98,13 +98,6 @@ def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with in_one_line():
-        check_settings(
-            options.into,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            processes=options.processes,
-            initial=options.initial and str(options.initial),
-        )
         task = SequenceDiarization(
             conversations.protocol_of(options),
             options.into / "tokens",
@@ -115,6 +108,13 @@ def main() -> None:
             seed=options.seed,
         )
         model = make_model(options, task)
+        check_settings(
+            options.into,
+            seed=options.seed,
+            batch_size=options.batch_size,
+            processes=options.processes,
+            initial=options.initial and str(options.initial),
+        )
         last = fit(
             model,
             options.into,
