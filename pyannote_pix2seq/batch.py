@@ -6,12 +6,17 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from tqdm import tqdm
+
 from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.samples import AudioError
 
 
 def one_by_one(
-    files: Iterable[Any], prepare: Callable[[Any], LazyFile], diarize: Callable[[LazyFile], Any]
+    files: Iterable[Any],
+    prepare: Callable[[Any], LazyFile],
+    diarize: Callable[[LazyFile], Any],
+    progress: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
     """Diarize files; one that fails is reported in a warning and passed over.
 
@@ -23,6 +28,8 @@ def one_by_one(
     prepare : callable
         Of a file, once, before it is diarized.
     diarize : callable
+    progress : bool, optional
+        Show a progress bar.
 
     Yields
     ------
@@ -30,7 +37,7 @@ def one_by_one(
         The file as it was given, and what `diarize` returned.
     """
     failed, num_files = [], 0
-    for file in files:
+    for file in tqdm(files, desc="recordings", disable=not progress):
         num_files += 1
         lazy = prepare(file)
         try:

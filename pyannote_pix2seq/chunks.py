@@ -23,6 +23,8 @@ SHORTEST = 0.1
 """Shortest recording, in seconds."""
 BORDER = 0.1
 """Turns of one speaker with at most so many seconds between them are one."""
+MOST_BLOCKS = 1000
+"""That wait to be put together: small ones take much memory beside their samples."""
 
 
 class Chunk(NamedTuple):
@@ -132,6 +134,8 @@ class Chunker:
         """Chunks that a block (1, num_samples) completes. The last one is known by its end: see `close`."""
         self._blocks.append(block.clone())
         self._num_samples += block.shape[1]
+        if len(self._blocks) == MOST_BLOCKS:
+            self._audio()
         while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
             yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
             self.number += 1

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -23,7 +24,7 @@ from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
-HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
 """What is wrong with a disk, not with one file on it."""
 
 if TYPE_CHECKING:
@@ -144,10 +145,11 @@ def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, 
 
 
 def _make(folder: Path | None) -> None:
-    """Make the folder to write to, if there is to be one."""
+    """Make the folder to write to, if there is to be one, and see whether it can be written to."""
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(f"--into {folder} cannot be a folder to write to: {error}") from error
 

@@ -13,7 +13,6 @@ from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
-from tqdm import tqdm
 
 from pyannote_pix2seq.audio import LazyFile, load
 from pyannote_pix2seq.batch import one_by_one
@@ -171,7 +170,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         AudioError
             If the file is to be loaded and cannot be.
         """
-        lazy = file if isinstance(file, LazyFile) else LazyFile(file, getattr(self, "preprocessors", None))
+        lazy = LazyFile(file, getattr(self, "preprocessors", None))
         if preload:
             lazy.data.update(load(lazy), channel=None)
         return lazy
@@ -264,8 +263,10 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         def diarize(lazy: LazyFile) -> Any:
             return self.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
 
-        bar = tqdm(files, desc="recordings", disable=not progress)
-        return one_by_one(bar, self.prepare_one, diarize)
+        def prepare(file: Any) -> LazyFile:
+            return file if isinstance(file, LazyFile) else self.prepare_one(file)
+
+        return one_by_one(files, prepare, diarize, progress)
 
     @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:

@@ -175,14 +175,14 @@ def timeline(
     if reference is not None:
         lanes.append(("reference", reference, [pair[1] for pair in pairs]))
     rows = [max(1, sum(speaker is not None for speaker in speakers)) for _, _, speakers in lanes]
-    sound = None if audio is None else peaks(audio)
-    if sound is not None:
+    sound = peaks(audio or [])
+    if len(sound):
         rows.insert(0, WAVEFORM_ROWS)
 
     figure = Figure(figsize=(WIDTH, ROW * (sum(rows) + len(rows)) + MARGIN), dpi=150)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     panels = list(figure.subplots(len(rows), 1, sharex=True, squeeze=False, height_ratios=rows)[:, 0])
-    if sound is not None:
+    if len(sound):
         draw_waveform(panels[0], sound)
     for axes, (name, annotation, speakers) in zip(panels[-len(lanes) :], lanes, strict=True):
         draw_lane(axes, name, annotation, speakers)
@@ -216,12 +216,10 @@ def _speakers(annotation: Annotation) -> list[object]:
     return list(dict.fromkeys(speaker for _, _, speaker in annotation.itertracks(yield_label=True)))
 
 
-def _duration(annotations: Sequence[Annotation], sound: np.ndarray | None) -> float:
+def _duration(annotations: Sequence[Annotation], sound: np.ndarray) -> float:
     """Seconds to show: the recording, or as far as the turns go."""
     ends = [turn.end for annotation in annotations for turn in annotation.itersegments()]
-    if sound is not None:
-        ends.append(len(sound) * PEAK / SAMPLE_RATE)
-    return max(ends, default=1.0)
+    return max([*ends, len(sound) * PEAK / SAMPLE_RATE]) or 1.0
 
 
 def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
@@ -234,7 +232,7 @@ def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
     """
     found, rest = array("f"), torch.zeros(0)  # not many tensors: what lies between them would not be used again
     for block in blocks:
-        samples = torch.cat([rest, block.abs().amax(dim=0)])
+        samples = torch.cat([rest, block.abs().amax(dim=0).float().cpu()])
         whole = len(samples) // PEAK * PEAK
         found.extend(samples[:whole].view(-1, PEAK).amax(dim=1).tolist())
         rest = samples[whole:]

@@ -29,7 +29,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
@@ -59,10 +59,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--turns", type=Path, nargs="+", required=True, help="folders of RTTM files")
     parser.add_argument("--noise", type=Path, required=True, help="folder or manifest of noise recordings")
-    parser.add_argument("--conversations", type=int, default=12, help="(default: 12)")
-    parser.add_argument("--speakers", type=int, default=4, help="of each conversation (default: 4)")
-    parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
-    parser.add_argument("--runs", type=int, default=4, help="(default: 4)")
+    parser.add_argument("--conversations", type=at_least_one, default=12, help="(default: 12)")
+    parser.add_argument("--speakers", type=at_least_one, default=4, help="of each conversation (default: 4)")
+    parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument("--runs", type=at_least_one, default=4, help="(default: 4)")
     parser.add_argument("--lhotse-python", type=Path, help="a Python that has lhotse and torchaudio")
     parser.add_argument("--descriptions", type=int, default=0, help="conversations to describe (default: 0)")
     return parser.parse_args()

@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
-from pyannote_pix2seq.arguments import Parser
+from pyannote_pix2seq.arguments import Parser, at_least_one
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.page import Place, table
 from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
@@ -196,7 +196,9 @@ def parse() -> argparse.Namespace:
         metavar=("NAME", "FOLDER", "THIRD"),
         help="a ready fit, its folder of RTTM files, and the third that was held out; may be given several times",
     )
-    parser.add_argument("--conversations", type=int, default=2000, help="of 10 minutes, of each way (default: 2000)")
+    parser.add_argument(
+        "--conversations", type=at_least_one, default=2000, help="of 10 minutes, each way (default: 2000)"
+    )
     parser.add_argument("--page", type=Path, default=Path("docs/simulation.md"), help="(default: docs/simulation.md)")
     parser.add_argument("--picture", type=Path, default=Path("docs/turns.png"), help="(default: docs/turns.png)")
     return parser.parse_args()

@@ -25,7 +25,7 @@ from pyannote.audio import Pipeline  # noqa: E402
 from pyannote.core import Annotation  # noqa: E402
 from pyannote.database import ProtocolFile  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
@@ -57,9 +57,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of simulation.md")
-    parser.add_argument("--conversations", type=int, default=100, help="that are measured (default: 100)")
+    parser.add_argument("--conversations", type=at_least_one, default=100, help="that are measured (default: 100)")
     parser.add_argument("--pipeline", help="folder of a pipeline to score")
-    parser.add_argument("--scored", type=int, default=10, help="conversations that it is scored on (default: 10)")
+    parser.add_argument("--scored", type=at_least_one, default=10, help="of them that it is scored on (default: 10)")
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.arguments import Parser
+from pyannote_pix2seq.arguments import Parser, at_least_one
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
@@ -23,8 +23,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("rttms", type=Path, nargs="+", metavar="RTTMS", help="folders and files")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, .json")
     parser.add_argument("--hold-out", type=int, choices=range(3), help="a third of the recordings not to use")
-    parser.add_argument("--kinds", type=int, default=16, help="kinds of recordings to tell apart (default: 16)")
-    parser.add_argument("--moods", type=int, default=12, help="moods of conversations to tell apart (default: 12)")
+    parser.add_argument("--kinds", type=at_least_one, default=16, help="of recordings to tell apart (default: 16)")
+    parser.add_argument("--moods", type=at_least_one, default=12, help="of conversations to tell apart (default: 12)")
     return parser.parse_args()
 
 

@@ -32,7 +32,7 @@ from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import STRATEGIES, Parser, positive  # noqa: E402
+from pyannote_pix2seq.arguments import STRATEGIES, Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
@@ -58,7 +58,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240])
-    parser.add_argument("--speakers", type=int, nargs="+", default=[2, 4, 8, 12])
+    parser.add_argument("--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12])
     parser.add_argument("--pieces", type=int, default=1, help="of the longest meeting, for shorter ones (default: 1)")
     Labels.add_options(parser)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")

@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
@@ -249,11 +249,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--conversations", type=int, default=20, help="at each point (default: 20)")
-    parser.add_argument("--duration", type=float, default=30.0, help="of a conversation, in seconds (default: 30)")
+    parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
+    parser.add_argument("--duration", type=positive, default=30.0, help="of a conversation, in seconds (default: 30)")
     parser.add_argument("--axes", nargs="*", choices=AXES, default=list(AXES), help="(default: all)")
     parser.add_argument("--domains", nargs="*", choices=DOMAINS, default=list(DOMAINS), help="(default: all)")
-    parser.add_argument("--every", type=int, default=1, help="use only every n-th point of an axis (default: 1)")
+    parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
     Labels.add_options(parser)
     parser.add_argument("--page", type=Path, help="page whose tables and pictures are made anew: docs/difficulty.md")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")

@@ -282,33 +282,45 @@ def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
     torch.testing.assert_close(cross_fade(whole.unfold(1, 5, 3).transpose(2, 3), 3), whole)
 
 
-@pytest.mark.parametrize(("given", "expected"), [(-20, -20), (-48, -48), (-60, -48), (-87, -48), (-95, -55)])
-def test_quiet_waveforms_are_raised_to_48_dB_by_40_dB_at_most(given: float, expected: float) -> None:
+@pytest.mark.parametrize(("given", "expected"), [(-20, -20), (-36, -36), (-50, -36), (-75, -36), (-85, -45)])
+def test_quiet_waveforms_are_raised_to_36_dB_by_40_dB_at_most(given: float, expected: float) -> None:
     noise = torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
     loud_and_this = torch.cat([0.1 * noise, 10 ** (given / 20) * noise / level(noise)])
     loud, this = raised(loud_and_this)
     assert torch.equal(loud, loud_and_this[0])
-    assert 20 * level(this[None]).log10().item() == pytest.approx(expected, abs=1e-3)
+    assert 20 * level(this[None]).log10().item() == pytest.approx(expected, abs=0.01)
 
 
 @pytest.mark.parametrize("peak", [0.1, 1.0, 3.0])
 def test_a_click_makes_no_recording_loud(peak: float) -> None:
-    quiet = 1e-4 * torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
+    quiet = 1e-4 * torch.randn(1, 1, 320000, generator=torch.Generator().manual_seed(0))
     clicks = quiet.clone()
     clicks[..., 1000] = peak
     found = raised(clicks)
-    assert found[..., 1000] == max(peak, 1.0)
-    torch.testing.assert_close(found[..., 1600:], raised(quiet)[..., 1600:], rtol=0.05, atol=1e-4)
+    assert found[..., 1000] == 1
+    torch.testing.assert_close(found[..., 1600:], raised(quiet)[..., 1600:], rtol=0.05, atol=2e-3)
+
+
+def test_a_short_turn_in_silence_is_not_quiet(sample: Tensor) -> None:
+    alone = torch.zeros(1, 1, 480000)
+    alone[..., 160000:182400] = sample[..., 120000:142400]
+    assert torch.equal(raised(alone), alone)
+
+
+@pytest.mark.parametrize("offset", [-0.5, 0.01, 0.3])
+def test_a_quiet_waveform_with_an_offset_is_raised_without_it(offset: float) -> None:
+    noise = 1e-3 * torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(raised(noise + offset), raised(noise), rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize("num_samples", [1, 1599, 1600, 1601])
 def test_silence_stays_silence_when_it_is_raised(num_samples: int) -> None:
     assert not raised(torch.zeros(2, 1, num_samples)).any()
-    assert raised(torch.ones(2, 1, num_samples)).eq(1).all()
+    assert raised(torch.ones(2, 1, num_samples)).abs().max() < 1e-3
 
 
 def test_a_quiet_recording_sounds_like_a_loud_one(speaker_frontend: SpeakerFrontend, sample: Tensor) -> None:
-    loud, quiet = (speaker_frontend(10 ** (below / 20) * sample / level(sample)) for below in (-48, -75))
+    loud, quiet = (speaker_frontend(10 ** (below / 20) * sample / level(sample)) for below in (-36, -70))
     assert relative_error(quiet.content, loud.content) < 0.02
     assert relative_error(quiet.voice, loud.voice) < 0.02
 

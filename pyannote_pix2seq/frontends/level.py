@@ -2,17 +2,18 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-QUIET = 10 ** (-48 / 20)
-"""Level below which a waveform is too quiet: 48 dB below full scale."""
+QUIET = 10 ** (-36 / 20)
+"""Level below which a waveform is too quiet: 36 dB below full scale where it is loud, about 45 dB as a whole."""
 LARGEST_GAIN = 10 ** (40 / 20)
 """40 dB more: below that, there is little but the rounding of 16-bit samples."""
 FRAME = 1600
 """Samples: 0.1 s."""
-COUNTED = 0.95
-"""Of the frames, the quietest ones: neither a bang nor a click makes a recording loud."""
+COUNTED = 0.99
+"""Of the frames: the loudest others may be of a click or a bang, which make no recording loud."""
 
 
 def raised(waveforms: Tensor) -> Tensor:
@@ -28,15 +29,15 @@ def raised(waveforms: Tensor) -> Tensor:
     Returns
     -------
     raised : (batch, 1, num_samples) torch.Tensor
-        Each times a number from 1 to `LARGEST_GAIN`. Peaks that this would lift above full scale are clipped to it.
+        Those below `QUIET` without their mean, amplified by `LARGEST_GAIN` at most and clipped to -1...1.
     """
-    gain = (QUIET / level(waveforms).clamp(min=QUIET / LARGEST_GAIN)).clamp(min=1)
-    peak = waveforms.abs().amax(dim=-1, keepdim=True).clamp(min=1)
-    return (gain * waveforms).clamp(-peak, peak)
+    centred = waveforms - waveforms.mean(dim=-1, keepdim=True)
+    gain = QUIET / level(centred).clamp(min=QUIET / LARGEST_GAIN)
+    return torch.where(gain > 1, (gain * centred).clamp(-1, 1), waveforms)
 
 
 def level(waveforms: Tensor) -> Tensor:
-    """Standard deviation within the quieter frames of each waveform: (batch, 1, 1).
+    """Standard deviation of the loudest frame of each waveform but for clicks and bangs: (batch, 1, 1).
 
     Parameters
     ----------
@@ -45,4 +46,4 @@ def level(waveforms: Tensor) -> Tensor:
     mean, power = (F.avg_pool1d(each, FRAME, ceil_mode=True) for each in (waveforms, waveforms.square()))
     variance = (power - mean.square()).clamp(min=0).sort(dim=-1).values
     # (batch, 1, num_frames)
-    return variance[..., : math.ceil(COUNTED * variance.shape[-1])].mean(dim=-1, keepdim=True).sqrt()
+    return variance[..., math.ceil(COUNTED * variance.shape[-1]) - 1, None].sqrt()
