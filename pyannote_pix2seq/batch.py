@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio import LazyFile
-from pyannote_pix2seq.samples import AudioError
+from pyannote_pix2seq.samples import reason
 
 
 def one_by_one(
@@ -43,8 +43,7 @@ def one_by_one(
         try:
             output = diarize(lazy)
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-            kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
-            warnings.warn(f"{lazy['uri']} is left out: {kind}{error}", stacklevel=2)
+            warnings.warn(f"{lazy['uri']} is left out: {reason(error)}", stacklevel=2)
             failed.append(lazy["uri"])
         else:
             yield file, output

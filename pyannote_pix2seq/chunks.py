@@ -121,7 +121,7 @@ class Chunker:
     def __init__(self, grid: Grid):
         self.grid = grid
         self.number = 0
-        self._blocks: list[Tensor] = []  # put together only when a chunk is complete: there may be thousands
+        self._blocks = [torch.zeros(1, 0)]  # put together only when a chunk is complete: there may be thousands
         self._num_samples = 0
         self._first = 0  # token of the recording at which the blocks begin
 
@@ -169,7 +169,8 @@ class Chunker:
 
     def _audio(self) -> Tensor:
         """All blocks as one, (1, num_samples)."""
-        self._blocks = [torch.cat([torch.zeros(1, 0), *self._blocks], dim=1)]
+        if len(self._blocks) > 1:
+            self._blocks = [torch.cat(self._blocks, dim=1)]
         return self._blocks[0]
 
 

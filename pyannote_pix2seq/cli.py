@@ -24,14 +24,18 @@ from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
-HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
-"""What is wrong with a disk, not with one file on it."""
-
 if TYPE_CHECKING:
     from pyannote.core import Annotation
 
     from pyannote_pix2seq.enrolment import Enrolment
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+
+HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
+"""What is wrong with a disk, not with one file on it."""
+
+
+class DiskError(OSError):
+    """No other file could be written either."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -77,7 +81,8 @@ def diarize(options: Namespace) -> int:
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
     tally = Tally(total=len(jobs), skipped=len(jobs) - len(todo))
     pipeline = _load_pipeline(options) if todo else None
-    _make(options.into)
+    if todo:
+        _make(options.into)
     try:
         if pipeline is not None:
             _run(pipeline, todo, options, tally)
@@ -123,7 +128,7 @@ def _check(options: Namespace) -> None:
 
 def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
-    from pyannote_pix2seq.samples import AudioError
+    from pyannote_pix2seq.samples import AudioError, reason
 
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
@@ -132,12 +137,11 @@ def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, 
             else:
                 contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
             _write(contents, job)
+        except DiskError:
+            raise
         except Exception as error:  # whatever is wrong with one file, the others are not to be lost
-            if isinstance(error, OSError) and error.errno in HOPELESS:
-                raise
             says_which = isinstance(error, AudioError) and str(job.file) in str(error)
-            kind = "" if isinstance(error, AudioError) else f"{type(error).__name__}: "
-            _say(str(error) if says_which else f"{job.file}: {kind}{error}")
+            _say(str(error) if says_which else f"{job.file}: {reason(error)}")
             tally.failed += 1
         else:
             tally.diarized += ".rttm" in contents
@@ -254,15 +258,25 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
     """Write turns to stdout or, each file all or nothing, everything to the job's folder.
 
     A picture of other turns that were there before is removed.
+
+    Raises
+    ------
+    DiskError
+        If it is not this file that is wrong.
     """
     if job.folder is None:
         sys.stdout.write(contents[".rttm"].decode())
         return
-    if ".png" not in contents:
-        job.path(".png").unlink(missing_ok=True)
-    for suffix, content in contents.items():
-        with all_or_nothing(job.path(suffix)) as part:
-            part.write_bytes(content)
+    try:
+        if ".png" not in contents:
+            job.path(".png").unlink(missing_ok=True)
+        for suffix, content in contents.items():
+            with all_or_nothing(job.path(suffix)) as part:
+                part.write_bytes(content)
+    except OSError as error:
+        if error.errno in HOPELESS:
+            raise DiskError(error.errno, error.strerror, error.filename) from error
+        raise
 
 
 def _say(message: str) -> None:

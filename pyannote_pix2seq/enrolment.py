@@ -30,12 +30,6 @@ Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 """What a caller may give for people whom we know, see `Enrolment.given`."""
 
 
-_WAY_OUT = (
-    "known={} was given; it has to be a mapping of names to recordings, such as {{'alice': 'alice.wav'}}, or, where "
-    "people are not to be enrolled but known, what `pipeline.enrol` returned or the path that it was saved to."
-)
-
-
 class EnrolmentError(ValueError):
     """People who cannot be enrolled: the message says who, and the way out."""
 
@@ -80,7 +74,11 @@ class Enrolment(Sequence[Speaker]):
             If a recording cannot be read.
         """
         if not isinstance(known, Mapping):
-            raise EnrolmentError(_WAY_OUT.format(short_repr(known)))
+            raise EnrolmentError(
+                f"known={short_repr(known)} was given; it has to be a mapping of names to recordings, such as "
+                f"{{'alice': 'alice.wav'}}, or, where people are not to be enrolled but known, what `pipeline.enrol` "
+                f"returned or the path that it was saved to."
+            )
         return cls(_enrol(name, sources, frontend) for name, sources in known.items())
 
     @classmethod
@@ -101,12 +99,10 @@ class Enrolment(Sequence[Speaker]):
         """
         if isinstance(known, (str, Path)):
             people = cls.load(known)
-        elif isinstance(known, Mapping):
-            people = cls.of(known, frontend)
         elif known is None or isinstance(known, Enrolment):
             people = known or cls([])
         else:
-            raise EnrolmentError(_WAY_OUT.format(short_repr(known)))
+            people = cls.of(known, frontend)
         people.check(frontend)
         return people
 

@@ -236,7 +236,8 @@ def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
         whole = len(samples) // PEAK * PEAK
         found.extend(samples[:whole].view(-1, PEAK).amax(dim=1).tolist())
         rest = samples[whole:]
-    found.extend([rest.max().item()] if len(rest) else [])
+    if len(rest):
+        found.append(rest.max().item())
     return np.array(found)
 
 

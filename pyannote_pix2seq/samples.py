@@ -23,6 +23,11 @@ class AudioError(ValueError):
     """A recording that cannot be used; the message says which one, why, and the way out."""
 
 
+def reason(error: Exception) -> str:
+    """Why a recording has no result: an `AudioError` says it all, of others the kind is told as well."""
+    return str(error) if isinstance(error, AudioError) else f"{type(error).__name__}: {error}"
+
+
 class AudioNotFoundError(AudioError, FileNotFoundError):
     """A recording that is not there."""
 

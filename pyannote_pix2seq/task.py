@@ -133,23 +133,24 @@ class SequenceDiarization(Task):
             )
         self.model = cast(Pix2Seq, trainer.lightning_module)
         self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
-        self.examples = self._fill("train", self.protocol.train())
+        source = origin(self.protocol)
+        self.examples = self._fill("train", self.protocol.train(), source)
         if self.has_validation:
-            self.development = self._fill("development", self.protocol.development())
+            self.development = self._fill("development", self.protocol.development(), source)
             self.validated = [
                 index
                 for index in range(len(self.development))
                 if self.sampler.beginning(self.development[index]).num_speakers <= self.vocabulary.num_speakers
             ]
 
-    def _fill(self, subset: str, files: Iterator[Any]) -> ExampleCache:
+    def _fill(self, subset: str, files: Iterator[Any], source: str) -> ExampleCache:
         """Have the first process hear; it tells the others of every stretch, or they would give up after a while."""
         trainer = cast(Trainer, self.trainer)
         tell, root = trainer.strategy.broadcast, trainer.strategy.root_device
         is_first = trainer.is_global_zero
         while not (is_first or tell(False)):
             pass
-        cache = ExampleCache(self.folder / subset, self.model.frontend, origin(self.protocol), self.stretch)
+        cache = ExampleCache(self.folder / subset, self.model.frontend, source, self.stretch)
         device = root if root.type == "cuda" else None
         cache.fill(files, self.num_workers, device, each=lambda: tell(False) if is_first else None)
         if is_first:

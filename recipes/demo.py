@@ -46,10 +46,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
     options = parser.parse_args(arguments)
     pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
-    start = time.perf_counter()
+    start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"
     with in_one_line():
-        audio = Reader(options.audio or SAMPLE / "sample.wav")
-        hypothesis = pipeline(options.audio or SAMPLE / "sample.wav").speaker_diarization
+        audio = Reader(recording)
+        hypothesis = pipeline(recording).speaker_diarization
         reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
         print(f"{audio.uri}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
         report(hypothesis, audio, reference, options.into)

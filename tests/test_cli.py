@@ -294,6 +294,32 @@ def test_one_file_that_cannot_be_written_does_not_stop_the_others(talk, diarize)
     assert [line.split(":")[0] for line in said] == [str(long), str(talk), "1 of 3 files diarized, 2 failed"]
 
 
+def test_one_file_that_may_not_be_read_does_not_stop_the_others(talk, diarize, monkeypatch):
+    secret, apply = write_talk(talk.parent / "secret.wav"), Pix2SeqDiarization.apply
+
+    def refuse(self, file, **options):
+        if file["uri"] == "secret":
+            raise PermissionError(13, "Permission denied", str(secret))
+        return apply(self, file, **options)
+
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", refuse)
+    status, _, said = diarize(secret, talk, "--into", "out")
+    assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
+    assert said[1] == "1 of 2 files diarized, 1 failed" and "Permission denied" in said[0]
+
+
+def test_what_is_done_is_skipped_even_where_nothing_can_be_written(talk, diarize, monkeypatch):
+    assert diarize(talk, "--into", "out")[0] == 0
+
+    def refuse(**options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(cli, "TemporaryFile", refuse)
+    assert diarize(talk, "--into", "out")[0] == 0
+    status, _, said = diarize(talk, "--into", "out", "--overwrite")
+    assert (status, len(said)) == (2, 1) and "Read-only file system" in said[0]
+
+
 def test_pictures_of_what_was_written_before_are_counted_as_such(talk, diarize):
     assert diarize(talk, "--into", "out")[0] == 0
     said = diarize(talk, "--into", "out", "--picture")[2]
