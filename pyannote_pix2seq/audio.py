@@ -7,6 +7,7 @@ itself: no FFmpeg is needed.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import UserDict
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
@@ -33,6 +34,14 @@ from pyannote_pix2seq.samples import (
     checked_rate,
     select_channel,
 )
+
+
+CUT_OFF = re.compile(r": (\d+) \(should be (\d+)\)")
+"""How libsndfile says that a file has not as many bytes as its head says."""
+UNTOLD = 2**31 - 2**16
+"""Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
+MISSED = 0.1
+"""Seconds that have to be missing to be missed: heads that are wrong by a few bytes are common."""
 
 
 class AudioFile(TypedDict):
@@ -240,6 +249,7 @@ def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with _opened(source) as file:
+            _warn_if_cut_off(source, file)
             yield file
     except soundfile.SoundFileError as error:
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
@@ -258,6 +268,20 @@ def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
         return soundfile.SoundFile(source)
     except TypeError as error:  # a headerless .raw file
         raise soundfile.SoundFileError(str(error)) from error
+
+
+def _warn_if_cut_off(source: str | Path | BinaryIO, file: soundfile.SoundFile) -> None:
+    """Warn of wav, aiff and au files of which a part is missing; other formats do not say how long they are."""
+    sizes = CUT_OFF.search(file.extra_info)
+    promised, found = map(int, sizes.groups()) if sizes else (0, 0)
+    seconds = file.frames / file.samplerate
+    missing = seconds * (promised / found - 1) if 0 < found < promised < UNTOLD else 0.0
+    if missing >= MISSED:
+        warnings.warn(
+            f"{source} ends after {seconds:.1f} s, but its head promises {seconds + missing:.1f} s: was it cut off? "
+            f"What is there is used; copy it again to have all of it.",
+            stacklevel=2,
+        )
 
 
 def _check_path(path: Path) -> None:

@@ -57,11 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         After `--help` and `--version`, and with status 2 for options that do not exist.
     """
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
-    warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # nor is it needed
-    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
     options = make_parser().parse_args(arguments)
     try:
-        return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # nor is it needed
+            warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
+            warnings.showwarning = lambda message, *_: _say(f"{PROGRAM}: {message}")
+            return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
     except UsageError as error:
         _say(f"{PROGRAM}: {error}")
         return 2

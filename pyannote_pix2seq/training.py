@@ -33,7 +33,7 @@ class RunError(ValueError):
 
 @rank_zero_only
 def check_settings(into: Path, **settings: Any) -> None:
-    """Note in `settings.json` what a run begins with; one that goes on has to have begun with the same.
+    """Note beside checkpoints what a run begins with; one that goes on has to have begun with the same.
 
     Parameters
     ----------
@@ -47,13 +47,14 @@ def check_settings(into: Path, **settings: Any) -> None:
     RunError
         If there are checkpoints of a run that began with others.
     """
-    note = into / "settings.json"
-    if not _last(into).exists():
+    last = _last(into)
+    note = last.with_name("settings.json")
+    if not last.exists():
         note.unlink(missing_ok=True)
     if changed := changes(note, settings):
         raise RunError(
             f"{into} holds a run that began otherwise: {'; '.join(changed)}. Go on with what it began with, train into "
-            f"another folder, or remove {_last(into).parent} to begin again with what was heard."
+            f"another folder, or remove {last.parent} to begin again with what was heard."
         )
 
 

@@ -1,5 +1,6 @@
 import io
 import os
+import struct
 import tempfile
 
 import numpy as np
@@ -163,6 +164,25 @@ def test_empty_audio(tmp_path):
     for shape in [(1, 0), (2, 0), (0, 16000)]:
         with pytest.raises(AudioError, match="is empty"):
             load({"waveform": torch.zeros(shape), "sample_rate": 16000})
+
+
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64"])
+def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(tmp_path, suffix):
+    path = tmp_path / f"talk.{suffix}"
+    soundfile.write(path, tone(3.0, 16000), 16000)
+    path.write_bytes(path.read_bytes()[:64000])
+    with pytest.warns(UserWarning, match=rf"talk.{suffix} ends after 2.0 s, but its head promises 3.0 s: was it cut"):
+        assert load(path)["waveform"].shape[1] == pytest.approx(32000, abs=100)
+
+
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF - 36, 96001])
+def test_heads_of_streams_and_small_mistakes_promise_nothing(tmp_path, recwarn, size):
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, tone(3.0, 16000), 16000)
+    head = path.read_bytes()
+    path.write_bytes(head[:40] + struct.pack("<I", size) + head[44:])
+    assert load(path)["waveform"].shape[1] == 48000
+    assert not recwarn.list
 
 
 def test_nan_and_infinite_samples_are_counted_and_placed(tmp_path):

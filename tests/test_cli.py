@@ -71,6 +71,13 @@ def test_a_folder_gets_an_rttm_and_a_picture_of_each_file(talk, diarize):
     assert (folder / "talk.rttm").read_text() == diarize(talk)[1]
 
 
+def test_a_warning_is_one_line(talk, diarize):
+    talk.write_bytes(talk.read_bytes()[:320000])
+    status, written, said = diarize(talk)
+    assert status == 0 and written
+    assert len(said) == 1 and said[0].startswith(f"pyannote-pix2seq: {talk} ends after 10.0 s, but its head")
+
+
 @pytest.mark.parametrize(
     "options, allowed",
     [

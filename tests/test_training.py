@@ -42,7 +42,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
     run = checkpoint.parents[1]
-    assert json.loads((run / "settings.json").read_text()) == {
+    assert json.loads((run / "checkpoints" / "settings.json").read_text()) == {
         "seed": 0,
         "batch_size": 2,
         "processes": 1,
@@ -53,7 +53,6 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         run_recipe("train.py", *options)
     check_settings(tmp_path / "new", seed=1)
     check_settings(tmp_path / "new", seed=2)  # nothing came of the first
-    (tmp_path / "new" / "checkpoints").mkdir()
     (tmp_path / "new" / "checkpoints" / "last.ckpt").touch()
     check_settings(tmp_path / "new", seed=2)
     with pytest.raises(RunError, match="seed was . and is 1"):
