@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pyannote_pix2seq import PRETRAINED, __version__, decoding_options
+from pyannote_pix2seq.strategies import STRATEGIES
 
 PROGRAM = "pyannote-pix2seq"
 
@@ -50,7 +51,6 @@ How many tokens does it take to write times with a wanted precision?
 """
 ENROLLED = ".npz"
 """How files of people who were enrolled end."""
-STRATEGIES = ("chain", "two_pass")
 
 
 class Parser(argparse.ArgumentParser):
@@ -98,7 +98,7 @@ def _add_diarize(commands: Any) -> None:
     add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
     add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
     known = (
-        "a recording of one person alone, whose turns carry his name, or a file of people that `enrol` made "
+        "a recording of one person alone, whose turns carry that name, or a file of people that `enrol` made "
         "(for more people or recordings, more --known)"
     )
     add("--known", type=_known, action="append", default=[], metavar="NAME=FILE or PEOPLE.npz", help=known)
@@ -141,7 +141,10 @@ def _person(text: str) -> tuple[str, Path]:
     if not (name and is_there and file):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
     if file.endswith(ENROLLED):
-        raise argparse.ArgumentTypeError(f"{file!r} is no recording but people with names: diarize --known {file}")
+        raise argparse.ArgumentTypeError(
+            f"{file!r} is no recording but people with names: --known {file}; or, if {text!r} is all of the file's "
+            f"name, rename it"
+        )
     return name, Path(file)
 
 

@@ -16,7 +16,7 @@ from pyannote.core import Segment, Timeline
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.speakers import Speaker, directions, voice_of
+from pyannote_pix2seq.speakers import Speaker, directions, voice_of, voices_of
 
 TOLD = 2.0
 """Seconds of a turn, about, that are told to one speaker as a whole."""
@@ -47,7 +47,7 @@ def attribute(
     """
     if not speakers or not audio.voice.shape[1]:
         return list(turns)
-    voices = directions(speakers)
+    voices = directions(voices_of(speakers))
     others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
     told = (
         _told(turn, others[turn.speaker], audio, voices, token_duration) if turn.speaker in others else [turn]
@@ -96,7 +96,7 @@ def _attributed(
     voice, _ = voice_alone(part, others, audio, token_duration)
     if voice is None:
         return part
-    cosines = voices @ F.normalize(voice.float().cpu(), dim=0)
+    cosines = voices @ F.normalize(voice.float(), dim=0)
     # (num_speakers,)
     likeliest = int(cosines.argmax())
     is_clear = cosines[likeliest] - cosines[part.speaker] > CLEARER

@@ -35,7 +35,6 @@ from pyannote_pix2seq.samples import (
     select_channel,
 )
 
-
 CUT_OFF = re.compile(r": (\d+) \(should be (\d+)\)")
 """How libsndfile says that a file has not as many bytes as its head says."""
 UNTOLD = 2**31 - 2**16

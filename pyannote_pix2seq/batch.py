@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from inspect import signature
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio import LazyFile
 from pyannote_pix2seq.samples import reason
+
+
+def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:
+    """Check that files are several, and that options are those of what is applied to each.
+
+    Raises
+    ------
+    TypeError
+        If not.
+    """
+    if isinstance(files, (str, Path, bytes, Mapping)):
+        raise TypeError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
+    allowed = [name for name in signature(apply).parameters if name != "file"]
+    if unknown := sorted(options.keys() - set(allowed)):
+        raise TypeError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
 
 
 def one_by_one(

@@ -62,7 +62,9 @@ class ByPrompts:
             if local not in first:
                 said.append(_surest(turns, local, chunk))
             cast.arrive(numbers[local])
-        numbers |= {local: cast.most_similar(voices[local]) for local in first if numbers.get(local) not in cast.heard}
+        numbers |= {
+            local: cast.most_similar(voices[local].voice) for local in first if numbers.get(local) not in cast.heard
+        }
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
     def _arrivals(
@@ -79,7 +81,7 @@ class ByPrompts:
 def _may_be(heard: Speaker, known: Speaker) -> bool:
     """Whether somebody who was named by a prompt sounds like the one who was enrolled."""
     has_voice = known.name is not None and len(known.voice) > 0
-    return not has_voice or similarity([heard], [known]).item() >= CLAIM
+    return not has_voice or similarity([heard.voice], [known.voice]).item() >= CLAIM
 
 
 def _surest(turns: Iterable[Turn], speaker: int, chunk: Chunk) -> Turn:

@@ -14,9 +14,9 @@ from pyannote_pix2seq.chunks import Chunk, believed
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.people import PART
-from pyannote_pix2seq.reading import AGAIN, SKETCH, Part, Reading
-from pyannote_pix2seq.recollection import Group, Recollection, Voice, same_people
-from pyannote_pix2seq.speakers import CLAIM, Speaker, likeliest, match, similarity
+from pyannote_pix2seq.reading import SKETCH, Part, Reading, write_again
+from pyannote_pix2seq.recollection import Group, Recollection, same_people
+from pyannote_pix2seq.speakers import CLAIM, Speaker, claimed, similarity, voices_of
 from pyannote_pix2seq.writer import Writer
 
 NEWCOMER = 10**9
@@ -56,7 +56,7 @@ class ByVoices:
         reading, parts = self._meet(audio, chunk)
         met = {number: reading.speakers[number] for number in reading.speakers if number not in cast.heard}
         people = {number: cast.speakers[number] for number in sorted(cast.heard & cast.present)} | met
-        turns = self._again(audio, people) if cast.heard else self._only(reading, people)
+        turns = write_again(self.writer, [audio], people)[0] if cast.heard else self._only(reading, people)
         said = believed([turn.later(chunk.start) for turn in turns], chunk.believed)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
         numbers = {number: cast.new_number() if number >= NEWCOMER else number for number in order}
@@ -101,13 +101,13 @@ class ByVoices:
         if self.cast.heard:
             return self.recollection.tell(parts, until, self.cast.limits.most)
         order = list(reading.speakers)
-        groups = [Group(speaker.voice, Voice(speaker.voice), {}) for speaker in reading.speakers.values()]
+        groups = [Group(speaker.voice, speaker.voice, {}) for speaker in reading.speakers.values()]
         return [order.index(part.turn.speaker) for part in parts], groups
 
     def _claims(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
         """Numbers of groups that sound like somebody enrolled; if they speak in a chunk, there as well."""
-        claims = match(similarity(self._enrolled, groups), CLAIM).items()
-        here = similarity(self._enrolled, [group.here for group in groups])
+        claims = claimed(self._enrolled, [group.voice for group in groups]).items()
+        here = similarity(voices_of(self._enrolled), [group.here for group in groups])
         return {group: ~row for row, group in claims if group not in present or here[row, group] >= CLAIM}
 
     def _numbers(self, told: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
@@ -119,7 +119,7 @@ class ByVoices:
             number = numbers.setdefault(group, NEWCOMER + group)
             if number not in self.cast.heard:
                 room -= 1
-                numbers[group] = number if room >= 0 else self.cast.most_similar(groups[group])
+                numbers[group] = number if room >= 0 else self.cast.most_similar(groups[group].voice)
         return numbers
 
     def _learn(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
@@ -135,13 +135,3 @@ class ByVoices:
         turns = [turn.later(-reading.start)._replace(speaker=order.index(turn.speaker)) for turn in reading.turns]
         told = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
         return [turn._replace(speaker=order[turn.speaker]) for turn in told]
-
-    def _again(self, audio: AudioTokens, people: dict[int, Speaker]) -> list[Turn]:
-        """Turns of a chunk behind prompts of people who may be in it; none if it can be nobody."""
-        if not people:
-            return []
-        everybody, numbers = list(people.values()), list(people)
-        chosen = likeliest(everybody, audio, self.writer.capacity, self.writer.token_duration)
-        writer = self.writer.at_most(**AGAIN)
-        (turns,) = writer.write([audio], [[everybody[i] for i in chosen]], most=len(chosen))
-        return [turn._replace(speaker=numbers[chosen[turn.speaker]]) for turn in turns]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from torch import Tensor
+
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN
-from pyannote_pix2seq.speakers import Speaker, Voiced, new_numbers, numbered, similarity
+from pyannote_pix2seq.speakers import Speaker, new_numbers, numbered, similarity, voices_of
 
 REMEMBERED = 64
 """Strangers who are remembered from chunk to chunk, however many there are in a recording."""
@@ -66,10 +68,10 @@ class Cast:
         self.present.add(number)
         self.num_heard += 1
 
-    def most_similar(self, voice: Voiced) -> int:
+    def most_similar(self, voice: Tensor) -> int:
         """Number of the speaker among those heard who sounds most like somebody for whom there is no room."""
         heard = [number for number in self.speakers if number in self.heard]
-        return heard[int(similarity([voice], [self.speakers[number] for number in heard]).argmax())]
+        return heard[int(similarity([voice], voices_of(self.speakers[number] for number in heard)).argmax())]
 
     def forget(self, now: float) -> list[int]:
         """Let go of strangers of whom there are too many at a moment, in seconds; their numbers."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from pyannote_pix2seq.by_prompts import ByPrompts
 from pyannote_pix2seq.by_voices import ByVoices
@@ -12,24 +11,8 @@ from pyannote_pix2seq.chunks import Chunk, Stitcher
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.speakers import Speaker
+from pyannote_pix2seq.strategies import Diarization, Report
 from pyannote_pix2seq.writer import Writer
-
-Report = Callable[[str, int, int], None]
-"""Is told the name of a step, how much of it is done, and how much there is."""
-
-
-class Diarization(NamedTuple):
-    """What a strategy finds.
-
-    Attributes
-    ----------
-    turns : list of Turn
-    speakers : dict of int to Speaker
-        By their numbers, see `speakers.numbered`; some may have no turn.
-    """
-
-    turns: list[Turn]
-    speakers: dict[int, Speaker]
 
 
 class Chain:

@@ -18,6 +18,8 @@ from torch import Tensor
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
+from pyannote_pix2seq.reader import Reader
+from pyannote_pix2seq.samples import AudioError
 
 SHORTEST = 0.1
 """Shortest recording, in seconds."""
@@ -172,6 +174,24 @@ class Chunker:
         if len(self._blocks) > 1:
             self._blocks = [torch.cat(self._blocks, dim=1)]
         return self._blocks[0]
+
+
+def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
+    """Chunks of a recording.
+
+    Raises
+    ------
+    AudioError
+        If the recording is shorter than `SHORTEST`.
+    """
+    chunker = Chunker(grid)
+    for chunk in chunker.chunks(reader):
+        if chunker.duration < SHORTEST:
+            raise AudioError(
+                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
+                f"hear who speaks. Is the file complete?"
+            )
+        yield chunk
 
 
 def believed(turns: Iterable[Turn], where: Segment) -> list[Turn]:

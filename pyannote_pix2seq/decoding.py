@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.consensus import agree
-from pyannote_pix2seq.decoding_options import TIGHT, DecodingOptions
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.draft import Draft, Row
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
@@ -122,9 +122,9 @@ def _by_consensus(
     model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
 ) -> list[Hypothesis]:
     index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
-    sampling = replace(options, strategy="sample", **TIGHT)
+    sampling = replace(options, strategy="sample")
     context = context.repeat(options.num_samples)
-    samples = decode(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
+    samples = _one_by_one(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
     groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
     return [
         _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options)
@@ -241,9 +241,7 @@ def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabula
     """Probability of each token after its parent, of a time together with its neighbours: (num_drafts,)."""
     offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=token.device)
     times = token[:, None] + offsets
-    last = vocabulary.first_speaker - 1
-    counts = (times >= FIRST_TIME) & (times <= last) & ((token >= FIRST_TIME) & (token <= last))[:, None]
-    counts = counts | (offsets == 0)
+    counts = (vocabulary.is_time(times) & vocabulary.is_time(token)[:, None]) | (offsets == 0)
     return (log_probs[parent[:, None], torch.where(counts, times, PAD)].exp() * counts).sum(1)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short_repr
-from typing import Any, Union, cast
+from typing import Any, Union
 from zipfile import BadZipFile
 
 import numpy as np
@@ -17,7 +18,7 @@ from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
 from pyannote_pix2seq.reader import Reader
 from pyannote_pix2seq.samples import AudioError
-from pyannote_pix2seq.speakers import Speaker
+from pyannote_pix2seq.speakers import Speaker, together
 
 SPEECH = 0.5
 """Least probability of speech of an audio token that is somebody's voice."""
@@ -143,7 +144,7 @@ class Enrolment(Sequence[Speaker]):
             ) from error
 
     def check(self, frontend: Frontend) -> None:
-        """Check that these people were enrolled with audio tokens of the same kind, each by a name of his own.
+        """Check that these people were enrolled with audio tokens of the same kind, each by a name of their own.
 
         Raises
         ------
@@ -158,10 +159,10 @@ class Enrolment(Sequence[Speaker]):
                     f"{speaker.name} was enrolled with audio tokens of sizes {found}; this model's are {expected}. "
                     f"Enrol again with this pipeline."
                 )
-        names = [speaker.name for speaker in self]
-        if len(set(names)) < len(names):
+        counts = Counter(speaker.name for speaker in self)
+        if repeated := [str(name) for name, count in counts.items() if count > 1]:
             raise EnrolmentError(
-                f"{', '.join(map(str, names))}: a name is there twice. Give each person a name of his own."
+                f"{', '.join(repeated)}: several people have that name. Give each person a name of their own."
             )
 
 
@@ -180,19 +181,12 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     recordings = [sources] if is_one else list(sources)
     if not recordings:
         raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
-    speaker: Speaker | None = None
-    for source in recordings:
-        for audio in _listen(Reader(source, frontend.sample_rate), frontend):
-            heard = _hear(name, audio, frontend)
-            if speaker is None:
-                speaker = heard
-            else:
-                speaker.learn(heard)
-    if speaker is None or speaker.alone < ENOUGH:
-        seconds = 0.0 if speaker is None else speaker.alone
+    readers = (Reader(source, frontend.sample_rate) for source in recordings)
+    speaker = together([_hear(name, audio, frontend) for reader in readers for audio in _listen(reader, frontend)])
+    if speaker.alone < ENOUGH:
         raise EnrolmentError(
-            f"{seconds:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or more are good. "
-            f"Give a clearer or longer recording of {name} alone."
+            f"{speaker.alone:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or more are "
+            f"good. Give a clearer or longer recording of {name} alone."
         )
     return speaker
 
@@ -218,9 +212,9 @@ def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
     clip = AudioTokens(*(field[first : first + length] for field in audio))
     return Speaker(
-        clip=clip,
+        clip=clip.to("cpu"),
         quality=float(speech[first : first + length].sum()) * frontend.token_duration,
-        voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0),
+        voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         alone=int(is_speech.sum()) * frontend.token_duration,
         name=name,
     )
@@ -230,4 +224,8 @@ def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
     _check_name(name)
     content, voice, mean, alone, quality = values
     clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
-    return Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=cast(str, name))
+    speaker = Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=name)
+    numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.alone])]
+    if not len(clip.content) == len(clip.voice) > 0 or not all(field.isfinite().all() for field in numbers):
+        raise ValueError(f"{name} has no prompt, or one that is damaged")
+    return speaker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,12 +69,6 @@ def grammar(
     padding = torch.zeros(vocabulary.size, dtype=torch.bool, device=tokens.device)
     padding[PAD] = True
     return torch.where(finished[..., None], padding, allowed)
-
-
-def follows_grammar(vocabulary: Vocabulary, tokens: Tensor, **limits: Any) -> Tensor:
-    """Whether each sequence of `tokens` (batch, num_tokens) follows the `grammar` within its limits: (batch,) bool."""
-    allowed = grammar(vocabulary, tokens, **limits)[:, :-1]
-    return allowed.gather(2, tokens[..., None]).squeeze(-1).all(1)
 
 
 class _GrammarState(NamedTuple):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import product, starmap
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.arguments import STRATEGIES, at_least_one
+from pyannote_pix2seq.arguments import at_least_one
+from pyannote_pix2seq.strategies import STRATEGIES
 from pyannote_pix2seq.system import System, UnknownSystemError
 
 

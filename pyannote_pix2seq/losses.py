@@ -39,8 +39,7 @@ def sequence_loss(
     log_probs = logits.float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
     offsets = torch.arange(len(TIME_WEIGHTS), device=tokens.device) - len(TIME_WEIGHTS) // 2
     neighbours = (tokens[..., None] + offsets).clamp(FIRST_TIME, vocabulary.first_speaker - 1)
-    is_time = (tokens >= FIRST_TIME) & (tokens < vocabulary.first_speaker)
-    targets = torch.where(is_time[..., None], neighbours, tokens[..., None])
+    targets = torch.where(vocabulary.is_time(tokens)[..., None], neighbours, tokens[..., None])
     # (batch, num_tokens, num_offsets)
     weights = allowed.gather(-1, targets) * torch.tensor(TIME_WEIGHTS, device=tokens.device)
     loss = -log_probs.gather(-1, targets).masked_fill(weights == 0, 0) * weights

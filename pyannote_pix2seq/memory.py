@@ -9,7 +9,7 @@ heard. A prompt may be compact: one audio token that stands for all of the clip.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from pyannote.core import Segment, Timeline
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.joining import Spoken
 from pyannote_pix2seq.vocabulary import Triplet
 
 PROMPT = 5.0
@@ -63,7 +64,7 @@ def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: flo
     for speaker, clip in enumerate(clips):
         end = position + len(clip.content)
         turns.append(Triplet(position * token_duration, end * token_duration, speaker))
-        pieces += [clip, silence]
+        pieces += [clip.to(chunk.content.device), silence]
         position = end + len(silence.content)
     return Prompted(_concatenate([*pieces, chunk]), turns, position * token_duration)
 
@@ -87,13 +88,11 @@ def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTok
     return AudioTokens(audio.content[first:last], audio.voice[first:last])
 
 
-def solo_segments(turns: Iterable[Triplet], speaker: int) -> list[Segment]:
+def solo_segments(turns: Sequence[Spoken], speaker: int) -> list[Segment]:
     """Where a speaker speaks and nobody else does, longest first."""
-    turns = list(turns)
     own = Timeline(Segment(turn.start, turn.end) for turn in turns if turn.speaker == speaker).support()
     others = Timeline(Segment(turn.start, turn.end) for turn in turns if turn.speaker != speaker)
-    alone = own.extrude(others) if others else own
-    return sorted(alone, key=lambda segment: segment.duration, reverse=True)
+    return sorted(own.extrude(others), key=lambda segment: segment.duration, reverse=True)
 
 
 def _concatenate(pieces: Sequence[AudioTokens]) -> AudioTokens:

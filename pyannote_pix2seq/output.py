@@ -13,7 +13,6 @@ from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Annotation, Segment
 
 from pyannote_pix2seq.joining import joined
-from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_TURN = 0.01
 """Seconds."""
@@ -41,11 +40,6 @@ class Turn(NamedTuple):
     def segment(self) -> Segment:
         """The turn without its speaker."""
         return Segment(self.start, self.end)
-
-    @property
-    def triplet(self) -> Triplet:
-        """The turn without its confidence."""
-        return Triplet(self.start, self.end, self.speaker)
 
     def later(self, seconds: float) -> Turn:
         """The turn so many seconds later."""

@@ -13,6 +13,7 @@ from torch import Tensor
 from pyannote_pix2seq.clustering import cluster
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.reading import Part
+from pyannote_pix2seq.speakers import directions
 
 PART = 3.0
 """Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
@@ -47,7 +48,7 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
     """
     if not parts:
         return np.zeros(0, dtype=int)
-    voices = F.normalize(torch.stack([part.voice for part in parts]).float().cpu(), dim=-1)
+    voices = directions([part.voice for part in parts])
     seconds = np.array([part.seconds for part in parts])
     clearest = _clearest(seconds, limits.least)
     chosen = _spread(clearest, max(MOST, limits.least))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from inspect import signature
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,23 +14,21 @@ from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 from pyannote_pix2seq.audio import LazyFile, load
-from pyannote_pix2seq.batch import one_by_one
+from pyannote_pix2seq.batch import check_batch, one_by_one
 from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
-from pyannote_pix2seq.chunks import SHORTEST, Chunk, Chunker, Grid
+from pyannote_pix2seq.chunks import Chunk, Grid, chunks_of
 from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
 from pyannote_pix2seq.reader import Reader
-from pyannote_pix2seq.samples import AudioError
-from pyannote_pix2seq.speakers import directions, names_of
+from pyannote_pix2seq.speakers import directions, names_of, voices_of
 from pyannote_pix2seq.streaming import Stream
 from pyannote_pix2seq.two_pass import TwoPass
 from pyannote_pix2seq.writer import Writer
-
-STRATEGIES: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
@@ -117,7 +114,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         ValueError
             If not.
         """
-        _ = self.grid, self.writer, self._reads
+        _ = self.grid, self.writer, self._strategy
 
     @property
     def grid(self) -> Grid:
@@ -125,15 +122,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return Grid.of(self.chunk, self.hop, self.model.frontend, longest=self.model.vocabulary.window / 2)
 
     @property
-    def _reads(self) -> type[Chain] | type[TwoPass]:
-        """What reads chunks by the strategy."""
-        possible = list(STRATEGIES) if self.model.frontend.num_voices else ["chain"]
-        if self.strategy not in possible:
+    def _strategy(self) -> type[Chain] | type[TwoPass]:
+        """What reads chunks."""
+        strategies: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
+        if not self.model.frontend.num_voices:
+            del strategies["two_pass"]
+        if self.strategy not in strategies:
             raise ValueError(
                 f"Pix2SeqDiarization: strategy={self.strategy!r} was given; with this model's frontend it has to be "
-                f"{' or '.join(possible)}."
+                f"{' or '.join(strategies)}."
             )
-        return STRATEGIES[self.strategy]
+        return strategies[self.strategy]
 
     @property
     def writer(self) -> Writer:
@@ -150,7 +149,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     def get_metric(self) -> DiarizationErrorRate:
         """Diarization error rate without collar, overlap scored."""
-        return DiarizationErrorRate(collar=0.0, skip_overlap=False)
+        return der_metric()
 
     def get_direction(self) -> str:
         """The metric is to be minimised."""
@@ -214,15 +213,22 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         hook = self.setup_hook(file, hook=hook)
         reader = Reader(file, self.model.frontend.sample_rate)
         num_chunks = self.grid.num_chunks(reader.duration)
-        limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
-        people = self._known(known)
-        strategy = self._reads(self.writer, limits, people)
+
+        def limits(num_chunks: int) -> SpeakerLimits:
+            return SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
+
+        def chunks() -> Iterator[Chunk]:
+            for number, chunk in enumerate(chunks_of(reader, self.grid), 1):
+                if chunk.is_last:
+                    limits(number)  # which may be fewer than the head of the file promised
+                yield chunk
 
         def report(step: str, completed: int, total: int) -> None:
             hook(step, None, completed=completed, total=total)
 
-        turns, speakers = strategy.diarize(self._chunks(reader), num_chunks, report)
-        voices = dict(zip(speakers, directions(list(speakers.values())).numpy(), strict=True))
+        strategy = self._strategy(self.writer, limits(num_chunks), self._known(known))
+        turns, speakers = strategy.diarize(chunks(), num_chunks, report)
+        voices = dict(zip(speakers, directions(voices_of(speakers.values())).numpy(), strict=True))
         output = to_output(turns, reader.uri, voices, self.model.frontend.voice_dim, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)
         return output.speaker_diarization if self.legacy else output
@@ -252,11 +258,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         EnrolmentError
             As `apply` does; people are enrolled once for all files.
         """
-        if isinstance(files, (str, Path, bytes, Mapping)):
-            raise TypeError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
-        allowed = [name for name in signature(self.apply).parameters if name != "file"]
-        if unknown := sorted(options.keys() - set(allowed)):
-            raise TypeError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
+        check_batch(files, options, self.apply)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))
 
@@ -311,20 +313,3 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     @torch.inference_mode()
     def _known(self, known: Known) -> Enrolment:
         return Enrolment.given(known, self.model.frontend)
-
-    def _chunks(self, reader: Reader) -> Iterator[Chunk]:
-        """Chunks of a recording.
-
-        Raises
-        ------
-        AudioError
-            If the recording is too short.
-        """
-        chunker = Chunker(self.grid)
-        for chunk in chunker.chunks(reader):
-            if chunker.duration < SHORTEST:
-                raise AudioError(
-                    f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed "
-                    f"to hear who speaks. Is the file complete?"
-                )
-            yield chunk

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import torch
 from pyannote.core import Segment
 from torch import Tensor
 
@@ -13,7 +14,8 @@ from pyannote_pix2seq.attribution import parts_of, voice_alone
 from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.speakers import Speaker, hear
+from pyannote_pix2seq.speakers import Speaker, hear, likeliest
+from pyannote_pix2seq.writer import Writer
 
 SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
 """Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
@@ -80,7 +82,7 @@ class Reading:
     @property
     def tokens(self) -> AudioTokens:
         """The audio in single precision."""
-        return AudioTokens(*(tokens.float() for tokens in self.audio))
+        return self.audio.to(torch.float)
 
     def tell(self, turns: Sequence[Turn]) -> None:
         """Say who speaks when, in seconds of the recording."""
@@ -101,3 +103,31 @@ class Reading:
                 usual = self.speakers[turn.speaker].voice
                 voice = usual if voice is None else voice
                 yield Part(part.later(self.start), voice, heard, (self.start, turn.speaker))
+
+
+def write_again(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:
+    """Who speaks when in chunks, behind prompts of those people who are the likeliest to be heard in each.
+
+    Parameters
+    ----------
+    writer : Writer
+    audio : sequence of AudioTokens
+        Of each chunk, (num_tokens, ...).
+    people : mapping of int to Speaker
+        Nobody else is heard, so that without people, nobody is.
+
+    Returns
+    -------
+    turns : list of lists of Turn
+        In seconds from the beginning of each chunk, of people by their numbers.
+    """
+    if not people:
+        return [[] for _ in audio]
+    numbers, everybody = list(people), list(people.values())
+    chosen = [likeliest(everybody, chunk, writer.capacity, writer.token_duration) for chunk in audio]
+    prompted = [[everybody[index] for index in some] for some in chosen]
+    written = writer.at_most(**AGAIN).write(audio, prompted, most=len(chosen[0]))
+    return [
+        [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
+        for some, turns in zip(chosen, written, strict=True)
+    ]

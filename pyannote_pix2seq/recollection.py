@@ -8,28 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from pyannote_pix2seq.chunks import SHORTEST
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.people import AUDIBLE, CLEAR, tell_apart
 from pyannote_pix2seq.reading import Part
-from pyannote_pix2seq.speakers import match
+from pyannote_pix2seq.speakers import directions, match
 
 MOST = 1000
 """Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
-
-
-class Voice(NamedTuple):
-    """Whatever sounds like this.
-
-    Attributes
-    ----------
-    voice : (voice_dim,) tensor
-        Not scaled to unit length.
-    """
-
-    voice: torch.Tensor
 
 
 class Group(NamedTuple):
@@ -39,14 +26,14 @@ class Group(NamedTuple):
     ----------
     voice : (voice_dim,) tensor
         Sum of the directions of their voices, each weighted by how long it was heard alone; not of unit length.
-    here : Voice
-        Of those alone that are in the chunk; 0 where none is.
+    here : (voice_dim,) tensor
+        Sum over those alone that are in the chunk; 0 where none is.
     seconds : dict of int to float
         How much of what is remembered of it was told to each person, by their numbers.
     """
 
     voice: torch.Tensor
-    here: Voice
+    here: torch.Tensor
     seconds: dict[int, float]
 
 
@@ -85,10 +72,10 @@ class Recollection:
         everything = [*self._parts, *parts]
         told = tell_apart(everything, until, SpeakerLimits(0, most))
         weights = torch.tensor([max(part.seconds, SHORTEST) for part in everything])
-        voices = F.normalize(torch.stack([part.voice for part in everything]).float().cpu(), dim=-1) * weights[:, None]
+        voices = directions([part.voice for part in everything]) * weights[:, None]
         now = np.arange(len(told)) >= len(self)
         groups = [
-            Group(voices[told == group].sum(0), Voice(voices[now & (told == group)].sum(0)), defaultdict(float))
+            Group(voices[told == group].sum(0), voices[now & (told == group)].sum(0), defaultdict(float))
             for group in range(told.max() + 1)
         ]
         for part, group in zip(self._parts, told, strict=False):

@@ -1,10 +1,9 @@
-"""What came out, for people to look at: a table of turns, the parts of an error rate, a picture."""
+"""What came out, for people to look at: a table of turns, a picture."""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,34 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pyannote.core import Annotation, Timeline
-from pyannote.metrics.diarization import DiarizationErrorRate
 from torch import Tensor
 
+from pyannote_pix2seq.der import der_components, der_metric
+from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SOUND, plain
 from pyannote_pix2seq.samples import SAMPLE_RATE
 
-BLUE, ORANGE, GREEN, PINK, VIOLET = "#3a6fb7", "#e58339", "#3d9a6a", "#c04d77", "#8562b5"
-OCHRE, CYAN, BROWN, ROSE, SLATE = "#bf9d2a", "#2d9dad", "#93603f", "#db86b6", "#6c7e8e"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, VIOLET, OCHRE, CYAN, BROWN, ROSE, SLATE)
-INK, FAINT, GRID, SOUND = "#22272e", "#68717d", "#e4e7eb", "#b9c0c9"
-TICKS = (
-    0.1,
-    0.2,
-    0.5,
-    1,
-    2,
-    5,
-    10,
-    15,
-    30,
-    60,
-    120,
-    300,
-    600,
-    900,
-    1800,
-    3600,
-    7200,
-)  # seconds between ticks
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
+"""Seconds between ticks."""
 WIDTH, ROW, MARGIN, WAVEFORM_ROWS = 12.0, 0.34, 1.2, 2  # inches, but for the last
 
 PEAK = SAMPLE_RATE // 100
@@ -51,68 +30,13 @@ PEAK = SAMPLE_RATE // 100
 Pair = tuple[object, object]  # a speaker of the hypothesis and one of the reference; None where there is none
 
 
-@dataclass(frozen=True)
-class DerComponents:
-    """A diarization error rate and the three errors it is made of, in % of the reference speech."""
-
-    false_alarm: float
-    missed_detection: float
-    confusion: float
-
-    @property
-    def total(self) -> float:
-        """The diarization error rate itself, in %."""
-        return self.false_alarm + self.missed_detection + self.confusion
-
-    @classmethod
-    def from_seconds(cls, detail: Mapping[str, float]) -> DerComponents:
-        """Turn the seconds that pyannote.metrics counts into rates.
-
-        Parameters
-        ----------
-        detail : mapping
-            `metric(reference, hypothesis, detailed=True)` or, over many files, `metric[:]`. Where the
-            reference has no speech at all, any error is 100 %, as in pyannote.metrics.
-        """
-        errors = [detail["false alarm"], detail["missed detection"], detail["confusion"]]
-        speech = detail["total"] or sum(errors) or 1.0
-        return cls(*(100.0 * seconds / speech for seconds in errors))
-
-    @property
-    def brief(self) -> str:
-        """The error rate and, in brackets, what it is made of: `12.3 (4.5 / 6.7 / 1.1)`."""
-        return f"{self.total:.1f} ({self.false_alarm:.1f} / {self.missed_detection:.1f} / {self.confusion:.1f})"
-
-    def __str__(self) -> str:
-        return (
-            f"DER {self.total:.1f} % (false alarm {self.false_alarm:.1f}, "
-            f"missed detection {self.missed_detection:.1f}, confusion {self.confusion:.1f})"
-        )
-
-
-def der_components(reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None) -> DerComponents:
-    """Diarization error rate of one file without collar, overlap included.
-
-    Parameters
-    ----------
-    reference, hypothesis : Annotation
-    uem : Timeline, optional
-        What to score. Defaults to everything from the first turn of either to the last.
-    """
-    if uem is None:
-        extent = reference.get_timeline().extent() | hypothesis.get_timeline().extent()
-        uem = Timeline([extent] if extent else [])
-    detail = DiarizationErrorRate(collar=0.0)(reference, hypothesis, uem=uem, detailed=True)
-    return DerComponents.from_seconds(detail)
-
-
-def turns_table(annotation: Annotation, confidence: Sequence[float] | None = None) -> str:
+def turns_table(annotation: Annotation, confidence: Sequence[float]) -> str:
     """Write the turns as text, one a line, by start time.
 
     Parameters
     ----------
     annotation : Annotation
-    confidence : (num_turns,) floats, optional
+    confidence : (num_turns,) floats
         How sure each turn is, in the order of `annotation.itertracks()`.
 
     Raises
@@ -121,19 +45,18 @@ def turns_table(annotation: Annotation, confidence: Sequence[float] | None = Non
         If there is not exactly one confidence for each turn.
     """
     turns = [(turn, str(speaker)) for turn, _, speaker in annotation.itertracks(yield_label=True)]
-    values = [f"{value:.2f}" for value in confidence] if confidence is not None else [""] * len(turns)
-    if len(values) != len(turns):
+    if len(confidence) != len(turns):
         raise ValueError(
-            f"{annotation.uri} has {len(turns)} turns, but {len(values)} confidences were given. "
-            "Give one for each turn, in the order of annotation.itertracks(), or none."
+            f"{annotation.uri} has {len(turns)} turns, but {len(confidence)} confidences were given. "
+            "Give one for each turn, in the order of annotation.itertracks()."
         )
     width = max([len("speaker"), *(len(speaker) for _, speaker in turns)])
-    header = ("start", "end", "duration", "speaker", "confidence" if confidence is not None else "")
+    header = ("start", "end", "duration", "speaker", "confidence")
     rows = [
-        (clock(turn.start, 2), clock(turn.end, 2), f"{turn.duration:.2f}", speaker, value)
-        for (turn, speaker), value in zip(turns, values, strict=True)
+        (clock(turn.start, 2), clock(turn.end, 2), f"{turn.duration:.2f}", speaker, f"{sure:.2f}")
+        for (turn, speaker), sure in zip(turns, confidence, strict=True)
     ]
-    lines = [f"{a:>10}  {b:>10}  {c:>8}  {d:<{width}}  {e:>10}".rstrip() for a, b, c, d, e in [header, *rows]]
+    lines = [f"{a:>10}  {b:>10}  {c:>8}  {d:<{width}}  {e:>10}" for a, b, c, d, e in [header, *rows]]
     return "\n".join(lines if turns else [*lines, "   nobody speaks"])
 
 
@@ -175,7 +98,7 @@ def timeline(
     if reference is not None:
         lanes.append(("reference", reference, [pair[1] for pair in pairs]))
     rows = [max(1, sum(speaker is not None for speaker in speakers)) for _, _, speakers in lanes]
-    sound = peaks(audio or [])
+    sound = peaks(() if audio is None else audio)
     if len(sound):
         rows.insert(0, WAVEFORM_ROWS)
 
@@ -206,7 +129,7 @@ def pair_speakers(hypothesis: Annotation, reference: Annotation | None, uem: Tim
     """
     if reference is None:
         return [(speaker, None) for speaker in _speakers(hypothesis)]
-    mapping = DiarizationErrorRate().optimal_mapping(reference, hypothesis, uem=uem)
+    mapping = der_metric().optimal_mapping(reference, hypothesis, uem=uem)
     found = [(speaker, mapping.get(speaker)) for speaker in _speakers(hypothesis)]
     return found + [(None, speaker) for speaker in _speakers(reference) if speaker not in mapping.values()]
 
@@ -302,8 +225,3 @@ def _draw_legend(figure: Figure, pairs: Sequence[Pair], has_reference: bool) -> 
 
 def _colour(place: int) -> str:
     return COLOURS[place % len(COLOURS)]
-
-
-def plain(text: object) -> str:
-    """Keep matplotlib from reading dollars as mathematics."""
-    return str(text).replace("$", r"\$")

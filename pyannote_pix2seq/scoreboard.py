@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from pyannote_pix2seq.contest import Contest, Entry
 from pyannote_pix2seq.page import table
-from pyannote_pix2seq.report import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
+from pyannote_pix2seq.palette import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
 from pyannote_pix2seq.scores import MEASURES, NUM_LEVELS, Score, components, difference, intervals, levels, measure
 
 PARTS = {"false_alarm": OCHRE, "missed_detection": BLUE, "confusion": ORANGE}

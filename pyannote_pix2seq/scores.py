@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pyannote.core import Annotation, Timeline
-from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
+from pyannote.metrics.diarization import JaccardErrorRate
 
-from pyannote_pix2seq.report import DerComponents
+from pyannote_pix2seq.der import DerComponents, der_metric
 
 NUM_LEVELS = 10
 """Levels of confidence that are told apart in `Score.calibration`."""
@@ -74,7 +73,7 @@ def score(
         Seconds that it took.
     """
     truth, found = (annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis))
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    metric = der_metric()
     mapping = metric.optimal_mapping(truth, found)
     jaccard = JaccardErrorRate()(truth, found, uem=scored, detailed=True)
     return Score(
@@ -277,19 +276,3 @@ def _middle(values: Sequence[float]) -> tuple[float, float]:
     known = np.array(values)[~np.isnan(values)]
     low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
-
-
-def error_rate(pipeline: Callable[..., Any], files: Iterable[Mapping[str, Any]]) -> DerComponents:
-    """Diarization error rate of a pipeline on files together, overlap included, without collar.
-
-    Parameters
-    ----------
-    pipeline : callable
-        A pyannote.audio pipeline that returns a `DiarizeOutput`.
-    files : iterable of mapping
-        With "annotation" and "annotated".
-    """
-    metric: Any = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    for file in files:
-        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
-    return DerComponents.from_seconds(metric[:])

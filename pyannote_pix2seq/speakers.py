@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ PRESENT = 1.0
 
 @dataclass
 class Speaker:
-    """Somebody who was heard.
+    """Somebody who was heard. What is remembered is on the CPU, wherever it was heard.
 
     Attributes
     ----------
@@ -60,6 +59,14 @@ class Speaker:
             self.clip, self.quality = heard.clip, heard.quality
 
 
+def together(heard: Sequence[Speaker]) -> Speaker:
+    """One person who was heard several times."""
+    person = replace(heard[0])
+    for more in heard[1:]:
+        person.learn(more)
+    return person
+
+
 def hear(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
     """What a chunk tells of its speakers.
 
@@ -80,7 +87,7 @@ def hear(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration
         By their numbers in `turns`. The clip of each is what he said alone, at most 5 s, that is longest and surest; of
         somebody who never speaks alone, it is of overlap.
     """
-    turns = [turn._replace(start=turn.start - start, end=turn.end - start) for turn in turns]
+    turns = [turn.later(-start) for turn in turns]
     return {
         number: _hear(audio, [turn for turn in turns if turn.speaker == number], turns, start, token_duration)
         for number in sorted({turn.speaker for turn in turns})
@@ -90,12 +97,12 @@ def hear(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration
 def _hear(
     audio: AudioTokens, own: Sequence[Turn], turns: Sequence[Turn], start: float, token_duration: float
 ) -> Speaker:
-    solo = solo_segments((turn.triplet for turn in turns), own[0].speaker)
+    solo = solo_segments(turns, own[0].speaker)
     pieces = [(_sureness(segment, own), segment) for segment in solo or [turn.segment for turn in own]]
     quality, best = max(pieces)
     clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
     return Speaker(
-        clip=AudioTokens(*(field.clone() for field in clip)),  # or else all of the chunk would be kept
+        clip=clip.to("cpu", copy=True),  # or else all of the chunk would be kept
         quality=quality if solo else 0.0,
         voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
         alone=sum(segment.duration for segment in solo),
@@ -111,20 +118,13 @@ def _sureness(segment: Segment, own: Sequence[Turn]) -> float:
 
 def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: float) -> torch.Tensor:
     """Sum of the first voice over segments of audio, (voice_dim,); nothing where the frontend has no voices."""
-    return torch.stack([cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]).sum(0)
+    voices = [cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]
+    return torch.stack(voices).sum(0).cpu()
 
 
-class Voiced(Protocol):
-    """Whatever has a voice, of any length."""
-
-    @property
-    def voice(self) -> torch.Tensor: ...
-
-
-def directions(speakers: Sequence[Voiced]) -> torch.Tensor:
-    """Mean voices, (num_speakers, voice_dim), unit length."""
-    voices = [speaker.voice for speaker in speakers]
-    return F.normalize(torch.stack(voices).float(), dim=-1).cpu() if voices else torch.zeros(0, 0)
+def directions(voices: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Voices (voice_dim,) of any length at unit length: (num_voices, voice_dim)."""
+    return F.normalize(torch.stack(list(voices)).float(), dim=-1) if voices else torch.zeros(0, 0)
 
 
 def numbered(known: Iterable[Speaker]) -> dict[int, Speaker]:
@@ -143,8 +143,13 @@ def names_of(speakers: Mapping[int, Speaker]) -> dict[int, str]:
     return {number: speaker.name for number, speaker in speakers.items() if speaker.name is not None}
 
 
-def similarity(first: Sequence[Voiced], second: Sequence[Voiced]) -> np.ndarray:
-    """Cosines of mean voices, (len(first), len(second)); 0 where there are no voices."""
+def voices_of(speakers: Iterable[Speaker]) -> list[torch.Tensor]:
+    """What each of them sounds like."""
+    return [speaker.voice for speaker in speakers]
+
+
+def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> np.ndarray:
+    """Cosines of voices, (len(first), len(second)); 0 where voices have no dimension."""
     if not first or not second:
         return np.zeros((len(first), len(second)))
     return (directions(first) @ directions(second).T).numpy()
@@ -154,7 +159,7 @@ def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token
     """Numbers of the `count` speakers who may be heard in a chunk: whose voices sound in it, else who spoke last."""
     if len(speakers) <= count:
         return list(range(len(speakers)))
-    voices = audio.voice.float().cpu() @ directions(speakers).T
+    voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
     present = best[: round(PRESENT / token_duration)].mean(0).tolist()
@@ -174,3 +179,8 @@ def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:
     gain = np.maximum(similarity - threshold, 0.0)
     pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
     return {int(row): int(column) for row, column in pairs if similarity[row, column] >= threshold}
+
+
+def claimed(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
+    """Who of those that were enrolled sounds like which of some voices: one-to-one pairs of their indices."""
+    return match(similarity(voices_of(known), voices), CLAIM)

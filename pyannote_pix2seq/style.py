@@ -115,6 +115,6 @@ def write(
     names = {speaker: speaker for speaker in range(len(confidence))}
     for run in sorted(runs, key=lambda run: (run.start, run.end, run.speaker)):
         name = names.setdefault(run.speaker, len(names))
-        tokens += [FIRST_TIME + run.start, FIRST_TIME + run.end, vocabulary.first_speaker + name]
+        tokens += vocabulary.triplet(run.start, run.end, name)
         confidence.append(run.confidence)
     return tokens, confidence

@@ -117,7 +117,6 @@ class Transformer(nn.Module):
             raise ValueError(
                 f"width={width} cannot be shared by {num_heads} heads: it must be a multiple of {2 * num_heads}."
             )
-        self.num_heads = num_heads
         self.blocks = nn.ModuleList(Block(width, num_heads, num_voices, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(width)
         self.rotary = Rotary(width // num_heads)

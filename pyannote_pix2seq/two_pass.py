@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+
+import torch
 
 from pyannote_pix2seq.attribution import attribute
-from pyannote_pix2seq.chain import Diarization, Report
 from pyannote_pix2seq.chunks import BORDER, Chunk, Stitcher, believed
-from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.people import PART, tell_apart
-from pyannote_pix2seq.reading import AGAIN, SKETCH, Reading
-from pyannote_pix2seq.speakers import CLAIM, Speaker, likeliest, match, new_numbers, similarity
+from pyannote_pix2seq.reading import SKETCH, Reading, write_again
+from pyannote_pix2seq.speakers import Speaker, claimed, new_numbers, together, voices_of
+from pyannote_pix2seq.strategies import Diarization, Report
 from pyannote_pix2seq.writer import Writer
 
 BATCH = 4
@@ -76,14 +76,14 @@ class TwoPass:
 
     def _call(self, people: Sequence[Speaker]) -> None:
         """Give people the names of those enrolled who sound like them."""
-        for row, column in match(similarity(self.known, people), CLAIM).items():
+        for row, column in claimed(self.known, voices_of(people)).items():
             people[column].name = self.known[row].name
 
     def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> list[Reading]:
         readings: list[Reading] = []
         report("listening", 0, num_chunks)
         for chunk in chunks:
-            audio = AudioTokens(*(field.half() for field in self.writer.listen(chunk.waveform)))
+            audio = self.writer.listen(chunk.waveform).to(torch.half)
             readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed))
             report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
         return readings
@@ -110,7 +110,7 @@ class TwoPass:
         for reading, some in zip(readings, parts, strict=True):
             reading.tell([part.told(next(told)).turn for part in some])
         numbers = sorted({number for reading in readings for number in reading.speakers})
-        people = [_together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
+        people = [together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
         self._call(people)
         surest = [_surest(readings, number) for number in numbers]
         for reading in readings:
@@ -121,18 +121,11 @@ class TwoPass:
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
-        writer = self.writer.at_most(**AGAIN)
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
-            if not people:
-                yield from ([] for _ in batch)
-                continue
-            audio = [reading.tokens for reading in batch]
-            numbers = [likeliest(people, a, self.writer.capacity, self.writer.token_duration) for a in audio]
-            prompted = [[people[number] for number in chosen] for chosen in numbers]
-            written = writer.write(audio, prompted, most=len(numbers[0]))
-            for reading, chosen, turns in zip(batch, numbers, written, strict=True):
-                yield [turn.later(reading.start)._replace(speaker=chosen[turn.speaker]) for turn in turns]
+            written = write_again(self.writer, [reading.tokens for reading in batch], dict(enumerate(people)))
+            for reading, turns in zip(batch, written, strict=True):
+                yield [turn.later(reading.start) for turn in turns]
         report("second pass", len(readings), len(readings))
 
     def _owed(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
@@ -145,14 +138,6 @@ class TwoPass:
 def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
     """Readings in batches, and how many came before each."""
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
-
-
-def _together(heard: Sequence[Speaker]) -> Speaker:
-    """One person who was heard in several chunks."""
-    person = replace(heard[0])
-    for more in heard[1:]:
-        person.learn(more)
-    return person
 
 
 def _surest(readings: Sequence[Reading], number: int) -> Turn:

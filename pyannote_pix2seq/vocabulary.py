@@ -17,7 +17,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pyannote_pix2seq.numeric import is_whole
 
@@ -125,6 +125,10 @@ class Vocabulary:
         """Token of speaker A."""
         return FIRST_TIME + self.num_bins
 
+    def is_time(self, token: Any) -> Any:
+        """Whether a token is a time; of a tensor of tokens, which are."""
+        return (token >= FIRST_TIME) & (token < self.first_speaker)
+
     @property
     def size(self) -> int:
         """Number of tokens."""
@@ -202,15 +206,18 @@ class Vocabulary:
         return [self._span(*written[i : i + TOKENS_PER_TRIPLET]) for i in complete]
 
     def _span(self, start: int, end: int, speaker: int) -> tuple[int, int, int]:
-        is_time = all(FIRST_TIME <= token < self.first_speaker for token in (start, end))
-        if not (is_time and self.first_speaker <= speaker < self.size):
+        if not (self.is_time(start) and self.is_time(end) and self.first_speaker <= speaker < self.size):
             raise VocabularyError(
                 f"({start}, {end}, {speaker}) is not a (start, end, speaker) triplet: times are tokens {FIRST_TIME} to "
                 f"{self.first_speaker - 1}, speakers {self.first_speaker} to {self.size - 1}."
             )
         return start - FIRST_TIME, end - FIRST_TIME, speaker - self.first_speaker
 
-    def _quantized(self, triplets: Iterable[Triplet], num_bins: int) -> list[tuple[int, int, int]]:
+    def triplet(self, start: int, end: int, speaker: int) -> list[int]:
+        """Tokens of a turn by its first bin, last bin and speaker; `spans` reads them."""
+        return [FIRST_TIME + start, FIRST_TIME + end, self.first_speaker + speaker]
+
+    def _quantized(self, triplets: Iterable[Triplet], num_bins: int) -> list[list[int]]:
         """Sorted, named and joined turns as (start, end, speaker) tokens."""
         turns: list[list[int]] = []
         last_turn: dict[int, list[int]] = {}
@@ -229,7 +236,7 @@ class Vocabulary:
                 f"{len(names)} speakers in one window, {self.num_speakers} names in the vocabulary. Use a vocabulary "
                 f"with more speakers or a shorter window."
             )
-        return [(FIRST_TIME + s, FIRST_TIME + e, self.first_speaker + k) for s, e, k in turns]
+        return [self.triplet(*turn) for turn in turns]
 
     def _bins(self, triplet: Triplet, num_bins: int) -> tuple[int, int]:
         """First and last bin of a turn, at least one bin apart."""

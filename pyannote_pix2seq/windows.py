@@ -95,7 +95,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Move to another device; Lightning calls this."""
-        audio = AudioTokens(*(field.to(device) for field in self.audio))
+        audio = self.audio.to(device)
         rest = (field.to(device) for field in (self.lengths, self.starts, self.tokens, self.num_given, self.activity))
         return Batch(audio, *rest)
 

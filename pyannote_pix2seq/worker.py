@@ -16,11 +16,12 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.audio import Pipeline  # noqa: E402
 
-from pyannote_pix2seq.arguments import STRATEGIES, Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
 from pyannote_pix2seq.progress import bar_of_steps  # noqa: E402
+from pyannote_pix2seq.strategies import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.system import Turns, respond  # noqa: E402
 
 

@@ -23,7 +23,7 @@ from scipy.stats import ks_2samp
 from pyannote_pix2seq.arguments import Parser, at_least_one
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.page import Place, table
-from pyannote_pix2seq.report import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
+from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm

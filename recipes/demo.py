@@ -18,17 +18,19 @@ import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import one_speaker  # noqa: E402
+from pyannote_pix2seq.der import der_components  # noqa: E402
+from pyannote_pix2seq.output import Pix2SeqOutput  # noqa: E402
 from pyannote_pix2seq.reader import Reader  # noqa: E402
-from pyannote_pix2seq.report import der_components, timeline, turns_table  # noqa: E402
+from pyannote_pix2seq.report import timeline, turns_table  # noqa: E402
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 
 
-def report(hypothesis: Annotation, audio: Reader, reference: Annotation | None, folder: Path) -> None:
+def report(output: Pix2SeqOutput, audio: Reader, reference: Annotation | None, folder: Path) -> None:
     """Print the turns and the error, and write an RTTM file and a picture into the folder."""
-    scored = Timeline([Segment(0.0, audio.duration)])
-    print(turns_table(hypothesis), end="\n\n")
+    hypothesis, scored = output.speaker_diarization, Timeline([Segment(0.0, audio.duration)])
+    print(turns_table(hypothesis, output.confidence), end="\n\n")
     if reference is not None:
         print(f"this pipeline: {der_components(reference, hypothesis, scored)}")
         print(f"everyone as one speaker: {der_components(reference, one_speaker(reference), scored)}", end="\n\n")
@@ -49,10 +51,10 @@ def main(arguments: list[str] | None = None) -> None:
     start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"
     with in_one_line():
         audio = Reader(recording)
-        hypothesis = pipeline(recording).speaker_diarization
+        output = pipeline(recording)
         reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]
         print(f"{audio.uri}: diarized in {time.perf_counter() - start:.1f} s", end="\n\n")
-        report(hypothesis, audio, reference, options.into)
+        report(output, audio, reference, options.into)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,11 @@ from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
-from pyannote_pix2seq.pipeline import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
+from pyannote_pix2seq.strategies import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.system import System  # noqa: E402
 from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
 

@@ -32,7 +32,7 @@ from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import STRATEGIES, Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import hold  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
@@ -43,6 +43,7 @@ from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
+from pyannote_pix2seq.strategies import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.system import System  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")

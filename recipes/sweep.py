@@ -28,8 +28,8 @@ from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
-from pyannote_pix2seq.report import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.scoreboard import write_csv  # noqa: E402
 from pyannote_pix2seq.scores import Score, components, intervals, measure  # noqa: E402

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from language import follows_grammar
 from rows import rows
 from scipy.ndimage import binary_opening
 from torch import Tensor
@@ -16,7 +17,7 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding import Hypothesis, decode
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.grammar import follows_grammar, grammar
+from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError

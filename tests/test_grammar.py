@@ -3,8 +3,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language import follows_grammar
 
-from pyannote_pix2seq.grammar import follows_grammar, grammar
+from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary, VocabularyError
 
 V = Vocabulary(window=6.0, resolution=0.5, num_speakers=3)

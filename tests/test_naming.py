@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from pyannote.core import Annotation, Segment
+from toy import annotation
 
 from pyannote_pix2seq.naming import Naming, naming
 
 Turns = list[tuple[float, float, str]]
-
-
-def annotation(*turns: tuple[float, float, str]) -> Annotation:
-    made = Annotation()
-    for track, (start, end, label) in enumerate(turns):
-        made[Segment(start, end), track] = label
-    return made
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from pyannote_pix2seq import recollection
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.reading import Part
-from pyannote_pix2seq.recollection import Group, Recollection, Voice, same_people
+from pyannote_pix2seq.recollection import Group, Recollection, same_people
 
 ANN, BOB, EVE = torch.eye(3).tolist()
 BETWEEN = [0.8, 0.6, 0.0]
@@ -33,7 +33,7 @@ def test_people_are_those_whose_voices_they_have() -> None:
     assert numbers(memory, [part(BOB), part(ANN), part(EVE), part(EVE), part(ANN)]) == [1, 4, None, None, 4]
     told, groups = memory.tell([part(EVE), part(ANN, seconds=1.0)], 60.0, None)
     torch.testing.assert_close(groups[told[1]].voice, 7.0 * torch.tensor(ANN))  # 3 + 3 + 1 s
-    torch.testing.assert_close(groups[told[1]].here.voice, 1.0 * torch.tensor(ANN))
+    torch.testing.assert_close(groups[told[1]].here, 1.0 * torch.tensor(ANN))
     torch.testing.assert_close(groups[told[0]].voice, 3.0 * torch.tensor(EVE))
     assert len(memory) == 4  # only what is added is remembered
 
@@ -54,7 +54,7 @@ def test_who_was_taken_for_somebody_else_becomes_somebody_new() -> None:
 
 def test_numbers_that_are_given_are_nobody_elses() -> None:
     told: list[dict[int, float]] = [{2: 9.0, 3: 8.0}, {2: 5.0}, {}, {3: 7.0, 4: 2.0, -1: 99.0}]
-    groups = [Group(torch.tensor(ANN), Voice(torch.tensor(ANN)), seconds) for seconds in told]
+    groups = [Group(torch.tensor(ANN), torch.tensor(ANN), seconds) for seconds in told]
     assert same_people(groups, {}) == {0: 2, 3: 3}  # 16 s stay whose they were; names are for others to give
     assert same_people(groups, {2: -1}) == {0: 2, 2: -1, 3: 3}
     assert same_people(groups, {0: -1}) == {0: -1, 1: 2, 3: 3}

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-from pyannote.core import Annotation, Segment, Timeline
+from pyannote.core import Segment, Timeline
+from toy import annotation
 
 from pyannote_pix2seq.scores import (
     Score,
-    components,
     difference,
-    error_rate,
     intervals,
     levels,
     measure,
@@ -21,13 +18,6 @@ from pyannote_pix2seq.scores import (
 )
 
 SCORED = Timeline([Segment(0, 20)])
-
-
-def annotation(*turns: tuple[float, float, str]) -> Annotation:
-    made = Annotation()
-    for track, (start, end, speaker) in enumerate(turns):
-        made[Segment(start, end), track] = speaker
-    return made
 
 
 REFERENCE = annotation((0, 8, "ann"), (8, 12, "bob"), (11, 20, "ann"))
@@ -148,12 +138,3 @@ def test_a_difference_is_of_the_same_recordings() -> None:
     assert value == pytest.approx(-1.0) and (low, high) == pytest.approx((-1.0, -1.0))
     with pytest.raises(ValueError, match="same recordings"):
         difference(many(0), many(0)[::-1])
-
-
-def test_the_error_rate_of_a_pipeline_adds_up_over_files() -> None:
-    made = {"good": REFERENCE, "bad": HYPOTHESIS}
-    files = [{"uri": uri, "annotation": REFERENCE, "annotated": SCORED} for uri in made]
-    found = error_rate(lambda file: SimpleNamespace(speaker_diarization=made[file["uri"]]), files)
-    both = components([score(uri, REFERENCE, each, SCORED) for uri, each in made.items()])
-    assert found.total == pytest.approx(both.total) == pytest.approx(100 * 2.9 / 42)
-    assert found.confusion == pytest.approx(100 * 0.7 / 42)

@@ -7,11 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.memory import num_silent_tokens
+from pyannote_pix2seq.memory import num_silent_tokens, prompt
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.speakers import Speaker, clips, directions, hear, likeliest, match, similarity
+from pyannote_pix2seq.speakers import Speaker, clips, directions, hear, likeliest, match, similarity, voices_of
 
 TOKEN = 0.16
 
@@ -72,17 +73,25 @@ def test_voices_are_means_over_what_is_said_alone() -> None:
     # 10 tokens of one, 10 of both, 10 of the other
     chunk = chunk_of((10, [1.0, 0.0, 0.0]), (10, [9.0, 9.0, 9.0]), (10, [0.0, 0.6, 0.0]))
     heard = hear(chunk, [Turn(0.0, 3.2, 0, 0.5), Turn(1.6, 4.8, 1, 0.5)], 0.0, TOKEN)
-    torch.testing.assert_close(directions(list(heard.values())), torch.eye(3)[:2])
+    torch.testing.assert_close(directions(voices_of(heard.values())), torch.eye(3)[:2])
     # 10 tokens of another voice later: half way between
     heard[0].learn(hear(chunk_of((10, [0.0, 0.0, 1.0])), [Turn(0.0, 1.6, 0, 0.5)], 0.0, TOKEN)[0])
-    np.testing.assert_allclose(directions([heard[0]])[0], [0.5**0.5, 0.0, 0.5**0.5], atol=1e-6)
+    np.testing.assert_allclose(directions([heard[0].voice])[0], [0.5**0.5, 0.0, 0.5**0.5], atol=1e-6)
 
 
 def test_speakers_without_voices_are_not_alike() -> None:
     silent = AudioTokens(torch.randn(20, 4), torch.zeros(20, 0, 0))
     heard = list(hear(silent, [Turn(0.0, 1.0, 0, 0.5), Turn(1.0, 2.0, 1, 0.5)], 0.0, TOKEN).values())
-    assert similarity(heard, heard).tolist() == [[0.0, 0.0], [0.0, 0.0]]
-    assert similarity([], heard).shape == (0, 2)
+    assert similarity(voices_of(heard), voices_of(heard)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert similarity([], voices_of(heard)).shape == (0, 2)
+
+
+def test_what_a_gpu_hears_is_remembered_on_the_cpu_and_prompts_go_back() -> None:
+    with FakeTensorMode():  # there need be no GPU
+        audio = AudioTokens(torch.zeros(70, 4, device="cuda"), torch.ones(70, 2, 3, device="cuda"))
+        (known,) = hear(audio, [Turn(0.0, 3.2, 0, 0.5)], 0.0, TOKEN).values()
+        assert {field.device.type for field in (*known.clip, known.voice)} == {"cpu"}
+        assert {field.device.type for field in prompt([known.clip], audio, TOKEN).audio} == {"cuda"}
 
 
 # who is prompted with what

@@ -26,16 +26,16 @@ from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-from pyannote_pix2seq.recollection import Group, Voice
+from pyannote_pix2seq.recollection import Group
 from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
+from pyannote_pix2seq.strategies import STRATEGIES
 from pyannote_pix2seq.streaming import Stream, StreamError
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 from pyannote_pix2seq.writer import Writer
 
 RATE = 16000
-STRATEGIES = ("chain", "two_pass")
 Output = Any
 
 
@@ -178,6 +178,20 @@ def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
         )
         assert "first pass" in steps and ("second pass" in steps) == is_read_again
         assert len(output.speaker_diarization) > 0
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_file_that_is_shorter_than_it_says_cannot_have_as_many_speakers(
+    model: Pix2Seq, strategy: str, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.mp3"
+    soundfile.write(whole, talk(40.0)["waveform"][0].numpy(), RATE)
+    (tmp_path / "cut.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 8])
+    pipeline = make(model, strategy)
+    asked = 3 * pipeline.writer.capacity
+    assert len(pipeline(whole, num_speakers=asked).speaker_diarization.labels()) == asked
+    with pytest.raises(SpeakerCountError, match=f"num_speakers={asked} was asked for, but there can be at most"):
+        pipeline(tmp_path / "cut.mp3", num_speakers=asked)
 
 
 def test_limits_that_contradict_each_other() -> None:
@@ -419,7 +433,7 @@ def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> Non
         (ann, 0 * ann, False, {1: -1}),
         (between, ann, True, {}),
     ):
-        groups = [Group(other, Voice(other), {}), Group(voice, Voice(here), {})]
+        groups = [Group(other, other, {}), Group(voice, here, {})]
         assert reading._claims(groups, {0, 1} if is_there else {0}) == expected
 
 
@@ -471,7 +485,7 @@ def test_people_who_cannot_be_enrolled(
     people = pipeline.enrol({"ann": recordings["ann"]})
     with pytest.raises(EnrolmentError, match="Enrol again with this pipeline"):
         Pix2SeqDiarization(tiny_model, chunk=5.0)(talk(), known=people)
-    with pytest.raises(EnrolmentError, match="a name is there twice"):
+    with pytest.raises(EnrolmentError, match="several people have that name"):
         pipeline(talk(), known=Enrolment([*people, *people]))
     with pytest.raises(EnrolmentError, match=r"known=5 was given; .* a mapping of names to recordings"):
         pipeline(talk(), known=5)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from language import follows_grammar
 
 from pyannote_pix2seq.decoding_options import TIGHT, DecodingOptions
-from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
 

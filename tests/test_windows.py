@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from language import follows_grammar
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import ProtocolFile
 from torch import Tensor
+from toy import annotation
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.audio import excerpt, prepare
 from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
-from pyannote_pix2seq.grammar import follows_grammar
 from pyannote_pix2seq.memory import solo_segments
 from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
@@ -49,20 +50,13 @@ class LoudnessFrontend(Frontend):
         return AudioTokens(content, content.new_ones(*content.shape[:2], 1, 2))
 
 
-def annotation_of(*turns: tuple[float, float, str]) -> Annotation:
-    annotation = Annotation()
-    for track, (start, end, speaker) in enumerate(turns):
-        annotation[Segment(start, end), track] = speaker
-    return annotation
-
-
 def file_of(uri: str, seconds: float, *turns: tuple[float, float, str], **fields: Any) -> dict[str, Any]:
     """A recording whose token k is as loud as k / 256."""
     num_tokens = round(seconds / TOKEN)
     waveform = (torch.arange(num_tokens) / 256).repeat_interleave(SAMPLES)[None]
     return {
         "uri": uri,
-        "annotation": annotation_of(*turns),
+        "annotation": annotation(*turns),
         "annotated": Timeline([Segment(0, seconds)]),
         "waveform": waveform,
         "sample_rate": 16000,
@@ -118,7 +112,7 @@ def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(
         soundfile.SoundFile, "read", lambda self, frames=-1, **o: decoded.append(frames) or read(self, frames, **o)
     )
-    described = {"uri": "long", "audio": tmp_path / "long.flac", "annotation": annotation_of((0.0, 60.0, "ann"))}
+    described = {"uri": "long", "audio": tmp_path / "long.flac", "annotation": annotation((0.0, 60.0, "ann"))}
     file = ProtocolFile(described, lazy={"features": lambda _: 1 / 0})  # which nobody asks for
     cache = cache_of(tmp_path / "cache")
     found = [cache.read(file, part).waveform for part in (Segment(0, 8.3), Segment(8.3, 20), Segment(20, 60))]

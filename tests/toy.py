@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from pyannote.core import Annotation, Segment
 
 from pyannote_pix2seq.simulation.voices import to_level, write_voices
 
@@ -42,3 +43,11 @@ def write_rttm(path: Path, turns: list[tuple[float, float, str]], uri: str = "me
 
 def rms(waveform: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(waveform, dtype=np.float64))))
+
+
+def annotation(*turns: tuple[float, float, object], uri: str | None = None) -> Annotation:
+    """An annotation of turns (start, end, speaker)."""
+    made = Annotation(uri=uri)
+    for track, (start, end, speaker) in enumerate(turns):
+        made[Segment(start, end), track] = speaker
+    return made

@@ -1,6 +1,8 @@
 """What every frontend is: a module that turns a waveform into audio tokens."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,10 @@ class AudioTokens(NamedTuple):
 
     content: Tensor
     voice: Tensor
+
+    def to(self, *kind: Any, **options: Any) -> AudioTokens:
+        """The same on another device or of another type, see `torch.Tensor.to`."""
+        return AudioTokens(*(field.to(*kind, **options) for field in self))
 
 
 class Frontend(nn.Module):

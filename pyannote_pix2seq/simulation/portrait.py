@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pyannote.core import Annotation, Segment
 
-from ..report import FAINT, INK, MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks, plain
+from ..palette import FAINT, INK, plain
+from ..report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
 from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from .conversation import Conversation
 

@@ -18,7 +18,7 @@ from pyannote.database import FileFinder, registry
 
 from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.audio import load
-from pyannote_pix2seq.scores import error_rate
+from pyannote_pix2seq.der import error_rate
 
 STEPS = (0.1, 0.2)
 METHODS = ("centroid", "average")

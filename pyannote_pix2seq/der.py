@@ -1,0 +1,85 @@
+"""The diarization error rate: without collar, overlap scored, in its three parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pyannote.core import Annotation, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate
+
+
+def der_metric() -> Any:
+    """What counts the errors, a `DiarizationErrorRate`."""
+    return DiarizationErrorRate(collar=0.0, skip_overlap=False)
+
+
+@dataclass(frozen=True)
+class DerComponents:
+    """A diarization error rate and the three errors it is made of, in % of the reference speech."""
+
+    false_alarm: float
+    missed_detection: float
+    confusion: float
+
+    @property
+    def total(self) -> float:
+        """The diarization error rate itself, in %."""
+        return self.false_alarm + self.missed_detection + self.confusion
+
+    @classmethod
+    def from_seconds(cls, detail: Mapping[str, float]) -> DerComponents:
+        """Turn the seconds that pyannote.metrics counts into rates.
+
+        Parameters
+        ----------
+        detail : mapping
+            `metric(reference, hypothesis, detailed=True)` or, over many files, `metric[:]`. Where the
+            reference has no speech at all, any error is 100 %, as in pyannote.metrics.
+        """
+        errors = [detail["false alarm"], detail["missed detection"], detail["confusion"]]
+        speech = detail["total"] or sum(errors) or 1.0
+        return cls(*(100.0 * seconds / speech for seconds in errors))
+
+    @property
+    def brief(self) -> str:
+        """The error rate and, in brackets, what it is made of: `12.3 (4.5 / 6.7 / 1.1)`."""
+        return f"{self.total:.1f} ({self.false_alarm:.1f} / {self.missed_detection:.1f} / {self.confusion:.1f})"
+
+    def __str__(self) -> str:
+        return (
+            f"DER {self.total:.1f} % (false alarm {self.false_alarm:.1f}, "
+            f"missed detection {self.missed_detection:.1f}, confusion {self.confusion:.1f})"
+        )
+
+
+def der_components(reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None) -> DerComponents:
+    """Diarization error rate of one file without collar, overlap included.
+
+    Parameters
+    ----------
+    reference, hypothesis : Annotation
+    uem : Timeline, optional
+        What to score. Defaults to everything from the first turn of either to the last.
+    """
+    if uem is None:
+        extent = reference.get_timeline().extent() | hypothesis.get_timeline().extent()
+        uem = Timeline([extent] if extent else [])
+    return DerComponents.from_seconds(der_metric()(reference, hypothesis, uem=uem, detailed=True))
+
+
+def error_rate(pipeline: Callable[..., Any], files: Iterable[Mapping[str, Any]]) -> DerComponents:
+    """Diarization error rate of a pipeline on files together, overlap included, without collar.
+
+    Parameters
+    ----------
+    pipeline : callable
+        A pyannote.audio pipeline that returns a `DiarizeOutput`.
+    files : iterable of mapping
+        With "annotation" and "annotated".
+    """
+    metric = der_metric()
+    for file in files:
+        metric(file["annotation"], pipeline(file).speaker_diarization, uem=file["annotated"])
+    return DerComponents.from_seconds(metric[:])
