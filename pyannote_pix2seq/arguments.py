@@ -158,17 +158,36 @@ def _seconds(text: str) -> float:
 
 def positive(text: str) -> float:
     """A finite number above 0, as an option."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
+    number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 
+def not_negative(text: str) -> float:
+    """A finite number, 0 or more, as an option."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more, as an option: of something, or a seed."""
+    if not (text.isdecimal() and len(text) < 20 and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
+    return int(text)
+
+
 def at_least_one(text: str) -> int:
     """A whole number, 1 or more, as an option."""
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    if not (text.isdecimal() and len(text) < 20 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number, 1 or more")
     return int(text)

@@ -147,27 +147,45 @@ def _held(
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
     """Write what systems are called with; the recordings, and what is wrong with others."""
-    recordings, listed, failures = [], [], []
+    recordings: dict[str, Recording] = {}
+    listed, failures = [], []
     for number, file in enumerate(files):
-        audio = folder / f"{number:06d}.wav"
-        if file.get("annotation") is None:
-            failures.append(f"{file['uri']} is left out: it has no annotation. Give a protocol that has.")
-            continue
+        uri, audio = file["uri"], folder / f"{number:06d}.wav"
         try:
-            samples = prepare(file, SAMPLE_RATE)[0].numpy()
-            soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
-            duration = len(samples) / SAMPLE_RATE
-            scored = file.get("annotated") or Timeline([Segment(0, duration)])
-            recordings.append(Recording(file["uri"], file["annotation"], scored, duration))
+            if uri in recordings:
+                raise ContestError("another recording has that uri. Give each a uri of its own.")
+            recordings[uri] = _write_one(file, audio)
         except (KeyError, OSError, ValueError) as error:
-            failures.append(f"{file['uri']} is left out: {error}")
+            failures.append(f"{uri} is left out: {error}")
             continue
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()
-        listed.append({"uri": file["uri"], "audio": str(audio), "sha256": digest})
-    references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in recordings}
+        listed.append({"uri": uri, "audio": str(audio), "sha256": digest})
+    tracks = {uri: _tracks(each.reference) for uri, each in recordings.items()}
+    references = {uri: [(*turn, label) for turn, _, label in each] for uri, each in tracks.items()}
     (folder / LISTED).write_text(json.dumps(listed))
     (folder / REFERENCES).write_text(json.dumps(references))
-    return recordings, failures
+    return list(recordings.values()), failures
+
+
+def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
+    """Write a recording as systems hear it.
+
+    Raises
+    ------
+    ContestError
+        If there is nothing to score.
+    """
+    if file.get("annotation") is None:
+        raise ContestError("it has no annotation. Give a protocol that has.")
+    samples = prepare(file, SAMPLE_RATE)[0].numpy()
+    soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
+    duration = len(samples) / SAMPLE_RATE
+    scored = file.get("annotated")
+    if scored is None:
+        scored = Timeline([Segment(0, duration)])
+    elif not scored:
+        raise ContestError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
+    return Recording(file["uri"], file["annotation"], scored, duration)
 
 
 def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:

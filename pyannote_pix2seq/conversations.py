@@ -5,21 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from pyannote_pix2seq.arguments import at_least_one, not_negative, positive
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 
-LEAST = {
-    "conversations": 1,
-    "development": 1,
-    "steps": 1,
-    "validate_every": 1,
-    "batch_size": 1,
-    "jobs": 0,
-    "seed": 0,
-}
-"""Smallest values of options that the recipes have that train."""
 VALIDATED = 30.0
 """Duration of conversations for validation, in seconds."""
 
@@ -33,24 +24,22 @@ def add_options(parser: ArgumentParser) -> None:
     )
     kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--conversations", type=int, default=4000, help="for training (default: 4000)")
-    parser.add_argument("--development", type=int, default=40, help="conversations for validation (default: 40)")
-    parser.add_argument("--duration", type=float, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
     parser.add_argument(
-        "--hesitations", type=float, default=0.0, help="short pauses a second within turns of --turns (default: 0)"
+        "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
+    )
+    parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument(
+        "--hesitations",
+        type=not_negative,
+        default=0.0,
+        help="short pauses a second within turns of --turns (default: 0)",
     )
     Labels.add_options(parser)
 
 
 def check(parser: ArgumentParser, options: Namespace) -> None:
-    """Refuse options that contradict each other or are too small, as the parser refuses others.
-
-    What is refused here would else be found out once all conversations were heard.
-    """
-    for name, least in LEAST.items():
-        value = getattr(options, name)
-        if value < least:
-            parser.error(f"--{name.replace('_', '-')} {value}: it has to be {least} or more.")
+    """Refuse options that contradict each other, as the parser refuses others."""
     if options.difficulty and options.hesitations:
         parser.error(
             f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "

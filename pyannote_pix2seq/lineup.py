@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import product, starmap
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.arguments import at_least_one
+from pyannote_pix2seq.arguments import at_least_one, whole
 from pyannote_pix2seq.strategies import STRATEGIES
 from pyannote_pix2seq.system import System, UnknownSystemError
 
@@ -27,7 +27,7 @@ def parse_systems(
     add = parser.add_argument
     add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
     add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
-    add("--seed", nargs="+", type=_seed, help="run each pipeline with each of these, for what it draws at random")
+    add("--seed", nargs="+", type=whole, help="run each pipeline with each of these, for what it draws at random")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
     add("--threads", type=at_least_one, default=2, help="that each system may use (default: 2)")
     parser.epilog = "* may be given several times; see pyannote_pix2seq/system.py and recipes/peers/"
@@ -37,12 +37,6 @@ def parse_systems(
         return options, _systems(starmap(System.of_pipeline, product(*pipelines)), options.peer)
     except UnknownSystemError as error:
         parser.error(str(error))
-
-
-def _seed(text: str) -> int:
-    if not (text.isdecimal() and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"{text} is not a whole number from 0 to 2**63 - 1")
-    return int(text)
 
 
 def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:

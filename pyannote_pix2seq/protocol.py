@@ -159,7 +159,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
                 "annotation": to_annotation(conversation, self.labels),
                 "annotated": Timeline([Segment(0, conversation.duration)], uri=uri),
                 "labels": str(self.labels),
-                "digest": conversation.digest,
+                "digest": f"{conversation.digest} of {simulator.voices.digest}",
                 "scope": SCOPE,
                 "sample_rate": SAMPLE_RATE,
             },
@@ -178,13 +178,13 @@ def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotat
     return annotation
 
 
-def origin(protocol: Any) -> str:
-    """What the examples of any protocol are made from: its name, the style of labels, unless it is the usual one, and a
-    hash of the first files.
+def origin(protocol: Any, subset: str) -> str:
+    """What the examples of a subset of any protocol are made from: the protocol's name, the style of labels, unless it
+    is the usual one, and a hash of the labels of the first files and, of synthetic ones, of scenes and voices.
 
     A folder of examples that were made from something else must not be used for the protocol.
     """
-    files = list(islice(protocol.train(), NUM_HASHED))
+    files = list(islice(getattr(protocol, subset)(), NUM_HASHED))
     labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}
     made_of = "".join(f"{file.get('digest')} {file['annotation'].to_rttm()}" for file in files)
     return f"{protocol.name}{''.join(labels)}, files {hashlib.sha256(made_of.encode()).hexdigest()[:16]}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import resource
 import shlex
@@ -72,6 +73,13 @@ class Answer:
     memory: int = 0
     error: str | None = None
 
+    def __post_init__(self) -> None:
+        numbers = [float(time) for start, end, _ in self.turns for time in (start, end)]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"{self.uri}: turns have to begin and end some time.")
+        if self.confidence is not None and len(self.confidence) != len(self.turns):
+            raise ValueError(f"{self.uri}: {len(self.confidence)} confidences were given for {len(self.turns)} turns.")
+
 
 @dataclass(frozen=True)
 class System:
@@ -109,7 +117,10 @@ class System:
             If it is something else.
         """
         name, _, command = text.partition("=")
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError as error:  # a quotation that does not end
+            raise UnknownSystemError(f"The peer {text!r} cannot be read: {error}.") from error
         if not name or not words:
             raise UnknownSystemError(
                 f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
@@ -235,9 +246,9 @@ def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], rec
     start = time.perf_counter()
     try:
         turns, confidence = diarize(recording["audio"])
-    except Exception as error:  # whatever a system raises
+        return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
+    except Exception as error:  # whatever a system raises, or answers
         return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
-    return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
 
 
 def _forget_peak() -> None:

@@ -133,23 +133,23 @@ class SequenceDiarization(Task):
             )
         self.model = cast(Pix2Seq, trainer.lightning_module)
         self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
-        source = origin(self.protocol)
-        self.examples = self._fill("train", self.protocol.train(), source)
+        self.examples = self._fill("train")
         if self.has_validation:
-            self.development = self._fill("development", self.protocol.development(), source)
+            self.development = self._fill("development")
             self.validated = [
                 index
                 for index in range(len(self.development))
                 if self.sampler.beginning(self.development[index]).num_speakers <= self.vocabulary.num_speakers
             ]
 
-    def _fill(self, subset: str, files: Iterator[Any], source: str) -> ExampleCache:
+    def _fill(self, subset: str) -> ExampleCache:
         """Have the first process hear; it tells the others of every stretch, or they would give up after a while."""
         trainer = cast(Trainer, self.trainer)
         tell, root = trainer.strategy.broadcast, trainer.strategy.root_device
         is_first = trainer.is_global_zero
         while not (is_first or tell(False)):
             pass
+        files, source = getattr(self.protocol, subset)(), origin(self.protocol, subset)
         cache = ExampleCache(self.folder / subset, self.model.frontend, source, self.stretch)
         device = root if root.type == "cuda" else None
         cache.fill(files, self.num_workers, device, each=lambda: tell(False) if is_first else None)

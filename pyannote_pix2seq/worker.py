@@ -16,7 +16,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.audio import Pipeline  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, whole  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
@@ -68,7 +68,7 @@ def main() -> None:
     parser = Parser(description="A system for pyannote_pix2seq.system.")
     parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
     parser.add_argument("--strategy", choices=STRATEGIES)
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=whole)
     parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
     parser.add_argument("answers")
     options = parser.parse_args()

@@ -25,6 +25,8 @@ from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.system import peak_memory  # noqa: E402
 from pyannote_pix2seq.worker import read  # noqa: E402
 
+A_DAY = 1440
+"""Minutes."""
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
 
@@ -36,6 +38,8 @@ def main() -> None:
     parser.add_argument("--threads", type=at_least_one, default=2)
     parser.add_argument("--runs", type=at_least_one, default=3)
     options = parser.parse_args()
+    if options.minutes > A_DAY:
+        parser.error(f"--minutes {options.minutes:g}: the recording is in memory; a day, {A_DAY}, is the most.")
     with in_one_line():
         benchmark(options)
 

@@ -29,7 +29,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive, whole  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
     parser.add_argument("--runs", type=at_least_one, default=4, help="(default: 4)")
     parser.add_argument("--lhotse-python", type=Path, help="a Python that has lhotse and torchaudio")
-    parser.add_argument("--descriptions", type=int, default=0, help="conversations to describe (default: 0)")
+    parser.add_argument("--descriptions", type=whole, default=0, help="conversations to describe (default: 0)")
     return parser.parse_args()
 
 

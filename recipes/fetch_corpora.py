@@ -296,6 +296,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--subsets", nargs="+", metavar="SUBSET", help="train, development, test... (default: all)")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="protocols/real, for real.yml")
     options = parser.parse_args(arguments)
+    known = {subset for name in options.corpora for subset in CORPORA[name][1]}
+    if unknown := sorted(set(options.subsets or known) - known):
+        parser.error(f"--subsets {' '.join(unknown)}: {', '.join(options.corpora)} has {', '.join(sorted(known))}")
     failed = False
     for name in options.corpora:
         read, sizes = CORPORA[name]

@@ -60,13 +60,13 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
     parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240])
     parser.add_argument("--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12])
-    parser.add_argument("--pieces", type=int, default=1, help="of the longest meeting, for shorter ones (default: 1)")
+    parser.add_argument(
+        "--pieces", type=at_least_one, default=1, help="of the longest meeting, for shorter ones (default: 1)"
+    )
     Labels.add_options(parser)
     parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     options, systems = parse_systems(parser, arguments)
-    if options.pieces < 1:
-        parser.error(f"--pieces {options.pieces}: it has to be 1 or more.")
     shorter, longest = sorted({*options.minutes} - {max(options.minutes)}), max(options.minutes)
     if options.pieces > 1 and not shorter:
         parser.error(f"--pieces {options.pieces}: --minutes {longest:g} is all there is. Name a shorter one.")
@@ -162,16 +162,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = Place(options.docs, "long") if options.docs else None
         voices = Voices(options.voices, "dev")
         noises = Noises(options.noise) if options.noise else None
-    rows, failures = [], []
-    longest = 60 * max(options.minutes)
-    with in_one_line():
+        labels = Labels.of(options)
+        longest = 60 * max(options.minutes)
         meetings_of = {
             number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers
         }
+    rows, failures = [], []
     for minutes, speakers in product(options.minutes, options.speakers):
         meetings = meetings_of[speakers]
         meeting = meetings.describe(f"{speakers}speakers-{longest:g}s")
-        whole = record(meeting, meetings, options.into / f"{longest / 60:g}min", Labels.of(options))
+        whole = record(meeting, meetings, options.into / f"{longest / 60:g}min", labels)
         audio = parts(whole, longest, 60 * minutes, options)
         for system in systems:
             try:

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
 from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, whole  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
@@ -40,11 +40,11 @@ def parse() -> argparse.Namespace:
     conversations.add_options(parser)
     parser.add_argument("--frontend", type=Path, required=True, help="what recipes/fetch_frontends.py made")
     parser.add_argument("--into", type=Path, required=True, help="folder for what is heard, checkpoints and logs")
-    parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
-    parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
-    parser.add_argument("--batch-size", type=int, default=32, help="pieces of 10 s in a step (default: 32)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes that listen and draw pieces (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--steps", type=at_least_one, default=4000, help="of training (default: 4000)")
+    parser.add_argument("--validate-every", type=at_least_one, default=500, help="steps (default: 500)")
+    parser.add_argument("--batch-size", type=at_least_one, default=32, help="pieces of 10 s in a step (default: 32)")
+    parser.add_argument("--jobs", type=whole, default=2, help="processes that listen and draw pieces (default: 2)")
+    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
     options = parser.parse_args()
     conversations.check(parser, options)
     if options.duration < SHORTEST:
@@ -54,11 +54,11 @@ def parse() -> argparse.Namespace:
 
 def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCache]:
     """What segmentation and CAM++ hear of the conversations of each subset."""
-    protocol = conversations.protocol_of(options)
-    source, heard = origin(protocol), {}
-    for name, files in {"train": protocol.train, "development": protocol.development}.items():
-        heard[name] = ExampleCache(options.into / "heard" / name, hearing, source, options.duration)
-        heard[name].fill(files(), options.jobs)
+    protocol, heard = conversations.protocol_of(options), {}
+    for subset in ("train", "development"):
+        folder = options.into / "heard" / subset
+        heard[subset] = ExampleCache(folder, hearing, origin(protocol, subset), options.duration)
+        heard[subset].fill(getattr(protocol, subset)(), options.jobs)
     return heard
 
 

@@ -18,11 +18,11 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote_pix2seq.arguments import Parser, at_least_one  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, positive, whole  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
-from pyannote_pix2seq.simulation import Noises  # noqa: E402
+from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators  # noqa: E402
 from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
 
@@ -35,8 +35,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--into", type=Path, required=True, metavar="FOLDER", help="made if need be")
     add("--noise", type=Path, help="folder or manifest of noise recordings; without it, all noise is generated")
     for subset in SUBSETS:
-        add(f"--{subset}", type=int, default=100, metavar="N", help="conversations (default: 100)")
-    add("--train-duration", type=float, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
+        add(f"--{subset}", type=whole, default=100, metavar="N", help="conversations (default: 100)")
+    add("--train-duration", type=positive, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
     Labels.add_options(parser)
     add("--jobs", type=at_least_one, default=2, help="processes that work side by side (default: 2)")
     return parser.parse_args(arguments)
@@ -58,7 +58,7 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "difficulty": asdict(DIFFICULTIES[name]),
         "labels": str(Labels.of(options)),
-        "voices": fingerprint(options.voices),
+        "voices": Voices(options.voices, "train").digest,
         "noise": fingerprint(options.noise) if options.noise else None,
         "train_duration": options.train_duration,
     }

@@ -25,7 +25,7 @@ from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.arguments import Parser, at_least_one, whole  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
@@ -49,28 +49,28 @@ def parse() -> argparse.Namespace:
         "--initial", type=Path, help="checkpoint, or model of a pipeline, to start from; --frontend replaces its own"
     )
     parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
-    parser.add_argument("--steps", type=int, default=4000, help="of training (default: 4000)")
-    parser.add_argument("--validate-every", type=int, default=500, help="steps (default: 500)")
+    parser.add_argument("--steps", type=at_least_one, default=4000, help="of training (default: 4000)")
+    parser.add_argument("--validate-every", type=at_least_one, default=500, help="steps (default: 500)")
     parser.add_argument(
-        "--batch-size", type=int, default=16, help="windows in a step, over all processes (default: 16)"
+        "--batch-size", type=at_least_one, default=16, help="windows in a step, over all processes (default: 16)"
     )
     parser.add_argument(
         "--precision", help="of Lightning's Trainer (default: bf16-mixed, or 32-true on devices without bfloat16)"
     )
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=whole,
         default=2,
         help="processes that compute audio tokens, or render what a GPU hears, and draw windows (default: 2)",
     )
-    parser.add_argument("--processes", type=int, default=1, help="that train side by side (default: 1)")
-    parser.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    parser.add_argument("--processes", type=at_least_one, default=1, help="that train side by side (default: 1)")
+    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
     options = parser.parse_args()
     conversations.check(parser, options)
-    if options.processes < 1 or options.batch_size % options.processes:
+    if options.batch_size % options.processes:
         parser.error(
             f"--processes {options.processes} cannot share --batch-size {options.batch_size} evenly. Make the batch a "
-            f"multiple of the processes, of which there is at least one."
+            f"multiple of the processes."
         )
     return options
 

@@ -120,6 +120,45 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
     assert len(held.failures) == 1 and "lost is left out: There is no file" in held.failures[0]
 
 
+def test_recordings_of_one_uri_are_not_taken_for_each_other(teller: Any) -> None:
+    held = hold("Toy", [file(LOUD), file(LOUD, 3.0), file(QUIET)], [teller("system")], threads=1)
+    assert [(score.uri, score.duration) for score in held.entries[0].scores] == [(LOUD, 4.0), (QUIET, 4.0)]
+    assert held.failures == [f"{LOUD} is left out: another recording has that uri. Give each a uri of its own."]
+
+
+def test_a_recording_of_which_nothing_is_to_be_scored_is_left_out(teller: Any) -> None:
+    held = hold("Toy", [file(LOUD), file(QUIET, annotated=Timeline())], [teller("system")], threads=1)
+    assert [score.uri for score in held.entries[0].scores] == [LOUD]
+    assert len(held.failures) == 1 and f"{QUIET} is left out: its UEM is empty" in held.failures[0]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "complaint"),
+    [("[0.9]", "ValueError: loud one: 1 confidences were given for 2 turns"), ("3", "TypeError")],
+)
+def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confidence: str, complaint: str) -> None:
+    held = hold("Toy", [file(LOUD)], [teller("good"), teller("bad", confidence=confidence)], threads=1)
+    assert [entry.name for entry in held.entries][:1] == ["good"] and len(held.failures) == 1
+    assert f"bad is left out: {complaint}" in held.failures[0]
+
+
+def test_lines_that_are_no_answers_are_passed_over(tmp_path: Path) -> None:
+    script = tmp_path / "odd.py"
+    lines = [
+        {"uri": "a", "turns": [[0.0, 1.0]]},
+        {"uri": "a", "turns": [[0.0, float("nan"), "x"]]},
+        {"uri": "a", "no": 1},
+    ]
+    script.write_text(
+        f"import json, sys; open(sys.argv[-1], 'w').writelines(json.dumps(l) + '\\n' for l in {lines})".replace(
+            "nan", "float('nan')"
+        )
+    )
+    (tmp_path / "recordings.json").write_text('[{"uri": "a", "audio": "a.wav"}]')
+    (answer,) = System.of_peer(f"odd={script}").answer(tmp_path / "recordings.json", 1).values()
+    assert answer.turns == () and answer.error is not None and "gave no answer" in answer.error
+
+
 def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:
     unlabelled = {key: value for key, value in file(LOUD).items() if key != "annotation"} | {"uri": "unlabelled"}
     without = file(LOUD, annotation=None) | {"uri": "without"}  # as registered protocols have it
@@ -288,9 +327,9 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
             ["--seed", "1", "1"],
             "Two systems are called pretrained seed 1. Give folders and peers different names, and no",
         ),
-        (["--seed", "-1"], "-1 is not a whole number from 0 to 2**63 - 1"),
-        (["--seed", "x"], "x is not a whole number"),
-        (["--seed", str(2**63)], "9223372036854775808 is not a whole number"),
+        (["--seed", "-1"], "'-1' is not a whole number from 0 to 2**63 - 1"),
+        (["--seed", "x"], "'x' is not a whole number"),
+        (["--seed", str(2**63)], "'9223372036854775808' is not a whole number"),
     ],
 )
 def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

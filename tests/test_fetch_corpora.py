@@ -211,6 +211,12 @@ def test_what_is_wrong_is_said_and_does_not_stop_the_rest(
     assert (tmp_path / "real" / "VoxConverse" / "test.lst").read_text() == "aaaaa\n"
 
 
+def test_subsets_that_there_are_not(recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        recipe.main(["VoxConverse", "--subsets", "test", "dev", "--into", str(tmp_path)])
+    assert "--subsets dev: VoxConverse has development, test" in capsys.readouterr().err
+
+
 def test_too_few_recordings_are_an_error(
     recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,13 +125,13 @@ def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator,
         SyntheticProtocol("Toy", simulator, simulator, labels=labels, num_train=1)
         for labels in (HEARD, Labels(padding=0.2))
     )
-    assert re.fullmatch(r"Synthetic.SpeakerDiarization.Toy, files \w{16}", origin(heard))
-    assert "Toy, labels merge_pauses=0,padding=0.2, files" in origin(loose)
+    assert re.fullmatch(r"Synthetic.SpeakerDiarization.Toy, files \w{16}", origin(heard, "train"))
+    assert "Toy, labels merge_pauses=0,padding=0.2, files" in origin(loose, "train")
     frontend = MelFrontend()
-    ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
-    ExampleCache(tmp_path / "cache", frontend, origin(heard), 6.0)
+    ExampleCache(tmp_path / "cache", frontend, origin(heard, "train"), 6.0)
+    ExampleCache(tmp_path / "cache", frontend, origin(heard, "train"), 6.0)
     with pytest.raises(CacheError, match="padding=0.2"):
-        ExampleCache(tmp_path / "cache", frontend, origin(loose), 6.0)
+        ExampleCache(tmp_path / "cache", frontend, origin(loose, "train"), 6.0)
 
 
 def test_a_protocol_is_known_by_its_first_files(simulator: Simulator) -> None:
@@ -142,8 +142,10 @@ def test_a_protocol_is_known_by_its_first_files(simulator: Simulator) -> None:
         Simulator(voices, turns, Acoustics(), duration=simulator.duration),
     ]
     protocols = [SyntheticProtocol("Toy", other, simulator, num_train=9) for other in (simulator, simulator, *others)]
-    first, again, *different = map(origin, protocols)
+    first, again, *different = (origin(protocol, "train") for protocol in protocols)
     assert first == again and len({first, *different}) == 3
+    assert origin(protocols[0], "train") != origin(protocols[0], "development")
+    assert len({origin(protocol, "development") for protocol in protocols}) == 1
 
 
 def test_a_command_line_can_ask_for_a_style() -> None:

@@ -130,7 +130,7 @@ def test_pieces_of_a_meeting_stand_for_shorter_ones(
 def test_no_pieces_are_refused(recipe: Any, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         recipe("--pieces", "0")
-    assert "--pieces 0: it has to be 1 or more" in capfd.readouterr().err
+    assert "argument --pieces: '0' is not a whole number, 1 or more" in capfd.readouterr().err
 
 
 def test_pieces_of_nothing_but_the_whole_are_refused(recipe: Any, capfd: pytest.CaptureFixture[str]) -> None:

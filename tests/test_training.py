@@ -266,13 +266,13 @@ def test_what_a_difficulty_decides_is_not_asked_for_twice(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--steps", "0"], "--steps 0: it has to be 1 or more"),
-        (["--validate-every", "0"], "--validate-every 0: it has to be 1 or more"),
-        (["--batch-size", "0"], "--batch-size 0: it has to be 1 or more"),
-        (["--development", "0"], "--development 0: it has to be 1 or more"),
-        (["--conversations", "0"], "--conversations 0: it has to be 1 or more"),
-        (["--jobs", "-1"], "--jobs -1: it has to be 0 or more"),
-        (["--seed", "-1"], "--seed -1: it has to be 0 or more"),
+        (["--steps", "0"], "argument --steps: '0' is not a whole number, 1 or more"),
+        (["--validate-every", "0"], "argument --validate-every: '0' is not a whole number, 1 or more"),
+        (["--batch-size", "0"], "argument --batch-size: '0' is not a whole number, 1 or more"),
+        (["--development", "0"], "argument --development: '0' is not a whole number, 1 or more"),
+        (["--conversations", "0"], "argument --conversations: '0' is not a whole number, 1 or more"),
+        (["--jobs", "-1"], "argument --jobs: '-1' is not a whole number from 0 to"),
+        (["--seed", "-1"], "argument --seed: '-1' is not a whole number from 0 to"),
     ],
 )
 @pytest.mark.parametrize("recipe", ["train.py", "refine.py"])
@@ -291,12 +291,9 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_heard(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("processes", [0, 3])
 def test_processes_share_a_batch_evenly(
-    processes: int, tmp_path: Path, run_recipe: Callable[..., None], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, run_recipe: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        run_recipe(
-            "train.py", "--voices", tmp_path, "--difficulty", "Easy", "--into", tmp_path, "--processes", processes
-        )
-    assert f"--processes {processes} cannot share --batch-size 16 evenly" in " ".join(capsys.readouterr().err.split())
+        run_recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--into", tmp_path, "--processes", 3)
+    assert "--processes 3 cannot share --batch-size 16 evenly" in " ".join(capsys.readouterr().err.split())

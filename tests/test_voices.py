@@ -49,6 +49,14 @@ def test_speech_is_level_starts_at_once_and_has_short_pauses_only(store: Path) -
     assert runs.max() <= 26
 
 
+def test_the_digest_is_that_of_what_is_said(store: Path) -> None:
+    digest = Voices(store, "train").digest
+    assert Voices(store, "train").digest == digest
+    speech = np.fromfile(store / "speech.int16", np.int16)
+    (speech * 0.5).astype(np.int16).tofile(store / "speech.int16")
+    assert Voices(store, "train").digest != digest
+
+
 def test_speech_depends_on_nothing_but_the_seed(store: Path) -> None:
     voices = Voices(store, "train")
     again = pickle.loads(pickle.dumps(voices))

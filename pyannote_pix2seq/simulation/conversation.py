@@ -62,7 +62,7 @@ class Conversation:
     @property
     def digest(self) -> str:
         """Hash of all that it is: what has another sounds otherwise."""
-        return hashlib.sha256(repr((self.turns, self.voices, self.scene)).encode()).hexdigest()
+        return hashlib.sha256(repr((self.duration, self.turns, self.voices, self.scene)).encode()).hexdigest()
 
     def pieces(self) -> Iterator[Conversation]:
         """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.

@@ -9,6 +9,7 @@ Recordings become a store in `preparation.py`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ CHOOSE = (
     "`split` says who is of which."
 )
 
+NUM_HASHED = 100
+"""Seconds of speech in `Voices.digest`."""
 PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
 """Shortest and longest pause where two regions are joined."""
 
@@ -110,6 +113,14 @@ class Voices:
     @cached_property
     def _samples(self) -> np.ndarray:
         return np.memmap(self.folder / SPEECH_FILE, dtype=np.int16, mode="r")
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of the index and of parts of the speech, evenly spread: most of what may be done to it changes those."""
+        digest = hashlib.sha256((self.folder / INDEX_FILE).read_bytes())
+        for start in np.linspace(0, len(self._samples), NUM_HASHED, endpoint=False).astype(int):
+            digest.update(self._samples[start : start + SAMPLE_RATE].tobytes())
+        return digest.hexdigest()[:16]
 
     @cached_property
     def _probabilities(self) -> np.ndarray:
