@@ -31,7 +31,7 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     Raises
     ------
     SystemExit
-        If there is no such pipeline, or it has neither.
+        If there is no such pipeline, or it has neither, or not that strategy.
     """
     if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
         raise SystemExit(
@@ -47,6 +47,10 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     pipeline.strategy = strategy or pipeline.strategy
     if seed is not None:
         pipeline.decoding = replace(pipeline.decoding, seed=seed)
+    try:
+        pipeline.check()
+    except ValueError as error:
+        raise SystemExit(f"{source}: {error}") from error
     return pipeline
 
 

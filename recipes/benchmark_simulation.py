@@ -14,13 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import fields
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from pyannote_pix2seq.arguments import Parser, at_least_one, positive, whole  # 
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
+from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"
 
@@ -50,6 +50,8 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 UTTERANCES, LONGEST = 30, 15.0
 """Of each voice, lhotse is given this many regions, of at most so many seconds."""
+TRIES = 5000
+"""Conversations that are described, at most, to find some of the wanted number of people."""
 NOISE = 180
 """Seconds of each kind of noise that lhotse is given."""
 
@@ -70,7 +72,7 @@ def parse() -> argparse.Namespace:
 
 def conversations_of(simulator: Simulator, num_speakers: int) -> Iterator[Conversation]:
     """Conversations of exactly so many people."""
-    described = (simulator.describe(f"Benchmark-{number:06d}") for number in count())
+    described = (simulator.describe(f"Benchmark-{number:06d}") for number in range(TRIES))
     return (conversation for conversation in described if len(conversation.voices) == num_speakers)
 
 
@@ -78,6 +80,11 @@ def measure(simulator: Simulator, options: argparse.Namespace) -> float:
     """Seconds of conversation in a second of one core."""
     chosen = islice(conversations_of(simulator, options.speakers), options.conversations)
     seconds = [fastest(simulator, conversation.uri, options.runs) for conversation in chosen]
+    if len(seconds) < options.conversations:
+        raise ValueError(
+            f"--speakers {options.speakers}: so many people speak in {len(seconds)} of {TRIES} conversations. Ask for "
+            f"fewer people, or for longer conversations (--duration)."
+        )
     return len(seconds) * options.duration / sum(seconds)
 
 
@@ -97,11 +104,11 @@ def describe_many(simulator: Simulator, number: int) -> str:
     start = time.process_time()
     for index in range(number):
         if index == number // 10:
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            peaks.append(peak_memory())
         simulator.describe(f"Many-{index:06d}")
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    peaks.append(peak_memory())
     seconds = time.process_time() - start
-    grown = (peaks[-1] - peaks[0]) / 1024
+    grown = (peaks[-1] - peaks[0]) / 2**20
     return f"{number} described in {seconds:.0f} s; peak memory grew by {grown:.1f} MiB over the last nine tenths"
 
 

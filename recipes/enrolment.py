@@ -95,6 +95,11 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
         described = together.describe(f"{options.split}-{options.minutes:g}min-{number}")
         voices = tuple(islice(speakers, PEOPLE))[: len(described.voices)]
         conversation = replace(described, voices=voices)
+        if len(voices) < KNOWN:
+            raise ValueError(
+                f"{len(voices)} people speak in meeting {number}; {KNOWN} of them are to be enrolled. Make meetings "
+                f"longer: --minutes."
+            )
         audio = record(conversation, together, options.into)
         known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
@@ -144,14 +149,18 @@ def percent(part: float, whole: float) -> str:
 
 def main() -> None:
     options = parse()
+    with in_one_line():
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Make meetings, diarize them, and print the table."""
     place = Place(options.docs, "enrolment") if options.docs else None
     options.into.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     rows = []
     totals = {strategy: (Naming(), Naming()) for strategy in options.strategy}
-    with in_one_line():
-        sources = simulators(options)
-    for number, meeting in enumerate(meetings(options, *sources), 1):
+    for number, meeting in enumerate(meetings(options, *simulators(options)), 1):
         for strategy, (people, strangers) in totals.items():
             found = naming(meeting.reference, diarized(meeting, strategy, options.pipeline), meeting.known)
             totals[strategy] = people + found[0], strangers + found[1]

@@ -261,7 +261,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     with in_one_line():
         places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
-        made = simulators(options, Noises(options.noise) if options.noise else None)
+        made = list(simulators(options, Noises(options.noise) if options.noise else None))
         files = conversations(made, options.conversations, Labels.of(options))
         contest = hold("difficulty", files, systems, options.threads)
     if not contest.entries:

@@ -7,6 +7,7 @@ Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally go
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ from pyannote.database import FileFinder, registry
 
 from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.der import error_rate
 
 STEPS = (0.1, 0.2)
@@ -43,6 +45,12 @@ def main() -> None:
     parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
     parser.add_argument("--into", type=Path, default=TUNED, help="(default: clustering.yaml beside this file)")
     options = parser.parse_args()
+    with in_one_line():
+        tune(options)
+
+
+def tune(options: argparse.Namespace) -> None:
+    """Try all of the grid, and write what is best."""
     if options.registry:
         registry.load_database(options.registry)
     protocol = registry.get_protocol(options.protocol, preprocessors={"audio": FileFinder()})
