@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.progress import bar_of_steps, is_hidden
 
@@ -100,7 +100,7 @@ def enrol(options: Namespace) -> int:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
     people = _people(_read_pipeline(options), options.people)
     options.into.parent.mkdir(parents=True, exist_ok=True)
-    with all_or_nothing(options.into) as part:
+    with atomic_write(options.into) as part:
         people.save(part)
     return 0
 
@@ -273,7 +273,7 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         if ".png" not in contents:
             job.path(".png").unlink(missing_ok=True)
         for suffix, content in contents.items():
-            with all_or_nothing(job.path(suffix)) as part:
+            with atomic_write(job.path(suffix)) as part:
                 part.write_bytes(content)
     except OSError as error:
         if error.errno in HOPELESS:

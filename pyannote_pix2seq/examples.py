@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio import excerpt
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.origin import changes
@@ -230,7 +230,7 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
     with torch.inference_mode():
         kept = frontend.keep(torch.stack([read.waveform for read in reads]).to(device))
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
-        with all_or_nothing(read.path) as part, part.open("wb") as handle:
+        with atomic_write(read.path) as part, part.open("wb") as handle:
             np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
 
 

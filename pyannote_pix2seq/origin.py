@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 
 
 def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
@@ -23,7 +23,7 @@ def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
     origin = json.loads(json.dumps(origin))  # tuples -> lists
     if not note.exists():
         note.parent.mkdir(parents=True, exist_ok=True)
-        with all_or_nothing(note) as part:
+        with atomic_write(note) as part:
             part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
     noted = json.loads(note.read_text(encoding="utf-8"))
     return [f"{key} was {noted.get(key)!r} and is {origin[key]!r}" for key in origin if noted.get(key) != origin[key]]

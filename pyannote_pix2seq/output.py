@@ -19,12 +19,12 @@ SHORTEST_TURN = 0.01
 
 
 class Turn(NamedTuple):
-    """One speaker turn of a recording.
+    """One speaker turn.
 
     Attributes
     ----------
     start, end : float
-        Seconds from the beginning of the recording.
+        Seconds from the beginning of the recording or, where that is said, of a chunk.
     speaker : int
         Number of the speaker.
     confidence : float

@@ -24,11 +24,11 @@ from pyannote.database import FileFinder, ProtocolFile
 from pyannote.database.registry import Registry
 from tqdm import tqdm
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
 from pyannote_pix2seq.samples import SAMPLE_RATE
-from pyannote_pix2seq.side_by_side import side_by_side
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -87,7 +87,7 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     if len(missing) < len(places):
         _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
     write = partial(_write_recording, protocol, folder)
-    for _ in tqdm(side_by_side(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
+    for _ in tqdm(parallel_map(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
         pass
     for subset in SUBSETS:
         _write_lists(protocol, folder, subset)
@@ -140,7 +140,7 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     rttm.write_text(to_annotation(conversation, labels).to_rttm(), encoding="utf-8")
     if not audio.exists() or not note.exists() or note.read_text() != conversation.digest:
         with (
-            all_or_nothing(audio) as part,
+            atomic_write(audio) as part,
             soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
         ):
             for piece in conversation.pieces():
@@ -182,7 +182,7 @@ def _path(folder: Path, uri: str) -> Path:
 
 def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
     """Render one conversation; its file appears when it is complete."""
-    with all_or_nothing(_path(folder, protocol.uri(*place))) as part:
+    with atomic_write(_path(folder, protocol.uri(*place))) as part:
         part.write_bytes(_recording(protocol, place))
 
 
@@ -211,7 +211,7 @@ def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None
             path.unlink(missing_ok=True)
         return
     with ExitStack() as stack:
-        parts = {key: stack.enter_context(all_or_nothing(path)) for key, path in paths.items()}
+        parts = {key: stack.enter_context(atomic_write(path)) for key, path in paths.items()}
         lists = {key: stack.enter_context(part.open("w", encoding="utf-8")) for key, part in parts.items()}
         for file in getattr(protocol, subset)():
             lists["uri"].write(f"{file['uri']}\n")
@@ -235,7 +235,7 @@ def _write_registry(into: Path) -> None:
     folders = sorted(note.parent for note in into.glob(f"*/{ORIGIN}"))
     subsets = {path.name: [subset for subset in SUBSETS if (path / f"{subset}.lst").exists()] for path in folders}
     text = yaml.safe_dump(layout(subsets), sort_keys=False)
-    with all_or_nothing(into / REGISTRY) as part:
+    with atomic_write(into / REGISTRY) as part:
         part.write_text(f"{HEAD}\n{text}", encoding="utf-8")
 
 

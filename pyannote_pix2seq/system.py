@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.complaints import TERMINATED
 
 ROOT = Path(__file__).parent.parent
@@ -166,7 +166,7 @@ class System:
         kept = recordings.with_name(f"{self._question(listed, recordings.with_name(REFERENCES), threads)}.jsonl")
         asked, given = kept.with_suffix(".asked.json"), kept.with_suffix(".given.jsonl")
         done = {uri: each for uri, each in (_answers(kept) | _answers(given)).items() if each.error is None}
-        with all_or_nothing(kept) as part:
+        with atomic_write(kept) as part:
             part.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in done.values()))
         left = [recording for recording in listed if recording["uri"] not in done]
         reason = self._run(left, asked, given, threads) if left else ""

@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import UNREADABLE
 from pyannote_pix2seq.complaints import TERMINATED
 from pyannote_pix2seq.origin import changes
@@ -85,7 +85,7 @@ def keep(trainer: Trainer, last: Path) -> None:
 
     Lightning itself copies it over the one before, where the folder of temporary files is on another disk.
     """
-    with all_or_nothing(last) if trainer.is_global_zero else nullcontext(last) as part:
+    with atomic_write(last) if trainer.is_global_zero else nullcontext(last) as part:
         trainer.save_checkpoint(part)
     trainer.strategy.barrier()  # nobody goes on, and reads it, before it is there
 

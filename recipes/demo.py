@@ -17,8 +17,8 @@ from pyannote.database.util import load_rttm  # noqa: E402
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.contest import one_speaker  # noqa: E402
 from pyannote_pix2seq.der import der_components  # noqa: E402
+from pyannote_pix2seq.evaluation import one_speaker  # noqa: E402
 from pyannote_pix2seq.output import Pix2SeqOutput  # noqa: E402
 from pyannote_pix2seq.reader import Reader  # noqa: E402
 from pyannote_pix2seq.report import timeline, turns_table  # noqa: E402

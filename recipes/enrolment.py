@@ -27,8 +27,8 @@ from pyannote.core import Annotation  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
@@ -120,7 +120,7 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
         loaded = Pipeline.from_pretrained(pipeline)
         loaded.strategy = strategy
         output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
-        with all_or_nothing(path) as part:
+        with atomic_write(path) as part:
             part.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
     return load_rttm(path).get(meeting.audio.stem, Annotation())
 

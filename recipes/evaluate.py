@@ -29,7 +29,7 @@ from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.contest import Contest, hold  # noqa: E402
+from pyannote_pix2seq.evaluation import Evaluation, evaluate  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
 
@@ -90,19 +90,19 @@ def registered() -> list[str]:
     ]
 
 
-def write(contests: list[Contest], folder: Path) -> None:
+def write(evaluations: list[Evaluation], folder: Path) -> None:
     """Table, CSV and picture."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "scores.md").write_text("\n\n".join(map(markdown, contests)) + "\n", encoding="utf-8")
-    write_csv(contests, folder / "scores.csv")
+    (folder / "scores.md").write_text("\n\n".join(map(markdown, evaluations)) + "\n", encoding="utf-8")
+    write_csv(evaluations, folder / "scores.csv")
     picture = folder / "scores.png"
     picture.unlink(missing_ok=True)  # or one of other scores would stay where there is nothing to draw
-    if any(contest.entries for contest in contests):
-        draw(contests, picture)
+    if any(evaluation.results for evaluation in evaluations):
+        draw(evaluations, picture)
 
 
 def clear(finished: set[Path], unfinished: Path) -> None:
-    """Remove the places of contests in which nothing failed, and the folder that they are in if it is empty."""
+    """Remove the places of evaluations in which nothing failed, and the folder that they are in if it is empty."""
     for place in finished:
         shutil.rmtree(place)
     if any(unfinished.iterdir()):
@@ -129,18 +129,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             register(path)
         files = {name: files_of(name, options.subset) for name in options.protocol}
     unfinished = options.into / "unfinished" if options.into else None
-    contests, finished = [], set()
+    evaluations, finished = [], set()
     for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with in_one_line():
-            contests.append(hold(name, files[name], systems, options.threads, place))
-        print(markdown(contests[-1]), flush=True)
-        if place and not contests[-1].failures:
+            evaluations.append(evaluate(name, files[name], systems, options.threads, place))
+        print(markdown(evaluations[-1]), flush=True)
+        if place and not evaluations[-1].failures:
             finished.add(place)
     if unfinished:
-        write(contests, options.into)
+        write(evaluations, options.into)
         clear(finished, unfinished)
-    return int(any(contest.failures for contest in contests))
+    return int(any(evaluation.failures for evaluation in evaluations))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
@@ -87,9 +87,9 @@ def main() -> None:
     with in_one_line():
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
         weights.parent.mkdir(parents=True, exist_ok=True)
-        with all_or_nothing(weights) as part:
+        with atomic_write(weights) as part:
             torch.save(exported(options.checkpoint, model.frontend, options.float16), part)
-        with all_or_nothing(config) as part:
+        with atomic_write(config) as part:
             part.write_text(yaml.safe_dump(config_of(model.frontend), sort_keys=False))
     print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")
 

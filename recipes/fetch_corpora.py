@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import soundfile
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import Parser
+from pyannote_pix2seq.atomic import atomic_write
 
 SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
@@ -86,7 +86,7 @@ class Archives:
         if not path.exists():
             print(f"fetching {url}", file=sys.stderr)
             try:
-                with urllib.request.urlopen(url) as response, all_or_nothing(path) as part, part.open("wb") as file:
+                with urllib.request.urlopen(url) as response, atomic_write(path) as part, part.open("wb") as file:
                     shutil.copyfileobj(response, file, 1 << 20)
             except OSError as error:
                 raise CorpusError(
@@ -285,7 +285,7 @@ def keep(audio: Callable[[], bytes], path: Path) -> float:
         samples, rate = soundfile.read(io.BytesIO(audio()), dtype="int16", always_2d=True)
         if rate != SAMPLE_RATE:
             raise CorpusError(f"{path.stem} is at {rate} Hz, not {SAMPLE_RATE}. Is the archive the right one?")
-        with all_or_nothing(path) as part:
+        with atomic_write(path) as part:
             soundfile.write(part, samples[:, 0], rate, format="FLAC", subtype="PCM_16")
     return soundfile.info(path).duration
 

@@ -28,8 +28,8 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
 from pyannote_pix2seq.arguments import Parser
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.complaints import in_one_line
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
@@ -179,7 +179,7 @@ def main() -> None:
         else:
             wheels = {requirement: download(requirement, Path(folder)) for requirement in requirements}
         state_dict = frontend_state_dict(wheels)
-        with all_or_nothing(arguments.output) as part:
+        with atomic_write(arguments.output) as part:
             torch.save(state_dict, part)
 
 

@@ -31,10 +31,10 @@ import soundfile  # noqa: E402
 from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.contest import hold  # noqa: E402
+from pyannote_pix2seq.evaluation import evaluate  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
@@ -84,7 +84,7 @@ def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Pa
     part = folder / f"{audio.stem}@{start:g}s.wav"
     first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
     samples, _ = soundfile.read(audio, start=first, stop=last, dtype="int16")
-    with all_or_nothing(part) as file:
+    with atomic_write(part) as file:
         soundfile.write(file, samples, SAMPLE_RATE, format="WAV")
     reference = Annotation(uri=part.stem)
     for turn, track, speaker in whole.crop(Segment(start, start + seconds)).itertracks(yield_label=True):
@@ -120,11 +120,11 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
     NoAnswerError
         If it does not diarize all of them.
     """
-    contest = hold(audio[0].stem, files(audio), [system], threads)
+    evaluation = evaluate(audio[0].stem, files(audio), [system], threads)
     uris = {path.stem for path in audio}
-    scores = [score for score in contest.entries[0].scores if score.uri in uris] if contest.entries else []
+    scores = [score for score in evaluation.results[0].scores if score.uri in uris] if evaluation.results else []
     if len(scores) < len(audio):
-        raise NoAnswerError(" ".join(contest.failures))
+        raise NoAnswerError(" ".join(evaluation.failures))
     errors = components(scores)
     found, people = (fmean(numbers) for numbers in zip(*(score.num_speakers for score in scores), strict=True))
     return {
@@ -134,7 +134,7 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
         "missed": errors.missed_detection,
         "confusion": errors.confusion,
         "factor": measure(scores)["speed"],
-        "memory": contest.entries[0].peak_memory / 1e9,
+        "memory": evaluation.results[0].peak_memory / 1e9,
     }
 
 
@@ -144,7 +144,7 @@ def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any
     digest = hashlib.sha256(f"{system.fingerprint} {references}".encode()).hexdigest()[:8]
     path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")
     if not path.exists():
-        with all_or_nothing(path) as part:
+        with atomic_write(path) as part:
             part.write_text(json.dumps(run(audio, system, threads)) + "\n", encoding="utf-8")
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -21,8 +21,8 @@ import torch  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
 from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.all_or_nothing import all_or_nothing  # noqa: E402
 from pyannote_pix2seq.arguments import Parser, at_least_one, whole  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
@@ -78,7 +78,7 @@ def main() -> None:
     trained = kept(last)["state_dict"]
     refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
     written = options.into / "frontend.pt"
-    with all_or_nothing(written) as part:
+    with atomic_write(written) as part:
         torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py --frontend {written}")
 

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.contest import ONE_SPEAKER, Contest, Entry, hold  # noqa: E402
+from pyannote_pix2seq.evaluation import ONE_SPEAKER, Evaluation, SystemScores, evaluate  # noqa: E402
 from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.page import Place, table  # noqa: E402
 from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
@@ -148,31 +148,31 @@ def conversations(made: Iterable[tuple[str, str, Simulator]], number: int, label
             }
 
 
-def scores_at(entry: Entry, name: str, point: str) -> list[Score]:
-    return [score for score in entry.scores if score.uri.startswith(f"{name}={point}/")]
+def scores_at(result: SystemScores, name: str, point: str) -> list[Score]:
+    return [score for score in result.scores if score.uri.startswith(f"{name}={point}/")]
 
 
-def points_of(contest: Contest, name: str) -> list[str]:
+def points_of(evaluation: Evaluation, name: str) -> list[str]:
     """Points of an axis that were measured, in their order."""
-    uris = [score.uri for score in contest.entries[0].scores]
+    uris = [score.uri for score in evaluation.results[0].scores]
     return list(dict.fromkeys(uri[len(name) + 1 :].split("/")[0] for uri in uris if uri.startswith(f"{name}=")))
 
 
-def tabulate(contest: Contest, names: Sequence[str]) -> str:
+def tabulate(evaluation: Evaluation, names: Sequence[str]) -> str:
     """One table for each axis: a row for each point, a column for each system."""
     blocks = []
     for name in names:
-        points = points_of(contest, name)
-        rows = [[point, *(_cell(scores_at(entry, name, point)) for entry in contest.entries)] for point in points]
+        points = points_of(evaluation, name)
+        rows = [[point, *(_cell(scores_at(result, name, point)) for result in evaluation.results)] for point in points]
         title = AXES[name].title if name in AXES else "domain"
-        blocks.append(table([title, *(entry.name for entry in contest.entries)], rows))
-    num = len(scores_at(contest.entries[0], names[0], points_of(contest, names[0])[0])) if names else 0
-    seconds = contest.entries[0].scores[0].duration
+        blocks.append(table([title, *(result.name for result in evaluation.results)], rows))
+    num = len(scores_at(evaluation.results[0], names[0], points_of(evaluation, names[0])[0])) if names else 0
+    seconds = evaluation.results[0].scores[0].duration
     head = (
         f"DER in % (false alarm / missed detection / confusion) of {num} conversations of {seconds:g} s, and 95 % of "
         f"bootstrap samples of them:"
     )
-    return "\n\n".join([head, *blocks, *contest.failures])
+    return "\n\n".join([head, *blocks, *evaluation.failures])
 
 
 def _cell(scores: list[Score]) -> str:
@@ -180,16 +180,16 @@ def _cell(scores: list[Score]) -> str:
     return f"{components(scores).brief}, {low:.1f} to {high:.1f}"
 
 
-def draw_axes(contest: Contest, names: Sequence[str], path: Path) -> None:
+def draw_axes(evaluation: Evaluation, names: Sequence[str], path: Path) -> None:
     """A panel for each axis, a line for each system, its interval as a band."""
     figure = Figure(figsize=(13, 4.3 * -(-len(names) // 2) + 0.5), dpi=130, layout="constrained")
     panels = figure.subplots(-(-len(names) // 2), 2, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
-        points = points_of(contest, name)
-        for entry, (colour, style) in zip(contest.entries, _styles(contest.entries), strict=True):
-            rates, (low, high) = _rates(entry, name, points)
-            axes.plot(points, rates, style, color=colour, label=entry.name, linewidth=1.8, markersize=5)
-            if entry.memory:
+        points = points_of(evaluation, name)
+        for result, (colour, style) in zip(evaluation.results, _styles(evaluation.results), strict=True):
+            rates, (low, high) = _rates(result, name, points)
+            axes.plot(points, rates, style, color=colour, label=result.name, linewidth=1.8, markersize=5)
+            if result.memory:
                 axes.fill_between(points, low, high, color=colour, alpha=0.13, linewidth=0)
         axes.set_xlabel(AXES[name].title, fontsize=10, color=INK)
         axes.margins(x=0.04)
@@ -200,16 +200,16 @@ def draw_axes(contest: Contest, names: Sequence[str], path: Path) -> None:
     figure.savefig(path)
 
 
-def draw_domains(contest: Contest, path: Path) -> None:
+def draw_domains(evaluation: Evaluation, path: Path) -> None:
     """A group of bars for each domain."""
     figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
     axes = figure.subplots()
-    points = points_of(contest, "domain")
-    width = 0.8 / len(contest.entries)
-    for index, (entry, (colour, _)) in enumerate(zip(contest.entries, _styles(contest.entries), strict=True)):
-        rates, (low, high) = _rates(entry, "domain", points)
-        places = np.arange(len(points)) + (index - (len(contest.entries) - 1) / 2) * width
-        axes.bar(places, rates, 0.92 * width, color=colour, label=entry.name, zorder=2)
+    points = points_of(evaluation, "domain")
+    width = 0.8 / len(evaluation.results)
+    for index, (result, (colour, _)) in enumerate(zip(evaluation.results, _styles(evaluation.results), strict=True)):
+        rates, (low, high) = _rates(result, "domain", points)
+        places = np.arange(len(points)) + (index - (len(evaluation.results) - 1) / 2) * width
+        axes.bar(places, rates, 0.92 * width, color=colour, label=result.name, zorder=2)
         away = (np.maximum(rates - low, 0), np.maximum(high - rates, 0))
         axes.errorbar(places, rates, yerr=away, fmt="none", ecolor=INK, elinewidth=1, capsize=2, zorder=3)
     axes.set_xticks(range(len(points)), points)
@@ -218,18 +218,18 @@ def draw_domains(contest: Contest, path: Path) -> None:
     figure.savefig(path)
 
 
-def _rates(entry: Entry, name: str, points: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+def _rates(result: SystemScores, name: str, points: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """(num_points,) DER, and (2, num_points) ends of its interval."""
-    found = [scores_at(entry, name, point) for point in points]
+    found = [scores_at(result, name, point) for point in points]
     rates = np.array([measure(scores)["der"] for scores in found])
     return rates, np.array([intervals(scores, ["der"])["der"] for scores in found]).T
 
 
-def _styles(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+def _styles(results: Sequence[SystemScores]) -> list[tuple[str, str]]:
     """Colour and line of each system; baselines are grey, dashed or dotted."""
     colours = iter(COLOURS)
     greys = {True: (SOUND, ":"), False: (SLATE, "--")}
-    return [(next(colours), "o-") if entry.memory else greys[entry.name == ONE_SPEAKER] for entry in entries]
+    return [(next(colours), "o-") if result.memory else greys[result.name == ONE_SPEAKER] for result in results]
 
 
 def _finish(axes: Axes) -> None:
@@ -263,20 +263,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
         made = list(simulators(options, Noises(options.noise) if options.noise else None))
         files = conversations(made, options.conversations, Labels.of(options))
-        contest = hold("difficulty", files, systems, options.threads)
-    if not contest.entries:
-        raise SystemExit("\n".join(contest.failures))
+        evaluation = evaluate("difficulty", files, systems, options.threads)
+    if not evaluation.results:
+        raise SystemExit("\n".join(evaluation.failures))
     if options.into:
         options.into.mkdir(parents=True, exist_ok=True)
-        write_csv([contest], options.into / "difficulty.csv")
-    print(tabulate(contest, [name for names in shown.values() for name in names]))
+        write_csv([evaluation], options.into / "difficulty.csv")
+    print(tabulate(evaluation, [name for names in shown.values() for name in names]))
     for part, place in places.items():
-        place.fill(tabulate(contest, shown[part]))
+        place.fill(tabulate(evaluation, shown[part]))
     if "axes" in places:
-        draw_axes(contest, options.axes, options.page.with_name("difficulty.png"))
+        draw_axes(evaluation, options.axes, options.page.with_name("difficulty.png"))
     if "domains" in places:
-        draw_domains(contest, options.page.with_name("domains.png"))
-    return int(bool(contest.failures))
+        draw_domains(evaluation, options.page.with_name("domains.png"))
+    return int(bool(evaluation.failures))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ class AudioTokens(NamedTuple):
     Parameters
     ----------
     content : (batch, num_tokens, content_dim) torch.Tensor
-        What happens during each token.
+        What happens during each token. Tokens of a single recording or chunk have no batch dimension.
     voice : (batch, num_tokens, num_voices, voice_dim) torch.Tensor
         Who may be speaking during each token. The direction of a voice says whose it is, its length
         (between 0 and 1) how sure the frontend is that this voice is present.

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..all_or_nothing import all_or_nothing
+from ..atomic import atomic_write
+from ..parallel import parallel_map
 from ..samples import SAMPLE_RATE
-from ..side_by_side import side_by_side
 from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording
@@ -100,7 +100,7 @@ def prepare_voices(
     parts = folder / "speakers"
     parts.mkdir(parents=True, exist_ok=True)
     prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
-    for _ in tqdm(side_by_side(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
+    for _ in tqdm(parallel_map(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
         pass
     refusals: list[Refusal] = []
     try:
@@ -159,7 +159,7 @@ def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparati
             regions += speech_regions(read_recording(path), preparation)
         except Exception as error:  # one bad recording must not stop the others, whatever is bad about it
             refused.append((str(path), " ".join(str(error).split()) or type(error).__name__))
-    with all_or_nothing(part) as unfinished, unfinished.open("wb") as file:
+    with atomic_write(part) as unfinished, unfinished.open("wb") as file:
         np.savez(
             file,
             samples=np.concatenate([np.zeros(0, dtype=np.int16), *regions]),
@@ -192,5 +192,5 @@ def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path
 
 def _write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
     lines = [f"{refusal.speaker}\t{refusal.path}\t{refusal.reason}" for refusal in refusals]
-    with all_or_nothing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("\n".join(["speaker\tpath\treason", *lines]) + "\n")

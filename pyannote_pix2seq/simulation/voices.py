@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..all_or_nothing import all_or_nothing
+from ..atomic import atomic_write
 from ..samples import SAMPLE_RATE
 from .level import rms
 from .recording import fade
@@ -256,8 +256,8 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     index: dict[str, dict] = {}
     offset = 0
     with (
-        all_or_nothing(folder / INDEX_FILE) as index_part,
-        all_or_nothing(folder / SPEECH_FILE) as speech_part,
+        atomic_write(folder / INDEX_FILE) as index_part,
+        atomic_write(folder / SPEECH_FILE) as speech_part,
         speech_part.open("wb") as file,
     ):
         for speaker, corpus, split, regions in voices:

@@ -33,7 +33,7 @@ from torch import Tensor  # noqa: E402
 from pyannote_pix2seq import PRETRAINED, checkpoints  # noqa: E402
 from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.audio import load  # noqa: E402
-from pyannote_pix2seq.contest import annotation_of  # noqa: E402
+from pyannote_pix2seq.evaluation import annotation_of  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
 from pyannote_pix2seq.system import REFERENCES, Turns, respond  # noqa: E402

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def side_by_side(function: Callable[[Item], Result], items: Sequence[Item], num_jobs: int) -> Iterator[Result]:
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], num_jobs: int) -> Iterator[Result]:
     """What a function gives for each of some items, in any order.
 
     Parameters

@@ -25,7 +25,15 @@ from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq import PRETRAINED, worker
 from pyannote_pix2seq.arguments import Parser
-from pyannote_pix2seq.contest import NEVER_TWO, ONE_SPEAKER, Contest, ContestError, hold, never_two, one_speaker
+from pyannote_pix2seq.evaluation import (
+    NEVER_TWO,
+    ONE_SPEAKER,
+    Evaluation,
+    EvaluationError,
+    evaluate,
+    never_two,
+    one_speaker,
+)
 from pyannote_pix2seq.lineup import parse_systems
 from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.scores import MEASURES, measure
@@ -77,25 +85,27 @@ def teller(tmp_path: Path) -> Any:
 
 
 @pytest.fixture()
-def contest(teller: Any) -> Contest:
+def evaluation(teller: Any) -> Evaluation:
     systems = [teller("sure", confidence="[0.9, 0.5]"), teller("mute")]
-    return hold("Toy.SpeakerDiarization.All", [file(LOUD), file(QUIET, 3.0)], systems, threads=1)
+    return evaluate("Toy.SpeakerDiarization.All", [file(LOUD), file(QUIET, 3.0)], systems, threads=1)
 
 
-def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(contest: Contest) -> None:
-    assert [entry.name for entry in contest.entries] == ["sure", "mute", ONE_SPEAKER, NEVER_TWO]
-    assert contest.failures == []
-    for entry in contest.entries:
-        assert [score.uri for score in entry.scores] == [LOUD, QUIET]
-    sure, mute = (measure(entry.scores[:1]) for entry in contest.entries[:2])
+def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(evaluation: Evaluation) -> None:
+    assert [result.name for result in evaluation.results] == ["sure", "mute", ONE_SPEAKER, NEVER_TWO]
+    assert evaluation.failures == []
+    for result in evaluation.results:
+        assert [score.uri for score in result.scores] == [LOUD, QUIET]
+    sure, mute = (measure(result.scores[:1]) for result in evaluation.results[:2])
     assert sure["der"] == mute["der"] == pytest.approx(100 * 0.5 / 4.5)
     # x is right for 2 s of 2, y for 2 s of 2
     assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(
         mute["calibration_error"]
     )
-    assert sure["speed"] > 0 and 1e6 < contest.entries[0].peak_memory < 100e6  # nothing but Python: not what pytest has
-    assert contest.entries[0].scores[0].duration == 4.0
-    long, short = contest.entries[0].memory
+    assert (
+        sure["speed"] > 0 and 1e6 < evaluation.results[0].peak_memory < 100e6
+    )  # not what pytest has
+    assert evaluation.results[0].scores[0].duration == 4.0
+    long, short = evaluation.results[0].memory
     assert long - short == pytest.approx(10e6, abs=2e6)  # 4 s and then 3 s: not the most so far
 
 
@@ -109,27 +119,27 @@ def test_baselines_are_perfect_but_for_one_thing() -> None:
 
 def test_what_is_not_annotated_is_not_scored(teller: Any) -> None:
     files = [file(LOUD, annotated=Timeline([Segment(0, 1)]))]
-    held = hold("Toy", files, [teller("system")], threads=1)
-    assert measure(held.entries[0].scores)["der"] == 0.0
+    evaluation = evaluate("Toy", files, [teller("system")], threads=1)
+    assert measure(evaluation.results[0].scores)["der"] == 0.0
 
 
 def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, tmp_path: Path) -> None:
     lost = {"uri": "lost", "annotation": reference("lost"), "audio": tmp_path / "lost.wav"}
-    held = hold("Toy", [lost, file(LOUD)], [teller("system")], threads=1)
-    assert [score.uri for score in held.entries[0].scores] == [LOUD]
-    assert len(held.failures) == 1 and "lost is left out: There is no file" in held.failures[0]
+    evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system")], threads=1)
+    assert [score.uri for score in evaluation.results[0].scores] == [LOUD]
+    assert len(evaluation.failures) == 1 and "lost is left out: There is no file" in evaluation.failures[0]
 
 
 def test_recordings_of_one_uri_are_not_taken_for_each_other(teller: Any) -> None:
-    held = hold("Toy", [file(LOUD), file(LOUD, 3.0), file(QUIET)], [teller("system")], threads=1)
-    assert [(score.uri, score.duration) for score in held.entries[0].scores] == [(LOUD, 4.0), (QUIET, 4.0)]
-    assert held.failures == [f"{LOUD} is left out: another recording has that uri. Give each a uri of its own."]
+    evaluation = evaluate("Toy", [file(LOUD), file(LOUD, 3.0), file(QUIET)], [teller("system")], threads=1)
+    assert [(score.uri, score.duration) for score in evaluation.results[0].scores] == [(LOUD, 4.0), (QUIET, 4.0)]
+    assert evaluation.failures == [f"{LOUD} is left out: another recording has that uri. Give each a uri of its own."]
 
 
 def test_a_recording_of_which_nothing_is_to_be_scored_is_left_out(teller: Any) -> None:
-    held = hold("Toy", [file(LOUD), file(QUIET, annotated=Timeline())], [teller("system")], threads=1)
-    assert [score.uri for score in held.entries[0].scores] == [LOUD]
-    assert len(held.failures) == 1 and f"{QUIET} is left out: its UEM is empty" in held.failures[0]
+    evaluation = evaluate("Toy", [file(LOUD), file(QUIET, annotated=Timeline())], [teller("system")], threads=1)
+    assert [score.uri for score in evaluation.results[0].scores] == [LOUD]
+    assert len(evaluation.failures) == 1 and f"{QUIET} is left out: its UEM is empty" in evaluation.failures[0]
 
 
 @pytest.mark.parametrize(
@@ -137,9 +147,9 @@ def test_a_recording_of_which_nothing_is_to_be_scored_is_left_out(teller: Any) -
     [("[0.9]", "ValueError: loud one: 1 confidences were given for 2 turns"), ("3", "TypeError")],
 )
 def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confidence: str, complaint: str) -> None:
-    held = hold("Toy", [file(LOUD)], [teller("good"), teller("bad", confidence=confidence)], threads=1)
-    assert [entry.name for entry in held.entries][:1] == ["good"] and len(held.failures) == 1
-    assert f"bad is left out: {complaint}" in held.failures[0]
+    evaluation = evaluate("Toy", [file(LOUD)], [teller("good"), teller("bad", confidence=confidence)], threads=1)
+    assert [result.name for result in evaluation.results][:1] == ["good"] and len(evaluation.failures) == 1
+    assert f"bad is left out: {complaint}" in evaluation.failures[0]
 
 
 def test_lines_that_are_no_answers_are_passed_over(tmp_path: Path) -> None:
@@ -162,37 +172,37 @@ def test_lines_that_are_no_answers_are_passed_over(tmp_path: Path) -> None:
 def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:
     unlabelled = {key: value for key, value in file(LOUD).items() if key != "annotation"} | {"uri": "unlabelled"}
     without = file(LOUD, annotation=None) | {"uri": "without"}  # as registered protocols have it
-    held = hold("Toy", [unlabelled, without, file(LOUD)], [teller("system")], threads=1)
-    assert [score.uri for score in held.entries[0].scores] == [LOUD]
-    assert held.failures == [
+    evaluation = evaluate("Toy", [unlabelled, without, file(LOUD)], [teller("system")], threads=1)
+    assert [score.uri for score in evaluation.results[0].scores] == [LOUD]
+    assert evaluation.failures == [
         f"{uri} is left out: it has no annotation. Give a protocol that has." for uri in ("unlabelled", "without")
     ]
 
 
 def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -> None:
     systems = [teller("patient"), teller("hasty", shortest=2.0)]
-    held = hold("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)
-    assert all([score.uri for score in entry.scores] == [LOUD] for entry in held.entries)
-    assert [len(entry.memory) for entry in held.entries] == [1, 1, 0, 0]
-    assert held.failures == ["short is left out: hasty failed (RuntimeError: too short for me)."]
+    evaluation = evaluate("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)
+    assert all([score.uri for score in result.scores] == [LOUD] for result in evaluation.results)
+    assert [len(result.memory) for result in evaluation.results] == [1, 1, 0, 0]
+    assert evaluation.failures == ["short is left out: hasty failed (RuntimeError: too short for me)."]
 
 
 def test_a_system_that_cannot_run_is_left_out(teller: Any, tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("raise SystemExit(3)")
     systems = [System("none", ("no-such-command",)), System.of_peer(f"broken={tmp_path}/broken.py"), teller("fine")]
-    held = hold("Toy", [file(LOUD)], systems, threads=1)
-    assert [entry.name for entry in held.entries] == ["fine", ONE_SPEAKER, NEVER_TWO]
-    assert any(line.startswith("none is left out: none cannot be called") for line in held.failures)
+    evaluation = evaluate("Toy", [file(LOUD)], systems, threads=1)
+    assert [result.name for result in evaluation.results] == ["fine", ONE_SPEAKER, NEVER_TWO]
+    assert any(line.startswith("none is left out: none cannot be called") for line in evaluation.failures)
     assert any(
         line.startswith("broken is left out: broken gave no answer and ended with exit status 3")
-        for line in held.failures
+        for line in evaluation.failures
     )
 
 
 def test_nothing_to_compare_is_said(teller: Any) -> None:
-    held = hold("Toy", [file(SHORT, 1.0)], [teller("hasty", shortest=2.0)], threads=1)
-    assert held.entries == []
-    assert "hasty is left out: RuntimeError: too short for me." in markdown(held)
+    evaluation = evaluate("Toy", [file(SHORT, 1.0)], [teller("hasty", shortest=2.0)], threads=1)
+    assert evaluation.results == []
+    assert "hasty is left out: RuntimeError: too short for me." in markdown(evaluation)
 
 
 @pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])
@@ -212,26 +222,26 @@ def test_a_peak_that_cannot_be_forgotten_stops_nobody(
 # what is written
 
 
-def test_the_table_holds_totals_differences_and_every_recording(contest: Contest) -> None:
-    text = markdown(contest)
+def test_the_table_holds_totals_differences_and_every_recording(evaluation: Evaluation) -> None:
+    text = markdown(evaluation)
     assert "Total of 2 recordings" in text
     row = next(line for line in text.splitlines() if line.startswith("| sure |"))
-    der = measure(contest.entries[0].scores)["der"]
+    der = measure(evaluation.results[0].scores)["der"]
     assert f"| {der:.1f} (" in row and row.count("|") == 13
     assert "- sure minus mute: +0.0 (+0.0 to +0.0)" in text
     assert f"| {LOUD} | 11.1 (0.0 / 11.1 / 0.0); 2 / 2 |" in text
 
 
-def test_the_csv_holds_the_same_numbers(contest: Contest, tmp_path: Path) -> None:
-    write_csv([contest], tmp_path / "scores.csv")
+def test_the_csv_holds_the_same_numbers(evaluation: Evaluation, tmp_path: Path) -> None:
+    write_csv([evaluation], tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert set(MEASURES) < set(rows[0])
     mine = [row for row in rows if row["system"] == "sure"]
     assert [row["row"] for row in mine] == ["file", "file", "total", "low", "high"]
-    memory = contest.entries[0].memory
+    memory = evaluation.results[0].memory
     assert [row["peak_memory"] for row in mine] == [*map(str, memory), str(max(memory)), "", ""]
-    totals = measure(contest.entries[0].scores)
+    totals = measure(evaluation.results[0].scores)
     assert {name: float(mine[2][name]) for name in MEASURES} == pytest.approx(totals, abs=1e-4)
     assert float(mine[3]["der"]) <= totals["der"] <= float(mine[4]["der"])
     assert next(row for row in rows if row["system"] == NEVER_TWO and row["row"] == "total")["speed"] == ""
@@ -246,7 +256,7 @@ def test_memory_that_a_peer_does_not_tell_is_empty(tmp_path: Path) -> None:
         "        print(json.dumps({'uri': each['uri'], 'turns': [[0, 1, 'a']], 'seconds': 0.1}), file=file)\n"
     )
     mute = System.of_peer(f"mute={tmp_path}/mute.py")
-    write_csv([hold("Toy", [file(LOUD), file(QUIET, 3.0)], [mute])], tmp_path / "scores.csv")
+    write_csv([evaluate("Toy", [file(LOUD), file(QUIET, 3.0)], [mute])], tmp_path / "scores.csv")
     with (tmp_path / "scores.csv").open() as lines:
         assert {row["peak_memory"] for row in csv.DictReader(lines)} == {""}
 
@@ -254,8 +264,8 @@ def test_memory_that_a_peer_does_not_tell_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [2, 40])
 def test_the_picture_is_drawn(number: int, teller: Any, tmp_path: Path) -> None:
     files = [file(f"meeting {index}", 1 + index / 20) for index in range(number)]
-    held = hold("Toy $1$", files, [teller("system", confidence="[0.7, 0.2]")], threads=1)
-    draw([held, held], tmp_path / "scores.png")
+    evaluation = evaluate("Toy $1$", files, [teller("system", confidence="[0.7, 0.2]")], threads=1)
+    draw([evaluation, evaluation], tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -404,33 +414,33 @@ respond(diarize, *sys.argv[-2:])
 """
 
 
-def test_a_contest_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_an_evaluation_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     log, place = tmp_path / "log", tmp_path / "place"
     files = [file(LOUD), file(QUIET, 3.0), file(SHORT, 1.0)]
     frail = System("frail", (sys.executable, "-c", FRAIL.format(lasts=4, log=str(log))))
-    held = hold("Toy", files, [frail], 1, place)
+    evaluation = evaluate("Toy", files, [frail], 1, place)
     # the first is heard twice
     assert log.read_text().split() == ["000000", "000000", "000001"]
-    assert [score.uri for score in held.entries[0].scores] == [LOUD, QUIET]
-    assert held.failures == [
+    assert [score.uri for score in evaluation.results[0].scores] == [LOUD, QUIET]
+    assert evaluation.failures == [
         "short is left out: frail failed (frail gave no answer and ended with exit status 9; its own messages are "
         "above)."
     ]
-    held = hold("Toy", files, [frail], 1, place)
+    evaluation = evaluate("Toy", files, [frail], 1, place)
     assert log.read_text().split()[3:] == ["000002", "000002"]
-    assert [score.uri for score in held.entries[0].scores] == [LOUD, QUIET, SHORT] and not held.failures
-    hold("Toy", files, [frail], 1, place)
+    assert [score.uri for score in evaluation.results[0].scores] == [LOUD, QUIET, SHORT] and not evaluation.failures
+    evaluate("Toy", files, [frail], 1, place)
     assert len(log.read_text().split()) == 5
     louder = [{**files[0], "waveform": np.ones_like(files[0]["waveform"])}, *files[1:]]
-    hold("Toy", louder, [frail], 1, place)  # other audio, and so nothing that was said holds
+    evaluate("Toy", louder, [frail], 1, place)  # other audio, and so nothing that was said holds
     assert log.read_text().split()[5:] == ["000000", "000000", "000001"]
-    hold("Toy", files[:1], [frail], 1, place)
+    evaluate("Toy", files[:1], [frail], 1, place)
     other = Annotation(uri=LOUD)
     other[Segment(0, 1)] = "ann"
-    hold("Toy", [{**files[0], "annotation": other}], [frail], 1, place)  # systems may be told the truth
-    hold("Toy", files[:1], [frail], 2, place)
-    hold("Toy", files[:1], [replace(frail, name="namesake")], 1, place)
-    hold("Toy", files[:1], [frail], 1, place)
+    evaluate("Toy", [{**files[0], "annotation": other}], [frail], 1, place)  # systems may be told the truth
+    evaluate("Toy", files[:1], [frail], 2, place)
+    evaluate("Toy", files[:1], [replace(frail, name="namesake")], 1, place)
+    evaluate("Toy", files[:1], [frail], 1, place)
     assert log.read_text().split()[8:] == ["000000", "000000"] * 4
 
 
@@ -468,11 +478,11 @@ def test_what_a_system_failed_on_is_asked_again(tmp_path: Path) -> None:
         today.unlink(missing_ok=True)  # it is not asked again
 
 
-def test_two_contests_do_not_share_a_place(tmp_path: Path) -> None:
+def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:
     with open(tmp_path / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ContestError, match="is in use: another evaluation"):
-            hold("Toy", [file(LOUD)], [], 1, tmp_path)
+        with pytest.raises(EvaluationError, match="is in use: another evaluation"):
+            evaluate("Toy", [file(LOUD)], [], 1, tmp_path)
 
 
 ORPHAN = """

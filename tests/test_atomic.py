@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pyannote_pix2seq.all_or_nothing import all_or_nothing
+from pyannote_pix2seq.atomic import atomic_write
 
 
 def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with all_or_nothing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("new")
         assert part.parent == tmp_path and path.read_text() == "old"
     assert path.read_text() == "new"
@@ -22,6 +22,6 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path: Path) -> None:
 def test_where_writing_fails_nothing_happens(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(ZeroDivisionError), all_or_nothing(path) as part:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as part:
         part.write_text(str(1 / 0))
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "old")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def all_or_nothing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Another path in the same folder to write to, which becomes `path` when all is written.
 
     It is hidden, and ends in `.part`. Where writing fails, `path` stays as it was and nothing else is left; where the

@@ -26,12 +26,12 @@ LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
 
 
-class ContestError(ValueError):
-    """A contest that cannot be held."""
+class EvaluationError(ValueError):
+    """An evaluation that cannot be made, or a recording that cannot be part of one."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class SystemScores:
     """What a system reached.
 
     Attributes
@@ -54,26 +54,26 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Contest:
+class Evaluation:
     """Systems on the recordings that all of them could diarize.
 
     Attributes
     ----------
     name : str
-    entries : sequence of Entry
+    results : sequence of SystemScores
         Systems, then baselines.
     failures : sequence of str
         What is missing, and why, in whole sentences.
     """
 
     name: str
-    entries: Sequence[Entry]
+    results: Sequence[SystemScores]
     failures: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a contest needs to know of a recording."""
+    """What an evaluation needs to know of a recording."""
 
     uri: str
     reference: Annotation
@@ -81,13 +81,13 @@ class Recording:
     duration: float
 
 
-def hold(
+def evaluate(
     name: str,
     files: Iterable[Mapping[str, Any]],
     systems: Sequence[System],
     threads: int = 2,
     place: Path | None = None,
-) -> Contest:
+) -> Evaluation:
     """Let systems diarize the same recordings, one system after the other, and measure them.
 
     Every system hears the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
@@ -106,14 +106,14 @@ def hold(
 
     Raises
     ------
-    ContestError
+    EvaluationError
         If somebody else is at it in that place.
     """
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _held(name, files, systems, threads, Path(folder))
+            return _evaluated(name, files, systems, threads, Path(folder))
     with _alone(place):
-        return _held(name, files, systems, threads, place.resolve())
+        return _evaluated(name, files, systems, threads, place.resolve())
 
 
 @contextmanager
@@ -124,15 +124,15 @@ def _alone(place: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ContestError(
+            raise EvaluationError(
                 f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
             ) from error
         yield
 
 
-def _held(
+def _evaluated(
     name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int, folder: Path
-) -> Contest:
+) -> Evaluation:
     recordings, failures = _write(files, folder)
     answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
@@ -141,8 +141,8 @@ def _held(
     errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
     failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
-    entries = [_entry(name, common, each) for name, each in given.items()]
-    return Contest(name, [*entries, *_baselines(common)] if entries and common else [], failures)
+    results = [_scores_of(name, common, each) for name, each in given.items()]
+    return Evaluation(name, [*results, *_baselines(common)] if results and common else [], failures)
 
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
@@ -153,7 +153,7 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
         uri, audio = file["uri"], folder / f"{number:06d}.wav"
         try:
             if uri in recordings:
-                raise ContestError("another recording has that uri. Give each a uri of its own.")
+                raise EvaluationError("another recording has that uri. Give each a uri of its own.")
             recordings[uri] = _write_one(file, audio)
         except (KeyError, OSError, ValueError) as error:
             failures.append(f"{uri} is left out: {error}")
@@ -172,11 +172,11 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
 
     Raises
     ------
-    ContestError
+    EvaluationError
         If there is nothing to score.
     """
     if file.get("annotation") is None:
-        raise ContestError("it has no annotation. Give a protocol that has.")
+        raise EvaluationError("it has no annotation. Give a protocol that has.")
     samples = prepare(file, SAMPLE_RATE)[0].numpy()
     soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
     duration = len(samples) / SAMPLE_RATE
@@ -184,14 +184,14 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     if scored is None:
         scored = Timeline([Segment(0, duration)])
     elif not scored:
-        raise ContestError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
+        raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
     return Recording(file["uri"], file["annotation"], scored, duration)
 
 
-def _entry(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> Entry:
+def _scores_of(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> SystemScores:
     given = [answers[recording.uri] for recording in recordings]
     scores = [_score(recording, answer) for recording, answer in zip(recordings, given, strict=True)]
-    return Entry(name, scores, [answer.memory for answer in given])
+    return SystemScores(name, scores, [answer.memory for answer in given])
 
 
 def _score(recording: Recording, answer: Answer) -> Score:
@@ -210,11 +210,11 @@ def annotation_of(turns: Turns, uri: str) -> Annotation:
     return annotation
 
 
-def _baselines(recordings: Sequence[Recording]) -> list[Entry]:
+def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:
     """What systems without a certain ability would reach if they were perfect otherwise."""
     ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
     return [
-        Entry(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
+        SystemScores(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
         for name, way in ways.items()
     ]
 
