@@ -230,9 +230,9 @@ def measure(scores: Sequence[Score]) -> dict[str, float]:
     return {name: function(scores) for name, function in MEASURES.items()}
 
 
-def resampled(num_recordings: int, seed: int = 0) -> np.ndarray:
+def resampled(num_recordings: int) -> np.ndarray:
     """(RESAMPLES, num_recordings) indices: as many sets of as many recordings, drawn with replacement."""
-    return np.random.default_rng(seed).integers(num_recordings, size=(RESAMPLES, num_recordings))
+    return np.random.default_rng(0).integers(num_recordings, size=(RESAMPLES, num_recordings))
 
 
 def intervals(scores: Sequence[Score], names: Iterable[str] = tuple(MEASURES)) -> dict[str, tuple[float, float]]:
