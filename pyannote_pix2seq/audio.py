@@ -1,46 +1,32 @@
-"""Recordings: any file or tensor in, one mono waveform out.
-
-Files are read by libsndfile, which comes inside the `soundfile` wheel and decodes wav, flac, ogg and mp3 by
-itself: no FFmpeg is needed.
-"""
+"""Recordings: any file or tensor in, one mono waveform out."""
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections import UserDict
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from io import TextIOBase
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any, BinaryIO, TypedDict, TypeGuard
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 from pyannote.core import Segment
 from pyannote.database import ProtocolFile
 from torch import Tensor
 
+from pyannote_pix2seq.files import decoded, warn_if_cut_off
 from pyannote_pix2seq.samples import (
     SAMPLE_RATE,
     AudioError,
-    AudioNotFoundError,
     as_float32,
     check_shape,
     check_values,
     checked_rate,
     select_channel,
 )
-
-CUT_OFF = re.compile(r": (\d+) \(should be (\d+)\)")
-"""How libsndfile says that a file has not as many bytes as its head says."""
-UNTOLD = 2**31 - 2**16
-"""Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
-MISSED = 0.1
-"""Seconds that have to be missing to be missed: heads that are wrong by a few bytes are common."""
 
 
 class AudioFile(TypedDict):
@@ -231,64 +217,6 @@ def _read(source: str | Path | BinaryIO) -> tuple[np.ndarray, int]:
     sample_rate : int
     """
     with decoded(source) as file:
-        return file.read(dtype="float32", always_2d=True).T, file.samplerate
-
-
-@contextmanager
-def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
-    """A file that libsndfile decodes; a stream is left where it was found.
-
-    Raises
-    ------
-    AudioError
-        If it is not there, or cannot be decoded.
-    """
-    if isinstance(source, (str, Path)):
-        _check_path(Path(source))
-    position = 0 if isinstance(source, (str, Path)) else source.tell()
-    try:
-        with _opened(source) as file:
-            _warn_if_cut_off(source, file)
-            yield file
-    except soundfile.SoundFileError as error:
-        formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
-        raise AudioError(
-            f"{source} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
-            f"broken: copy it again. If not, convert it, for instance with: "
-            f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
-        ) from error
-    finally:
-        if not isinstance(source, (str, Path)):
-            source.seek(position)
-
-
-def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
-    try:
-        return soundfile.SoundFile(source)
-    except TypeError as error:  # a headerless .raw file
-        raise soundfile.SoundFileError(str(error)) from error
-
-
-def _warn_if_cut_off(source: str | Path | BinaryIO, file: soundfile.SoundFile) -> None:
-    """Warn of wav, aiff and au files of which a part is missing; other formats do not say how long they are."""
-    sizes = CUT_OFF.search(file.extra_info)
-    promised, found = map(int, sizes.groups()) if sizes else (0, 0)
-    seconds = file.frames / file.samplerate
-    missing = seconds * (promised / found - 1) if 0 < found < promised < UNTOLD else 0.0
-    if missing >= MISSED:
-        warnings.warn(
-            f"{source} ends after {seconds:.1f} s, but its head promises {seconds + missing:.1f} s: was it cut off? "
-            f"What is there is used; copy it again to have all of it.",
-            stacklevel=2,
-        )
-
-
-def _check_path(path: Path) -> None:
-    if not path.exists():
-        raise AudioNotFoundError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
-    if path.is_dir():
-        raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
-    if path.is_fifo():
-        raise AudioError(f"{path} is a pipe, and recordings are read more than once. Write it to a file first.")
-    if path.is_file() and path.stat().st_size == 0:
-        raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
+        samples = file.read(dtype="float32", always_2d=True).T
+        warn_if_cut_off(source, samples.shape[1] / file.samplerate, file.frames / file.samplerate)
+        return samples, file.samplerate

@@ -188,7 +188,7 @@ def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
     for chunk in chunker.chunks(reader):
         if chunker.duration < SHORTEST:
             raise AudioError(
-                f"{reader.uri} lasts {1e3 * chunker.duration:.0f} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
+                f"{reader.uri} lasts {1e3 * chunker.duration:.3g} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
                 f"hear who speaks. Is the file complete?"
             )
         yield chunk

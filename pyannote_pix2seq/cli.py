@@ -79,12 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def diarize(options: Namespace) -> int:
     """Diarize files; the status to exit with."""
     _check(options)
-    jobs = plan(options.files, options.into)
+    jobs, refused = plan(options.files, options.into, options.channel)
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
-    tally = Tally(total=len(jobs), skipped=len(jobs) - len(todo))
+    tally = Tally(total=len(options.files), skipped=len(jobs) - len(todo), failed=len(refused))
     pipeline = _load_pipeline(options) if todo else None
     if todo:
         _make(options.into)
+    for complaint in refused:
+        _say(complaint)
     try:
         if pipeline is not None:
             _run(pipeline, todo, options, tally)
@@ -100,8 +102,7 @@ def enrol(options: Namespace) -> int:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
     people = _people(_read_pipeline(options), options.people)
     options.into.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(options.into) as part:
-        people.save(part)
+    people.save(options.into)
     return 0
 
 
@@ -223,7 +224,7 @@ def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
 def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> Annotation:
     with bar_of_steps(job.uri, options.quiet) as hook:
         output: Any = pipeline(
-            job.file,
+            job.recording,
             known=options.enrolment,
             hook=hook,
             num_speakers=options.num_speakers,
@@ -244,7 +245,7 @@ def _picture(turns: Annotation, job: Job) -> bytes:
     from pyannote_pix2seq.report import timeline
 
     picture = BytesIO()
-    timeline(turns, picture, audio=Reader(job.file))
+    timeline(turns, picture, audio=Reader(job.recording))
     return picture.getvalue()
 
 
@@ -259,7 +260,7 @@ def _read_turns(job: Job) -> Annotation:
 def _write(contents: Mapping[str, bytes], job: Job) -> None:
     """Write turns to stdout or, each file all or nothing, everything to the job's folder.
 
-    A picture of other turns that were there before is removed.
+    A picture of the turns that are replaced is removed.
 
     Raises
     ------
@@ -270,7 +271,7 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         sys.stdout.write(contents[".rttm"].decode())
         return
     try:
-        if ".png" not in contents:
+        if ".png" not in contents and job.is_done:
             job.path(".png").unlink(missing_ok=True)
         for suffix, content in contents.items():
             with atomic_write(job.path(suffix)) as part:

@@ -12,6 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio import is_source
 from pyannote_pix2seq.chunks import Chunker, Grid
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
@@ -118,7 +119,7 @@ class Enrolment(Sequence[Speaker]):
                 speaker.quality,
             )
             fields |= {f"{field}_{number}": np.asarray(value) for field, value in zip(FIELDS, values, strict=True)}
-        with open(path, "wb") as file:
+        with atomic_write(Path(path)) as part, part.open("wb") as file:
             np.savez_compressed(file, **fields)
 
     @classmethod

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pyannote_pix2seq.atomic import part_of
+
+LONGEST_NAME = 255
+"""Bytes."""
 
 
 class UsageError(Exception):
@@ -22,11 +29,19 @@ class Job(NamedTuple):
         Its name.
     folder : Path or None
         Where its turns are written; None is stdout.
+    channel : int or None
+        The one to hear; None is the mean of all.
     """
 
     file: Path
     uri: str
     folder: Path | None
+    channel: int | None
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        """The recording as a pipeline takes it."""
+        return {"audio": self.file, "uri": self.uri, "channel": self.channel}
 
     def path(self, suffix: str) -> Path:
         """A file that is written about it."""
@@ -62,27 +77,47 @@ class Tally:
         return f"{text}, {self.failed} failed" if self.failed else text
 
 
-def plan(files: Sequence[Path], folder: Path | None) -> list[Job]:
+def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None) -> tuple[list[Job], list[str]]:
     """What there is to do.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    folder : Path or None
+        Where turns are written; None is stdout.
+    channel : int, optional
+        The one to hear of each file.
+
+    Returns
+    -------
+    jobs : list of Job
+    refused : list of str
+        What is wrong with each of the other files: its name cannot be written, or another one has the same.
 
     Raises
     ------
     UsageError
-        If a name cannot be written, or two files would be written to the same one.
+        If a file is named twice.
     """
     from pyannote_pix2seq.audio import LazyFile
 
-    jobs: dict[str, Job] = {}
-    for file in files:
-        job = Job(file, LazyFile(file)["uri"], folder)
-        if not job.uri.isprintable():
-            raise UsageError(f"{str(file)!r} has a name that cannot be written in RTTM. Rename it.")
-        if job.uri in jobs and jobs[job.uri].file.resolve() == file.resolve():
-            raise UsageError(f"{file} is named twice. Name it once.")
-        if job.uri in jobs:
-            raise UsageError(
-                f"{jobs[job.uri].file} and {file} would both be written to {job.path('.rttm')}. "
-                f"Rename one of them, or write them to different folders."
-            )
-        jobs[job.uri] = job
-    return list(jobs.values())
+    jobs = [Job(file, LazyFile(file)["uri"], folder, channel) for file in files]
+    if twice := [file for file, times in Counter(file.resolve() for file in files).items() if times > 1]:
+        raise UsageError(f"{twice[0]} is named twice. Name it once.")
+    namesakes = Counter(job.uri for job in jobs)
+    complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
+    return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]
+
+
+def _complaint(job: Job, has_namesake: bool) -> str:
+    """What is wrong with the name of a file, if anything is."""
+    if not job.uri.isprintable():
+        return f"{str(job.file)!r} has a name that cannot be written in RTTM. Rename it."
+    if job.folder is not None and len(os.fsencode(part_of(job.path(".rttm")).name)) > LONGEST_NAME:
+        return f"{job.file}: its name is too long for one with .rttm behind it. Rename it."
+    if has_namesake:
+        return (
+            f"{job.file} would be written to {job.path('.rttm')}, as another file would. Rename it, or write them to "
+            f"different folders."
+        )
+    return ""

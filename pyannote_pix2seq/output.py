@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
@@ -70,6 +70,13 @@ class Pix2SeqOutput(DiarizeOutput):
     """
 
     confidence: Sequence[float] = ()
+
+    def serialize(self) -> dict[str, Any]:
+        """What pyannote.audio makes for JSON, with the confidence of each turn of "diarization"."""
+        content = super().serialize()
+        for turn, sure in zip(content["diarization"], self.confidence, strict=True):
+            turn["confidence"] = round(float(sure), 3)
+        return content
 
 
 def to_output(

@@ -97,7 +97,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @property
     def decoding(self) -> DecodingOptions:
-        """How sequences are written; a mapping may be set as well."""
+        """How sequences are written; a mapping may be set as well.
+
+        It is all of it: what a mapping leaves out has its default. To change something,
+        `pipeline.decoding = dataclasses.replace(pipeline.decoding, temperature=1.0)`.
+        """
         return self._decoding
 
     @decoding.setter

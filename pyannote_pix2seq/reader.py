@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -11,11 +12,16 @@ import soxr
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.audio import LazyFile, decoded, is_source, load, name_of
+from pyannote_pix2seq.audio import LazyFile, is_source, load, name_of
+from pyannote_pix2seq.files import decoded, warn_if_cut_off
 from pyannote_pix2seq.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
 """Seconds that are read at once."""
+
+
+CANCELLED = 0.01
+"""Where less than this share of the energy of channels is left in their mean, they are not meant to be added."""
 
 
 class Resampler:
@@ -88,10 +94,18 @@ class Reader:
         return self._file.get("waveform") is not None or not is_file
 
     def __iter__(self) -> Iterator[Tensor]:
-        resampler = Resampler(self._rate, self.sample_rate)
+        resampler, loud, left = Resampler(self._rate, self.sample_rate), 0.0, 0.0
         for block in self._blocks(round(BLOCK * self._rate)):
-            yield resampler.push(block.mean(dim=0, keepdim=True))
+            mean = block.mean(dim=0, keepdim=True)
+            loud, left = loud + _energy(block), left + _energy(mean)
+            yield resampler.push(mean)
         yield resampler.close()
+        if left < CANCELLED * loud:
+            warnings.warn(
+                f"{self.uri}: its channels cancel each other out, as one does that is another upside down, and little "
+                f"is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
+                stacklevel=2,
+            )
 
     def _blocks(self, size: int) -> Iterator[Tensor]:
         """Blocks (channel, num_samples) as they are in the recording."""
@@ -107,4 +121,10 @@ class Reader:
                 check_values(kept, self._rate, self.uri, position / self._rate)
                 yield kept
                 if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
+                    warn_if_cut_off(self._file["audio"], (position + block.shape[1]) / self._rate, self.duration)
                     return
+
+
+def _energy(block: Tensor) -> float:
+    """Of a channel (channel, num_samples) on average."""
+    return float(block.square().sum()) / len(block)

@@ -76,6 +76,8 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
     _check_registry(into)
+    if not (folder / ORIGIN).exists() and folder.is_dir() and any(folder.iterdir()):
+        raise RenderingError(f"{folder} holds something else, which may be replaced. Render into another folder.")
     (folder / "wav").mkdir(parents=True, exist_ok=True)
     if changed := changes(folder / ORIGIN, origin):
         raise RenderingError(

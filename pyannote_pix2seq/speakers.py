@@ -23,7 +23,7 @@ PRESENT = 1.0
 """Seconds that have to sound like somebody for him to be thought present."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Speaker:
     """Somebody who was heard. What is remembered is on the CPU, wherever it was heard.
 
@@ -49,6 +49,9 @@ class Speaker:
     alone: float
     last_heard: float = -math.inf
     name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Speaker({self.name or 'a stranger'}, {self.alone:.1f} s alone)"
 
     def learn(self, heard: Speaker) -> None:
         """Hear more of him: his voice is that of all he said, his clip the better one."""

@@ -84,6 +84,8 @@ def main() -> None:
     if options.into.is_file():
         parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
     weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
+    if config.exists() and Pix2SeqDiarization.__qualname__ not in config.read_text(encoding="utf-8", errors="replace"):
+        parser.error(f"{config} is of something else, and would be replaced. Name another folder.")
     with in_one_line():
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
         weights.parent.mkdir(parents=True, exist_ok=True)

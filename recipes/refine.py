@@ -29,7 +29,7 @@ from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.loaders import LateLoader, outlive_sigterm  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
-from pyannote_pix2seq.training import check_settings, fit, kept  # noqa: E402
+from pyannote_pix2seq.training import RunError, check_settings, fit, kept  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""
@@ -64,8 +64,10 @@ def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCa
 
 def main() -> None:
     options = parse()
-    hearing = Hearing()
+    hearing, written = Hearing(), options.into / "frontend.pt"
     with in_one_line():
+        if written.exists() and not (options.into / "checkpoints").exists():
+            raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(hearing, options.frontend)
         heard = listen(hearing, options)
@@ -77,7 +79,6 @@ def main() -> None:
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
     trained = kept(last)["state_dict"]
     refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
-    written = options.into / "frontend.pt"
     with atomic_write(written) as part:
         torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py --frontend {written}")

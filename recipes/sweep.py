@@ -251,13 +251,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
     parser.add_argument("--duration", type=positive, default=30.0, help="of a conversation, in seconds (default: 30)")
-    parser.add_argument("--axes", nargs="*", choices=AXES, default=list(AXES), help="(default: all)")
-    parser.add_argument("--domains", nargs="*", choices=DOMAINS, default=list(DOMAINS), help="(default: all)")
+    parser.add_argument("--axes", nargs="*", choices=AXES, help="(default: all, or none beside --domains)")
+    parser.add_argument("--domains", nargs="*", choices=DOMAINS, help="(default: all, or none beside --axes)")
     parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
     Labels.add_options(parser)
     parser.add_argument("--page", type=Path, help="page whose tables and pictures are made anew: docs/difficulty.md")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
     options, systems = parse_systems(parser, arguments)
+    is_all = options.axes is None and options.domains is None
+    options.axes = list(AXES) if is_all else options.axes or []
+    options.domains = list(DOMAINS) if is_all else options.domains or []
+    if not (options.axes or options.domains):
+        parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     with in_one_line():
         places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}

@@ -2,6 +2,7 @@ import io
 import os
 import struct
 import tempfile
+import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import soundfile
 import torch
 
 from pyannote_pix2seq.audio import load, prepare
+from pyannote_pix2seq.reader import Reader
 from pyannote_pix2seq.samples import AudioError
 
 
@@ -173,6 +175,50 @@ def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(tmp_path,
     path.write_bytes(path.read_bytes()[:64000])
     with pytest.warns(UserWarning, match=rf"talk.{suffix} ends after 2.0 s, but its head promises 3.0 s: was it cut"):
         assert load(path)["waveform"].shape[1] == pytest.approx(32000, abs=100)
+
+
+def test_an_mp3_that_was_cut_off_says_so(tmp_path):
+    soundfile.write(tmp_path / "whole.mp3", tone(8.0, 16000), 16000)
+    content = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
+    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+        assert load(tmp_path / "cut.mp3")["waveform"].shape[1] < 80000
+    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+        assert sum(block.shape[1] for block in Reader(tmp_path / "cut.mp3")) < 80000
+
+
+@pytest.mark.parametrize("seconds", [3.0, 30.0])
+def test_ogg_files_one_after_the_other_are_not_heard_in_part_without_a_word(tmp_path, seconds):
+    noise, both = np.random.default_rng(0).normal(0, 0.1, 480000), tmp_path / "both.ogg"
+    for length in (2.0, seconds):
+        soundfile.write(tmp_path / f"{length}.ogg", noise[: round(length * 16000)], 16000)
+    both.write_bytes((tmp_path / "2.0.ogg").read_bytes() + (tmp_path / f"{seconds}.ogg").read_bytes())
+    if seconds > 10:
+        with pytest.raises(AudioError, match=r"both.ogg cannot be read as audio \(several recordings one after the"):
+            load(both)
+    else:
+        with pytest.warns(UserWarning, match=r"both.ogg goes on behind its end after 2.0 s"):
+            load(both)
+
+
+def test_a_stream_that_was_not_rewound(tmp_path):
+    stream = io.BytesIO()
+    soundfile.write(stream, tone(1.0, 16000), 16000, format="WAV")
+    with pytest.raises(AudioError, match=r"was read or written to its end. Rewind it first: seek\(0\)"):
+        load(stream)
+    stream.seek(0)
+    assert load(stream)["waveform"].shape[1] == 16000
+
+
+def test_channels_that_cancel_each_other_out_are_told(recwarn):
+    warnings.simplefilter("always")
+    left = torch.randn(1, 300_000, generator=torch.Generator().manual_seed(0))
+    for right, is_told in ((-left, True), (-0.9 * left, True), (0 * left, False), (left.flip(1), False)):
+        file = {"waveform": torch.cat([left, right]), "sample_rate": 16000, "uri": "pair"}
+        list(Reader(file))
+        told = [str(each.message) for each in recwarn.list]
+        assert [text.startswith("pair: its channels cancel each other out") for text in told] == [True] * is_told
+        recwarn.clear()
 
 
 @pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF - 36, 96001])

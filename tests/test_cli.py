@@ -247,12 +247,48 @@ def test_one_bad_file_is_one_line(talk, diarize):
     assert "There is no file gone.wav" in said[0]
 
 
-def test_the_same_name_twice_is_refused_before_anything_is_done(talk, diarize):
-    other = write_talk(talk.parent / "b" / "talk.flac")
-    status, _, said = diarize(talk, other, "--into", "out")
-    assert (status, len(said), Path("out").exists()) == (2, 1, False)
-    assert f"{talk} and {other} would both be written to out/talk.rttm" in said[0]
-    assert f"{talk} is named twice." in diarize(talk, talk, "--into", "out")[2][0]
+def test_files_of_one_name_do_not_stop_the_others(talk, diarize):
+    other, third = write_talk(talk.parent / "b" / "talk.flac"), write_talk(talk.parent / "third.wav")
+    status, _, said = diarize(talk, other, third, "--into", "out")
+    assert (status, sorted(path.name for path in Path("out").iterdir())) == (1, ["third.rttm"])
+    for file, line in zip((talk, other), said, strict=False):
+        assert f"{file} would be written to out/talk.rttm, as another file would. Rename it" in line
+    assert said[2:] == ["1 of 3 files diarized, 2 failed"]
+    status, _, said = diarize(talk, talk, "--into", "new")
+    assert (status, len(said), Path("new").exists()) == (2, 1, False) and f"{talk} is named twice." in said[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("b\x07.wav", "'b\\x07.wav' has a name that cannot be written in RTTM. Rename it."),
+        ("n" * 249 + ".wav", "its name is too long for one with .rttm behind it"),
+    ],
+)
+def test_names_that_cannot_be_written_do_not_stop_the_others(talk, diarize, name, complaint):
+    write_talk(Path(name).resolve())
+    status, _, said = diarize(name, talk, "--into", "out")
+    assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
+    assert complaint in said[0] and said[1:] == ["1 of 2 files diarized, 1 failed"]
+
+
+def test_a_picture_of_somebody_else_stays(talk, diarize):
+    Path("out").mkdir()
+    Path("out/talk.png").write_bytes(b"mine")
+    assert diarize(talk, "--into", "out")[0] == 0
+    assert Path("out/talk.png").read_bytes() == b"mine"
+
+
+def test_one_channel_can_be_heard(talk, diarize):
+    samples, rate = soundfile.read(talk)
+    soundfile.write("both.wav", np.stack([samples, -samples], axis=1), rate)
+    left = diarize(talk)[1].replace(" talk ", " both ")
+    assert diarize("both.wav", "--channel", 0)[1:] == (left, [])
+    status, _, said = diarize("both.wav")
+    assert status == 0 and len(said) == 1 and "both: its channels cancel each other out" in said[0]
+    assert "--channel 0" in said[0]
+    status, _, said = diarize("both.wav", "--channel", 2)
+    assert status == 1 and "Channel 2 of both was asked for, but it has 2" in said[0]
 
 
 def test_ctrl_c_says_what_is_done_and_the_same_command_does_the_rest(talk, diarize, monkeypatch):
@@ -351,7 +387,6 @@ def test_pictures_of_what_was_written_before_are_counted_as_such(talk, diarize):
         (["--into", "out", "--max-speakers", 0], "1 or more"),
         (["--into", "talk.wav"], "--into talk.wav cannot be a folder"),
         (["--device", "abacus"], "--device abacus cannot be used here"),
-        (["b\x07.wav", "--into", "out"], "'b\\x07.wav' has a name that cannot be written in RTTM"),
     ],
 )
 def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, complaint):

@@ -101,9 +101,7 @@ def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(evalu
     assert sure["calibration_error"] == pytest.approx(100 * (2 * 0.1 + 2 * 0.5) / 4) and np.isnan(
         mute["calibration_error"]
     )
-    assert (
-        sure["speed"] > 0 and 1e6 < evaluation.results[0].peak_memory < 100e6
-    )  # not what pytest has
+    assert sure["speed"] > 0 and 1e6 < evaluation.results[0].peak_memory < 100e6  # not what pytest has
     assert evaluation.results[0].scores[0].duration == 4.0
     long, short = evaluation.results[0].memory
     assert long - short == pytest.approx(10e6, abs=2e6)  # 4 s and then 3 s: not the most so far

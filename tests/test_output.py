@@ -143,8 +143,8 @@ def test_an_output_is_what_pyannote_audio_expects() -> None:
     assert output.speaker_embeddings.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert output.serialize() == {
         "diarization": [
-            {"start": 0.0, "end": 4.0, "speaker": "SPEAKER_00"},
-            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01"},
+            {"start": 0.0, "end": 4.0, "speaker": "SPEAKER_00", "confidence": 0.5},
+            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01", "confidence": 0.9},
         ],
         "exclusive_diarization": [
             {"start": 0.0, "end": 3.0, "speaker": "SPEAKER_00"},

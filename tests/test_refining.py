@@ -205,6 +205,14 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
         refine(4, "--seed=1")
 
 
+def test_a_frontend_of_something_else_is_not_replaced(run_recipe: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "frontend.pt").write_text("mine")
+    given = ["--voices", tmp_path, "--difficulty", "Easy", "--frontend", tmp_path / "fetched.pt", "--into", tmp_path]
+    with pytest.raises(SystemExit, match="frontend.pt is not of a run in this folder, and would be replaced"):
+        run_recipe("refine.py", *given)
+    assert [path.name for path in tmp_path.iterdir()] == ["frontend.pt"]
+
+
 def test_conversations_that_are_shorter_than_a_piece_are_refused(
     run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

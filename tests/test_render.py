@@ -144,6 +144,14 @@ def test_another_origin_is_refused(protocol: SyntheticProtocol, into: Path) -> N
         render(protocol, into, {"made": ("from", "people")})
 
 
+def test_a_folder_of_something_else_is_refused(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    (tmp_path / "Easy").mkdir()
+    (tmp_path / "Easy" / "test.rttm").write_text("mine")
+    with pytest.raises(RenderingError, match="Easy holds something else, which may be replaced. Render into another"):
+        render(protocol, tmp_path, ORIGIN)
+    assert contents(tmp_path) == {"Easy/test.rttm": b"mine"}
+
+
 def test_another_sound_is_refused(options: dict[str, Any], into: Path) -> None:
     before = contents(into)
     train = options["train"]

@@ -70,13 +70,14 @@ def test_the_page_and_the_pictures_are_filled_in(
     monkeypatch.setattr(System, "of_pipeline", lambda *_: System.of_peer(f"ours={tmp_path / 'mute.py'}"))
     page = tmp_path / "difficulty.md"
     page.write_text((ROOT / "docs" / "difficulty.md").read_text())
-    sizes = ["--conversations", "2", "--duration", "4", "--every", "5", "--axes", "overlap", "noise", "--domains"]
+    sizes = ["--conversations", "2", "--duration", "4", "--every", "5", "--axes", "overlap", "noise"]
     folders = ["--voices", str(voices), "--page", str(page), "--into", str(tmp_path / "scores")]
-    with pytest.raises(SystemExit):
-        sweep.main([*folders, *sizes, "nowhere"])
+    for wrong in ([*sizes, "nowhere"], ["--axes", "--domains"]):
+        with pytest.raises(SystemExit):
+            sweep.main([*folders, *wrong])
     with pytest.raises(SystemExit, match="gone.md cannot be read"):  # before anybody is asked
-        sweep.main([*folders[:2], "--page", "gone.md", *sizes, *list(sweep.DOMAINS)])
-    sweep.main([*folders, *peers, *sizes, *list(sweep.DOMAINS)])
+        sweep.main([*folders[:2], "--page", "gone.md", *sizes])
+    sweep.main([*folders, *peers, *sizes, "--domains", *list(sweep.DOMAINS)])
     text = page.read_text()
     rows = [line for line in text.splitlines() if re.match(r"\| (0|30|-5|studio|call) \|", line)]
     assert len(rows) == 5 and all("100.0 (0.0 / 100.0 / 0.0), 100.0 to 100.0" in row for row in rows)

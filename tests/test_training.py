@@ -205,6 +205,16 @@ def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
     assert all(torch.equal(exported[name].float(), weight) for name, weight in state_dict(checkpoint).items())
 
 
+def test_a_config_of_something_else_is_not_replaced(
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("mine: true")
+    with pytest.raises(SystemExit):
+        run_recipe("export.py", checkpoint, tmp_path)
+    assert "config.yaml is of something else, and would be replaced. Name another folder." in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+
+
 def test_float16_is_half_as_large(checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path) -> None:
     run_recipe("export.py", checkpoint, tmp_path, "--float16")
     weights = tmp_path / "pix2seq" / "pytorch_model.bin"

@@ -212,6 +212,22 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(
     assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
 
 
+def test_what_else_is_in_the_folder_of_a_store_stays(tmp_path: Path, heard: list[int]) -> None:
+    mine = tmp_path / "corpus" / "speakers" / "eve" / "a.wav"
+    mine.parent.mkdir(parents=True)
+    soundfile.write(mine, toy_voice(200, 4.0), SAMPLE_RATE)
+    prepare_voices(tmp_path / "corpus" / "speakers", tmp_path / "corpus", num_jobs=1)
+    assert mine.exists() and Voices(tmp_path / "corpus", split_of("eve")).speakers == ["eve"]
+    prepare_voices(tmp_path / "corpus" / "speakers", tmp_path / "corpus", num_jobs=1)  # a store may be replaced
+    for name in ("voices.json", "speech.int16"):
+        other = tmp_path / name / name
+        other.parent.mkdir()
+        other.write_text("{}")
+        with pytest.raises(VoicesError, match="that is no store's and would be replaced. Name another folder"):
+            prepare_voices(tmp_path / "corpus" / "speakers", other.parent, num_jobs=1)
+        assert other.read_text() == "{}"
+
+
 def test_other_sample_rates_and_channels_become_16_khz_mono(tmp_path: Path, heard: list[int]) -> None:
     (tmp_path / "in" / "eve").mkdir(parents=True)
     stereo = np.stack([toy_voice(200, 4.0)[::2]] * 2, axis=1)

@@ -1,6 +1,6 @@
 """Recordings of single speakers -> a store of voices (see `voices.py`).
 
-Every speaker is prepared by itself and kept under `folder/speakers` until all are done, so that an
+Every speaker is prepared by itself and kept under `folder/.speakers` until all are done, so that an
 interrupted preparation goes on where it stopped.
 """
 
@@ -25,7 +25,10 @@ from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording
 from .seed import seed_of
-from .voices import to_level, write_voices
+from .voices import check_store, to_level, write_voices
+
+PARTS = ".speakers"
+"""Folder, in that of the store."""
 
 LONGEST_PAUSE = 0.3
 """Longer pauses are cut out, in seconds."""
@@ -91,13 +94,14 @@ def prepare_voices(
     ModuleNotFoundError
         If silero-vad is not installed, or noisereduce where it is asked for.
     VoicesError
-        If every speaker is refused.
+        If every speaker is refused, or what is in the folder would be replaced and is no store.
     """
+    check_store(folder)
     speakers = find_speakers(sources, layout)
     _detector()  # without it every recording would be refused
     if preparation.is_denoised:
         noisereduce()
-    parts = folder / "speakers"
+    parts = folder / PARTS
     parts.mkdir(parents=True, exist_ok=True)
     prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
     for _ in tqdm(parallel_map(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):

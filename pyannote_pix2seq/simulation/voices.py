@@ -237,6 +237,24 @@ def _is(voice: Voice, split: str, corpus: str | None) -> bool:
     return voice.split == split and corpus in (None, voice.corpus)
 
 
+def check_store(folder: Path) -> None:
+    """Check that there is no file in a folder that only has the name of one of a store.
+
+    Raises
+    ------
+    VoicesError
+        If there is.
+    """
+    if any((folder / name).exists() for name in (INDEX_FILE, SPEECH_FILE)):
+        try:
+            _read_index(folder)
+        except VoicesError as error:
+            raise VoicesError(
+                f"{folder} has a {INDEX_FILE} or {SPEECH_FILE} that is no store's and would be replaced. Name another "
+                f"folder, or remove it."
+            ) from error
+
+
 def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:
     """Write a store.
 
