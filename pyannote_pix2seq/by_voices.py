@@ -68,6 +68,10 @@ class ByVoices:
         self.recollection.add(part for part in told if part.turn.speaker in cast.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
+    def forget(self, number: int) -> None:
+        """Let go of all that somebody said."""
+        self.recollection.forget(number)
+
     def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
         """Who is in a chunk that is read on its own, and its parts that begin where it is believed.
 

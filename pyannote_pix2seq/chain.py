@@ -56,7 +56,7 @@ class Chain:
     def read(self, chunk: Chunk, later: int) -> list[Turn]:
         """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
         for number in self.cast.forget(chunk.believed.start):
-            self._by_voices.recollection.forget(number)
+            self._by_voices.forget(number)
         needed = self.cast.needed(later * self.writer.capacity)
         audio = self.writer.listen(chunk.waveform)
         if needed or not audio.voice.shape[1]:

@@ -10,8 +10,9 @@ import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -82,14 +83,14 @@ def diarize(options: Namespace) -> int:
     jobs, refused = plan(options.files, options.into, options.channel)
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
     tally = Tally(total=len(options.files), skipped=len(jobs) - len(todo), failed=len(refused))
-    pipeline = _load_pipeline(options) if todo else None
+    find_turns = _listener(options) if todo else None
     if todo:
         _make(options.into)
     for complaint in refused:
         _say(complaint)
     try:
-        if pipeline is not None:
-            _run(pipeline, todo, options, tally)
+        if find_turns is not None:
+            _run(find_turns, todo, options, tally)
     finally:
         if options.into is not None:
             _say(str(tally))
@@ -129,7 +130,7 @@ def _check(options: Namespace) -> None:
             raise UsageError("--picture and --overwrite are about a folder to write to: add --into DIR.")
 
 
-def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
+def _run(find_turns: Callable[[Job], Annotation], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
     from pyannote_pix2seq.samples import AudioError, reason
 
@@ -138,7 +139,7 @@ def _run(pipeline: Pix2SeqDiarization, jobs: Sequence[Job], options: Namespace, 
             if job.is_done and not options.overwrite:  # there is no picture of what was written before
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
-                contents = _contents(_find_turns(pipeline, job, options), job, options.picture)
+                contents = _contents(find_turns(job), job, options.picture)
             _write(contents, job)
         except DiskError:
             raise
@@ -161,8 +162,8 @@ def _make(folder: Path | None) -> None:
         raise UsageError(f"--into {folder} cannot be a folder to write to: {error}") from error
 
 
-def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
-    """The pipeline that `--model`, `--strategy`, `--decoding` and `--device` ask for; `--known` people are enrolled."""
+def _listener(options: Namespace) -> Callable[[Job], Annotation]:
+    """What finds turns: the pipeline that the options ask for, with the people of `--known` enrolled."""
     from pyannote_pix2seq.limits import SpeakerLimits
 
     pipeline = _read_pipeline(options)
@@ -175,8 +176,7 @@ def _load_pipeline(options: Namespace) -> Pix2SeqDiarization:
         SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers)
     except ValueError as error:
         raise UsageError(str(error)) from error
-    options.enrolment = _people(pipeline, options.known)
-    return pipeline
+    return partial(_find_turns, pipeline, _people(pipeline, options.known), options)
 
 
 def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
@@ -221,11 +221,11 @@ def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
         raise UsageError(f"--device {options.device} cannot be used here, cpu can: {error}") from error
 
 
-def _find_turns(pipeline: Pix2SeqDiarization, job: Job, options: Namespace) -> Annotation:
+def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namespace, job: Job) -> Annotation:
     with bar_of_steps(job.uri, options.quiet) as hook:
         output: Any = pipeline(
             job.recording,
-            known=options.enrolment,
+            known=people,
             hook=hook,
             num_speakers=options.num_speakers,
             min_speakers=options.min_speakers,

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from pyannote_pix2seq.chunks import SHORTEST
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.people import AUDIBLE, CLEAR, tell_apart
 from pyannote_pix2seq.reading import Part
@@ -17,6 +16,10 @@ from pyannote_pix2seq.speakers import directions, match
 
 MOST = 1000
 """Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
+
+
+LEAST = 0.1
+"""Seconds that a part counts for, at least, and that a group and a person have to have in common to be the same."""
 
 
 class Group(NamedTuple):
@@ -71,7 +74,7 @@ class Recollection:
         """
         everything = [*self._parts, *parts]
         told = tell_apart(everything, until, SpeakerLimits(0, most))
-        weights = torch.tensor([max(part.seconds, SHORTEST) for part in everything])
+        weights = torch.tensor([max(part.seconds, LEAST) for part in everything])
         voices = directions([part.voice for part in everything]) * weights[:, None]
         now = np.arange(len(told)) >= len(self)
         groups = [
@@ -113,5 +116,5 @@ def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, 
     others = [group for group in range(len(groups)) if group not in given]
     known = sorted({number for group in groups for number in group.seconds if number >= 0})
     common = np.array([[groups[group].seconds.get(number, 0.0) for number in known] for group in others])
-    pairs = match(common.reshape(len(others), len(known)), SHORTEST)
+    pairs = match(common.reshape(len(others), len(known)), LEAST)
     return {**given, **{others[row]: known[column] for row, column in pairs.items()}}
