@@ -200,7 +200,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
         check_shape(waveform, uri)
         return waveform, checked_rate(mapping.get("sample_rate"), uri)
     if is_source(source):
-        return _read(source)
+        return _read(source, uri)
     found = short_repr(source) if "audio" in mapping else f"the keys {sorted(mapping)}"
     raise AudioError(
         "A recording is a path, a binary stream, or a mapping with 'audio' (a path or a stream) or with "
@@ -208,7 +208,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
     )
 
 
-def _read(source: str | Path | BinaryIO) -> tuple[np.ndarray, int]:
+def _read(source: str | Path | BinaryIO, uri: str) -> tuple[np.ndarray, int]:
     """Decode a file with libsndfile; a stream is left where it was found.
 
     Returns
@@ -216,7 +216,7 @@ def _read(source: str | Path | BinaryIO) -> tuple[np.ndarray, int]:
     samples : (channel, time) float32 array
     sample_rate : int
     """
-    with decoded(source) as file:
+    with decoded(source, uri) as file:
         samples = file.read(dtype="float32", always_2d=True).T
-        warn_if_cut_off(source, samples.shape[1] / file.samplerate, file.frames / file.samplerate)
+        warn_if_cut_off(uri, samples.shape[1] / file.samplerate, file.frames / file.samplerate)
         return samples, file.samplerate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,21 @@ FIELDS = ("content", "voice", "mean", "alone", "quality")
 
 Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 """What a caller may give for people whom we know, see `Enrolment.given`."""
+
+
+DAMAGED = (
+    AttributeError,
+    BadZipFile,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+"""What reading a file that holds no people, or is damaged, may raise."""
 
 
 class EnrolmentError(ValueError):
@@ -138,7 +154,7 @@ class Enrolment(Sequence[Speaker]):
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )
-        except (AttributeError, BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             raise EnrolmentError(
                 f"{path} holds no enrolment. `pipeline.enrol(...).save(path)` makes one; a recording needs a name, "
                 f"such as known={{'alice': 'alice.wav'}}."
@@ -213,7 +229,7 @@ def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
     clip = AudioTokens(*(field[first : first + length] for field in audio))
     return Speaker(
-        clip=clip.to("cpu"),
+        clip=clip.to("cpu", copy=True),  # or else all that was heard would be kept
         quality=float(speech[first : first + length].sum()) * frontend.token_duration,
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         alone=int(is_speech.sum()) * frontend.token_duration,
@@ -227,6 +243,7 @@ def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
     clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
     speaker = Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=name)
     numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.alone])]
-    if not len(clip.content) == len(clip.voice) > 0 or not all(field.isfinite().all() for field in numbers):
+    is_whole = (clip.content.ndim, clip.voice.ndim, speaker.voice.ndim) == (2, 3, 1)
+    if not (is_whole and len(clip.content) == len(clip.voice) > 0 and all(field.isfinite().all() for field in numbers)):
         raise ValueError(f"{name} has no prompt, or one that is damaged")
     return speaker

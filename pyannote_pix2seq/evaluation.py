@@ -153,7 +153,7 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
         uri, audio = file["uri"], folder / f"{number:06d}.wav"
         try:
             if uri in recordings:
-                raise EvaluationError("another recording has that uri. Give each a uri of its own.")
+                raise EvaluationError("a second recording has that uri. Give each a uri of its own.")
             recordings[uri] = _write_one(file, audio)
         except (KeyError, OSError, ValueError) as error:
             failures.append(f"{uri} is left out: {error}")

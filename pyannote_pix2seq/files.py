@@ -17,9 +17,9 @@ import soundfile
 
 from pyannote_pix2seq.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
 
-CUT_OFF = re.compile(r": (\d+) \(should be (\d+)\)")
+CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """How libsndfile says that a file has not as many bytes as its head says."""
-UNTOLD = 2**31 - 2**16
+UNTOLD = 1.9e9
 """Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
 MORE = "Ogg: Junk after the last page."
 """What libsndfile says of ogg files that were put one after the other, if the second is short..."""
@@ -30,8 +30,8 @@ MISSED = 0.1
 
 
 @contextmanager
-def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
-    """A file that libsndfile decodes; a stream is left where it was found.
+def decoded(source: str | Path | BinaryIO, uri: str = "a stream") -> Iterator[soundfile.SoundFile]:
+    """A file that libsndfile decodes; a stream is left where it was found, and called by its uri.
 
     Raises
     ------
@@ -40,25 +40,28 @@ def decoded(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
+    name = source if isinstance(source, (str, Path)) else uri
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with _opened(source) as file:
             if file.frames >= ENDLESS:
-                raise soundfile.SoundFileError("several recordings one after the other, of unknown length")
-            warn_if_cut_off(source, file.frames / file.samplerate, _promised(file))
+                raise soundfile.SoundFileError("its head does not say how long it is, or only of a first part of it")
+            warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
             if MORE in file.extra_info:
                 warnings.warn(
-                    f"{source} goes on behind its end after {file.frames / file.samplerate:.1f} s, as recordings that "
-                    f"were put one after the other do; what is there is not heard. Convert it.",
-                    stacklevel=3,
+                    f"{name} is cut off after {file.frames / file.samplerate:.1f} s, or goes on behind its end, as "
+                    f"recordings do that were put one after the other: nothing is heard of that. Copy or convert it.",
+                    stacklevel=1,
                 )
             yield file
     except soundfile.SoundFileError as error:
-        if position and source.read(1) == b"":  # type: ignore[union-attr]
-            raise AudioError(f"{source} was read or written to its end. Rewind it first: seek(0).") from error
+        if position:
+            raise AudioError(
+                f"{name} cannot be read as audio from byte {position} on ({error}). Rewind it first: seek(0)."
+            ) from error
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
         raise AudioError(
-            f"{source} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
+            f"{name} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
             f"broken: copy it again. If not, convert it, for instance with: "
             f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
         ) from error
@@ -74,13 +77,13 @@ def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
         raise soundfile.SoundFileError(str(error)) from error
 
 
-def warn_if_cut_off(source: object, seconds: float, promised: float) -> None:
+def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
     """Warn of a file that ends before its head says that it does."""
     if promised - seconds >= MISSED:
         warnings.warn(
-            f"{source} ends after {seconds:.1f} s, but its head promises {promised:.1f} s: was it cut off? What is "
-            f"there is used; copy it again to have all of it.",
-            stacklevel=2,
+            f"{name} ends after {seconds:.1f} s, but its head promises {promised:.1f} s: was it cut off? What is there "
+            f"is used; copy it again to have all of it.",
+            stacklevel=1,  # the same line, whoever reads: it is told once
         )
 
 

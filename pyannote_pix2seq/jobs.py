@@ -102,9 +102,10 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
     from pyannote_pix2seq.audio import LazyFile
 
     jobs = [Job(file, LazyFile(file)["uri"], folder, channel) for file in files]
-    if twice := [file for file, times in Counter(file.resolve() for file in files).items() if times > 1]:
-        raise UsageError(f"{twice[0]} is named twice. Name it once.")
     namesakes = Counter(job.uri for job in jobs)
+    places = Counter((job.uri, os.path.realpath(job.file)) for job in jobs)
+    if twice := [job.file for job in jobs if places[job.uri, os.path.realpath(job.file)] > 1]:
+        raise UsageError(f"{twice[0]} is named twice. Name it once.")
     complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
     return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]
 

@@ -74,7 +74,7 @@ class Pix2SeqOutput(DiarizeOutput):
     def serialize(self) -> dict[str, Any]:
         """What pyannote.audio makes for JSON, with the confidence of each turn of "diarization"."""
         content = super().serialize()
-        for turn, sure in zip(content["diarization"], self.confidence, strict=True):
+        for turn, sure in zip(content["diarization"], self.confidence, strict=bool(self.confidence)):
             turn["confidence"] = round(float(sure), 3)
         return content
 

@@ -159,7 +159,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
                 "annotation": to_annotation(conversation, self.labels),
                 "annotated": Timeline([Segment(0, conversation.duration)], uri=uri),
                 "labels": str(self.labels),
-                "digest": f"{conversation.digest} of {simulator.voices.digest}",
+                "digest": simulator.digest(conversation),
                 "scope": SCOPE,
                 "sample_rate": SAMPLE_RATE,
             },

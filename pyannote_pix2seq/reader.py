@@ -20,8 +20,8 @@ BLOCK = 10.0
 """Seconds that are read at once."""
 
 
-CANCELLED = 0.01
-"""Where less than this share of the energy of channels is left in their mean, they are not meant to be added."""
+CANCELLED = 0.02
+"""Of the energy that the mean of channels would have if they were independent: with less, they are not to be added."""
 
 
 class Resampler:
@@ -84,7 +84,7 @@ class Reader:
             num_samples = audio["waveform"].shape[1]
         else:
             self.uri = self._file.get("uri") or name_of(self._file)
-            with decoded(self._file["audio"]) as source:
+            with decoded(self._file["audio"], self.uri) as source:
                 self._rate, num_samples = source.samplerate, source.frames
         self.duration = num_samples / self._rate
 
@@ -100,11 +100,11 @@ class Reader:
             loud, left = loud + _energy(block), left + _energy(mean)
             yield resampler.push(mean)
         yield resampler.close()
-        if left < CANCELLED * loud:
+        if left < CANCELLED * loud / len(block):
             warnings.warn(
                 f"{self.uri}: its channels cancel each other out, as one does that is another upside down, and little "
                 f"is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
-                stacklevel=2,
+                stacklevel=1,  # the same line, whoever reads: it is told once
             )
 
     def _blocks(self, size: int) -> Iterator[Tensor]:
@@ -112,7 +112,7 @@ class Reader:
         if self._in_memory:
             yield from self._file["waveform"].split(size, dim=1)
             return
-        with decoded(self._file["audio"]) as source:
+        with decoded(self._file["audio"], self.uri) as source:
             for position in count(0, size):
                 block = torch.from_numpy(source.read(size, dtype="float32", always_2d=True).T)
                 if position and not block.numel():
@@ -121,7 +121,7 @@ class Reader:
                 check_values(kept, self._rate, self.uri, position / self._rate)
                 yield kept
                 if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
-                    warn_if_cut_off(self._file["audio"], (position + block.shape[1]) / self._rate, self.duration)
+                    warn_if_cut_off(self.uri, (position + block.shape[1]) / self._rate, self.duration)
                     return
 
 

@@ -24,7 +24,7 @@ from pyannote.database import FileFinder, ProtocolFile
 from pyannote.database.registry import Registry
 from tqdm import tqdm
 
-from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.origin import changes
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
@@ -76,13 +76,14 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
     _check_registry(into)
-    if not (folder / ORIGIN).exists() and folder.is_dir() and any(folder.iterdir()):
+    note = folder / ORIGIN
+    if not note.exists() and folder.is_dir() and {*folder.iterdir()} - {part_of(note)}:
         raise RenderingError(f"{folder} holds something else, which may be replaced. Render into another folder.")
-    (folder / "wav").mkdir(parents=True, exist_ok=True)
-    if changed := changes(folder / ORIGIN, origin):
+    if changed := changes(note, origin):
         raise RenderingError(
             f"{folder} was rendered from something else: {'; '.join(changed)}. Use another folder or delete this one."
         )
+    (folder / "wav").mkdir(exist_ok=True)
     places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
     there = {path.stem for path in (folder / "wav").glob("*.wav")}
     missing = [place for place in places if protocol.uri(*place) not in there]
@@ -129,7 +130,8 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
     """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`.
 
-    It is not rendered again where `URI.sha256` says that what is there has the same turns, voices and scene.
+    It is not rendered again where `URI.sha256` says that what is there lasts as long and has the same turns, voices and
+    scene.
 
     Returns
     -------
@@ -140,14 +142,15 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
     note = folder / f"{conversation.uri}.sha256"
     rttm.write_text(to_annotation(conversation, labels).to_rttm(), encoding="utf-8")
-    if not audio.exists() or not note.exists() or note.read_text() != conversation.digest:
+    digest = simulator.digest(conversation)
+    if not audio.exists() or not note.exists() or note.read_text() != digest:
         with (
             atomic_write(audio) as part,
             soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
         ):
             for piece in conversation.pieces():
                 file.write(simulator.render(piece)[0])
-        note.write_text(conversation.digest)
+        note.write_text(digest)
     return audio
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import resource
 import shlex
@@ -31,6 +30,7 @@ from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.complaints import TERMINATED
+from pyannote_pix2seq.numeric import is_number
 
 ROOT = Path(__file__).parent.parent
 REFERENCES = "references.json"
@@ -74,11 +74,14 @@ class Answer:
     error: str | None = None
 
     def __post_init__(self) -> None:
-        numbers = [float(time) for start, end, _ in self.turns for time in (start, end)]
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"{self.uri}: turns have to begin and end some time.")
-        if self.confidence is not None and len(self.confidence) != len(self.turns):
-            raise ValueError(f"{self.uri}: {len(self.confidence)} confidences were given for {len(self.turns)} turns.")
+        times = [time for start, end, _ in self.turns for time in (start, end)]
+        sure = [] if self.confidence is None else list(self.confidence)
+        if not all(map(is_number, [*times, *sure, self.seconds, self.memory])):
+            raise ValueError("times, confidences, seconds and memory have to be finite numbers")
+        if not all(isinstance(speaker, (str, int)) for _, _, speaker in self.turns):
+            raise ValueError("speakers have to have names")
+        if self.confidence is not None and len(sure) != len(self.turns):
+            raise ValueError(f"{len(sure)} confidences were given for {len(self.turns)} turns")
 
 
 @dataclass(frozen=True)
@@ -194,13 +197,21 @@ class System:
 
 
 def _answers(path: Path) -> dict[str, Answer]:
-    """The last answer to each recording; lines that are none, such as one that was never finished, are passed over."""
+    """The last answer to each recording; lines of nothing, such as one that was never finished, are passed over."""
     answers = {}
     for line in path.read_bytes().split(b"\n") if path.exists() else []:
-        with suppress(ValueError, TypeError):
-            answer = Answer(**json.loads(line))
-            answers[answer.uri] = answer
+        with suppress(KeyError, TypeError, ValueError):
+            content = json.loads(line)
+            answers[content["uri"]] = _answer(content)
     return answers
+
+
+def _answer(content: dict[str, Any]) -> Answer:
+    """An answer, or what is wrong with it."""
+    try:
+        return Answer(**content)
+    except (TypeError, ValueError) as error:
+        return Answer(content["uri"], error=f"its answer cannot be used: {error}")
 
 
 @contextmanager
@@ -237,7 +248,7 @@ def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], reco
             if os.getppid() != asked_by:  # who asked was killed, and nobody will read the answers
                 raise SystemExit(f"{recordings}: nobody waits for answers any more")
             answer = _attempt(diarize, recording)
-            print(json.dumps(asdict(answer)), file=file, flush=True)
+            print(json.dumps(asdict(answer), default=float), file=file, flush=True)  # NumPy's as well
             print(f"{number} of {len(listed)}: {answer.uri}, {answer.seconds:.1f} s", file=sys.stderr)
 
 

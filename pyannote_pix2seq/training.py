@@ -51,6 +51,10 @@ def check_settings(into: Path, **settings: Any) -> None:
     note = last.with_name("settings.json")
     if not last.exists():
         note.unlink(missing_ok=True)
+    elif not note.exists():
+        raise RunError(
+            f"{last} is there, but not {note.name}, which says what it began with. Train into another folder."
+        )
     if changed := changes(note, settings):
         raise RunError(
             f"{into} holds a run that began otherwise: {'; '.join(changed)}. Go on with what it began with, train into "

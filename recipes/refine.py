@@ -66,7 +66,7 @@ def main() -> None:
     options = parse()
     hearing, written = Hearing(), options.into / "frontend.pt"
     with in_one_line():
-        if written.exists() and not (options.into / "checkpoints").exists():
+        if written.exists() and not (options.into / "heard").exists():
             raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(hearing, options.frontend)

@@ -181,9 +181,9 @@ def test_an_mp3_that_was_cut_off_says_so(tmp_path):
     soundfile.write(tmp_path / "whole.mp3", tone(8.0, 16000), 16000)
     content = (tmp_path / "whole.mp3").read_bytes()
     (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+    with pytest.warns(UserWarning, match=r"cut(.mp3)? ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
         assert load(tmp_path / "cut.mp3")["waveform"].shape[1] < 80000
-    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+    with pytest.warns(UserWarning, match=r"cut(.mp3)? ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
         assert sum(block.shape[1] for block in Reader(tmp_path / "cut.mp3")) < 80000
 
 
@@ -194,17 +194,21 @@ def test_ogg_files_one_after_the_other_are_not_heard_in_part_without_a_word(tmp_
         soundfile.write(tmp_path / f"{length}.ogg", noise[: round(length * 16000)], 16000)
     both.write_bytes((tmp_path / "2.0.ogg").read_bytes() + (tmp_path / f"{seconds}.ogg").read_bytes())
     if seconds > 10:
-        with pytest.raises(AudioError, match=r"both.ogg cannot be read as audio \(several recordings one after the"):
+        with pytest.raises(
+            AudioError, match=r"both.ogg cannot be read as audio \(its head does not say how long it is"
+        ):
             load(both)
     else:
-        with pytest.warns(UserWarning, match=r"both.ogg goes on behind its end after 2.0 s"):
+        with pytest.warns(UserWarning, match=r"both.ogg is cut off after 2.0 s, or goes on behind its end"):
             load(both)
 
 
 def test_a_stream_that_was_not_rewound(tmp_path):
     stream = io.BytesIO()
     soundfile.write(stream, tone(1.0, 16000), 16000, format="WAV")
-    with pytest.raises(AudioError, match=r"was read or written to its end. Rewind it first: seek\(0\)"):
+    with pytest.raises(
+        AudioError, match=r"a stream|stream cannot be read as audio from byte \d+ on .* Rewind it first: seek\(0\)"
+    ):
         load(stream)
     stream.seek(0)
     assert load(stream)["waveform"].shape[1] == 16000
@@ -221,12 +225,16 @@ def test_channels_that_cancel_each_other_out_are_told(recwarn):
         recwarn.clear()
 
 
-@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFFFFF - 36, 96001])
-def test_heads_of_streams_and_small_mistakes_promise_nothing(tmp_path, recwarn, size):
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(40, 0xFFFFFFFF), (40, 0x7FFFFFFF - 36), (40, 2_000_000_000), (40, 96001), (4, 999_999), (28, 64_000)],
+)
+def test_heads_of_streams_and_small_mistakes_promise_nothing(tmp_path, recwarn, place, value):
+    """Bytes of the samples at 40, of the whole file at 4, in a second at 28."""
     path = tmp_path / "talk.wav"
     soundfile.write(path, tone(3.0, 16000), 16000)
     head = path.read_bytes()
-    path.write_bytes(head[:40] + struct.pack("<I", size) + head[44:])
+    path.write_bytes(head[:place] + struct.pack("<I", value) + head[place + 4 :])
     assert load(path)["waveform"].shape[1] == 48000
     assert not recwarn.list
 

@@ -254,6 +254,8 @@ def test_files_of_one_name_do_not_stop_the_others(talk, diarize):
     for file, line in zip((talk, other), said, strict=False):
         assert f"{file} would be written to out/talk.rttm, as another file would. Rename it" in line
     assert said[2:] == ["1 of 3 files diarized, 2 failed"]
+    Path("link.wav").symlink_to(talk)
+    assert diarize(talk, "link.wav", "--into", "both")[0] == 0
     status, _, said = diarize(talk, talk, "--into", "new")
     assert (status, len(said), Path("new").exists()) == (2, 1, False) and f"{talk} is named twice." in said[0]
 

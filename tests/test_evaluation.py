@@ -131,7 +131,7 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
 def test_recordings_of_one_uri_are_not_taken_for_each_other(teller: Any) -> None:
     evaluation = evaluate("Toy", [file(LOUD), file(LOUD, 3.0), file(QUIET)], [teller("system")], threads=1)
     assert [(score.uri, score.duration) for score in evaluation.results[0].scores] == [(LOUD, 4.0), (QUIET, 4.0)]
-    assert evaluation.failures == [f"{LOUD} is left out: another recording has that uri. Give each a uri of its own."]
+    assert evaluation.failures == [f"{LOUD} is left out: a second recording has that uri. Give each a uri of its own."]
 
 
 def test_a_recording_of_which_nothing_is_to_be_scored_is_left_out(teller: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_recording_of_which_nothing_is_to_be_scored_is_left_out(teller: Any) -
 
 @pytest.mark.parametrize(
     ("confidence", "complaint"),
-    [("[0.9]", "ValueError: loud one: 1 confidences were given for 2 turns"), ("3", "TypeError")],
+    [("[0.9]", "ValueError: 1 confidences were given for 2 turns"), ("3", "TypeError")],
 )
 def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confidence: str, complaint: str) -> None:
     evaluation = evaluate("Toy", [file(LOUD)], [teller("good"), teller("bad", confidence=confidence)], threads=1)
@@ -150,21 +150,25 @@ def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confide
     assert f"bad is left out: {complaint}" in evaluation.failures[0]
 
 
-def test_lines_that_are_no_answers_are_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        ({"turns": [[0.0, 1.0]]}, "not enough values to unpack"),
+        ({"turns": [[0.0, float("nan"), "x"]]}, "times, confidences, seconds and memory have to be finite numbers"),
+        ({"turns": [["0", "1", "x"]]}, "have to be finite numbers"),
+        ({"turns": [[0.0, 1.0, "x"]], "confidence": [None]}, "have to be finite numbers"),
+        ({"turns": [[0.0, 1.0, ["x"]]]}, "speakers have to have names"),
+        ({"memory": None}, "have to be finite numbers"),
+        ({"no": 1}, "unexpected keyword argument 'no'"),
+    ],
+)
+def test_what_is_wrong_with_an_answer_is_told(answer: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "answer.jsonl").write_text("7\n{}\n" + json.dumps({"uri": "a", **answer}) + "\n{")
     script = tmp_path / "odd.py"
-    lines = [
-        {"uri": "a", "turns": [[0.0, 1.0]]},
-        {"uri": "a", "turns": [[0.0, float("nan"), "x"]]},
-        {"uri": "a", "no": 1},
-    ]
-    script.write_text(
-        f"import json, sys; open(sys.argv[-1], 'w').writelines(json.dumps(l) + '\\n' for l in {lines})".replace(
-            "nan", "float('nan')"
-        )
-    )
+    script.write_text(f"import shutil, sys; shutil.copy({str(tmp_path / 'answer.jsonl')!r}, sys.argv[-1])")
     (tmp_path / "recordings.json").write_text('[{"uri": "a", "audio": "a.wav"}]')
-    (answer,) = System.of_peer(f"odd={script}").answer(tmp_path / "recordings.json", 1).values()
-    assert answer.turns == () and answer.error is not None and "gave no answer" in answer.error
+    (found,) = System.of_peer(f"odd={script}").answer(tmp_path / "recordings.json", 1).values()
+    assert found.turns == () and found.error is not None and complaint in found.error
 
 
 def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:

@@ -152,6 +152,12 @@ def test_a_folder_of_something_else_is_refused(protocol: SyntheticProtocol, tmp_
     assert contents(tmp_path) == {"Easy/test.rttm": b"mine"}
 
 
+def test_a_run_that_was_stopped_at_once_goes_on(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    (tmp_path / "Easy").mkdir()
+    (tmp_path / "Easy" / ".origin.json.part").write_text("{")
+    render(protocol, tmp_path, ORIGIN)
+
+
 def test_another_sound_is_refused(options: dict[str, Any], into: Path) -> None:
     before = contents(into)
     train = options["train"]

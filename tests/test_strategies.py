@@ -503,9 +503,16 @@ def test_people_who_cannot_be_enrolled(
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
-    for name in ("text.npz", "other.npz"):
+    for name, changed in (("lost", {"mean_0": np.array([np.nan] * 16)}), ("short", {"content_0": np.zeros((0, 64))})):
+        people.save(tmp_path / "people.npz")
+        with np.load(tmp_path / "people.npz") as file:
+            np.savez(tmp_path / f"{name}.npz", **{**file, **changed})
+    damaged = bytearray((tmp_path / "people.npz").read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "flipped.npz").write_bytes(damaged)
+    for name in ("text", "other", "lost", "short", "flipped"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
-            Enrolment.load(tmp_path / name)
+            Enrolment.load(tmp_path / f"{name}.npz")
 
 
 def test_whoever_was_prompted_has_the_turns_of_his_voice(

@@ -57,6 +57,9 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     check_settings(tmp_path / "new", seed=2)
     with pytest.raises(RunError, match="seed was . and is 1"):
         check_settings(tmp_path / "new", seed=1)
+    (tmp_path / "new" / "checkpoints" / "settings.json").unlink()
+    with pytest.raises(RunError, match=r"last.ckpt is there, but not settings.json"):
+        check_settings(tmp_path / "new", seed=2)
 
 
 @pytest.fixture(autouse=True)

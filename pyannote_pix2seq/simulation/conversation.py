@@ -137,6 +137,10 @@ class Simulator:
         scene = self._scene_of(conversation)
         return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
+    def digest(self, conversation: Conversation) -> str:
+        """Hash of a conversation, and of the voices: what has another sounds otherwise."""
+        return f"{conversation.digest} of {self.voices.digest}"
+
     def tracks(self, conversation: Conversation) -> np.ndarray:
         """What each speaker says, and nothing else: no room, no noise, all at one level.
 

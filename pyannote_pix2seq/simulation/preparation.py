@@ -25,10 +25,7 @@ from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording
 from .seed import seed_of
-from .voices import check_store, to_level, write_voices
-
-PARTS = ".speakers"
-"""Folder, in that of the store."""
+from .voices import PARTS, check_store, to_level, write_voices
 
 LONGEST_PAUSE = 0.3
 """Longer pauses are cut out, in seconds."""

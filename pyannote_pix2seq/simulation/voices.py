@@ -27,6 +27,8 @@ from .level import rms
 from .recording import fade
 
 SPEECH_FILE = "speech.int16"
+PARTS = ".speakers"
+"""Folder of what `preparation.py` has prepared so far."""
 INDEX_FILE = "voices.json"
 
 LEVEL = 10 ** (-26 / 20)
@@ -116,7 +118,7 @@ class Voices:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the index and of parts of the speech, evenly spread: most of what may be done to it changes those."""
+        """Hash of the index and of parts of the speech, of all splits: most of what may be done to it changes those."""
         digest = hashlib.sha256((self.folder / INDEX_FILE).read_bytes())
         for start in np.linspace(0, len(self._samples), NUM_HASHED, endpoint=False).astype(int):
             digest.update(self._samples[start : start + SAMPLE_RATE].tobytes())
@@ -245,14 +247,10 @@ def check_store(folder: Path) -> None:
     VoicesError
         If there is.
     """
-    if any((folder / name).exists() for name in (INDEX_FILE, SPEECH_FILE)):
-        try:
-            _read_index(folder)
-        except VoicesError as error:
-            raise VoicesError(
-                f"{folder} has a {INDEX_FILE} or {SPEECH_FILE} that is no store's and would be replaced. Name another "
-                f"folder, or remove it."
-            ) from error
+    if (folder / INDEX_FILE).exists():
+        _read_index(folder)
+    elif (folder / SPEECH_FILE).exists() and not (folder / PARTS).exists():
+        raise VoicesError(f"{folder / SPEECH_FILE} is no store's and would be replaced. Name another folder.")
 
 
 def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:
@@ -309,8 +307,11 @@ def _read_index(folder: Path) -> dict[str, Voice]:
         raise VoicesError(
             f"No {INDEX_FILE} in {folder}: not a store of voices. Make one with recipes/prepare_voices.py."
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise VoicesError(f"{folder / INDEX_FILE} is damaged ({error!r}). Prepare the voices again.") from error
+    except (AttributeError, ValueError, KeyError, TypeError) as error:
+        raise VoicesError(
+            f"{folder / INDEX_FILE} is damaged ({error!r}), or no store's. Prepare voices in another folder, or "
+            f"remove it."
+        ) from error
 
 
 def _voice(entry: Mapping[str, Any]) -> Voice:
