@@ -150,7 +150,7 @@ class Enrolment(Sequence[Speaker]):
         if not Path(path).is_file():
             raise EnrolmentError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )

@@ -108,6 +108,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def decoding(self, options: DecodingOptions | Mapping[str, Any]) -> None:
         if not isinstance(options, DecodingOptions):
             options = DecodingOptions.of(options, refused=("min_speakers", "max_speakers"))
+        elif options.min_speakers or options.max_speakers is not None:
+            raise ValueError("Pix2SeqDiarization: numbers of speakers are given with a file, not with its decoding.")
         self._decoding = options
 
     def check(self) -> None:
@@ -255,6 +257,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         Raises
         ------
+        ValueError
+            As `check` does.
         TypeError
             If there is no such option, or one file is given in the place of several.
         SpeakerCountError
@@ -262,6 +266,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         EnrolmentError
             As `apply` does; people are enrolled once for all files.
         """
+        self.check()
         check_batch(files, options, self.apply)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))

@@ -21,7 +21,7 @@ BLOCK = 10.0
 
 
 CANCELLED = 0.02
-"""Of the energy that the mean of channels would have if they were independent: with less, they are not to be added."""
+"""Share of the energy that the sum of independent channels has: with less, they are not meant to be added."""
 
 
 class Resampler:
@@ -89,6 +89,12 @@ class Reader:
         self.duration = num_samples / self._rate
 
     @property
+    def _name(self) -> object:
+        """The path where there is one, for messages."""
+        source = self._file.get("audio")
+        return source if isinstance(source, (str, Path)) else self.uri
+
+    @property
     def _in_memory(self) -> bool:
         is_file = is_source(self._file.get("audio"))
         return self._file.get("waveform") is not None or not is_file
@@ -97,13 +103,13 @@ class Reader:
         resampler, loud, left = Resampler(self._rate, self.sample_rate), 0.0, 0.0
         for block in self._blocks(round(BLOCK * self._rate)):
             mean = block.mean(dim=0, keepdim=True)
-            loud, left = loud + _energy(block), left + _energy(mean)
+            loud, left = loud + float(block.square().sum()), left + len(block) ** 2 * float(mean.square().sum())
             yield resampler.push(mean)
         yield resampler.close()
-        if left < CANCELLED * loud / len(block):
+        if left < CANCELLED * loud:
             warnings.warn(
-                f"{self.uri}: its channels cancel each other out, as one does that is another upside down, and little "
-                f"is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
+                f"{self._name}: its channels cancel each other out, as one does that is another upside down, and "
+                f"little is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
                 stacklevel=1,  # the same line, whoever reads: it is told once
             )
 
@@ -121,10 +127,5 @@ class Reader:
                 check_values(kept, self._rate, self.uri, position / self._rate)
                 yield kept
                 if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
-                    warn_if_cut_off(self.uri, (position + block.shape[1]) / self._rate, self.duration)
+                    warn_if_cut_off(self._name, (position + block.shape[1]) / self._rate, self.duration)
                     return
-
-
-def _energy(block: Tensor) -> float:
-    """Of a channel (channel, num_samples) on average."""
-    return float(block.square().sum()) / len(block)

@@ -23,7 +23,7 @@ PRESENT = 1.0
 """Seconds that have to sound like somebody for him to be thought present."""
 
 
-@dataclass(repr=False)
+@dataclass(eq=False, repr=False)
 class Speaker:
     """Somebody who was heard. What is remembered is on the CPU, wherever it was heard.
 

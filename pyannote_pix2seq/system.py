@@ -78,6 +78,8 @@ class Answer:
         sure = [] if self.confidence is None else list(self.confidence)
         if not all(map(is_number, [*times, *sure, self.seconds, self.memory])):
             raise ValueError("times, confidences, seconds and memory have to be finite numbers")
+        if not all(start <= end for start, end, _ in self.turns) or not all(0 <= value <= 1 for value in sure):
+            raise ValueError("turns do not end before they begin, and confidences are from 0 to 1")
         if not all(isinstance(speaker, (str, int)) for _, _, speaker in self.turns):
             raise ValueError("speakers have to have names")
         if self.confidence is not None and len(sure) != len(self.turns):

@@ -159,6 +159,8 @@ def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confide
         ({"turns": [[0.0, 1.0, "x"]], "confidence": [None]}, "have to be finite numbers"),
         ({"turns": [[0.0, 1.0, ["x"]]]}, "speakers have to have names"),
         ({"memory": None}, "have to be finite numbers"),
+        ({"turns": [[2.0, 1.0, "x"]]}, "turns do not end before they begin"),
+        ({"turns": [[0.0, 1.0, "x"]], "confidence": [7]}, "confidences are from 0 to 1"),
         ({"no": 1}, "unexpected keyword argument 'no'"),
     ],
 )

@@ -4,6 +4,7 @@ import math
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -318,6 +319,15 @@ def test_a_file_can_be_read_by_pyannotes_own_reader_in_hooks_and_afterwards(
         heard.append(Audio()(file))
         assert Audio().get_duration(file) == 1.5
     assert len(heard) == 2 * 4 and all(rate == 8000 and torch.equal(found, waveform) for found, rate in heard)
+
+
+def test_a_batch_is_refused_before_it_begins(tiny_pipeline: Path) -> None:
+    loaded = with_params(tiny_pipeline)
+    with pytest.raises(ValueError, match="numbers of speakers are given with a file, not with its decoding"):
+        loaded.decoding = replace(loaded.decoding, min_speakers=3)
+    loaded.strategy = "two_pass"
+    with pytest.raises(ValueError, match="strategy='two_pass' was given"):
+        loaded.apply_batch([recording(3.0)])
 
 
 def test_a_batch_gives_back_the_files_that_it_was_given(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -459,7 +460,8 @@ def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, 
     loaded = Enrolment.load(tmp_path / "people.npz")
     assert [speaker.name for speaker in loaded] == ["ann", "bob"] and repr(loaded) == "Enrolment(ann, bob)"
     assert len(loaded[0].clip.content) == 31  # 5 s
-    assert repr(loaded[1:]) == "Enrolment(bob)"
+    assert repr(loaded[1:]) == "Enrolment(bob)" and loaded.index(loaded[1]) == 1
+    assert re.fullmatch(r"Speaker\(ann, \d+\.\d s alone\)", repr(loaded[0]))
     with pytest.raises(EnrolmentError) as refused:
         pipeline(talk(), known=list(people))  # type: ignore[arg-type]
     assert len(str(refused.value)) < 500

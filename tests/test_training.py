@@ -214,7 +214,9 @@ def test_a_config_of_something_else_is_not_replaced(
     (tmp_path / "config.yaml").write_text("mine: true")
     with pytest.raises(SystemExit):
         run_recipe("export.py", checkpoint, tmp_path)
-    assert "config.yaml is of something else, and would be replaced. Name another folder." in capsys.readouterr().err
+    assert (
+        "config.yaml is of something else, and would be replaced. Name another folder; see" in capsys.readouterr().err
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
 
 
