@@ -182,13 +182,20 @@ def _number(text: str) -> float:
 
 def whole(text: str) -> int:
     """A whole number, 0 or more, as an option: of something, or a seed."""
-    if not (text.isdecimal() and len(text) < 20 and int(text) < 2**63):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2**63 - 1")
-    return int(text)
+    number = _whole(text)
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 0 to 2**63 - 1")
+    return number
 
 
 def at_least_one(text: str) -> int:
     """A whole number, 1 or more, as an option."""
-    if not (text.isdecimal() and len(text) < 20 and int(text)):
+    number = _whole(text)
+    if number < 1:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number, 1 or more")
-    return int(text)
+    return number
+
+
+def _whole(text: str) -> int:
+    """-1 for what is none, or has more digits than anything can count."""
+    return int(text) if text.isdecimal() and len(text) < 20 else -1

@@ -17,7 +17,7 @@ from pyannote.core import Segment
 from pyannote.database import ProtocolFile
 from torch import Tensor
 
-from pyannote_pix2seq.files import decoded, warn_if_cut_off
+from pyannote_pix2seq.files import called, decoded, warn_if_cut_off
 from pyannote_pix2seq.samples import (
     SAMPLE_RATE,
     AudioError,
@@ -127,7 +127,7 @@ def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, samp
     if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
         start = max(int(part.start) - 1, 0)
         uri = mapping.get("uri") or name_of(mapping)
-        with decoded(mapping["audio"]) as source:
+        with decoded(mapping["audio"], uri) as source:
             rate, seconds = source.samplerate, source.frames / source.samplerate
             if source.frames and part.start >= seconds:
                 raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
@@ -174,7 +174,7 @@ class LazyFile(UserDict[str, Any]):
             raise KeyError(key)
         source = self.data.get("audio")
         if key == "sample_rate" and self.data.get("waveform") is None and is_source(source):
-            with decoded(source) as head:  # for which nothing has to be decoded
+            with decoded(source, self["uri"]) as head:  # for which nothing has to be decoded
                 return head.samplerate
         return load(self.data)[key]  # type: ignore[literal-required]
 
@@ -218,5 +218,5 @@ def _read(source: str | Path | BinaryIO, uri: str) -> tuple[np.ndarray, int]:
     """
     with decoded(source, uri) as file:
         samples = file.read(dtype="float32", always_2d=True).T
-        warn_if_cut_off(uri, samples.shape[1] / file.samplerate, file.frames / file.samplerate)
+        warn_if_cut_off(called(source, uri), samples.shape[1] / file.samplerate, file.frames / file.samplerate)
         return samples, file.samplerate

@@ -38,7 +38,6 @@ DAMAGED = (
     BadZipFile,
     EOFError,
     LookupError,
-    NotImplementedError,
     OSError,
     RuntimeError,
     TypeError,

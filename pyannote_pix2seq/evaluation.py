@@ -160,11 +160,11 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
             continue
         digest = hashlib.sha256(audio.read_bytes()).hexdigest()
         listed.append({"uri": uri, "audio": str(audio), "sha256": digest})
-    tracks = {uri: _tracks(each.reference) for uri, each in recordings.items()}
-    references = {uri: [(*turn, label) for turn, _, label in each] for uri, each in tracks.items()}
+    found = list(recordings.values())
+    references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in found}
     (folder / LISTED).write_text(json.dumps(listed))
     (folder / REFERENCES).write_text(json.dumps(references))
-    return list(recordings.values()), failures
+    return found, failures
 
 
 def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:

@@ -30,8 +30,8 @@ MISSED = 0.1
 
 
 @contextmanager
-def decoded(source: str | Path | BinaryIO, uri: str = "a stream") -> Iterator[soundfile.SoundFile]:
-    """A file that libsndfile decodes; a stream is left where it was found, and called by its uri.
+def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.SoundFile]:
+    """A file that libsndfile decodes; a stream is left where it was found.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def decoded(source: str | Path | BinaryIO, uri: str = "a stream") -> Iterator[so
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
-    name = source if isinstance(source, (str, Path)) else uri
+    name = called(source, uri)
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with _opened(source) as file:
@@ -75,6 +75,11 @@ def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
         return soundfile.SoundFile(source)
     except TypeError as error:  # a headerless .raw file
         raise soundfile.SoundFileError(str(error)) from error
+
+
+def called(source: object, uri: str) -> object:
+    """What messages call a recording: the path if it has one, or else its uri."""
+    return source if isinstance(source, (str, Path)) else uri
 
 
 def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:

@@ -103,8 +103,9 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
 
     jobs = [Job(file, LazyFile(file)["uri"], folder, channel) for file in files]
     namesakes = Counter(job.uri for job in jobs)
-    places = Counter((job.uri, os.path.realpath(job.file)) for job in jobs)
-    if twice := [job.file for job in jobs if places[job.uri, os.path.realpath(job.file)] > 1]:
+    places = [(job.uri, os.path.realpath(job.file)) for job in jobs]
+    times = Counter(places)
+    if twice := [job.file for job, place in zip(jobs, places, strict=True) if times[place] > 1]:
         raise UsageError(f"{twice[0]} is named twice. Name it once.")
     complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
     return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]

@@ -220,8 +220,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         reader = Reader(file, self.model.frontend.sample_rate)
         num_chunks = self.grid.num_chunks(reader.duration)
 
-        def limits(num_chunks: int) -> SpeakerLimits:
-            return SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * num_chunks)
+        def limits(number: int) -> SpeakerLimits:
+            return SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * number)
 
         def chunks() -> Iterator[Chunk]:
             for number, chunk in enumerate(chunks_of(reader, self.grid), 1):

@@ -13,13 +13,11 @@ import torch
 from torch import Tensor
 
 from pyannote_pix2seq.audio import LazyFile, is_source, load, name_of
-from pyannote_pix2seq.files import decoded, warn_if_cut_off
+from pyannote_pix2seq.files import called, decoded, warn_if_cut_off
 from pyannote_pix2seq.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
 """Seconds that are read at once."""
-
-
 CANCELLED = 0.02
 """Share of the energy that the sum of independent channels has: with less, they are not meant to be added."""
 
@@ -90,9 +88,7 @@ class Reader:
 
     @property
     def _name(self) -> object:
-        """The path where there is one, for messages."""
-        source = self._file.get("audio")
-        return source if isinstance(source, (str, Path)) else self.uri
+        return called(self._file.get("audio"), self.uri)
 
     @property
     def _in_memory(self) -> bool:

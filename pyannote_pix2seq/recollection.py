@@ -16,8 +16,6 @@ from pyannote_pix2seq.speakers import directions, match
 
 MOST = 1000
 """Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
-
-
 LEAST = 0.1
 """Seconds that a part counts for, at least, and that a group and a person have to have in common to be the same."""
 

@@ -121,9 +121,10 @@ class TwoPass:
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
+        everybody = dict(enumerate(people))
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
-            written = write_again(self.writer, [reading.tokens for reading in batch], dict(enumerate(people)))
+            written = write_again(self.writer, [reading.tokens for reading in batch], everybody)
             for reading, turns in zip(batch, written, strict=True):
                 yield [turn.later(reading.start) for turn in turns]
         report("second pass", len(readings), len(readings))

@@ -181,9 +181,9 @@ def test_an_mp3_that_was_cut_off_says_so(tmp_path):
     soundfile.write(tmp_path / "whole.mp3", tone(8.0, 16000), 16000)
     content = (tmp_path / "whole.mp3").read_bytes()
     (tmp_path / "cut.mp3").write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match=r"cut(.mp3)? ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
         assert load(tmp_path / "cut.mp3")["waveform"].shape[1] < 80000
-    with pytest.warns(UserWarning, match=r"cut(.mp3)? ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
+    with pytest.warns(UserWarning, match=r"cut.mp3 ends after [34]\.\d s, but its head promises 8.0 s: was it cut"):
         assert sum(block.shape[1] for block in Reader(tmp_path / "cut.mp3")) < 80000
 
 
@@ -207,7 +207,7 @@ def test_a_stream_that_was_not_rewound(tmp_path):
     stream = io.BytesIO()
     soundfile.write(stream, tone(1.0, 16000), 16000, format="WAV")
     with pytest.raises(
-        AudioError, match=r"a stream|stream cannot be read as audio from byte \d+ on .* Rewind it first: seek\(0\)"
+        AudioError, match=r"^stream cannot be read as audio from byte \d+ on .* Rewind it first: seek\(0\)"
     ):
         load(stream)
     stream.seek(0)
