@@ -10,8 +10,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.audio import LazyFile
-from pyannote_pix2seq.samples import reason
+from pyannote_pix2seq.audio.recording import LazyFile
+from pyannote_pix2seq.audio.samples import reason
 
 
 def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:

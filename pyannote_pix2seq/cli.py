@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.jobs import Job, Tally, UsageError, plan
-from pyannote_pix2seq.progress import bar_of_steps, is_hidden
+from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
+from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
+from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -132,7 +132,7 @@ def _check(options: Namespace) -> None:
 
 def _run(find_turns: Callable[[Job], Annotation], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
-    from pyannote_pix2seq.samples import AudioError, reason
+    from pyannote_pix2seq.audio.samples import AudioError, reason
 
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
@@ -181,8 +181,8 @@ def _listener(options: Namespace) -> Callable[[Job], Annotation]:
 
 def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
     """Who was enrolled before, or is by recordings of each."""
+    from pyannote_pix2seq.audio.samples import AudioError
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
-    from pyannote_pix2seq.samples import AudioError
 
     recordings: dict[str, list[Path]] = {}
     for name, file in (each for each in known if isinstance(each, tuple)):
@@ -241,7 +241,7 @@ def _contents(turns: Annotation, job: Job, with_picture: bool) -> dict[str, byte
 
 
 def _picture(turns: Annotation, job: Job) -> bytes:
-    from pyannote_pix2seq.reader import Reader
+    from pyannote_pix2seq.audio.reader import Reader
     from pyannote_pix2seq.report import timeline
 
     picture = BytesIO()

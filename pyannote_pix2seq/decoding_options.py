@@ -24,22 +24,22 @@ class DecodingOptions:
         Greedy writing takes the median of each time: the next turn starts where it has more likely begun than not,
         or never if stopping is likelier, and ends where it is more likely over than not, which costs the least speech
         in expectation. (The likeliest bin is a bad guess: a time that is sharp beats one that is likely.) The speaker
-        is the likeliest one. A consensus is what enough of several samples say, see `consensus.py`; where it breaks the
-        limits on the number of speakers, the likeliest sample.
+        is the likeliest one. A consensus is what enough of several samples say, see `decoding/consensus.py`; where it
+        breaks the limits on the number of speakers, the likeliest sample.
     temperature, top_k, top_p : optional
         For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
         that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
     num_beams : int
         For beam search.
     num_samples : int
-        For a consensus. Two passes take no more than are useful there, see `reading.py`.
+        For a consensus. Two passes take no more than are useful there, see `strategies/reading.py`.
     threshold : float
         At each moment of a consensus so many speak as more than this share of the samples say, at least.
     min_duration_off : float
         Pauses of one speaker that are shorter are bridged, in seconds.
     pad_onset, pad_offset : float
         Turns begin so much earlier, and end so much later, than was written, in seconds, rounded to whole time bins:
-        before pauses are bridged, and not beyond the audio. See `style.py`.
+        before pauses are bridged, and not beyond the audio. See `decoding/style.py`.
     max_turns : int
         Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
         samples of a consensus; it may say more than each of them.

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.audio import is_source
-from pyannote_pix2seq.chunks import Chunker, Grid
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.recording import is_source
+from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
-from pyannote_pix2seq.reader import Reader
-from pyannote_pix2seq.samples import AudioError
-from pyannote_pix2seq.speakers import Speaker, together
+from pyannote_pix2seq.strategies.chunks import Chunker, Grid
+from pyannote_pix2seq.strategies.speakers import Speaker, together
 
 SPEECH = 0.5
 """Least probability of speech of an audio token that is somebody's voice."""

@@ -12,16 +12,16 @@ from pyannote.audio.core.model import Model
 from pyannote.audio.core.task import Specifications, Task
 from torch import Tensor
 
-from pyannote_pix2seq.attention import by_recording
-from pyannote_pix2seq.claims import Claims
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
-from pyannote_pix2seq.pointing import Pointing
-from pyannote_pix2seq.regions import region_mean, running_sum
+from pyannote_pix2seq.network.attention import by_recording
+from pyannote_pix2seq.network.claims import Claims
+from pyannote_pix2seq.network.pointing import Pointing
+from pyannote_pix2seq.network.regions import region_mean, running_sum
+from pyannote_pix2seq.network.schedule import annealed
+from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer
+from pyannote_pix2seq.network.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 from pyannote_pix2seq.specifications import vocabulary_of
-from pyannote_pix2seq.steps import annealed
-from pyannote_pix2seq.transformer import Cache, Positions, Transformer
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
-from pyannote_pix2seq.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 
 LEARNING_RATE = 1e-3
 COMPARISON = (10.0, -5.0)

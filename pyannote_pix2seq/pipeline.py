@@ -13,29 +13,30 @@ from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 
-from pyannote_pix2seq.audio import LazyFile, load
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.recording import LazyFile, load
 from pyannote_pix2seq.batch import check_batch, one_by_one
-from pyannote_pix2seq.chain import Chain
 from pyannote_pix2seq.checkpoints import load_model
-from pyannote_pix2seq.chunks import Chunk, Grid, chunks_of
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
-from pyannote_pix2seq.reader import Reader
-from pyannote_pix2seq.speakers import directions, names_of, voices_of
-from pyannote_pix2seq.streaming import Stream
-from pyannote_pix2seq.two_pass import TwoPass
-from pyannote_pix2seq.writer import Writer
+from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.chunks import Chunk, Grid, chunks_of
+from pyannote_pix2seq.strategies.speakers import directions, names_of, voices_of
+from pyannote_pix2seq.strategies.streaming import Stream
+from pyannote_pix2seq.strategies.two_pass import TwoPass
+from pyannote_pix2seq.strategies.writer import Writer
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     """Speaker diarization written by a Pix2Seq model.
 
     A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it: of those
-    known so far, chunk after chunk (`chain.py`), or of those of the whole recording (`two_pass.py`).
+    known so far, chunk after chunk (`strategies/chain.py`), or of those of the whole recording
+    (`strategies/two_pass.py`).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from pyannote.database import Database, ProtocolFile, registry
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
-from pyannote_pix2seq.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 

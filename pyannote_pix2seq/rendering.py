@@ -25,10 +25,10 @@ from pyannote.database.registry import Registry
 from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.origin import changes
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
-from pyannote_pix2seq.samples import SAMPLE_RATE
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 

@@ -16,9 +16,9 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from pyannote.core import Annotation, Timeline
 from torch import Tensor
 
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.der import der_components, der_metric
 from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SOUND, plain
-from pyannote_pix2seq.samples import SAMPLE_RATE
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 """Seconds between ticks."""

@@ -18,16 +18,16 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.decoding import decode
-from pyannote_pix2seq.examples import ExampleCache
-from pyannote_pix2seq.loaders import LateLoader, outlive_sigterm
-from pyannote_pix2seq.losses import activity_loss, sequence_loss
+from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import ENDLESS, origin
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.steps import seed_of, steps_left
+from pyannote_pix2seq.training.examples import ExampleCache
+from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
+from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
+from pyannote_pix2seq.training.steps import seed_of, steps_left
+from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
-from pyannote_pix2seq.windows import Batch, Window, WindowSampler, collate
 
 WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", "max_speakers"}
 

@@ -19,11 +19,11 @@ import pyannote.audio  # noqa: E402
 import torch  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.audio import load  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.system import peak_memory  # noqa: E402
-from pyannote_pix2seq.worker import read  # noqa: E402
+from pyannote_pix2seq.audio.recording import load  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
+from pyannote_pix2seq.evaluation.worker import read  # noqa: E402
 
 A_DAY = 1440
 """Minutes."""

@@ -28,11 +28,11 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import numpy as np  # noqa: E402
 import soundfile  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
-from pyannote_pix2seq.system import peak_memory  # noqa: E402
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"
 

@@ -20,9 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
-from pyannote_pix2seq.arguments import Parser, at_least_one
-from pyannote_pix2seq.complaints import in_one_line
-from pyannote_pix2seq.page import Place, table
+from pyannote_pix2seq.console.arguments import Parser, at_least_one
+from pyannote_pix2seq.console.complaints import in_one_line
+from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, CHORUS, TAKES, characteristics, habits

@@ -15,12 +15,12 @@ from pyannote.core import Annotation, Segment, Timeline  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.audio.reader import Reader  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.der import der_components  # noqa: E402
-from pyannote_pix2seq.evaluation import one_speaker  # noqa: E402
+from pyannote_pix2seq.evaluation.comparison import one_speaker  # noqa: E402
 from pyannote_pix2seq.output import Pix2SeqOutput  # noqa: E402
-from pyannote_pix2seq.reader import Reader  # noqa: E402
 from pyannote_pix2seq.report import timeline, turns_table  # noqa: E402
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.

@@ -25,13 +25,13 @@ from pyannote.audio import Pipeline  # noqa: E402
 from pyannote.core import Annotation  # noqa: E402
 from pyannote.database import ProtocolFile  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser, at_least_one  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.der import error_rate  # noqa: E402
-from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
 from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND  # noqa: E402
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
-from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Simulator  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
 from pyannote_pix2seq.simulation.labels import HEARD, Labels  # noqa: E402

@@ -27,17 +27,17 @@ from pyannote.core import Annotation  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
 import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.naming import Naming, naming  # noqa: E402
-from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.naming import Naming, naming  # noqa: E402
+from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
+from pyannote_pix2seq.evaluation.system import System  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
-from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
-from pyannote_pix2seq.strategies import STRATEGIES  # noqa: E402
-from pyannote_pix2seq.system import System  # noqa: E402
+from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
 from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
 
 PEOPLE, KNOWN, SECONDS = 5, 3, 10.0

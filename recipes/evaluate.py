@@ -8,9 +8,9 @@
 Collar 0, overlap scored, over the annotated part of each file: DER with its three parts, JER, number of speakers,
 boundaries, calibration of the confidence, speed and memory, in total and by file, beside two baselines: perfect but
 that all are one speaker, and perfect but never two at once. Each system has a process of its own. What is measured is
-said in pyannote_pix2seq/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with each of
-these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with --into,
-the same command goes on where it was. Until it is done and nothing has failed, recordings and answers stay in
+said in pyannote_pix2seq/evaluation/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with
+each of these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with
+--into, the same command goes on where it was. Until it is done and nothing has failed, recordings and answers stay in
 FOLDER/unfinished; remove that if you change the code of a system meanwhile.
 """
 
@@ -27,11 +27,11 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.evaluation import Evaluation, evaluate  # noqa: E402
-from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.scoreboard import draw, markdown, write_csv  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate  # noqa: E402
+from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
+from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv  # noqa: E402
 
 
 class ProtocolError(ValueError):

@@ -20,13 +20,13 @@ import torch  # noqa: E402
 import yaml  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
-from pyannote_pix2seq.training import kept  # noqa: E402
+from pyannote_pix2seq.training.run import kept  # noqa: E402
 
 KEPT = (
     "state_dict",

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import soundfile
 
-from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.console.arguments import Parser
 
 SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"

@@ -28,9 +28,9 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
-from pyannote_pix2seq.arguments import Parser
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.complaints import in_one_line
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.complaints import in_one_line
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]

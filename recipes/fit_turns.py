@@ -12,8 +12,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.arguments import Parser, at_least_one
-from pyannote_pix2seq.complaints import in_one_line
+from pyannote_pix2seq.console.arguments import Parser, at_least_one
+from pyannote_pix2seq.console.complaints import in_one_line
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 

@@ -31,20 +31,20 @@ import soundfile  # noqa: E402
 from pyannote.core import Annotation, Segment  # noqa: E402
 from pyannote.database.util import load_rttm  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.evaluation import evaluate  # noqa: E402
-from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.comparison import evaluate  # noqa: E402
+from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
+from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
+from pyannote_pix2seq.evaluation.scores import components, measure  # noqa: E402
+from pyannote_pix2seq.evaluation.system import System  # noqa: E402
 from pyannote_pix2seq.rendering import record  # noqa: E402
-from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.scores import components, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
 from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
-from pyannote_pix2seq.strategies import STRATEGIES  # noqa: E402
-from pyannote_pix2seq.system import System  # noqa: E402
+from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 

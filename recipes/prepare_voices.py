@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.complaints import in_one_line
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
+from pyannote_pix2seq.console.complaints import in_one_line
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError

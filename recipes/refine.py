@@ -20,16 +20,16 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import torch  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
 
-from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.arguments import Parser, at_least_one, whole  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.examples import ExampleCache  # noqa: E402
-from pyannote_pix2seq.loaders import LateLoader, outlive_sigterm  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
-from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
-from pyannote_pix2seq.training import RunError, check_settings, fit, kept  # noqa: E402
+from pyannote_pix2seq.training import conversations  # noqa: E402
+from pyannote_pix2seq.training.examples import ExampleCache  # noqa: E402
+from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm  # noqa: E402
+from pyannote_pix2seq.training.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
+from pyannote_pix2seq.training.run import RunError, check_settings, fit, kept  # noqa: E402
 
 SHORTEST = NUM_TOKENS * Hearing.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""

@@ -18,8 +18,8 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402

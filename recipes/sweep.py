@@ -23,16 +23,16 @@ import numpy as np  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from pyannote_pix2seq.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
-from pyannote_pix2seq.evaluation import ONE_SPEAKER, Evaluation, SystemScores, evaluate  # noqa: E402
-from pyannote_pix2seq.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.page import Place, table  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate  # noqa: E402
+from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
+from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
+from pyannote_pix2seq.evaluation.scoreboard import write_csv  # noqa: E402
+from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure  # noqa: E402
 from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
 from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
-from pyannote_pix2seq.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.scoreboard import write_csv  # noqa: E402
-from pyannote_pix2seq.scores import Score, components, intervals, measure  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
 from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
 from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402

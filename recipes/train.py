@@ -24,14 +24,14 @@ from lightning.pytorch.callbacks import WeightAveraging  # noqa: E402
 from torch import Tensor  # noqa: E402
 from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
-from pyannote_pix2seq import conversations  # noqa: E402
-from pyannote_pix2seq.arguments import Parser, at_least_one, whole  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
-from pyannote_pix2seq.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
-from pyannote_pix2seq.training import check_settings, fit, kept  # noqa: E402
+from pyannote_pix2seq.training import conversations  # noqa: E402
+from pyannote_pix2seq.training.run import check_settings, fit, kept  # noqa: E402
 
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from pyannote_pix2seq.model import Context
-from pyannote_pix2seq.transformer import Cache
+from pyannote_pix2seq.network.transformer import Cache
 
 
 def rows_of_cache(cache: Cache, index: Tensor) -> Cache:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pyannote_pix2seq.attribution import attribute
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.speakers import Speaker
+from pyannote_pix2seq.strategies.attribution import attribute
+from pyannote_pix2seq.strategies.speakers import Speaker
 
 TOKEN = 0.1
 ANN, BOB, EVE = torch.eye(3)

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 
-from pyannote_pix2seq.audio import load, prepare
-from pyannote_pix2seq.reader import Reader
-from pyannote_pix2seq.samples import AudioError
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.recording import load, prepare
+from pyannote_pix2seq.audio.samples import AudioError
 
 
 def tone(seconds: float, sample_rate: int, frequency: float = 440.0) -> np.ndarray:

@@ -9,13 +9,13 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
-from pyannote_pix2seq import cast
-from pyannote_pix2seq.chain import Chain
-from pyannote_pix2seq.chunks import Chunk
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.speakers import Speaker
+from pyannote_pix2seq.strategies import cast
+from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.chunks import Chunk
+from pyannote_pix2seq.strategies.speakers import Speaker
 
 NUM_TOKENS = 188
 """Of 30 s, 0.16 s each."""

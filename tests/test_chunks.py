@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyannote.core import Segment
 
-from pyannote_pix2seq.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, believed
 from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, believed
 
 RATE = 100  # Hz: an audio token of 0.16 s has 16 samples
 GRID = Grid(chunk=60, hop=45, token=16, sample_rate=RATE)

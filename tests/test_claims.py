@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.claims import Claims, coverage
+from pyannote_pix2seq.network.claims import Claims, coverage
+from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Vocabulary
-from pyannote_pix2seq.written import Written
 
 BINS_PER_TOKEN = 4
 VOCABULARY = Vocabulary(window=1.6, resolution=0.04, num_speakers=3)

@@ -14,7 +14,8 @@ import yaml
 from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq import arguments, cli, report
+from pyannote_pix2seq import cli, report
+from pyannote_pix2seq.console import arguments
 from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyannote_pix2seq.clustering import cluster, distances
+from pyannote_pix2seq.strategies.clustering import cluster, distances
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import torch
 from language import follows_grammar
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.consensus import agree, match, nearest
+from pyannote_pix2seq.decoding.consensus import agree, match, nearest
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)

@@ -14,12 +14,12 @@ from scipy.ndimage import binary_opening
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.decoding import Hypothesis, decode
+from pyannote_pix2seq.decoding.search import Hypothesis, decode
+from pyannote_pix2seq.decoding.style import loosen
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
-from pyannote_pix2seq.style import loosen
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, TOKENS_PER_TRIPLET, Triplet, VocabularyError
 
 SEQUENTIAL = ("greedy", "sample", "beam")

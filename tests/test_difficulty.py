@@ -13,12 +13,12 @@ import pytest
 from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
-from pyannote_pix2seq.conversations import protocol_of
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.voices import VoicesError, to_level, write_voices
+from pyannote_pix2seq.training.conversations import protocol_of
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 NAMES = ["Easy", "Meeting", "Broadcast", "Telephone", "Crowd"]

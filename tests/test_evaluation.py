@@ -23,9 +23,10 @@ import soundfile
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_pix2seq import PRETRAINED, worker
-from pyannote_pix2seq.arguments import Parser
-from pyannote_pix2seq.evaluation import (
+from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.evaluation import worker
+from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
     Evaluation,
@@ -34,17 +35,17 @@ from pyannote_pix2seq.evaluation import (
     never_two,
     one_speaker,
 )
-from pyannote_pix2seq.lineup import parse_systems
-from pyannote_pix2seq.scoreboard import draw, markdown, write_csv
-from pyannote_pix2seq.scores import MEASURES, measure
-from pyannote_pix2seq.system import System, respond
+from pyannote_pix2seq.evaluation.lineup import parse_systems
+from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
+from pyannote_pix2seq.evaluation.scores import MEASURES, measure
+from pyannote_pix2seq.evaluation.system import System, respond
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"
 
 TELLER = """
 import sys, wave
-from pyannote_pix2seq.system import respond
+from pyannote_pix2seq.evaluation.system import respond
 assert "torch" not in sys.modules and "numpy" not in sys.modules
 
 def diarize(audio):
@@ -286,13 +287,13 @@ def test_systems_of_a_command_line(tmp_path: Path) -> None:
     assert [system.name for system in parse()] == ["pretrained"]
     systems = parse("--pipeline", "a/mine", "--peer", "b=python3 b.py --fast", "--peer", f"c={script} 'd e'")
     assert [system.name for system in systems] == ["mine", "b", "c"]
-    assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.worker", "a/mine")
+    assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker", "a/mine")
     assert systems[1].command == ("python3", "b.py", "--fast")
     assert systems[2].command == (sys.executable, str(script), "d e")
 
 
 def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
-    call = (sys.executable, "-m", "pyannote_pix2seq.worker")
+    call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker")
     chain, two_pass, peer = parse("--strategy", "chain", "two_pass", "--peer", f"old={tmp_path} --strategy chain")
     assert [system.name for system in (chain, two_pass, peer)] == ["pretrained chain", "pretrained two_pass", "old"]
     assert chain.command == (*call, str(PRETRAINED), "--strategy", "chain")
@@ -300,7 +301,7 @@ def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
 
 
 def test_pipelines_are_run_with_each_seed_and_strategy() -> None:
-    call = (sys.executable, "-m", "pyannote_pix2seq.worker", str(PRETRAINED))
+    call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker", str(PRETRAINED))
     assert [(system.name, system.command) for system in parse("--seed", "0", "7")] == [
         ("pretrained seed 0", (*call, "--seed", "0")),
         ("pretrained seed 7", (*call, "--seed", "7")),
@@ -401,7 +402,7 @@ def test_the_recipe_scores_registered_protocols(
 FRAIL = """
 import os, sys
 from pathlib import Path
-from pyannote_pix2seq.system import respond
+from pyannote_pix2seq.evaluation.system import respond
 
 heard = []
 
@@ -492,7 +493,7 @@ def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from pyannote_pix2seq.system import respond
+from pyannote_pix2seq.evaluation.system import respond
 
 asker = os.getppid()
 
@@ -529,7 +530,7 @@ def test_a_system_ends_with_the_recipe_that_waits_for_it(tmp_path: Path) -> None
     (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
     tireless = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
     (tmp_path / "tireless.py").write_text(tireless)
-    asking = "from pathlib import Path; from pyannote_pix2seq.system import System; "
+    asking = "from pathlib import Path; from pyannote_pix2seq.evaluation.system import System; "
     asking += "System.of_peer('tireless=tireless.py').answer(Path('recordings.json').absolute(), 1)"
     asker = subprocess.Popen([sys.executable, "-c", asking], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
     pid = tmp_path / "pid"

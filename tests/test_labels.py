@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import write_toy_voices
 
-from pyannote_pix2seq.examples import CacheError, ExampleCache
 from pyannote_pix2seq.frontends import MelFrontend
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.labels import HEARD, Labels, LabelsError
+from pyannote_pix2seq.training.examples import CacheError, ExampleCache
 from pyannote_pix2seq.vocabulary import Triplet
 
 TURNS = [Triplet(1.0, 2.0, 0), Triplet(1.5, 3.0, 1), Triplet(2.2, 3.0, 0), Triplet(9.0, 9.95, 0)]

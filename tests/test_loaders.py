@@ -5,7 +5,7 @@ import signal
 import pytest
 from torch.utils.data import DataLoader, Dataset
 
-from pyannote_pix2seq.loaders import outlive_sigterm
+from pyannote_pix2seq.training.loaders import outlive_sigterm
 
 
 class Signals(Dataset):

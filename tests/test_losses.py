@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyannote_pix2seq.grammar import grammar
-from pyannote_pix2seq.losses import TIME_WEIGHTS, activity_loss, sequence_loss
+from pyannote_pix2seq.training.losses import TIME_WEIGHTS, activity_loss, sequence_loss
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, Triplet, Vocabulary
 
 V = Vocabulary(window=20.0, resolution=0.5, num_speakers=3)

@@ -10,9 +10,9 @@ from torch import Tensor
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, Triplet, Vocabulary, VocabularyError
-from pyannote_pix2seq.written import Written
 
 TURNS = [Triplet(0.2, 1.1, 0), Triplet(0.9, 2.0, 1), Triplet(1.3, 2.4, 0), Triplet(2.5, 2.7, 2)]
 NUM_AUDIO_TOKENS = 18

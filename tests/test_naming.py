@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from toy import annotation
 
-from pyannote_pix2seq.naming import Naming, naming
+from pyannote_pix2seq.evaluation.naming import Naming, naming
 
 Turns = list[tuple[float, float, str]]
 

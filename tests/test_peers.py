@@ -14,9 +14,9 @@ import torch
 import yaml
 from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import fbank
-from pyannote_pix2seq.system import System
 
 PEERS = Path(__file__).parent.parent / "recipes" / "peers"
 

@@ -10,8 +10,8 @@ from pyannote.core import Segment
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.people import MOST, tell_apart
-from pyannote_pix2seq.reading import Part, Reading
+from pyannote_pix2seq.strategies.people import MOST, tell_apart
+from pyannote_pix2seq.strategies.reading import Part, Reading
 
 FREE = SpeakerLimits(0, None)
 NOISE = torch.Generator().manual_seed(0)

@@ -19,15 +19,15 @@ from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.audio.pipelines.utils.hook import ArtifactHook, Hooks, TimingHook
 from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.checkpoints import ModelError
-from pyannote_pix2seq.decoding import Hypothesis
+from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-from pyannote_pix2seq.samples import AudioError
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
@@ -179,7 +179,7 @@ def test_speakers_keep_their_names_from_chunk_to_chunk(tiny_model: Pix2Seq, monk
         asked.append((prompts, options.min_speakers, options.max_speakers))
         return [Hypothesis([], [*prompts, *later], [0.5] * (len(prompts) + len(later)), 0.0)]
 
-    monkeypatch.setattr("pyannote_pix2seq.writer.decode", write)
+    monkeypatch.setattr("pyannote_pix2seq.strategies.writer.decode", write)
     output = Pix2SeqDiarization(tiny_model, chunk=10.0, hop=1.0, prompts="clip")(recording(20.16), max_speakers=3)
     assert rows(output.speaker_diarization) == [
         (pytest.approx(start), pytest.approx(end), label)

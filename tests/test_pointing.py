@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from pyannote_pix2seq.pointing import RATE, REACH, Pointing
+from pyannote_pix2seq.network.pointing import RATE, REACH, Pointing
+from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Vocabulary
-from pyannote_pix2seq.written import Written
 
 WIDTH, BINS_PER_TOKEN, NUM_AUDIO_TOKENS = 8, 4, 10
 NUM_BINS = BINS_PER_TOKEN * NUM_AUDIO_TOKENS

@@ -44,10 +44,11 @@ def test_turns_overlaps_and_events_are_drawn(tmp_path: Path, monkeypatch: pytest
     assert count(tmp_path / "two.png", OVERLAP) > 3 * count(tmp_path / "one.png", OVERLAP) > 0  # the key remains
 
 
-def test_a_conversation_draws_what_it_sounds_like(tmp_path: Path) -> None:
+def test_a_conversation_that_was_simulated_can_be_drawn(tmp_path: Path) -> None:
     voices = Voices(write_toy_voices(tmp_path), "train")
     simulator = Simulator(voices, PlainTurns(), Acoustics(pitch_probability=0), duration=5.0)
-    simulator.draw(simulator.describe("Toy-1"), tmp_path / "toy.png")
+    conversation = simulator.describe("Toy-1")
+    draw(conversation, simulator.render(conversation), tmp_path / "toy.png")
     assert pixels(tmp_path / "toy.png").shape[1] == 1800
 
 

@@ -14,7 +14,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import PRETRAINED, PRETRAINED_MEL, Pix2SeqDiarization
-from pyannote_pix2seq.audio import load
+from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.der import der_components
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyannote_pix2seq.audio import LazyFile, prepare
-from pyannote_pix2seq.reader import Reader, Resampler
-from pyannote_pix2seq.samples import AudioError
+from pyannote_pix2seq.audio.reader import Reader, Resampler
+from pyannote_pix2seq.audio.recording import LazyFile, prepare
+from pyannote_pix2seq.audio.samples import AudioError
 
 
 def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from pyannote_pix2seq import recollection
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.reading import Part
-from pyannote_pix2seq.recollection import Group, Recollection, same_people
+from pyannote_pix2seq.strategies import recollection
+from pyannote_pix2seq.strategies.reading import Part
+from pyannote_pix2seq.strategies.recollection import Group, Recollection, same_people
 
 ANN, BOB, EVE = torch.eye(3).tolist()
 BETWEEN = [0.8, 0.6, 0.0]

@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader
 from toy import write_toy_voices
 
-from pyannote_pix2seq.examples import Example, ExampleCache
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.counting import agreed
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
-from pyannote_pix2seq.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining, piece
+from pyannote_pix2seq.training.examples import Example, ExampleCache
+from pyannote_pix2seq.training.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining, piece
 from pyannote_pix2seq.vocabulary import Triplet
 
 NUM_BINS = 4 * NUM_TOKENS

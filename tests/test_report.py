@@ -13,7 +13,7 @@ from pyannote.database.util import load_rttm
 from toy import annotation
 
 import pyannote_pix2seq
-from pyannote_pix2seq.audio import name_of
+from pyannote_pix2seq.audio.recording import name_of
 from pyannote_pix2seq.palette import COLOURS
 from pyannote_pix2seq.report import clock, pair_speakers, peaks, timeline, turns_table
 

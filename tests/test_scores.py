@@ -7,7 +7,7 @@ import pytest
 from pyannote.core import Segment, Timeline
 from toy import annotation
 
-from pyannote_pix2seq.scores import (
+from pyannote_pix2seq.evaluation.scores import (
     Score,
     difference,
     intervals,

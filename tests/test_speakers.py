@@ -12,7 +12,16 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import num_silent_tokens, prompt
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.speakers import Speaker, clips, directions, hear, likeliest, match, similarity, voices_of
+from pyannote_pix2seq.strategies.speakers import (
+    Speaker,
+    clips,
+    directions,
+    hear,
+    likeliest,
+    match,
+    similarity,
+    voices_of,
+)
 
 TOKEN = 0.16
 

@@ -2,7 +2,7 @@
 
 from itertools import product
 
-from pyannote_pix2seq.steps import seed_of
+from pyannote_pix2seq.training.steps import seed_of
 
 
 def test_every_step_of_every_process_has_a_seed_of_its_own():

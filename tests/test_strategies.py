@@ -13,12 +13,8 @@ import pytest
 import soundfile
 import torch
 
-from pyannote_pix2seq import by_voices, cast, recollection
-from pyannote_pix2seq.by_voices import ByVoices
-from pyannote_pix2seq.cast import Cast
-from pyannote_pix2seq.chain import Chain
-from pyannote_pix2seq.chunks import Chunker
-from pyannote_pix2seq.decoding import Hypothesis
+from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
@@ -27,14 +23,18 @@ from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-from pyannote_pix2seq.recollection import Group
-from pyannote_pix2seq.samples import AudioError
-from pyannote_pix2seq.speakers import Speaker
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.strategies import STRATEGIES
-from pyannote_pix2seq.streaming import Stream, StreamError
+from pyannote_pix2seq.strategies import by_voices, cast, recollection
+from pyannote_pix2seq.strategies.by_voices import ByVoices
+from pyannote_pix2seq.strategies.cast import Cast
+from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.chunks import Chunker
+from pyannote_pix2seq.strategies.recollection import Group
+from pyannote_pix2seq.strategies.speakers import Speaker
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
+from pyannote_pix2seq.strategies.streaming import Stream, StreamError
+from pyannote_pix2seq.strategies.writer import Writer
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
-from pyannote_pix2seq.writer import Writer
 
 RATE = 16000
 Output = Any

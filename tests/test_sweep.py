@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 from toy import write_toy_voices
 
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.simulation.anatomy import Measure
 from pyannote_pix2seq.simulation.labels import HEARD
-from pyannote_pix2seq.system import System
 
 ROOT = Path(__file__).parent.parent
 NOBODY = """
 import sys
-from pyannote_pix2seq.system import respond
+from pyannote_pix2seq.evaluation.system import respond
 respond(lambda audio: ([], None), *sys.argv[1:])
 """
 

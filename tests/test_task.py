@@ -15,14 +15,14 @@ from pyannote.audio import Model
 from torch import Tensor
 from toy import write_toy_voices
 
-from pyannote_pix2seq.decoding import Hypothesis
-from pyannote_pix2seq.examples import CacheError, ExampleCache
-from pyannote_pix2seq.loaders import outlive_sigterm
+from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.task import SequenceDiarization
+from pyannote_pix2seq.training.examples import CacheError, ExampleCache
+from pyannote_pix2seq.training.loaders import outlive_sigterm
 from pyannote_pix2seq.vocabulary import Vocabulary
 
 STEPS_PER_EPOCH = 3

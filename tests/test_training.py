@@ -17,10 +17,11 @@ from lightning.pytorch.callbacks import WeightAveraging
 from pyannote.audio import Pipeline
 from toy import write_toy_voices
 
-from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization, training
+from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
-from pyannote_pix2seq.training import RunError, check_settings, fit, kept
+from pyannote_pix2seq.training import run
+from pyannote_pix2seq.training.run import RunError, check_settings, fit, kept
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -166,7 +167,7 @@ def test_what_is_kept_is_averaged_up_to_its_step(tmp_path: Path) -> None:
 
 
 def test_now_and_then_a_step_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "EVERY", 3)
+    monkeypatch.setattr(run, "EVERY", 3)
     with pytest.raises(KeyboardInterrupt):
         count(Counter(3, signal.SIGINT, signal.SIGINT), tmp_path)
     assert steps_kept(tmp_path) == 3

@@ -7,9 +7,9 @@ from rows import rows_of_cache
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyannote_pix2seq.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
-from pyannote_pix2seq.rotary import Rotary, rotate
-from pyannote_pix2seq.transformer import Cache, Positions, Transformer
+from pyannote_pix2seq.network.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
+from pyannote_pix2seq.network.rotary import Rotary, rotate
+from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
 

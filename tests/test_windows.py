@@ -17,14 +17,14 @@ from torch import Tensor
 from toy import annotation
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.audio import excerpt, prepare
-from pyannote_pix2seq.examples import CacheError, Example, ExampleCache, fingerprint
+from pyannote_pix2seq.audio.recording import excerpt, prepare
+from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.memory import solo_segments
-from pyannote_pix2seq.samples import AudioError
+from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache, fingerprint
+from pyannote_pix2seq.training.windows import Window, WindowSampler, collate, crop
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
-from pyannote_pix2seq.windows import Window, WindowSampler, collate, crop
 
 TOKEN = 0.16
 SAMPLES = 2560

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import NamedTuple
 
-from ..vocabulary import Triplet
+from pyannote_pix2seq.vocabulary import Triplet
 
 
 class Listener(NamedTuple):

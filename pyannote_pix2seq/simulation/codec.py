@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from scipy.signal import firwin, oaconvolve
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 TELEPHONES = {"alaw": ("WAV", "ALAW"), "mulaw": ("WAV", "ULAW"), "gsm": ("WAV", "GSM610")}
 """ITU-T G.711 (two kinds) and ETSI GSM 06.10 full rate, as libsndfile names them: format, subtype."""

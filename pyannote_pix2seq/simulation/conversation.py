@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import soxr
 
-from ..samples import SAMPLE_RATE
-from ..vocabulary import Triplet
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.vocabulary import Triplet
+
 from .acoustics import Acoustics
 from .pitch import shift_pitch
 from .scene import Scene
@@ -157,12 +157,6 @@ class Simulator:
             voice, speed, pitch = conversation.voices[speaker], scene.speeds[speaker], scene.pitches[speaker]
             tracks[speaker, first:last] = self._speech(voice, speed, pitch, last - first, rng)
         return tracks
-
-    def draw(self, conversation: Conversation, path: Path | str) -> None:
-        """Draw a conversation as a PNG picture: waveform, turns and events, see `portrait.draw`."""
-        from .portrait import draw  # matplotlib takes a second
-
-        draw(conversation, self.render(conversation), path)
 
     def _scene_of(self, conversation: Conversation) -> Scene:
         return conversation.scene or self._draw_scene(conversation.uri, conversation.voices)

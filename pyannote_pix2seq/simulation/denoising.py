@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 SHORTEST_SAMPLE = SAMPLE_RATE // 2
 """Pauses that are shorter than this, all together, do not say what the noise is like."""

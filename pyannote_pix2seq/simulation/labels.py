@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from ..vocabulary import Triplet
+from pyannote_pix2seq.vocabulary import Triplet
+
 from .turns import SHORTEST_TURN, Turns, join_pauses
 
 DECIMALS = 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 LOUDNESS_LIMITS = (-20.0, 10.0)
 """Speakers get neither quieter nor louder than this, in dB over the usual level."""

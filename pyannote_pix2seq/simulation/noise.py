@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from scipy.signal import lfilter
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+
 from .recording import duration_of, fade, find_recordings, read_piece
 
 PIECE = 10

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 FRAME, HOP = 3 * SAMPLE_RATE // 50, SAMPLE_RATE // 50
 """60 ms, a few periods of a low voice, and 20 ms: half as much as is usual for music, and a quarter faster."""

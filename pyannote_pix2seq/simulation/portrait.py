@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from pyannote.core import Annotation, Segment
 
-from ..palette import FAINT, INK, plain
-from ..report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
+from pyannote_pix2seq.palette import FAINT, INK, plain
+from pyannote_pix2seq.report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
+
 from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from .conversation import Conversation
 

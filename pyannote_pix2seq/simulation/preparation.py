@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..atomic import atomic_write
-from ..parallel import parallel_map
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.parallel import parallel_map
+
 from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording

@@ -8,8 +8,8 @@ import numpy as np
 import soundfile
 from pyannote.core import Segment
 
-from ..audio import excerpt, prepare
-from ..samples import SAMPLE_RATE, AudioError
+from pyannote_pix2seq.audio.recording import excerpt, prepare
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 

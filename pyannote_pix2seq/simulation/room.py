@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 SMALLEST, LARGEST = (3.0, 3.0, 2.4), (9.0, 7.0, 3.5)
 """Length, width and height of rooms, in metres."""

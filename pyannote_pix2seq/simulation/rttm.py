@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..vocabulary import Triplet
+from pyannote_pix2seq.vocabulary import Triplet
+
 from .seed import seed_of
 from .turns import Turns, TurnsError, in_order_of_appearance
 

@@ -8,7 +8,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from ..vocabulary import Triplet
+from pyannote_pix2seq.vocabulary import Triplet
+
 from .anatomy import GAP, INTERRUPTION, PAUSE, TAKES
 from .audience import Audience, Listener
 from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, Quantiles, class_of

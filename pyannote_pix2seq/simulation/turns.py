@@ -8,8 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from ..joining import joined
-from ..vocabulary import Triplet
+from pyannote_pix2seq.joining import joined
+from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
 

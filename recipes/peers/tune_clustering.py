@@ -17,9 +17,9 @@ import yaml
 from clustering import TUNED, load_frontend, make
 from pyannote.database import FileFinder, registry
 
-from pyannote_pix2seq.arguments import Parser
-from pyannote_pix2seq.audio import load
-from pyannote_pix2seq.complaints import in_one_line
+from pyannote_pix2seq.audio.recording import load
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.complaints import in_one_line
 from pyannote_pix2seq.der import error_rate
 
 STEPS = (0.1, 0.2)

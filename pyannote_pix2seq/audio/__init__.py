@@ -1,0 +1,7 @@
+"""Recordings from anywhere: decoded, checked, whole or block by block."""
+
+from .reader import Reader
+from .recording import LazyFile, load
+from .samples import AudioError
+
+__all__ = ["AudioError", "LazyFile", "Reader", "load"]

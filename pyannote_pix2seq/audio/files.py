@@ -1,0 +1,111 @@
+"""Files of audio, decoded.
+
+libsndfile does that, which comes inside the `soundfile` wheel and reads wav, flac, ogg and mp3 by itself: no FFmpeg is
+needed.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
+
+CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""How libsndfile says that a file has not as many bytes as its head says."""
+UNTOLD = 1.9e9
+"""Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
+MORE = "Ogg: Junk after the last page."
+"""What libsndfile says of ogg files that were put one after the other, if the second is short..."""
+ENDLESS = 2**48
+"""... and how many samples there are, at least, if it is long: about 2^63."""
+MISSED = 0.1
+"""Seconds that have to be missing to be missed: heads that are wrong by a few bytes are common."""
+
+
+@contextmanager
+def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.SoundFile]:
+    """A file that libsndfile decodes; a stream is left where it was found.
+
+    Raises
+    ------
+    AudioError
+        If it is not there, or cannot be decoded.
+    """
+    if isinstance(source, (str, Path)):
+        _check_path(Path(source))
+    name = called(source, uri)
+    position = 0 if isinstance(source, (str, Path)) else source.tell()
+    try:
+        with _opened(source) as file:
+            if file.frames >= ENDLESS:
+                raise soundfile.SoundFileError("its head does not say how long it is, or only of a first part of it")
+            warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
+            if MORE in file.extra_info:
+                warnings.warn(
+                    f"{name} is cut off after {file.frames / file.samplerate:.1f} s, or goes on behind its end, as "
+                    f"recordings do that were put one after the other: nothing is heard of that. Copy or convert it.",
+                    stacklevel=1,
+                )
+            yield file
+    except soundfile.SoundFileError as error:
+        if position:
+            raise AudioError(
+                f"{name} cannot be read as audio from byte {position} on ({error}). Rewind it first: seek(0)."
+            ) from error
+        formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
+        raise AudioError(
+            f"{name} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
+            f"broken: copy it again. If not, convert it, for instance with: "
+            f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
+        ) from error
+    finally:
+        if not isinstance(source, (str, Path)):
+            source.seek(position)
+
+
+def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(source)
+    except TypeError as error:  # a headerless .raw file
+        raise soundfile.SoundFileError(str(error)) from error
+
+
+def called(source: object, uri: str) -> object:
+    """What messages call a recording: the path if it has one, or else its uri."""
+    return source if isinstance(source, (str, Path)) else uri
+
+
+def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
+    """Warn of a file that ends before its head says that it does."""
+    if promised - seconds >= MISSED:
+        warnings.warn(
+            f"{name} ends after {seconds:.1f} s, but its head promises {promised:.1f} s: was it cut off? What is there "
+            f"is used; copy it again to have all of it.",
+            stacklevel=1,  # the same line, whoever reads: it is told once
+        )
+
+
+def _promised(file: soundfile.SoundFile) -> float:
+    """Seconds, according to the head; of wav, aiff and au files, libsndfile itself only says what there is."""
+    sizes = CUT_OFF.search(file.extra_info)
+    promised, found = map(int, sizes.groups()) if sizes else (1, 1)
+    share = promised / found if 0 < found < promised < UNTOLD else 1.0
+    return file.frames / file.samplerate * share
+
+
+def _check_path(path: Path) -> None:
+    if not path.exists():
+        raise AudioNotFoundError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
+    if path.is_fifo():
+        raise AudioError(f"{path} is a pipe, and recordings are read more than once. Write it to a file first.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")

@@ -1,0 +1,127 @@
+"""Recordings block by block: however long one is, little of it is in memory."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import soxr
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.audio.files import called, decoded, warn_if_cut_off
+from pyannote_pix2seq.audio.recording import LazyFile, is_source, load, name_of
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE, check_values, select_channel
+
+BLOCK = 10.0
+"""Seconds that are read at once."""
+CANCELLED = 0.02
+"""Share of the energy that the sum of independent channels has: with less, they are not meant to be added."""
+
+
+class Resampler:
+    """Resamples audio as it comes: one channel, blocks of any size.
+
+    Parameters
+    ----------
+    source, target : int
+        Sample rates, in Hz.
+    """
+
+    def __init__(self, source: int, target: int):
+        self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
+
+    def push(self, block: Tensor, is_last: bool = False) -> Tensor:
+        """What a block (1, num_samples) adds: (1, num_resampled). All of it together equals resampling at once."""
+        if self._stream is None:
+            return block
+        return torch.from_numpy(self._stream.resample_chunk(block[0].numpy(), last=is_last))[None]
+
+    def close(self) -> Tensor:
+        """What was held back until the end."""
+        return self.push(torch.zeros(1, 0), is_last=True)
+
+
+class Reader:
+    """A recording that is read block by block, its channels averaged, at one sample rate.
+
+    Iterating reads it from its beginning, each time anew. Files are decoded block by block; waveforms that are in
+    memory anyway are taken as they are.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `audio.load` takes.
+    sample_rate : int, optional
+        Of the blocks, in Hz.
+
+    Attributes
+    ----------
+    uri : str
+        Name of the recording.
+    duration : float
+        Seconds, as far as the head of the file knows.
+
+    Raises
+    ------
+    AudioError
+        As `audio.load` does; what is wrong later in the recording is found when it is read.
+    """
+
+    def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE):
+        file = file.data if isinstance(file, LazyFile) else file
+        self._file: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+        self.sample_rate = sample_rate
+        if self._in_memory:
+            audio = load(self._file)
+            self.uri, self._rate = audio["uri"], audio["sample_rate"]
+            self._file = audio
+            num_samples = audio["waveform"].shape[1]
+        else:
+            self.uri = self._file.get("uri") or name_of(self._file)
+            with decoded(self._file["audio"], self.uri) as source:
+                self._rate, num_samples = source.samplerate, source.frames
+        self.duration = num_samples / self._rate
+
+    @property
+    def _name(self) -> object:
+        return called(self._file.get("audio"), self.uri)
+
+    @property
+    def _in_memory(self) -> bool:
+        is_file = is_source(self._file.get("audio"))
+        return self._file.get("waveform") is not None or not is_file
+
+    def __iter__(self) -> Iterator[Tensor]:
+        resampler, loud, left = Resampler(self._rate, self.sample_rate), 0.0, 0.0
+        for block in self._blocks(round(BLOCK * self._rate)):
+            mean = block.mean(dim=0, keepdim=True)
+            loud, left = loud + float(block.square().sum()), left + len(block) ** 2 * float(mean.square().sum())
+            yield resampler.push(mean)
+        yield resampler.close()
+        if left < CANCELLED * loud:
+            warnings.warn(
+                f"{self._name}: its channels cancel each other out, as one does that is another upside down, and "
+                f"little is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
+                stacklevel=1,  # the same line, whoever reads: it is told once
+            )
+
+    def _blocks(self, size: int) -> Iterator[Tensor]:
+        """Blocks (channel, num_samples) as they are in the recording."""
+        if self._in_memory:
+            yield from self._file["waveform"].split(size, dim=1)
+            return
+        with decoded(self._file["audio"], self.uri) as source:
+            for position in count(0, size):
+                block = torch.from_numpy(source.read(size, dtype="float32", always_2d=True).T)
+                if position and not block.numel():
+                    return
+                kept = select_channel(block, self._file.get("channel"), self.uri)
+                check_values(kept, self._rate, self.uri, position / self._rate)
+                yield kept
+                if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
+                    warn_if_cut_off(self._name, (position + block.shape[1]) / self._rate, self.duration)
+                    return

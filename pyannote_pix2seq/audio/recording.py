@@ -1,0 +1,222 @@
+"""Recordings: any file or tensor in, one mono waveform out."""
+
+from __future__ import annotations
+
+import re
+from collections import UserDict
+from collections.abc import Mapping, MutableMapping
+from io import TextIOBase
+from pathlib import Path
+from reprlib import repr as short_repr
+from typing import Any, BinaryIO, TypedDict, TypeGuard
+
+import numpy as np
+import soxr
+import torch
+from pyannote.core import Segment
+from pyannote.database import ProtocolFile
+from torch import Tensor
+
+from pyannote_pix2seq.audio.files import called, decoded, warn_if_cut_off
+from pyannote_pix2seq.audio.samples import (
+    SAMPLE_RATE,
+    AudioError,
+    as_float32,
+    check_shape,
+    check_values,
+    checked_rate,
+    select_channel,
+)
+
+
+class AudioFile(TypedDict):
+    """A recording in memory, in the form that pyannote.audio takes everywhere."""
+
+    waveform: Tensor  # (channel, time) float32
+    sample_rate: int  # Hz
+    uri: str
+
+
+def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
+    """Read a recording as it is: all its channels, at its own sample rate.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        A mapping has "audio" (a path or a stream), or "waveform" and "sample_rate" ("waveform" wins), and may
+        have "uri" and "channel" (from 0: keep this channel only). Waveforms are (channel, time) tensors or
+        arrays of floats, or of int16 or int32 samples, which are scaled to -1...1.
+
+    Returns
+    -------
+    AudioFile
+        Without "uri", it is the name of the file with no suffix and, since RTTM forbids spaces, no space.
+
+    Raises
+    ------
+    AudioNotFoundError
+        If there is no such file (also a FileNotFoundError).
+    AudioError
+        If it is not audio, is empty, holds NaN or infinite samples, or has a wrong shape, dtype, channel or
+        sample rate.
+    """
+    if isinstance(file, LazyFile):
+        file = file.data
+    mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+    uri = mapping.get("uri") or name_of(mapping)
+    samples, sample_rate = _samples(mapping, uri)
+    waveform = select_channel(as_float32(samples, uri), mapping.get("channel"), uri)
+    # (channel, time)
+    check_values(waveform, sample_rate, uri)
+    return {"waveform": waveform, "sample_rate": sample_rate, "uri": uri}
+
+
+def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """Load a recording, average its channels and resample it.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `load` takes.
+    sample_rate : int, optional
+        Of the result, in Hz.
+
+    Returns
+    -------
+    waveform : (1, num_samples) float32 tensor
+
+    Raises
+    ------
+    AudioError
+        As `load` does.
+    """
+    audio = load(file)
+    mono = audio["waveform"].mean(dim=0)
+    rates = audio["sample_rate"], checked_rate(sample_rate, "the result")
+    if rates[0] == rates[1]:
+        return mono[None]
+    return torch.from_numpy(soxr.resample(mono.numpy(), *rates))[None]
+
+
+def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:
+    """What `prepare` gives of a part of a recording, shorter where the recording ends before.
+
+    Of a path no more is decoded than that and a second on both sides, which are dropped once resampled: excerpts fit
+    together.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `load` takes.
+    part : Segment
+        In seconds.
+    sample_rate : int, optional
+        Of the result, in Hz.
+
+    Returns
+    -------
+    waveform : (1, num_samples) float32 tensor
+
+    Raises
+    ------
+    AudioError
+        As `load` does.
+    """
+    mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+    start = 0
+    if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
+        start = max(int(part.start) - 1, 0)
+        uri = mapping.get("uri") or name_of(mapping)
+        with decoded(mapping["audio"], uri) as source:
+            rate, seconds = source.samplerate, source.frames / source.samplerate
+            if source.frames and part.start >= seconds:
+                raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
+            source.seek(start * rate)
+            samples = source.read(round((part.end + 1 - start) * rate), dtype="float32", always_2d=True).T
+        waveform = select_channel(torch.from_numpy(samples), mapping.get("channel"), uri)
+        check_values(waveform, rate, uri, start)
+        mapping = {"waveform": waveform, "sample_rate": rate, "uri": uri}
+    first, last = (round((time - start) * sample_rate) for time in part)
+    return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would take the rest along
+
+
+class LazyFile(UserDict[str, Any]):
+    """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
+
+    pyannote.audio's own reader of paths needs FFmpeg; whatever asks this mapping instead gets by without. What is
+    written into it, as hooks do, is written into the mapping that was given, too.
+
+    Parameters
+    ----------
+    file : path, binary stream or mapping
+        Whatever `load` takes.
+    preprocessors : mapping, optional
+        Of pyannote.database: what else to compute on demand.
+    """
+
+    def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], preprocessors: Mapping[str, Any] | None = None):
+        mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
+        self.data = ProtocolFile(mapping, lazy=dict(preprocessors or {}))  # type: ignore[assignment]
+        self._given = file if isinstance(file, MutableMapping) else None
+
+    def __contains__(self, key: object) -> bool:
+        return key in AudioFile.__annotations__ or key in self.data
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if self._given is not None:
+            self._given[key] = value
+
+    def __missing__(self, key: str) -> Any:
+        if key == "uri":
+            return name_of(self.data)
+        if key not in AudioFile.__annotations__:
+            raise KeyError(key)
+        source = self.data.get("audio")
+        if key == "sample_rate" and self.data.get("waveform") is None and is_source(source):
+            with decoded(source, self["uri"]) as head:  # for which nothing has to be decoded
+                return head.samplerate
+        return load(self.data)[key]  # type: ignore[literal-required]
+
+
+def name_of(mapping: Mapping[str, Any]) -> str:
+    """Name a recording that has no uri."""
+    if mapping.get("waveform") is not None:
+        return "waveform"
+    source = mapping.get("audio")
+    return re.sub(r"\s+", "_", Path(source).stem) if isinstance(source, (str, Path)) else "stream"
+
+
+def is_source(source: object) -> TypeGuard[str | Path | BinaryIO]:
+    """Whether it is a path or a stream of bytes, that is, has what libsndfile asks of one, as temporary files have."""
+    is_stream = all(hasattr(source, method) for method in ("read", "seek", "tell"))
+    return isinstance(source, (str, Path)) or (is_stream and not isinstance(source, TextIOBase))
+
+
+def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray, int]:
+    """The samples and their rate: from memory, or else from the file."""
+    waveform, source = mapping.get("waveform"), mapping.get("audio")
+    if waveform is not None:
+        check_shape(waveform, uri)
+        return waveform, checked_rate(mapping.get("sample_rate"), uri)
+    if is_source(source):
+        return _read(source, uri)
+    found = short_repr(source) if "audio" in mapping else f"the keys {sorted(mapping)}"
+    raise AudioError(
+        "A recording is a path, a binary stream, or a mapping with 'audio' (a path or a stream) or with "
+        f"'waveform' and 'sample_rate', not {found}."
+    )
+
+
+def _read(source: str | Path | BinaryIO, uri: str) -> tuple[np.ndarray, int]:
+    """Decode a file with libsndfile; a stream is left where it was found.
+
+    Returns
+    -------
+    samples : (channel, time) float32 array
+    sample_rate : int
+    """
+    with decoded(source, uri) as file:
+        samples = file.read(dtype="float32", always_2d=True).T
+        warn_if_cut_off(called(source, uri), samples.shape[1] / file.samplerate, file.frames / file.samplerate)
+        return samples, file.samplerate

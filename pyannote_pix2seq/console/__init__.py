@@ -1,0 +1,1 @@
+"""What the programs share: arguments, jobs, progress bars, complaints in one line."""

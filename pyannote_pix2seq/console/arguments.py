@@ -1,0 +1,201 @@
+"""What the command line understands, and its help."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pyannote_pix2seq import PRETRAINED, __version__, decoding_options
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
+
+PROGRAM = "pyannote-pix2seq"
+
+ABOUT = """\
+Who speaks when? Speaker diarization written as a language, token by token.
+
+  pyannote-pix2seq diarize talk.wav > talk.rttm
+  pyannote-pix2seq diarize --help
+"""
+PRIVACY = """\
+pyannote.audio reports its usage over the network unless PYANNOTE_METRICS_ENABLED=0.
+This command sets it to 0, unless your environment sets it to something else.
+"""
+DIARIZE = """\
+Write who speaks when, as RTTM: to stdout for one file, or to DIR/NAME.rttm for each of many.
+
+  pyannote-pix2seq diarize talk.wav > talk.rttm
+  pyannote-pix2seq diarize *.mp3 --into turns --picture --max-speakers 4
+  pyannote-pix2seq diarize talk.wav --known alice=alice.wav --known bob=bob.wav > talk.rttm
+"""
+RESUME = """\
+NAME is the file's name without its folder and suffix, each space replaced by an underscore.
+
+A file whose RTTM is in DIR already is skipped, and no RTTM is ever half written: after a batch
+was killed, the same command does the rest. A file that cannot be read does not stop the others.
+
+exit status: 0 all is well; 1 a file failed; 2 the command cannot be obeyed; 130 Ctrl-C
+"""
+ENROL = """\
+Remember people from recordings of them alone, in a small file with no audio in it.
+
+  pyannote-pix2seq enrol alice=alice.wav bob=bob1.wav bob=bob2.wav --into people.npz
+  pyannote-pix2seq diarize talk.wav --known people.npz > talk.rttm
+"""
+VOCABULARY = """\
+How many tokens does it take to write times with a wanted precision?
+
+  pyannote-pix2seq vocabulary --window 30 --speakers 8
+  pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
+"""
+ENROLLED = ".npz"
+"""How files of people who were enrolled end."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Options have to be written out, what is wrong with them is one line, and help is laid out as it is written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message.rstrip('.')}; see {self.prog} --help\n")
+
+
+class CommandParser(Parser):
+    """Of a program that has several commands."""
+
+    def parse_args(self, *given: Any, **more: Any) -> Any:
+        """Parse a whole command line; of an option that no command has, the help of this command is named."""
+        options, unknown = self.parse_known_args(*given, **more)
+        if unknown:
+            self.prog = f"{self.prog} {options.command}"
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options
+
+
+def make_parser() -> CommandParser:
+    """The parser of the whole command line; `command` is the name of the command."""
+    parser = CommandParser(prog=PROGRAM, description=ABOUT, epilog=PRIVACY)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    _add_diarize(commands)
+    _add_enrol(commands)
+    _add_vocabulary(commands)
+    return parser
+
+
+def _add_diarize(commands: Any) -> None:
+    epilog = f"{RESUME}\n{PRIVACY}"
+    command = commands.add_parser("diarize", help="write who speaks when", description=DIARIZE, epilog=epilog)
+    add = command.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="a recording: wav, flac, ogg, mp3...")
+    add("--into", type=Path, metavar="DIR", help="folder of what is written; made if need be")
+    add("--picture", action="store_true", help="also draw DIR/NAME.png, who speaks when")
+    add("--overwrite", action="store_true", help="do again what is in DIR already")
+    add("--channel", type=whole, metavar="N", help="listen to channel N, from 0 (default: to the mean of all)")
+    add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
+    add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
+    add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
+    known = (
+        "a recording of one person alone, whose turns carry that name, or a file of people that `enrol` made "
+        "(for more people or recordings, more --known)"
+    )
+    add("--known", type=_known, action="append", default=[], metavar="NAME=FILE or PEOPLE.npz", help=known)
+    _add_pipeline(command)
+    add("--strategy", choices=STRATEGIES, help="how chunks are read (default: as the pipeline says)")
+    add("--decoding", choices=decoding_options.STRATEGIES, help="how turns are written (default: as the pipeline says)")
+    add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
+
+
+def _add_enrol(commands: Any) -> None:
+    command = commands.add_parser("enrol", help="remember people", description=ENROL, epilog=PRIVACY)
+    add = command.add_argument
+    add("people", nargs="+", type=_person, metavar="NAME=FILE", help="a recording of one person alone")
+    add("--into", type=Path, required=True, metavar="PEOPLE.npz", help="file that is written, for --known")
+    _add_pipeline(command)
+
+
+def _add_pipeline(command: Any) -> None:
+    model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
+    command.add_argument("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
+    command.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
+
+
+def _add_vocabulary(commands: Any) -> None:
+    command = commands.add_parser("vocabulary", help="tokens for a precision", description=VOCABULARY)
+    add = command.add_argument
+    add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio to write about")
+    add("--speakers", type=int, required=True, metavar="N", help="how many speakers have a name")
+    add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
+
+
+def _known(text: str) -> tuple[str, Path] | Path:
+    """A name and a file, or a file of people who were enrolled."""
+    return Path(text) if text.endswith(ENROLLED) and "=" not in text else _person(text)
+
+
+def _person(text: str) -> tuple[str, Path]:
+    """A name and a file."""
+    name, is_there, file = text.partition("=")
+    if not (name and is_there and file):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
+    if file.endswith(ENROLLED):
+        raise argparse.ArgumentTypeError(
+            f"{file!r} is no recording but people with names: --known {file}; or, if {text!r} is all of the file's "
+            f"name, rename it"
+        )
+    return name, Path(file)
+
+
+def _seconds(text: str) -> float:
+    """A duration."""
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0") from None
+
+
+def positive(text: str) -> float:
+    """A finite number above 0, as an option."""
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def not_negative(text: str) -> float:
+    """A finite number, 0 or more, as an option."""
+    number = _number(text)
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
+    return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more, as an option: of something, or a seed."""
+    number = _whole(text)
+    if not 0 <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 0 to 2**63 - 1")
+    return number
+
+
+def at_least_one(text: str) -> int:
+    """A whole number, 1 or more, as an option."""
+    number = _whole(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number, 1 or more")
+    return number
+
+
+def _whole(text: str) -> int:
+    """-1 for what is none, or has more digits than anything can count."""
+    return int(text) if text.isdecimal() and len(text) < 20 else -1

@@ -1,0 +1,125 @@
+"""Recordings that a command is to diarize."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyannote_pix2seq.atomic import part_of
+
+LONGEST_NAME = 255
+"""Bytes."""
+
+
+class UsageError(Exception):
+    """A command that cannot be obeyed; the message is all that the user needs to read."""
+
+
+class Job(NamedTuple):
+    """A recording to diarize.
+
+    Attributes
+    ----------
+    file : Path
+    uri : str
+        Its name.
+    folder : Path or None
+        Where its turns are written; None is stdout.
+    channel : int or None
+        The one to hear; None is the mean of all.
+    """
+
+    file: Path
+    uri: str
+    folder: Path | None
+    channel: int | None
+
+    @property
+    def recording(self) -> dict[str, Any]:
+        """The recording as a pipeline takes it."""
+        return {"audio": self.file, "uri": self.uri, "channel": self.channel}
+
+    def path(self, suffix: str) -> Path:
+        """A file that is written about it."""
+        return (self.folder or Path()) / f"{self.uri}{suffix}"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its turns were written before."""
+        return self.folder is not None and self.path(".rttm").is_file()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether its turns were drawn before."""
+        return self.folder is not None and self.path(".png").is_file()
+
+
+@dataclass
+class Tally:
+    """How many files there are, and what became of them."""
+
+    total: int
+    skipped: int
+    diarized: int = 0
+    drawn: int = 0
+    failed: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.diarized} of {self.total} files diarized"
+        if self.drawn:
+            text += f", {self.drawn} drawn as their RTTM was there already"
+        if self.skipped:
+            text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
+        return f"{text}, {self.failed} failed" if self.failed else text
+
+
+def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None) -> tuple[list[Job], list[str]]:
+    """What there is to do.
+
+    Parameters
+    ----------
+    files : sequence of Path
+    folder : Path or None
+        Where turns are written; None is stdout.
+    channel : int, optional
+        The one to hear of each file.
+
+    Returns
+    -------
+    jobs : list of Job
+    refused : list of str
+        What is wrong with each of the other files: its name cannot be written, or another one has the same.
+
+    Raises
+    ------
+    UsageError
+        If a file is named twice.
+    """
+    from pyannote_pix2seq.audio.recording import LazyFile
+
+    jobs = [Job(file, LazyFile(file)["uri"], folder, channel) for file in files]
+    namesakes = Counter(job.uri for job in jobs)
+    places = [(job.uri, os.path.realpath(job.file)) for job in jobs]
+    times = Counter(places)
+    if twice := [job.file for job, place in zip(jobs, places, strict=True) if times[place] > 1]:
+        raise UsageError(f"{twice[0]} is named twice. Name it once.")
+    complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
+    return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]
+
+
+def _complaint(job: Job, has_namesake: bool) -> str:
+    """What is wrong with the name of a file, if anything is."""
+    if not job.uri.isprintable():
+        return f"{str(job.file)!r} has a name that cannot be written in RTTM. Rename it."
+    if job.folder is not None and len(os.fsencode(part_of(job.path(".rttm")).name)) > LONGEST_NAME:
+        return f"{job.file}: its name is too long for one with .rttm behind it. Rename it."
+    if has_namesake:
+        return (
+            f"{job.file} would be written to {job.path('.rttm')}, as another file would. Rename it, or write them to "
+            f"different folders."
+        )
+    return ""

@@ -1,0 +1,112 @@
+"""One sequence out of several that were sampled: what most of them say at every moment.
+
+As DOVER-Lap does with whole systems (Raj et al., arXiv 2011.01997), speakers of different samples are matched by when
+they speak; then the samples vote at every moment, first on how many speak and then on who they are. So where they agree
+that somebody speaks but not who, somebody is written, unless it would be somebody else a moment later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding.style import Run, write
+from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
+
+SHORTEST = 0.2
+"""Seconds for which somebody has to be elected at a stretch, which is two time bins at least: where samples hesitate
+between two people, a majority changes sides within a few bins."""
+
+
+def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
+    """Activity (num_bins, num_speakers) with its speakers ordered so that they agree best with those of a reference.
+
+    The first `num_fixed` speakers stay where they are.
+    """
+    return activity[:, torch.as_tensor(_order((reference.T @ activity).numpy(), num_fixed))]
+
+
+def nearest(samples: Tensor, num_fixed: int) -> int:
+    """Index of the sample, of (num_samples, num_bins, num_speakers) of zeros and ones, that differs least from all."""
+    common = torch.einsum("stn,rtm->srnm", samples, samples).numpy()
+    sizes = samples.sum((1, 2)).numpy()
+    shared = np.diag(sizes)
+    for pair in combinations(range(len(samples)), 2):
+        bins = common[pair]
+        shared[pair] = shared[pair[::-1]] = bins[np.arange(len(bins)), _order(bins, num_fixed)].sum()
+    return int((sizes[:, None] + sizes - 2 * shared).sum(0).argmin())
+
+
+def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:
+    """Columns that belong to the rows of (num_speakers, num_speakers) bins in common; the first ones to themselves."""
+    certain = np.zeros_like(common)
+    np.fill_diagonal(certain[:num_fixed, :num_fixed], common.sum() + 1)
+    return linear_sum_assignment(-common - certain)[1]
+
+
+def agree(
+    vocabulary: Vocabulary,
+    samples: Sequence[Sequence[int]],
+    given: Sequence[int],
+    num_bins: int,
+    threshold: float,
+) -> tuple[list[int], list[float]]:
+    """What enough of the samples say.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    samples : sequence of sequences of int
+        Whole triplets, `given` ones first.
+    given : sequence of int
+        Whole triplets of the prompts, which all samples begin with.
+    num_bins : int
+        Time bins of the audio.
+    threshold : float
+        So many speak as more than this share of the samples say, at least.
+
+    Returns
+    -------
+    tokens : list of int
+        Whole triplets within the grammar, the given ones first; there may be no others.
+    agreement : list of float
+        Share of the samples that say so, mean over each turn; 1 for given ones.
+    """
+
+    def activity_of(sequence: Sequence[int]) -> Tensor:
+        return rasterize(vocabulary, sequence, torch.zeros(num_bins, vocabulary.num_speakers))
+
+    num_given = len(given) // TOKENS_PER_TRIPLET
+    activities = torch.stack([activity_of(sample) for sample in samples])
+    reference = activities[nearest(activities, num_given)]
+    matched = torch.stack([match(activity, reference, num_given) for activity in activities])
+    votes = (matched - activity_of(given)).clamp(min=0)
+    mean = votes.mean(0)
+    runs = _runs(_elected(votes, threshold), mean, max(round(SHORTEST / vocabulary.resolution), 2))
+    return write(vocabulary, list(given), [1.0] * num_given, runs)
+
+
+def _elected(votes: Tensor, threshold: float) -> Tensor:
+    """Who is active, (num_bins, num_speakers) bool, according to samples (num_samples, num_bins, num_speakers)."""
+    sizes = torch.arange(1, votes.shape[-1] + 1)
+    num_active = ((votes.sum(-1, keepdim=True) >= sizes).float().mean(0) > threshold).sum(-1, keepdim=True)
+    # (num_bins, 1)
+    order = votes.mean(0).argsort(dim=-1, descending=True, stable=True)
+    return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
+
+
+def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[Run]:
+    """Each stretch of so many bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
+    edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
+    edges = torch.cat([edges, -active[-1:].int()])
+    for speaker in range(active.shape[1]):
+        starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
+        for start, end in zip(starts, ends, strict=True):
+            if end - start >= shortest:
+                yield Run(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)

@@ -1,0 +1,258 @@
+"""How sequences are written: greedily, sampled, by beam search or by consensus, always within the grammar."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyannote_pix2seq.decoding.consensus import agree
+from pyannote_pix2seq.decoding.draft import Draft, Row
+from pyannote_pix2seq.decoding.style import loosen
+from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.grammar import grammar
+from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
+
+NEIGHBOURS = 2
+"""A time is as likely as all bins this near to it are together."""
+
+Choice = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+
+
+class Hypothesis(NamedTuple):
+    """A written sequence.
+
+    Attributes
+    ----------
+    tokens : list of int
+        Given ones included, `<eos>` and padding not.
+    turns : list of Triplet
+    confidence : list of float
+        Probability that the model gave to each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own.
+        Of a consensus: the share of samples that agree. 1 for given ones.
+    log_prob : float
+        Of the tokens that were not given, `<eos>` included. Of a consensus: mean of the samples.
+    """
+
+    tokens: list[int]
+    turns: list[Triplet]
+    confidence: list[float]
+    log_prob: float
+
+
+@torch.inference_mode()
+def decode(
+    model: Pix2Seq,
+    context: Context,
+    num_bins: Tensor,
+    given: Sequence[Sequence[int]] | None = None,
+    options: DecodingOptions | None = None,
+) -> list[Hypothesis]:
+    """Write about audio that the model listened to.
+
+    Parameters
+    ----------
+    model : Pix2Seq
+        In evaluation mode.
+    context : Context
+        What `model.listen` returned for a batch of recordings of any lengths.
+    num_bins : (batch,) int64
+        Time bins of each recording.
+    given : sequence of sequences of int, optional
+        Whole triplets that each sequence starts with: those of the prompts.
+    options : DecodingOptions, optional
+
+    Returns
+    -------
+    hypotheses : list of Hypothesis
+        The best one for each recording.
+    """
+    options = options or DecodingOptions()
+    given = given or [[] for _ in num_bins]
+    context = _recite(model, context, given)
+    written = (_by_consensus if options.strategy == "consensus" else _one_by_one)(
+        model, context, num_bins, given, options
+    )
+    rows = zip(written, given, num_bins.tolist(), strict=True)
+    return [_loosened(model.vocabulary, *row, options) for row in rows]
+
+
+def _recite(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
+    """Write at once what all recordings are given, but for its last token, after which something is predicted."""
+    shared = slice(context.written.shape[1], min(map(len, given)))
+    tokens = torch.tensor([[DIARIZE, *row][shared] for row in given], dtype=torch.int64, device=context.written.device)
+    return model.write(context, tokens)[1] if tokens.numel() else context
+
+
+def _one_by_one(
+    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
+) -> list[Hypothesis]:
+    width = options.num_beams if options.strategy == "beam" else 1
+    forced = _pad(given, num_bins.device)
+    draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
+    choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
+    longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
+    written: dict[int, Row] = {}
+    for position in range(draft.tokens.shape[1], longest + 1):
+        log_probs, draft = _predict(model, draft, options)
+        if position < forced.shape[1]:
+            log_probs = _force(log_probs, forced[draft.number // width, position])
+        scores = log_probs + draft.log_prob[:, None]
+        parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
+        mass = _mass(log_probs, parent, token, model.vocabulary)
+        draft = draft.select(parent).append(token, scores[parent, token], mass)
+        if (token < FIRST_TIME).all():
+            break
+        if width == 1:
+            draft, done = draft.without_finished()
+            written |= done
+    written |= draft.best(width)
+    return [_hypothesis(model.vocabulary, *written[number]) for number in range(len(num_bins))]
+
+
+def _by_consensus(
+    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
+) -> list[Hypothesis]:
+    index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
+    sampling = replace(options, strategy="sample")
+    context = context.repeat(options.num_samples)
+    samples = _one_by_one(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
+    groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
+    return [
+        _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options)
+        for number, group in enumerate(groups)
+    ]
+
+
+def _agreed(
+    vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
+) -> Hypothesis:
+    sequences = [sample.tokens for sample in samples]
+    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options.threshold)
+    num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
+    most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
+    if not options.min_speakers <= num_speakers <= most:
+        return max(samples, key=lambda sample: sample.log_prob)
+    log_prob = sum(sample.log_prob for sample in samples) / len(samples)
+    return Hypothesis(tokens, vocabulary.decode(tokens), agreement, log_prob)
+
+
+def _loosened(
+    vocabulary: Vocabulary, found: Hypothesis, given: Sequence[int], num_bins: int, options: DecodingOptions
+) -> Hypothesis:
+    num_given = len(given) // TOKENS_PER_TRIPLET
+    tokens, confidence = loosen(vocabulary, found.tokens, found.confidence, num_given, num_bins, options)
+    return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
+
+
+def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions) -> tuple[Tensor, Draft]:
+    """Log-probabilities of the next token within the grammar, (num_drafts, size)."""
+    last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
+    logits, context = model.write(draft.context, last)
+    allowed = grammar(
+        model.vocabulary,
+        draft.tokens,
+        min_speakers=options.min_speakers,
+        max_speakers=options.max_speakers,
+        num_bins=draft.num_bins,
+        last=True,
+    )[:, 0]
+    position = draft.tokens.shape[1]
+    if position >= TOKENS_PER_TRIPLET * options.max_turns:
+        allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
+    logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
+    return logits.log_softmax(-1), draft._replace(context=context)
+
+
+def _wind_up(allowed: Tensor, phase: int) -> Tensor:
+    """After the last turn: stop where that is allowed, else let speakers who are still needed have a turn each."""
+    token = torch.arange(allowed.shape[1], device=allowed.device)
+    if phase == 0:
+        return torch.where(allowed[:, EOS : EOS + 1], token == EOS, allowed)
+    newest = (token * allowed).argmax(-1, keepdim=True)
+    return token == newest if phase == 2 else allowed
+
+
+def _force(log_probs: Tensor, token: Tensor) -> Tensor:
+    """Make given tokens certain; PAD means that none is given."""
+    certain = torch.full_like(log_probs, -torch.inf).scatter(1, token[:, None], 0.0)
+    return torch.where((token == PAD)[:, None], log_probs, certain)
+
+
+def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
+    """The function that chooses: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
+    if options.strategy == "beam":
+        return _beam
+    if options.strategy == "sample":
+        return partial(_sample, options, generator)
+    return _greedy
+
+
+def _greedy(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+    log_probs = scores.flatten(0, 1).log_softmax(-1)
+    probs = log_probs.exp()
+    if phase < TOKENS_PER_TRIPLET - 1:
+        is_past = probs[:, FIRST_TIME:].cumsum(-1) >= 0.5
+        token = torch.where(is_past.any(-1), is_past.int().argmax(-1) + FIRST_TIME, EOS)
+    else:
+        token = probs.argmax(-1)
+    token = torch.where(probs[:, PAD] > 0, PAD, token)
+    return torch.arange(len(token), device=token.device), token
+
+
+def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+    logits = scores.flatten(0, 1) / options.temperature
+    if options.top_k is not None:
+        smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    probs = logits.softmax(-1)
+    if options.top_p < 1:
+        probs = _without_tail(probs, options.top_p)
+    cumulated = probs.double().cumsum(-1)  # in single precision, the largest number drawn could round to their sum
+    drawn = torch.rand(len(probs), 1, generator=generator, device=probs.device) * cumulated[:, -1:]
+    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0]
+    return torch.arange(len(token), device=token.device), token
+
+
+def _without_tail(probs: Tensor, mass: float) -> Tensor:
+    """The likeliest tokens that together have that probability; the others have none."""
+    ordered, order = probs.sort(dim=-1, descending=True)
+    is_tail = ordered.cumsum(-1) - ordered >= mass
+    return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
+
+
+def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+    batch, width, size = scores.shape
+    score, best = scores.flatten(1).topk(width, dim=-1)
+    parent = best // size + width * torch.arange(batch, device=scores.device)[:, None]
+    token = torch.where(score == -torch.inf, PAD, best % size)  # fewer continuations than beams: an impossible draft
+    return parent.flatten(), token.flatten()
+
+
+def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
+    """Probability of each token after its parent, of a time together with its neighbours: (num_drafts,)."""
+    offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=token.device)
+    times = token[:, None] + offsets
+    counts = (vocabulary.is_time(times) & vocabulary.is_time(token)[:, None]) | (offsets == 0)
+    return (log_probs[parent[:, None], torch.where(counts, times, PAD)].exp() * counts).sum(1)
+
+
+def _pad(sequences: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    rows = [torch.tensor(list(sequence), dtype=torch.int64, device=device) for sequence in sequences]
+    return pad_sequence(rows, batch_first=True, padding_value=PAD)
+
+
+def _hypothesis(vocabulary: Vocabulary, tokens: list[int], mass: list[float], log_prob: float) -> Hypothesis:
+    turns = vocabulary.decode(tokens)
+    written = TOKENS_PER_TRIPLET * len(turns)
+    steps = range(0, written, TOKENS_PER_TRIPLET)
+    confidence = [min(math.prod(mass[i : i + TOKENS_PER_TRIPLET]), 1.0) for i in steps]
+    return Hypothesis(tokens[:written], turns, confidence, log_prob)

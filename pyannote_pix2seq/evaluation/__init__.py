@@ -1,0 +1,1 @@
+"""How good diarization systems are, on the same recordings, and how sure that is."""

@@ -1,0 +1,235 @@
+"""Several diarization systems on the same recordings, measured alike."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from pyannote.core import Annotation, Segment, Timeline
+
+from pyannote_pix2seq.audio.recording import prepare
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.evaluation.scores import Score, score
+from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, Turns
+from pyannote_pix2seq.output import Turn, exclusive, to_annotation
+
+LISTED = "recordings.json"
+ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
+
+
+class EvaluationError(ValueError):
+    """An evaluation that cannot be made, or a recording that cannot be part of one."""
+
+
+@dataclass(frozen=True)
+class SystemScores:
+    """What a system reached.
+
+    Attributes
+    ----------
+    name : str
+    scores : sequence of Score
+        The same recordings in the same order for every system.
+    memory : sequence of int
+        Most that the system had while it was at each of them, in bytes; 0: not measured. Empty: a baseline.
+    """
+
+    name: str
+    scores: Sequence[Score]
+    memory: Sequence[int] = ()
+
+    @property
+    def peak_memory(self) -> int:
+        """Most that the system had at any of them, in bytes; 0: not measured."""
+        return max(self.memory, default=0)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Systems on the recordings that all of them could diarize.
+
+    Attributes
+    ----------
+    name : str
+    results : sequence of SystemScores
+        Systems, then baselines.
+    failures : sequence of str
+        What is missing, and why, in whole sentences.
+    """
+
+    name: str
+    results: Sequence[SystemScores]
+    failures: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What an evaluation needs to know of a recording."""
+
+    uri: str
+    reference: Annotation
+    scored: Timeline
+    duration: float
+
+
+def evaluate(
+    name: str,
+    files: Iterable[Mapping[str, Any]],
+    systems: Sequence[System],
+    threads: int = 2,
+    place: Path | None = None,
+) -> Evaluation:
+    """Let systems diarize the same recordings, one system after the other, and measure them.
+
+    Every system hears the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
+    systems fails on, is left out for all; a system that fails on all of them is left out itself.
+
+    Parameters
+    ----------
+    name : str
+    files : iterable of mapping
+        "uri", "annotation", what `audio.load` needs and, unless all is to be scored, "annotated".
+    systems : sequence of System
+    threads : int, optional
+        That each system may use.
+    place : Path, optional
+        Folder in which recordings and answers stay, so that what is stopped goes on where it was; see `System.answer`.
+
+    Raises
+    ------
+    EvaluationError
+        If somebody else is at it in that place.
+    """
+    if place is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _evaluated(name, files, systems, threads, Path(folder))
+    with _alone(place):
+        return _evaluated(name, files, systems, threads, place.resolve())
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Be the only one who uses a folder, which is made if need be."""
+    place.mkdir(parents=True, exist_ok=True)
+    with open(place / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise EvaluationError(
+                f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
+            ) from error
+        yield
+
+
+def _evaluated(
+    name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int, folder: Path
+) -> Evaluation:
+    recordings, failures = _write(files, folder)
+    answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
+    given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
+    for system in answers.keys() - given.keys():
+        failures.append(f"{system} is left out: {next((a.error for a in answers[system].values()), 'no recordings')}.")
+    errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
+    failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
+    common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
+    results = [_scores_of(name, common, each) for name, each in given.items()]
+    return Evaluation(name, [*results, *_baselines(common)] if results and common else [], failures)
+
+
+def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
+    """Write what systems are called with; the recordings, and what is wrong with others."""
+    recordings: dict[str, Recording] = {}
+    listed, failures = [], []
+    for number, file in enumerate(files):
+        uri, audio = file["uri"], folder / f"{number:06d}.wav"
+        try:
+            if uri in recordings:
+                raise EvaluationError("a second recording has that uri. Give each a uri of its own.")
+            recordings[uri] = _write_one(file, audio)
+        except (KeyError, OSError, ValueError) as error:
+            failures.append(f"{uri} is left out: {error}")
+            continue
+        digest = hashlib.sha256(audio.read_bytes()).hexdigest()
+        listed.append({"uri": uri, "audio": str(audio), "sha256": digest})
+    found = list(recordings.values())
+    references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in found}
+    (folder / LISTED).write_text(json.dumps(listed))
+    (folder / REFERENCES).write_text(json.dumps(references))
+    return found, failures
+
+
+def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
+    """Write a recording as systems hear it.
+
+    Raises
+    ------
+    EvaluationError
+        If there is nothing to score.
+    """
+    if file.get("annotation") is None:
+        raise EvaluationError("it has no annotation. Give a protocol that has.")
+    samples = prepare(file, SAMPLE_RATE)[0].numpy()
+    soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
+    duration = len(samples) / SAMPLE_RATE
+    scored = file.get("annotated")
+    if scored is None:
+        scored = Timeline([Segment(0, duration)])
+    elif not scored:
+        raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
+    return Recording(file["uri"], file["annotation"], scored, duration)
+
+
+def _scores_of(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> SystemScores:
+    given = [answers[recording.uri] for recording in recordings]
+    scores = [_score(recording, answer) for recording, answer in zip(recordings, given, strict=True)]
+    return SystemScores(name, scores, [answer.memory for answer in given])
+
+
+def _score(recording: Recording, answer: Answer) -> Score:
+    hypothesis = annotation_of(answer.turns, recording.uri)
+    sure = answer.confidence
+    confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
+    truth = recording.uri, recording.reference
+    return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
+
+
+def annotation_of(turns: Turns, uri: str) -> Annotation:
+    """Turns of a system; tracks are their numbers."""
+    annotation = Annotation(uri=uri)
+    for track, (start, end, speaker) in enumerate(turns):
+        annotation[Segment(start, end), track] = speaker
+    return annotation
+
+
+def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:
+    """What systems without a certain ability would reach if they were perfect otherwise."""
+    ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
+    return [
+        SystemScores(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
+        for name, way in ways.items()
+    ]
+
+
+def one_speaker(reference: Annotation) -> Annotation:
+    """What a perfect detector of speech that cannot tell speakers apart would write."""
+    return reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
+
+
+def never_two(reference: Annotation) -> Annotation:
+    """What a perfect system that can never write two speakers at once would write: whoever began first goes on."""
+    numbers = {label: number for number, label in enumerate(reference.labels())}
+    turns = [Turn(turn.start, turn.end, numbers[label], -turn.start) for turn, _, label in _tracks(reference)]
+    return to_annotation(exclusive(turns), str(reference.uri), {number: label for label, number in numbers.items()})
+
+
+def _tracks(annotation: Annotation) -> Iterable[tuple[Segment, Any, Any]]:
+    return annotation.itertracks(yield_label=True)

@@ -1,0 +1,283 @@
+"""Diarization systems, each in a process of its own: any Python, any package, even any language.
+
+A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
+
+    recordings.json   [{"uri": "a", "audio": "/folder/000000.wav", "sha256": "..."}, ...], 16 kHz mono 16-bit wav
+    answers.jsonl     an `Answer` a line, written as soon as there is one
+
+What a system prints is nobody's business. This module needs nothing but the standard library, so that a system can
+import `respond` with the Python of another environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.console.complaints import TERMINATED
+from pyannote_pix2seq.numeric import is_number
+
+ROOT = Path(__file__).parents[2]
+REFERENCES = "references.json"
+"""Beside recordings.json: {uri: [[start, end, speaker], ...]}, for systems that are told the truth on purpose."""
+
+WORKER = (sys.executable, "-m", f"{__package__}.worker")
+"""Runs pipelines."""
+
+Turns = Sequence[tuple[float, float, str]]
+
+
+class UnknownSystemError(ValueError):
+    """A system that cannot be called."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system says about one recording.
+
+    Attributes
+    ----------
+    uri : str
+    turns : sequence of (float, float, str)
+        Start and end in seconds, and speaker.
+    confidence : sequence of float, optional
+        Of each turn; None where a system gives none.
+    seconds : float
+        That it took, reading the recording included.
+    memory : int
+        Most that the process had meanwhile, in bytes, or that it ever had, where the kernel does not forget; 0: not
+        measured.
+    error : str, optional
+        Why there are no turns.
+    """
+
+    uri: str
+    turns: Turns = ()
+    confidence: Sequence[float] | None = None
+    seconds: float = 0.0
+    memory: int = 0
+    error: str | None = None
+
+    def __post_init__(self) -> None:
+        times = [time for start, end, _ in self.turns for time in (start, end)]
+        sure = [] if self.confidence is None else list(self.confidence)
+        if not all(map(is_number, [*times, *sure, self.seconds, self.memory])):
+            raise ValueError("times, confidences, seconds and memory have to be finite numbers")
+        if not all(start <= end for start, end, _ in self.turns) or not all(0 <= value <= 1 for value in sure):
+            raise ValueError("turns do not end before they begin, and confidences are from 0 to 1")
+        if not all(isinstance(speaker, (str, int)) for _, _, speaker in self.turns):
+            raise ValueError("speakers have to have names")
+        if self.confidence is not None and len(sure) != len(self.turns):
+            raise ValueError(f"{len(sure)} confidences were given for {len(self.turns)} turns")
+
+
+@dataclass(frozen=True)
+class System:
+    """A diarization system.
+
+    Attributes
+    ----------
+    name : str
+    command : tuple of str
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+    @classmethod
+    def of_pipeline(cls, pipeline: str, strategy: str | None = None, seed: int | None = None) -> System:
+        """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
+
+        With a strategy or a seed, it has to be one of ours, and is called after these as well.
+        """
+        name, options = Path(pipeline).name, []
+        if strategy is not None:
+            name, options = f"{name} {strategy}", ["--strategy", strategy]
+        if seed is not None:
+            name, options = f"{name} seed {seed}", [*options, "--seed", str(seed)]
+        return cls(name, (*WORKER, pipeline, *options))
+
+    @classmethod
+    def of_peer(cls, text: str) -> System:
+        """`NAME=COMMAND`; one that begins with a .py file or the folder of a pipeline is run by this Python.
+
+        Raises
+        ------
+        UnknownSystemError
+            If it is something else.
+        """
+        name, _, command = text.partition("=")
+        try:
+            words = shlex.split(command)
+        except ValueError as error:  # a quotation that does not end
+            raise UnknownSystemError(f"The peer {text!r} cannot be read: {error}.") from error
+        if not name or not words:
+            raise UnknownSystemError(
+                f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
+            )
+        if not (os.path.exists(words[0]) or shutil.which(words[0])):
+            raise UnknownSystemError(f"The peer {name} is {words[0]}: no file or folder here, and no command.")
+        python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
+        return cls(name, (*python, *words))
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the command, with what is in the files and folders that it names, notes (.md) left out.
+
+        What it does not see is code that is merely imported, such as this package.
+        """
+        digest = hashlib.sha256()
+        for word in self.command:
+            inside = Path(word).rglob("*") if os.path.isdir(word) else [Path(word)]
+            files = [path for path in sorted(inside) if os.path.isfile(path) and path.suffix != ".md"]
+            for content in [path.read_bytes() for path in files] or [word.encode()]:
+                digest.update(hashlib.sha256(content).digest())
+        return digest.hexdigest()[:16]
+
+    def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
+        """Let the system diarize recordings, but for those to which it has given turns before.
+
+        Its answers stay beside the recordings, in `{digest}.jsonl` and `{digest}.given.jsonl`, and are worth nothing to
+        another system, to other recordings or references, and with other threads. Where it failed, it is asked again.
+
+        Parameters
+        ----------
+        recordings : Path
+            A recordings.json.
+        threads : int
+            That the system may use (OMP_NUM_THREADS).
+
+        Returns
+        -------
+        answers : dict
+            By uri, and one for each recording: an error where the system gave none.
+        """
+        listed = json.loads(recordings.read_text())
+        kept = recordings.with_name(f"{self._question(listed, recordings.with_name(REFERENCES), threads)}.jsonl")
+        asked, given = kept.with_suffix(".asked.json"), kept.with_suffix(".given.jsonl")
+        done = {uri: each for uri, each in (_answers(kept) | _answers(given)).items() if each.error is None}
+        with atomic_write(kept) as part:
+            part.write_text("".join(f"{json.dumps(asdict(each))}\n" for each in done.values()))
+        left = [recording for recording in listed if recording["uri"] not in done]
+        reason = self._run(left, asked, given, threads) if left else ""
+        answers = _answers(given) | done
+        return {each["uri"]: answers.get(each["uri"], Answer(each["uri"], error=reason)) for each in listed}
+
+    def _question(self, listed: Sequence[dict[str, str]], truth: Path, threads: int) -> str:
+        """Short hash of all that an answer depends on, wherever the recordings lie."""
+        heard = [[each["uri"], each.get("sha256")] for each in listed]
+        parts = [self.name, self.fingerprint, threads, heard, truth.read_text() if truth.exists() else None]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def _run(self, left: Sequence[dict[str, str]], recordings: Path, answers: Path, threads: int) -> str:
+        """Call the system with what is left; why there is no answer where there is none."""
+        recordings.write_text(json.dumps(left))
+        answers.write_text("")
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
+        try:
+            with _ending_together():
+                status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
+        except OSError as error:
+            return f"{self.name} cannot be called: {error}"
+        return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+
+
+def _answers(path: Path) -> dict[str, Answer]:
+    """The last answer to each recording; lines of nothing, such as one that was never finished, are passed over."""
+    answers = {}
+    for line in path.read_bytes().split(b"\n") if path.exists() else []:
+        with suppress(KeyError, TypeError, ValueError):
+            content = json.loads(line)
+            answers[content["uri"]] = _answer(content)
+    return answers
+
+
+def _answer(content: dict[str, Any]) -> Answer:
+    """An answer, or what is wrong with it."""
+    try:
+        return Answer(**content)
+    except (TypeError, ValueError) as error:
+        return Answer(content["uri"], error=f"its answer cannot be used: {error}")
+
+
+@contextmanager
+def _ending_together() -> Iterator[None]:
+    """Be ended by SIGTERM as by an error, at which `subprocess` ends whatever it waits for."""
+    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:
+    """Be a system: diarize every recording, whatever happens to the others.
+
+    The first is diarized twice, so that what only has to be done once does not count. It ends before the next recording
+    if the process that started it has ended.
+
+    Parameters
+    ----------
+    diarize : callable
+        (path of a wav file) -> turns, and confidence of each or None.
+    recordings, answers : str
+        The two files that a system is called with.
+    """
+    listed, asked_by = json.loads(Path(recordings).read_text()), os.getppid()
+    with open(answers, "w", encoding="utf-8") as file:
+        for recording in listed[:1]:
+            _attempt(diarize, recording)
+        for number, recording in enumerate(listed, 1):
+            if os.getppid() != asked_by:  # who asked was killed, and nobody will read the answers
+                raise SystemExit(f"{recordings}: nobody waits for answers any more")
+            answer = _attempt(diarize, recording)
+            print(json.dumps(asdict(answer), default=float), file=file, flush=True)  # NumPy's as well
+            print(f"{number} of {len(listed)}: {answer.uri}, {answer.seconds:.1f} s", file=sys.stderr)
+
+
+def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recording: dict[str, Any]) -> Answer:
+    _forget_peak()
+    start = time.perf_counter()
+    try:
+        turns, confidence = diarize(recording["audio"])
+        return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
+    except Exception as error:  # whatever a system raises, or answers
+        return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
+
+
+def _forget_peak() -> None:
+    """Let `peak_memory` begin anew, where that can be done: see clear_refs in proc(5)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory() -> int:
+    """Most memory that this process has had, in bytes; since `_forget_peak`, where that can be done.
+
+    On Linux, `ru_maxrss` begins with what the parent had when it forked; VmHWM does not.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most if sys.platform == "darwin" else 1024 * most

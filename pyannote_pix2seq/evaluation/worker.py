@@ -1,0 +1,91 @@
+"""Be a system that `pyannote_pix2seq.evaluation.system` can call: any pipeline of pyannote.audio.
+
+python -m pyannote_pix2seq.evaluation.worker PIPELINE [--strategy chain] [--seed 1] recordings.json answers.jsonl
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
+
+from pyannote.audio import Pipeline  # noqa: E402
+
+from pyannote_pix2seq.audio.recording import load  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, whole  # noqa: E402
+from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.progress import bar_of_steps  # noqa: E402
+from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
+from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
+
+
+def read(source: str, strategy: str | None = None, seed: int | None = None) -> Pipeline:
+    """The pipeline, with another strategy or seed than its own if one is given.
+
+    Raises
+    ------
+    SystemExit
+        If there is no such pipeline, or it has neither, or not that strategy.
+    """
+    if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
+        raise SystemExit(
+            f"There is no {source} (looked in {Path.cwd()}). Give a folder, a config.yaml or a name on a hub."
+        )
+    pipeline = Pipeline.from_pretrained(source)
+    if pipeline is None:
+        raise SystemExit(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+    if strategy is None and seed is None:
+        return pipeline
+    if not isinstance(pipeline, Pix2SeqDiarization):
+        raise SystemExit(f"{source} is a {type(pipeline).__name__}, which has no strategies or seeds: call it a peer.")
+    pipeline.strategy = strategy or pipeline.strategy
+    if seed is not None:
+        pipeline.decoding = replace(pipeline.decoding, seed=seed)
+    try:
+        pipeline.check()
+    except ValueError as error:
+        raise SystemExit(f"{source}: {error}") from error
+    return pipeline
+
+
+def answer(pipeline: Pipeline, file: Mapping[str, Any]) -> tuple[Turns, Sequence[float] | None]:
+    """What `respond` asks for, of a pipeline; it may return an `Annotation` or a `DiarizeOutput`."""
+    with bar_of_steps(file["uri"]) as hook:
+        return turns_and_confidence(pipeline(file, hook=hook))
+
+
+def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
+    """Turns of what a pipeline returns, and their confidence where it has one."""
+    annotation = getattr(output, "speaker_diarization", output)
+    turns = [(turn.start, turn.end, str(speaker)) for turn, _, speaker in annotation.itertracks(yield_label=True)]
+    confidence = getattr(output, "confidence", None)
+    return turns, confidence if confidence is None else list(map(float, confidence))
+
+
+def main() -> None:
+    parser = Parser(description="A system for pyannote_pix2seq.evaluation.system.")
+    parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
+    parser.add_argument("--strategy", choices=STRATEGIES)
+    parser.add_argument("--seed", type=whole)
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
+    parser.add_argument("answers")
+    options = parser.parse_args()
+    pipeline = read(options.pipeline, options.strategy, options.seed)
+
+    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+        # ours reads files block by block; others need FFmpeg for files, and nothing for waveforms
+        is_ours = isinstance(pipeline, Pix2SeqDiarization)
+        return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
+
+    with in_one_line():
+        respond(diarize, options.recordings, options.answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Pointing at time bins."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyannote_pix2seq.network.attention import VOICE_GAIN, by_recording, cosines
+from pyannote_pix2seq.network.rotary import Rotary, rotate
+from pyannote_pix2seq.network.written import START_ROLE, Written
+
+REACH = 15
+"""Audio tokens around a bin in which a voice is listened for."""
+RATE = -4.0
+"""Logit, at first, of that something happens in a bin: once in about two seconds."""
+
+
+class Pointing(nn.Module):
+    """The next start, or the end of a turn, as the first time bin in which something happens.
+
+    Each bin after the start of the turn gets a hazard: the probability that the event happens in this bin if it did not
+    before. The probability of a bin is its hazard times that of all earlier ones letting the event pass (discrete-time
+    survival analysis, Cox 1972), so that a later pause never outbids the first one by being clearer. Hazards come from
+    scalar products of the state and keys of the bins (Vinyals et al., "Pointer Networks", arXiv 1506.03134), rotated by
+    their times; those of ends also from where the voice of the turn's beginning is heard.
+
+    Parameters
+    ----------
+    width : int
+        Size of the states.
+    bins_per_token : int
+    num_voices : int
+        Voices of a position.
+    """
+
+    def __init__(self, width: int, bins_per_token: int, num_voices: int):
+        super().__init__()
+        self.width = width
+        self.bins_per_token = bins_per_token
+        self.key = nn.Linear(width, bins_per_token * width)
+        self.query = nn.Linear(width, width)
+        self.rate = nn.Linear(width, 1)
+        nn.init.constant_(self.rate.bias, RATE)
+        self.rotary = Rotary(width)
+        self.voice = nn.Conv1d(num_voices**2, bins_per_token, REACH, padding="same") if num_voices else None
+        if self.voice is not None:
+            nn.init.zeros_(self.voice.weight)
+
+    def keys(self, state: Tensor) -> Tensor:
+        """Keys of all time bins, (batch, num_bins, width), of the states of audio tokens."""
+        keys = self.key(state).view(len(state), -1, self.width)
+        time = (torch.arange(keys.shape[1], device=keys.device) + 0.5) / self.bins_per_token
+        return rotate(keys, self.rotary(time).to(keys.dtype))
+
+    def forward(
+        self, state: Tensor, time: Tensor, written: Written, keys: Tensor, voices: tuple[Tensor, Tensor], real: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Point.
+
+        Parameters
+        ----------
+        state : (batch, num_tokens, width)
+            Of written positions.
+        time : (batch, num_tokens)
+            Theirs, in audio tokens.
+        written : Written
+            What they are.
+        keys : (num_recordings, num_bins, width)
+        voices : pair of (..., num_voices, voice_dim)
+            Of written positions, (batch, num_tokens, ...), and of audio, (num_recordings, num_audio_tokens, ...).
+        real : (num_recordings, num_audio_tokens) bool
+            False for padding.
+
+        Returns
+        -------
+        scores : (batch, num_tokens, num_bins)
+            Logarithm of the probability that the event happens in each bin, minus infinity in those of padding. Before
+            `written.starts`, where the grammar allows none, they are not probabilities.
+        never : (batch, num_tokens, 1)
+            Logarithm of the probability that it does not happen at all.
+        """
+        query = rotate(self.query(state), self.rotary(time).to(state.dtype))
+        products = by_recording(query, keys) @ keys.transpose(1, 2)
+        # (R, all P, W) x (R, W, num_bins) -> (R, all P, num_bins)
+        hazard = products.view(*query.shape[:2], -1) / self.width**0.5 + self.rate(state)
+        if self.voice is not None:
+            hazard = self._hear_ends(hazard.float(), written.role == START_ROLE, *voices)
+        hazard = hazard.float()
+        real = real.repeat_interleave(len(state) // len(real), dim=0)
+        exists = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
+        index = torch.arange(hazard.shape[-1], device=hazard.device)
+        counts = exists & (index >= written.starts[..., None])
+        passed = torch.where(counts, F.logsigmoid(-hazard), 0).cumsum(-1)
+        return (hazard + passed).masked_fill(~exists, -torch.inf), passed[..., -1:]
+
+    def _hear_ends(self, hazard: Tensor, is_start: Tensor, voice: Tensor, audio: Tensor) -> Tensor:
+        """Add to the hazard of ends what the voice of each turn's beginning says."""
+        assert self.voice is not None
+        starts = voice[:, is_start]
+        by_voice = cosines(by_recording(starts, audio), audio)
+        # (num_recordings, num_voices ** 2, num_starts of all sequences, num_audio_tokens)
+        logits = self.voice(VOICE_GAIN * by_voice.transpose(1, 2).flatten(0, 1)).unflatten(0, starts.shape[:2])
+        # (batch, num_starts, bins_per_token, num_audio_tokens)
+        index = is_start.nonzero()[:, 0]
+        return hazard.index_add(1, index, logits.transpose(2, 3).flatten(2).to(hazard.dtype))

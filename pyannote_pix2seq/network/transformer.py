@@ -1,0 +1,215 @@
+"""A decoder-only transformer whose attention hears voices.
+
+The audio tokens are a prefix: they see each other in both directions. The written tokens are causal: they see all audio
+and what was written before. Because no audio token ever sees a written one, the prefix is read once and its keys and
+values are kept; training and decoding then share the same code, and a cached step equals the uncached pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from pyannote_pix2seq.network.attention import Attention, Source, by_recording, cosines, voice_bias
+from pyannote_pix2seq.network.rotary import Rotary
+
+
+@dataclass(frozen=True)
+class Positions:
+    """What a run of positions brings to the transformer.
+
+    Attributes
+    ----------
+    state : (batch, num_positions, width)
+        Content.
+    time : (batch, num_positions)
+        Where each position lies in time, in audio tokens; positions are rotated by it.
+    voice : (batch, num_positions, num_voices, voice_dim)
+        Whose speech each position carries, at most unit length.
+    """
+
+    state: Tensor
+    time: Tensor
+    voice: Tensor
+
+    def at(self, where: Tensor) -> Positions:
+        """Some of the positions."""
+        return Positions(self.state[:, where], self.time[:, where], self.voice[:, where])
+
+
+KeysValues = tuple[Tensor, Tensor]
+"""Two times (batch, num_heads, num_positions, head_dim)."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of all positions read so far.
+
+    Several sequences may be written about one recording: what was heard has one row a recording, what was written one
+    row a sequence, those of the first recording first.
+
+    Attributes
+    ----------
+    heard, written : tuple of pairs of (..., num_heads, num_positions, head_dim)
+        Keys and values of each layer.
+    heard_voice, written_voice : (..., num_positions, num_voices, voice_dim)
+    is_real : (num_recordings, num_audio_tokens) bool
+        False for padding.
+    """
+
+    heard: tuple[KeysValues, ...]
+    written: tuple[KeysValues, ...]
+    heard_voice: Tensor
+    written_voice: Tensor
+    is_real: Tensor
+
+    def reorder(self, index: Tensor) -> Cache:
+        """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
+        written = tuple((key[index], value[index]) for key, value in self.written)
+        return replace(self, written=written, written_voice=self.written_voice[index])
+
+
+class Block(nn.Module):
+    """Attention and a perceptron, each behind a norm and beside a residual."""
+
+    def __init__(self, width: int, num_heads: int, num_voices: int, dropout: float):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, num_heads, num_voices)
+        self.perceptron = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def project(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, KeysValues]:
+        """Queries, and keys and values, of positions (batch, num_positions, width)."""
+        query, key, value = self.attention.project(self.attention_norm(state), rotation)
+        return query, (key, value)
+
+    def forward(self, state: Tensor, query: Tensor, sources: Sequence[Source]) -> Tensor:
+        """Look at the sources and think: (batch, num_positions, width) -> (batch, num_positions, width)."""
+        state = state + self.dropout(self.attention(query, sources))
+        return state + self.dropout(self.perceptron(state))
+
+
+class Transformer(nn.Module):
+    """Reads runs of positions, remembering what it read.
+
+    Parameters
+    ----------
+    width : int
+        Size of the states.
+    num_layers, num_heads : int
+    num_voices : int
+        Voices that each position carries.
+    dropout : float
+        On what each sub-layer adds.
+    """
+
+    def __init__(self, width: int, num_layers: int, num_heads: int, num_voices: int, dropout: float):
+        super().__init__()
+        if width % (2 * num_heads):
+            raise ValueError(
+                f"width={width} cannot be shared by {num_heads} heads: it must be a multiple of {2 * num_heads}."
+            )
+        self.blocks = nn.ModuleList(Block(width, num_heads, num_voices, dropout) for _ in range(num_layers))
+        self.norm = nn.LayerNorm(width)
+        self.rotary = Rotary(width // num_heads)
+
+    def read(self, positions: Positions, is_real: Tensor) -> tuple[Tensor, Cache]:
+        """Read a prefix, whose positions see each other in both directions.
+
+        Parameters
+        ----------
+        positions : Positions
+        is_real : (batch, num_positions) bool
+            False for padding.
+
+        Returns
+        -------
+        state : (batch, num_positions, width)
+            Normalised output of the last layer.
+        cache : Cache
+            With nothing written yet.
+        """
+        blocked = _padding(is_real)
+        rotation = self._rotation(positions)
+        alike = cosines(positions.voice, positions.voice)
+        state, heard = positions.state, []
+        for block in self._blocks:
+            (bias,) = voice_bias([block.attention], alike)
+            query, (key, value) = block.project(state, rotation)
+            state = block(state, query, [Source(key, value, bias, blocked)])
+            heard.append((_laid_out(key), value.contiguous()))
+        nothing = tuple((key[:, :, :0], value[:, :, :0]) for key, value in heard)
+        voice = positions.voice
+        return self.norm(state), Cache(tuple(heard), nothing, voice, voice[:, :0], is_real)
+
+    def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
+        """Read more positions, which see the past and, causally, each other.
+
+        Parameters
+        ----------
+        positions : Positions
+            One row for each sequence that is being written.
+        past : Cache
+
+        Returns
+        -------
+        state : (batch, num_positions, width)
+            Normalised output of the last layer.
+        cache : Cache
+            The past and these positions.
+        """
+        voice = torch.cat([past.written_voice, positions.voice], dim=1)
+        to_heard = self._bias(by_recording(positions.voice, past.heard_voice), past.heard_voice)
+        to_written = self._bias(positions.voice, voice)
+        padding = _padding(past.is_real)
+        future = _future(positions.time.shape[1], voice.shape[1], voice.device)
+        rotation = self._rotation(positions)
+        state, written = positions.state, []
+        layers = zip(self._blocks, past.heard, past.written, to_heard, to_written, strict=True)
+        for block, heard, (keys, values), bias, bias_written in layers:
+            query, (key, value) = block.project(state, rotation)
+            key, value = torch.cat([keys, key], dim=2), torch.cat([values, value], dim=2)
+            sources = [Source(*heard, bias, padding), Source(key, value, bias_written, future)]
+            state = block(state, query, sources)
+            written.append((key, value))
+        return self.norm(state), replace(past, written=tuple(written), written_voice=voice)
+
+    @property
+    def _blocks(self) -> Sequence[Block]:
+        return cast(Sequence[Block], self.blocks)
+
+    def _bias(self, voice: Tensor, others: Tensor) -> Tensor:
+        """What voices that look at others add to the logits of each layer, see `voice_bias`."""
+        return voice_bias([block.attention for block in self._blocks], cosines(voice, others))
+
+    def _rotation(self, positions: Positions) -> Tensor:
+        """(2, batch, 1, num_positions, head_dim)"""
+        return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
+
+
+def _laid_out(keys: Tensor) -> Tensor:
+    """The same keys, but they lie in memory as products take them.
+
+    Or all that was heard would be copied for each token that is written.
+    """
+    return keys.transpose(2, 3).contiguous().transpose(2, 3)
+
+
+def _padding(is_real: Tensor) -> Tensor | None:
+    """What nobody may look at: (batch, 1, 1, num_keys) bool, or None if there is no padding."""
+    return None if is_real.all() else ~is_real[:, None, None, :]
+
+
+def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor | None:
+    """Keys that come after each query, when the queries are the last keys: (num_queries, num_keys) bool, if any do."""
+    if num_queries == 1:
+        return None
+    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(num_keys - num_queries + 1)

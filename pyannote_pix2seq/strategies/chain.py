@@ -1,0 +1,64 @@
+"""Chunk after chunk, each prompted with the speakers known so far: what a stream needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.strategies.by_prompts import ByPrompts
+from pyannote_pix2seq.strategies.by_voices import ByVoices
+from pyannote_pix2seq.strategies.cast import Cast
+from pyannote_pix2seq.strategies.chunks import Chunk, Stitcher
+from pyannote_pix2seq.strategies.speakers import Speaker
+from pyannote_pix2seq.strategies.strategy import Diarization, Report
+from pyannote_pix2seq.strategies.writer import Writer
+
+
+class Chain:
+    """Reads chunks in their order and remembers who speaks.
+
+    Who speaks is told by voices (`by_voices.py`). Only where somebody has to speak for the first time, or else there
+    would be too few people in the recording, and where the frontend hears no voices, is it told by prompts alone
+    (`by_prompts.py`).
+
+    Parameters
+    ----------
+    writer : Writer
+    limits : SpeakerLimits
+        On those who speak in the recording.
+    known : sequence of Speaker, optional
+        Who was enrolled.
+
+    Attributes
+    ----------
+    cast : Cast
+        People so far.
+    """
+
+    def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
+        self.writer = writer
+        self.cast = Cast(limits, known)
+        self._by_voices = ByVoices(writer, self.cast, known)
+        self._by_prompts = ByPrompts(writer, self.cast)
+
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
+        """Diarize a recording; what is done is reported as (step, completed, total)."""
+        stitcher, turns, everybody = Stitcher(), [], dict(self.cast.speakers)
+        report("chunks", 0, num_chunks)
+        for done, chunk in enumerate(chunks, 1):
+            later = 0 if chunk.is_last else max(num_chunks - done, 1)
+            turns += stitcher.push(self.read(chunk, later), chunk.believed.end)
+            everybody |= self.cast.speakers
+            report("chunks", done, done if chunk.is_last else max(num_chunks, done + 1))
+        return Diarization(turns + stitcher.close(), everybody)
+
+    def read(self, chunk: Chunk, later: int) -> list[Turn]:
+        """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
+        for number in self.cast.forget(chunk.believed.start):
+            self._by_voices.forget(number)
+        needed = self.cast.needed(later * self.writer.capacity)
+        audio = self.writer.listen(chunk.waveform)
+        if needed or not audio.voice.shape[1]:
+            return self._by_prompts.read(audio, chunk, needed)
+        return self._by_voices.read(audio, chunk)

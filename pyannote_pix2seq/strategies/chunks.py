@@ -1,0 +1,224 @@
+"""A recording in chunks that overlap, and one diarization of their turns.
+
+Where two chunks have a part in common, the first is believed up to the middle of it and the second from there on: each
+hears what lies before and after the moments on which it is believed. Turns that cross the middle are written by both
+chunks and joined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.numeric import is_number
+from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
+
+SHORTEST = 0.1
+"""Shortest recording, in seconds."""
+BORDER = 0.1
+"""Turns of one speaker with at most so many seconds between them are one."""
+MOST_BLOCKS = 1000
+"""That wait to be put together: small ones take much memory beside their samples."""
+
+
+class Chunk(NamedTuple):
+    """A part of a recording.
+
+    Attributes
+    ----------
+    waveform : (1, num_samples) tensor
+    start : float
+        Where it begins in the recording, in seconds.
+    believed : Segment
+        Where it is believed, in seconds of the recording.
+    is_last : bool
+    """
+
+    waveform: Tensor
+    start: float
+    believed: Segment
+    is_last: bool
+
+
+class Grid(NamedTuple):
+    """Where chunks begin: on the grid of audio tokens.
+
+    Attributes
+    ----------
+    chunk, hop : int
+        Length of a chunk, and how much later the next one begins, in audio tokens.
+    token : int
+        Samples of an audio token.
+    sample_rate : int
+    """
+
+    chunk: int
+    hop: int
+    token: int
+    sample_rate: int
+
+    @classmethod
+    def of(cls, chunk: float, hop: float, frontend: Frontend, longest: float) -> Grid:
+        """Chunks of so many seconds, each of which begins `hop` times their length after the one before.
+
+        Raises
+        ------
+        ValueError
+            If a chunk is shorter than a second or longer than `longest`, the hop is less than a fifth of it, or it
+            leaves audio out.
+        """
+        if not (is_number(chunk) and 1.0 <= chunk <= longest):
+            raise ValueError(
+                f"Pix2SeqDiarization: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's "
+                f"window, whose other half is for prompts."
+            )
+        if not is_number(hop):
+            raise ValueError(f"Pix2SeqDiarization: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1.")
+        if not 0.2 <= hop <= 1.0:
+            raise ValueError(
+                f"Pix2SeqDiarization: hop={hop} was given; it is no time but a share of the chunk after which the next "
+                f"one begins, 0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
+                f"hop={min(max(hop, 0.2 * chunk), chunk) / chunk:.3g}."
+            )
+        num_tokens = math.ceil(chunk / frontend.token_duration - 1e-6)
+        return cls(num_tokens, max(round(hop * num_tokens), 1), frontend.samples_per_token, frontend.sample_rate)
+
+    def seconds(self, num_tokens: float) -> float:
+        """Duration of so many audio tokens."""
+        return num_tokens * self.token / self.sample_rate
+
+    @property
+    def latency(self) -> float:
+        """Longest time from when something is said until a chunk is complete that is believed on it, in seconds."""
+        return self.seconds((self.chunk + self.hop) / 2)
+
+    def num_chunks(self, duration: float) -> int:
+        """Chunks of a recording that lasts so many seconds."""
+        return 1 + math.ceil(max(duration - self.seconds(self.chunk), 0.0) / self.seconds(self.hop) - 1e-9)
+
+    def begins(self, number: int) -> float:
+        """From when on a chunk is believed, in seconds: the middle of what it has in common with the one before."""
+        return self.seconds(number * self.hop + (self.chunk - self.hop) / 2) if number else 0.0
+
+
+class Chunker:
+    """Cuts audio into chunks as it comes.
+
+    All chunks are as long: the last one begins earlier, so that it has the rest of its length in common with the one
+    before it. Nothing else is ever cut short but a recording that is shorter than a chunk.
+
+    Parameters
+    ----------
+    grid : Grid
+    """
+
+    def __init__(self, grid: Grid):
+        self.grid = grid
+        self.number = 0
+        self._blocks = [torch.zeros(1, 0)]  # put together only when a chunk is complete: there may be thousands
+        self._num_samples = 0
+        self._first = 0  # token of the recording at which the blocks begin
+
+    @property
+    def duration(self) -> float:
+        """Seconds of audio so far."""
+        return self.grid.seconds(self._first) + self._num_samples / self.grid.sample_rate
+
+    def push(self, block: Tensor) -> Iterator[Chunk]:
+        """Chunks that a block (1, num_samples) completes. The last one is known by its end: see `close`."""
+        self._blocks.append(block.clone())
+        self._num_samples += block.shape[1]
+        if len(self._blocks) == MOST_BLOCKS:
+            self._audio()
+        while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
+            yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
+            self.number += 1
+            self._forget((self.number - 1) * self.grid.hop)
+
+    def chunks(self, blocks: Iterable[Tensor]) -> Iterator[Chunk]:
+        """All chunks of blocks that are a whole recording."""
+        for block in blocks:
+            yield from self.push(block)
+        yield self.close()
+
+    def close(self) -> Chunk:
+        """The last chunk."""
+        num_tokens = self._first + math.ceil(self._num_samples / self.grid.token)
+        return self._cut(max(num_tokens - self.grid.chunk, 0), self.duration, is_last=True)
+
+    def _cut(self, start: int, end: float, is_last: bool) -> Chunk:
+        first = (start - self._first) * self.grid.token
+        waveform = self._audio()[:, first : first + self.grid.chunk * self.grid.token]
+        believed = Segment(self.grid.begins(self.number), end)
+        return Chunk(waveform, self.grid.seconds(start), believed, is_last)
+
+    def _length(self, start: int) -> int:
+        """Samples from a token on."""
+        return self._num_samples - (start - self._first) * self.grid.token
+
+    def _forget(self, start: int) -> None:
+        """Let go of all audio before a token."""
+        left = self._audio()[:, (start - self._first) * self.grid.token :].clone()
+        self._blocks, self._num_samples, self._first = [left], left.shape[1], start
+
+    def _audio(self) -> Tensor:
+        """All blocks as one, (1, num_samples)."""
+        if len(self._blocks) > 1:
+            self._blocks = [torch.cat(self._blocks, dim=1)]
+        return self._blocks[0]
+
+
+def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
+    """Chunks of a recording.
+
+    Raises
+    ------
+    AudioError
+        If the recording is shorter than `SHORTEST`.
+    """
+    chunker = Chunker(grid)
+    for chunk in chunker.chunks(reader):
+        if chunker.duration < SHORTEST:
+            raise AudioError(
+                f"{reader.uri} lasts {1e3 * chunker.duration:.3g} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
+                f"hear who speaks. Is the file complete?"
+            )
+        yield chunk
+
+
+def believed(turns: Iterable[Turn], where: Segment) -> list[Turn]:
+    """Parts of turns that lie in a segment; what is left of one may be too short to keep."""
+    parts = (turn._replace(start=max(turn.start, where.start), end=min(turn.end, where.end)) for turn in turns)
+    return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+
+
+class Stitcher:
+    """Joins the turns of chunks, as they come.
+
+    Attributes
+    ----------
+    open : list of Turn
+        Turns that may yet go on.
+    """
+
+    def __init__(self) -> None:
+        self.open: list[Turn] = []
+
+    def push(self, turns: Iterable[Turn], until: float) -> list[Turn]:
+        """Add turns of the next chunk, which is believed until then; return those that are over."""
+        joined = join([*self.open, *turns], BORDER)
+        self.open = [turn for turn in joined if turn.end + BORDER >= until]
+        return [turn for turn in joined if turn.end + BORDER < until]
+
+    def close(self) -> list[Turn]:
+        """All that is still open."""
+        rest, self.open = self.open, []
+        return rest

@@ -1,0 +1,143 @@
+"""Diarization of audio as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyannote_pix2seq.audio.reader import Resampler
+from pyannote_pix2seq.audio.samples import as_float32, check_shape, check_values, checked_rate
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn, label_of
+from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
+from pyannote_pix2seq.strategies.speakers import Speaker, names_of, numbered
+from pyannote_pix2seq.strategies.writer import Writer
+
+
+class LabelledTurn(NamedTuple):
+    """A turn of somebody by his label.
+
+    Attributes
+    ----------
+    start, end : float
+        Seconds from the beginning of the stream.
+    speaker : str
+    confidence : float
+    """
+
+    start: float
+    end: float
+    speaker: str
+    confidence: float
+
+
+class StreamError(RuntimeError):
+    """Audio for a stream that is closed."""
+
+
+class Stream:
+    """Diarizes audio as it comes, exactly as the strategy "chain" diarizes the whole of it.
+
+    `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
+    known `latency` seconds later at most, and never revised. However long it goes on, memory is that of two chunks, of
+    those who were enrolled, of `cast.REMEMBERED` others and of `recollection.MOST` voices. Made by
+    `Pix2SeqDiarization.stream`.
+
+    Parameters
+    ----------
+    writer : Writer
+    grid : Grid
+        Where chunks begin.
+    sample_rate : int
+        Of the audio that comes, in Hz.
+    limits : SpeakerLimits
+    known : sequence of Speaker, optional
+        Who was enrolled.
+
+    Examples
+    --------
+    >>> stream = pipeline.stream(sample_rate=48000)  # doctest: +SKIP
+    >>> for block in microphone:  # doctest: +SKIP
+    ...     for turn in stream.push(block):
+    ...         print(turn)
+    >>> stream.close()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self, writer: Writer, grid: Grid, sample_rate: int, limits: SpeakerLimits, known: Sequence[Speaker] = ()
+    ):
+        self.sample_rate = checked_rate(sample_rate, "the stream")
+        self._chain = Chain(writer, limits, known)
+        self._names = names_of(numbered(known))
+        self._resampler = Resampler(self.sample_rate, grid.sample_rate)
+        self._chunker = Chunker(grid)
+        self._stitcher = Stitcher()
+        self._is_open = True
+
+    @property
+    def latency(self) -> float:
+        """Longest time from when somebody stops to speak until his turn is returned, but for computing, in seconds."""
+        return self._chunker.grid.latency + BORDER
+
+    @property
+    def going_on(self) -> list[LabelledTurn]:
+        """Turns that are not over, or just over, as far as they are known."""
+        return self._labelled(self._stitcher.open)
+
+    def push(self, block: Tensor | np.ndarray) -> list[LabelledTurn]:
+        """Hear the next block.
+
+        Parameters
+        ----------
+        block : (channel, num_samples) or (num_samples,) tensor or array
+            Of any size, even none; channels are averaged.
+
+        Returns
+        -------
+        turns : list of LabelledTurn
+            That are over now, sorted.
+
+        Raises
+        ------
+        StreamError
+            If the stream is closed.
+        AudioError
+            If the samples cannot be used.
+        """
+        if not self._is_open:
+            raise StreamError("This stream is closed. Make another one for other audio: pipeline.stream(...).")
+        if isinstance(block, (Tensor, np.ndarray)) and block.ndim == 1:
+            block = block[None]
+        check_shape(block, "the stream")
+        waveform = as_float32(block, "the stream")
+        if waveform.numel() == 0:
+            return []
+        check_values(waveform, self.sample_rate, "the stream", self._chunker.duration)
+        chunks = self._chunker.push(self._resampler.push(waveform.mean(dim=0, keepdim=True)))
+        return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
+
+    def close(self) -> list[LabelledTurn]:
+        """The rest of the turns; nothing can be pushed afterwards."""
+        if not self._is_open:
+            return []
+        chunks = list(self._chunker.push(self._resampler.close()))
+        self._is_open = False
+        if self._chunker.duration >= SHORTEST:
+            chunks.append(self._chunker.close())
+        return self._labelled([*(turn for chunk in chunks for turn in self._read(chunk)), *self._stitcher.close()])
+
+    @torch.inference_mode()
+    def _read(self, chunk: Chunk) -> list[Turn]:
+        turns = self._chain.read(chunk, later=int(not chunk.is_last))
+        return self._stitcher.push(turns, chunk.believed.end)
+
+    def _labelled(self, turns: Iterable[Turn]) -> list[LabelledTurn]:
+        return [
+            LabelledTurn(turn.start, turn.end, label_of(turn.speaker, self._names), turn.confidence)
+            for turn in sorted(turns)
+        ]

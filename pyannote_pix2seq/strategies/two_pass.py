@@ -1,0 +1,147 @@
+"""All of a recording twice: once to find out who is in it, once more to say when each of them speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.strategies.attribution import attribute
+from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, believed
+from pyannote_pix2seq.strategies.people import PART, tell_apart
+from pyannote_pix2seq.strategies.reading import SKETCH, Reading, write_again
+from pyannote_pix2seq.strategies.speakers import Speaker, claimed, new_numbers, together, voices_of
+from pyannote_pix2seq.strategies.strategy import Diarization, Report
+from pyannote_pix2seq.strategies.writer import Writer
+
+BATCH = 4
+"""Chunks that are written about at once."""
+
+
+class TwoPass:
+    """Reads every chunk on its own, groups the voices of what it wrote, and reads every chunk again.
+
+    The second time, a chunk is prompted with the best clips that the whole recording has of those who may be in it. The
+    audio tokens are kept, and clips of them: about a megabyte for a minute.
+
+    Parameters
+    ----------
+    writer : Writer
+    limits : SpeakerLimits
+    known : sequence of Speaker, optional
+        Who was enrolled.
+    """
+
+    def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
+        self.writer = writer
+        self.limits = limits
+        self.known = known
+
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
+        """Diarize a recording; what is done is reported as (step, completed, total)."""
+        readings = self._listen(chunks, num_chunks, report)
+        self._write_first(readings, 0, report)
+        if sum(len(reading.speakers) for reading in readings) < self.limits.least:
+            self._write_first(readings, -(-self.limits.least // len(readings)), report)
+        if len(readings) == 1:
+            return self._only(readings[0])
+        people, surest = self._people(readings)
+        stitcher, turns = Stitcher(), []
+        for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
+            turns += stitcher.push(believed(written, reading.believed), reading.believed.end)
+        turns += stitcher.close()
+        return self._numbered(turns + self._owed(people, surest, turns), people)
+
+    def _only(self, reading: Reading) -> Diarization:
+        """The first pass over a recording that is one chunk: there is nothing to learn but whose voice is whose."""
+        people = [reading.speakers[local] for local in sorted(reading.speakers)]
+        self._call(people)
+        numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
+        turns = [
+            turn.within(0.0, reading.believed.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns
+        ]
+        told = attribute(turns, reading.tokens, people, self.writer.token_duration)
+        is_obeyed = len({turn.speaker for turn in told}) >= self.limits.least
+        return self._numbered(join(told if is_obeyed else turns, BORDER), people)
+
+    def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
+        """Those who speak, by the numbers that are theirs for good: see `speakers.numbered`."""
+        new, names = new_numbers(self.known), [speaker.name for speaker in self.known]
+        order = dict.fromkeys(turn.speaker for turn in sorted(turns))
+        numbers = {i: next(new) if people[i].name is None else ~names.index(people[i].name) for i in order}
+        turns = [turn._replace(speaker=numbers[turn.speaker]) for turn in turns]
+        return Diarization(turns, {numbers[i]: people[i] for i in order})
+
+    def _call(self, people: Sequence[Speaker]) -> None:
+        """Give people the names of those enrolled who sound like them."""
+        for row, column in claimed(self.known, voices_of(people)).items():
+            people[column].name = self.known[row].name
+
+    def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> list[Reading]:
+        readings: list[Reading] = []
+        report("listening", 0, num_chunks)
+        for chunk in chunks:
+            audio = self.writer.listen(chunk.waveform).to(torch.half)
+            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed))
+            report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
+        return readings
+
+    def _write_first(self, readings: Sequence[Reading], least: int, report: Report) -> None:
+        """Write about chunks on their own, with `least` speakers in each."""
+        most = self.limits.at_once(self.writer.capacity)
+        writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
+        for done, batch in _batches(readings):
+            report("first pass", done, len(readings))
+            found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
+            for reading, turns in zip(batch, found, strict=True):
+                reading.tell([turn.later(reading.start) for turn in turns])
+        report("first pass", len(readings), len(readings))
+
+    def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
+        """Who is in the recording, and the surest turn of each in the first pass.
+
+        From here on, what was written about each chunk is told to people of the recording, not to speakers of a chunk.
+        """
+        parts = [list(reading.parts(PART)) for reading in readings]
+        duration = readings[-1].believed.end
+        told = iter(tell_apart([part for some in parts for part in some], duration, self.limits).tolist())
+        for reading, some in zip(readings, parts, strict=True):
+            reading.tell([part.told(next(told)).turn for part in some])
+        numbers = sorted({number for reading in readings for number in reading.speakers})
+        people = [together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
+        self._call(people)
+        surest = [_surest(readings, number) for number in numbers]
+        for reading in readings:
+            reading.forget()
+        return people, surest
+
+    def _write_again(
+        self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
+    ) -> Iterator[list[Turn]]:
+        """Turns of each chunk behind prompts of people."""
+        everybody = dict(enumerate(people))
+        for done, batch in _batches(readings):
+            report("second pass", done, len(readings))
+            written = write_again(self.writer, [reading.tokens for reading in batch], everybody)
+            for reading, turns in zip(batch, written, strict=True):
+                yield [turn.later(reading.start) for turn in turns]
+        report("second pass", len(readings), len(readings))
+
+    def _owed(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
+        """A turn of the first pass for each of those who have none in the second, and have to have one."""
+        silent = sorted(set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].alone)
+        missing = self.limits.least - (len(people) - len(silent))
+        return [surest[number] for number in silent[: max(missing, 0)]]
+
+
+def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
+    """Readings in batches, and how many came before each."""
+    return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
+
+
+def _surest(readings: Sequence[Reading], number: int) -> Turn:
+    """The surest turn of a person."""
+    own = (turn for reading in readings for turn in reading.turns if turn.speaker == number)
+    return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].believed.end)

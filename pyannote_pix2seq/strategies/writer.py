@@ -1,0 +1,126 @@
+"""A model that reads chunks behind prompts and writes about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyannote_pix2seq.decoding.search import Hypothesis, decode
+from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.memory import Prompted, compact, prompt
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.output import SHORTEST_TURN, Turn
+from pyannote_pix2seq.strategies.attribution import attribute
+from pyannote_pix2seq.strategies.speakers import Speaker, clips
+
+PROMPTS = ("compact", "clip")
+
+
+class Writer:
+    """Writes about chunks.
+
+    Parameters
+    ----------
+    model : Pix2Seq
+        In evaluation mode.
+    decoding : DecodingOptions
+        Its limits on the number of speakers are not used.
+    prompts : {"compact", "clip"}, optional
+        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them.
+
+    Raises
+    ------
+    ValueError
+        If there are no such prompts, or they are compact and the frontend is learned: see `WindowSampler`.
+    """
+
+    def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
+        if prompts not in PROMPTS:
+            raise ValueError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
+        if prompts == "compact" and not model.frontend.frozen:
+            raise ValueError(
+                f"Writer: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and models with "
+                f"such a frontend are never trained with compact prompts. Use prompts='clip'."
+            )
+        self.model = model
+        self.decoding = decoding
+        self.prompts = prompts
+
+    def at_most(self, **most: float) -> Writer:
+        """The same with decoding options that are no larger than these, e.g. `num_samples=4`."""
+        options = {name: min(getattr(self.decoding, name), value) for name, value in most.items()}
+        return Writer(self.model, replace(self.decoding, **options), self.prompts)
+
+    @property
+    def capacity(self) -> int:
+        """How many speakers a chunk can have."""
+        return self.model.vocabulary.num_speakers
+
+    @property
+    def token_duration(self) -> float:
+        """Seconds of an audio token."""
+        return self.model.frontend.token_duration
+
+    def listen(self, waveform: Tensor) -> AudioTokens:
+        """Audio tokens of a chunk (1, num_samples)."""
+        content, voice = self.model.frontend(waveform[None].to(self.model.device))
+        return AudioTokens(content[0], voice[0])
+
+    def write(
+        self,
+        audio: Sequence[AudioTokens],
+        prompted: Sequence[Sequence[Speaker]],
+        least: int = 0,
+        most: int | None = None,
+    ) -> list[list[Turn]]:
+        """Who speaks when in chunks.
+
+        Parameters
+        ----------
+        audio : sequence of AudioTokens
+            Of each chunk, (num_tokens, ...).
+        prompted : sequence of sequences of Speaker
+            Whom each chunk is prompted with.
+        least, most : int, optional
+            Speakers of each chunk, those of the prompts included.
+
+        Returns
+        -------
+        turns : list of lists of Turn
+            In seconds from the beginning of each chunk. Speakers are numbered: first those of the prompts, then others.
+            What was written for somebody who was prompted and is clearly the voice of another of them, is the other's.
+        """
+        behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
+        options = replace(self.decoding, min_speakers=least, max_speakers=most)
+        written = map(_turns_of, self._decode(behind, options), behind)
+        given = zip(written, audio, prompted, strict=True)
+        return [attribute(turns, chunk, speakers, self.token_duration) for turns, chunk, speakers in given]
+
+    def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
+        if self.prompts == "compact":
+            return prompt([compact(speaker.clip) for speaker in speakers], audio, self.token_duration)
+        window = self.model.vocabulary.window
+        seconds = min(window / 2, window - len(audio.content) * self.token_duration)
+        return prompt(clips(speakers, seconds, self.token_duration), audio, self.token_duration)
+
+    def _decode(self, behind: Sequence[Prompted], options: DecodingOptions) -> list[Hypothesis]:
+        model = self.model
+        lengths = torch.tensor([len(chunk.audio.content) for chunk in behind], device=model.device)
+        fields = (pad_sequence(list(field), batch_first=True) for field in zip(*(c.audio for c in behind), strict=True))
+        context = model.listen(AudioTokens(*fields), lengths)
+        given = [model.vocabulary.encode(chunk.turns)[:-1] for chunk in behind]
+        return decode(model, context, lengths * model.frontend.bins_per_token, given, options)
+
+
+def _turns_of(found: Hypothesis, behind: Prompted) -> list[Turn]:
+    """Turns of a chunk without those of its prompts."""
+    turns = []
+    for (start, end, speaker), sure in list(zip(found.turns, found.confidence, strict=True))[len(behind.turns) :]:
+        start = max(start - behind.offset, 0.0)
+        turns.append(Turn(start, max(end - behind.offset, start + SHORTEST_TURN), speaker, sure))
+    return turns

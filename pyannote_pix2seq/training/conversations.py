@@ -1,0 +1,66 @@
+"""Conversations to train on, as a command line asks for them."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from pyannote_pix2seq.console.arguments import at_least_one, not_negative, positive
+from pyannote_pix2seq.protocol import SyntheticProtocol
+from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
+from pyannote_pix2seq.simulation.labels import Labels
+
+VALIDATED = 30.0
+"""Duration of conversations for validation, in seconds."""
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Let a command line say what conversations it wants; `protocol_of` reads it."""
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument(
+        "--turns", type=Path, nargs="+", help="folders of RTTM files; named twice, drawn from twice as often"
+    )
+    kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
+    parser.add_argument(
+        "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
+    )
+    parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument(
+        "--hesitations",
+        type=not_negative,
+        default=0.0,
+        help="short pauses a second within turns of --turns (default: 0)",
+    )
+    Labels.add_options(parser)
+
+
+def check(parser: ArgumentParser, options: Namespace) -> None:
+    """Refuse options that contradict each other, as the parser refuses others."""
+    if options.difficulty and options.hesitations:
+        parser.error(
+            f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
+            f"the place of --difficulty."
+        )
+
+
+def protocol_of(options: Namespace) -> SyntheticProtocol:
+    """Training conversations of the train voices, validation conversations of the dev voices."""
+    noises = Noises(options.noise) if options.noise else None
+    labels = Labels.of(options)
+    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
+    if options.difficulty:
+        made = simulators(options.difficulty, options.voices, noises, options.duration)
+        return SyntheticProtocol(options.difficulty, made["train"], made["development"], labels=labels, **sizes)
+    turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
+    train, development = (
+        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
+        for voices, duration in (
+            (Voices(options.voices, "train"), options.duration),
+            (Voices(options.voices, "dev"), VALIDATED),
+        )
+    )
+    return SyntheticProtocol("Meeting", train, development, labels=labels, **sizes)

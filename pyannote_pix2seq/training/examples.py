@@ -1,0 +1,261 @@
+"""Audio tokens of whole recordings, kept on disk so that a frozen frontend hears each recording once."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import unquote
+
+import numpy as np
+import torch
+from pyannote.core import Annotation, Segment
+from pyannote.database import ProtocolFile
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.recording import excerpt
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.vocabulary import Triplet
+
+SHORTEST_STRETCH = 0.5
+"""Less than this of an annotated region, or of what is left of it, makes no example, in seconds."""
+TOGETHER = 8
+"""Stretches that a GPU hears at once."""
+
+KEPT = ["content", "voice", "turns", "names"]
+"""Of an example."""
+
+Stretch = tuple[Mapping[str, Any], Segment]
+"""A file, and when."""
+
+
+class CacheError(ValueError):
+    """A cache that was made from something else, or that holds nothing."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A stretch of a recording, and who speaks in it.
+
+    Attributes
+    ----------
+    uri : str
+        Name of the recording and of the stretch.
+    audio : AudioTokens
+        (num_tokens, content_dim) and (num_tokens, num_voices, voice_dim), without a batch dimension.
+    turns : list of Triplet
+        In seconds from the start of the stretch, sorted; speakers are numbered but not in order.
+    names : tuple of str
+        Of the speakers, by their numbers: whoever has another name in another example may be the same person, but
+        nobody has the name of somebody else.
+    """
+
+    uri: str
+    audio: AudioTokens
+    turns: list[Triplet]
+    names: tuple[str, ...]
+
+
+class ExampleCache(Dataset):
+    """A folder of examples, one file each.
+
+    Parameters
+    ----------
+    folder : Path
+        Made where it is missing. A half-filled one is completed: what is there is not computed again.
+    frontend : Frontend
+        If it is frozen, with its final weights: its tokens are kept. Otherwise waveforms are.
+    source : str
+        What the examples are made from, e.g. the name of the protocol. A cache made from another source or by other
+        weights is refused.
+    duration : float
+        Longer recordings are cut into stretches of this many seconds.
+
+    Raises
+    ------
+    CacheError
+        If the folder holds examples of another source or another frontend.
+    """
+
+    def __init__(self, folder: Path, frontend: Frontend, source: str, duration: float):
+        self.folder = folder
+        self.frontend = frontend
+        self.duration = duration
+        origin = {"source": source, "duration": duration, "frontend": fingerprint(frontend), "kept": KEPT}
+        if changed := changes(folder / "origin.json", origin):
+            raise CacheError(
+                f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
+            )
+        self.paths = sorted(folder.glob("*.npz"))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Example:
+        with np.load(self.paths[index]) as arrays:
+            audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
+            turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
+            names = tuple(arrays["names"].tolist())
+        return Example(unquote(self.paths[index].stem), audio, turns, names)
+
+    def fill(
+        self,
+        files: Iterable[Mapping[str, Any]],
+        num_workers: int = 0,
+        device: torch.device | None = None,
+        each: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """Compute the tokens of every file that has none yet.
+
+        Parameters
+        ----------
+        files : iterable of ProtocolFile
+            With `uri`, `annotation`, `annotated`, and `audio` or `waveform`.
+        num_workers : int
+            Processes that read or render, and hear; 0 for none but this one.
+        device : torch.device, optional
+            A GPU that hears, several stretches at once; the processes then only read or render.
+        each : callable, optional
+            Called after each stretch.
+
+        Raises
+        ------
+        CacheError
+            If no file gave an example. A file that cannot be read is reported in a warning and passed over.
+        """
+        stretches = [stretch for file in files for stretch in self._stretches(file)]
+        missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
+        done = self._hear_together(missing, num_workers, device) if device else self._hear(missing, num_workers)
+        for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
+            each()
+            if problem:
+                warnings.warn(problem, stacklevel=2)
+        self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
+        if not self.paths:
+            raise CacheError(
+                f"{self.folder}: none of {len(stretches)} stretches of audio gave an example. Each needs "
+                f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
+            )
+
+    def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
+        """Have each process hear what it reads; what went wrong with each stretch, if anything did."""
+        yield from DataLoader(_Hearing(self, stretches), batch_size=None, num_workers=num_workers)
+
+    def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str | None]:
+        """Hear several stretches at once, which other processes read."""
+        frontend = deepcopy(self.frontend).to(device)
+        reading = iter(DataLoader(_Reading(self, stretches), batch_size=None, num_workers=num_workers))
+        while some := list(islice(reading, TOGETHER)):
+            yield from (read for read in some if isinstance(read, str))
+            reads = sorted((read for read in some if isinstance(read, Read)), key=_length)
+            for _, same in groupby(reads, _length):
+                together = list(same)
+                store(together, frontend, device)
+                yield from [None] * len(together)
+
+    def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
+        """Read or render a stretch of a file."""
+        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
+        waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
+        self.frontend.check(waveform[None])
+        annotation = file["annotation"].crop(stretch)
+        return Read(self._path(file, stretch), waveform, _turns(annotation, stretch.start), _names(file, annotation))
+
+    def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
+        """Annotated regions of a file, cut to at most `duration` seconds."""
+        return [
+            (file, Segment(start, min(start + self.duration, region.end)))
+            for region in file["annotated"]
+            for start in np.arange(region.start, region.end - SHORTEST_STRETCH, self.duration).tolist()
+        ]
+
+    def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
+        name = file["uri"].replace("%", "%25").replace("/", "%2F")  # as `unquote` reads it
+        return self.folder / f"{name}@{stretch.start:.2f}.npz"
+
+
+class Read(NamedTuple):
+    """A stretch that was read: where its example belongs, its waveform (1, num_samples), who speaks when, and names."""
+
+    path: Path
+    waveform: Tensor
+    turns: list[tuple[float, float, int]]
+    names: list[str]
+
+
+class _Reading(Dataset):
+    """Reads or renders stretches when they are asked for; answers with what was read, or what went wrong."""
+
+    def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
+        self.cache, self.stretches = cache, stretches
+
+    def __len__(self) -> int:
+        return len(self.stretches)
+
+    def __getitem__(self, index: int) -> Read | str:
+        try:
+            return self.cache.read(*self.stretches[index])
+        except (OSError, ValueError) as error:
+            return f"{self.stretches[index][0]['uri']} is left out: {error}"
+
+
+class _Hearing(Dataset):
+    """Stores the tokens of stretches when they are asked for; answers with what went wrong, if anything did."""
+
+    def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
+        self.frontend, self.reading = cache.frontend, _Reading(cache, stretches)
+
+    def __len__(self) -> int:
+        return len(self.reading)
+
+    def __getitem__(self, index: int) -> str | None:
+        read = self.reading[index]
+        if isinstance(read, str):
+            return read
+        store([read], self.frontend)
+        return None
+
+
+def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
+    """Store the tokens of some stretches that are equally long."""
+    with torch.inference_mode():
+        kept = frontend.keep(torch.stack([read.waveform for read in reads]).to(device))
+    for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
+        with atomic_write(read.path) as part, part.open("wb") as handle:
+            np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
+
+
+def fingerprint(frontend: Frontend) -> str:
+    """Short hash of a frontend's kind, its version and, if they are final, its weights."""
+    digest = hashlib.sha256(f"{type(frontend).__name__} {frontend.version}".encode())
+    for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int]]:
+    """Turns with numbers of their speakers, in seconds from a moment."""
+    numbers = {label: number for number, label in enumerate(annotation.labels())}
+    return [
+        (segment.start - start, segment.end - start, numbers[label])
+        for segment, _, label in annotation.itertracks(yield_label=True)
+    ]
+
+
+def _names(file: Mapping[str, Any], annotation: Annotation) -> list[str]:
+    """Names of the speakers, by their numbers; one that only its own file knows has that of the file before it."""
+    is_known = file.get("scope", "file") != "file"
+    return [str(label) if is_known else f"{file['uri']} {label}" for label in annotation.labels()]
+
+
+def _length(read: Read) -> int:
+    return read.waveform.shape[-1]

@@ -1,0 +1,186 @@
+"""Training the refinement of a speaker frontend, before the model that listens to it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning import LightningModule
+from pyannote.audio.torchmetrics import DiarizationErrorRate
+from pyannote.audio.utils.permutation import permutate
+from pyannote.audio.utils.powerset import Powerset
+from pyannote.core import Segment
+from torch import Tensor
+from torch.optim import AdamW
+from torch.utils.data import Dataset, IterableDataset
+
+from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
+from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
+from pyannote_pix2seq.frontends.level import raised
+from pyannote_pix2seq.frontends.refinement import Refinement
+from pyannote_pix2seq.frontends.segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES
+from pyannote_pix2seq.network.schedule import annealed
+from pyannote_pix2seq.training.examples import Example, ExampleCache
+from pyannote_pix2seq.training.steps import seed_of, steps_left
+from pyannote_pix2seq.training.windows import crop
+
+NUM_TOKENS = SpeakerFrontend.CHUNK
+"""Audio tokens of a piece: as many as the segmentation network hears at once."""
+LEARNING_RATE = 2e-3
+
+
+class Hearing(SpeakerFrontend):
+    """What a refinement is given, so that segmentation and CAM++ hear each recording once.
+
+    `content` is the posteriors of a token, as of a `SpeakerFrontend` but not refined; `voice` is no voice but the mean
+    CAM++ frame of each of its bins.
+    """
+
+    num_voices = SpeakerFrontend.bins_per_token
+    voice_dim = NUM_FRAME_CHANNELS
+
+    @torch.no_grad()
+    def forward(self, waveforms: Tensor) -> AudioTokens:
+        posteriors, frames = self.hear(raised(waveforms))
+        bins = (posteriors, self.by_bin(frames, posteriors.shape[1]))
+        content, voice = (field.unflatten(1, (-1, self.bins_per_token)) for field in bins)
+        return AudioTokens(content.flatten(2), voice)
+
+
+class Piece(NamedTuple):
+    """About ten seconds of an example; or a batch of them.
+
+    Attributes
+    ----------
+    posteriors : (num_bins, num_classes) torch.Tensor
+    frames : (num_bins, num_channels) torch.Tensor
+    activity : (num_bins, MAX_LOCAL_SPEAKERS) torch.Tensor
+        1 where a speaker is active; those who speak the most, in any order.
+    """
+
+    posteriors: Tensor
+    frames: Tensor
+    activity: Tensor
+
+
+def piece(example: Example, first: int) -> Piece:
+    """The piece of an example, made by `Hearing`, that begins with an audio token.
+
+    Raises
+    ------
+    ValueError
+        If the example ends before the piece does.
+    """
+    step, bins_per_token = Hearing.token_duration, Hearing.bins_per_token
+    if first + NUM_TOKENS > len(example.audio.content):
+        raise ValueError(
+            f"{example.uri} has {len(example.audio.content)} audio tokens; a piece that begins with number {first} "
+            f"needs {first + NUM_TOKENS}. Make longer conversations."
+        )
+    part = crop(example, Segment(first * step, (first + NUM_TOKENS) * step), step)
+    num_bins = NUM_TOKENS * bins_per_token
+    activity = torch.zeros(num_bins, max((turn.speaker for turn in part.turns), default=0) + 1)
+    for start, end, speaker in part.turns:
+        activity[round(start / step * bins_per_token) : round(end / step * bins_per_token), speaker] = 1
+    busiest = activity.sum(0).argsort(descending=True, stable=True)[:MAX_LOCAL_SPEAKERS]
+    missing = MAX_LOCAL_SPEAKERS - len(busiest)
+    return Piece(
+        part.audio.content.float().reshape(num_bins, -1),
+        part.audio.voice.float().reshape(num_bins, -1),
+        F.pad(activity[:, busiest], (0, missing)),
+    )
+
+
+class RandomPieces(IterableDataset):
+    """Pieces for the steps of an epoch that have not been taken yet.
+
+    Every step is a function of the seed and its number, as in `SequenceDiarization`: training that is stopped goes on
+    as if it had not been.
+    """
+
+    def __init__(self, examples: ExampleCache, refining: Refining):
+        self.examples, self.refining = examples, refining
+
+    def __len__(self) -> int:
+        """Of a whole epoch."""
+        return self.refining.steps_per_epoch * self.refining.batch_size
+
+    def __iter__(self) -> Iterator[Piece]:
+        for step in steps_left(self.refining.global_step, self.refining.steps_per_epoch):
+            rng = np.random.default_rng([self.refining.seed, step])
+            for _ in range(self.refining.batch_size):
+                example = self.examples[int(rng.integers(len(self.examples)))]
+                yield piece(example, int(rng.integers(max(len(example.audio.content) - NUM_TOKENS, 0) + 1)))
+
+
+class FirstPieces(Dataset):
+    """The beginning of each example that is long enough."""
+
+    def __init__(self, examples: ExampleCache):
+        self.examples = examples
+        lengths = [len(examples[index].audio.content) for index in range(len(examples))]
+        self.indices = [index for index, length in enumerate(lengths) if length >= NUM_TOKENS]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Piece:
+        return piece(self.examples[self.indices[index]], 0)
+
+
+class Refining(LightningModule):
+    """Trains the refinement of a speaker frontend, from random weights.
+
+    Cross-entropy of powerset classes, the speakers of the target permuted as fits best (Plaquet and Bredin, Powerset
+    multi-class cross entropy loss for neural speaker diarization, Interspeech 2023).
+
+    Parameters
+    ----------
+    num_steps : int
+        Of training, after which the learning rate is a fiftieth of its highest.
+    steps_per_epoch : int
+    batch_size : int
+    seed : int, optional
+        Of the pieces and of what disturbs them.
+    """
+
+    def __init__(self, num_steps: int, steps_per_epoch: int, batch_size: int, seed: int = 0):
+        super().__init__()
+        self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
+        self.num_steps, self.steps_per_epoch, self.batch_size = num_steps, steps_per_epoch, batch_size
+        self.seed = seed
+        self.powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
+        self.error = DiarizationErrorRate(0.5)
+
+    def training_step(self, batch: Piece, batch_idx: int) -> Tensor:
+        """Cross-entropy of one batch, mean over bins."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self.seed, self.global_step))
+            loss = self._loss(self.refinement(batch.posteriors, batch.frames), batch.activity)
+        self.log("loss/train", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.activity))
+        return loss
+
+    def validation_step(self, batch: Piece, batch_idx: int) -> None:
+        """Loss, and diarization error rate of the likeliest classes, speakers mapped piece by piece.
+
+        Corrections are believed as after training, and frames are not disturbed: this loss is not that of training.
+        """
+        log_posteriors = self.refinement(batch.posteriors, batch.frames)
+        active = self.powerset(log_posteriors)
+        self.error(active.transpose(1, 2), batch.activity.transpose(1, 2))
+        loss = self._loss(log_posteriors, batch.activity)
+        self.log("loss/validation", loss, prog_bar=True, batch_size=len(batch.activity))
+        self.log("error/validation", self.error, prog_bar=True, batch_size=len(batch.activity))
+
+    def _loss(self, log_posteriors: Tensor, activity: Tensor) -> Tensor:
+        permuted, _ = permutate(self.powerset(log_posteriors.detach(), soft=True), activity)
+        target = self.powerset.to_powerset(permuted.float()).argmax(dim=-1)
+        return F.nll_loss(log_posteriors.flatten(0, 1), target.flatten())
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, with a linear warm-up and a cosine decay."""
+        optimizer = AdamW(self.refinement.parameters(), LEARNING_RATE, weight_decay=0.02)
+        return {"optimizer": optimizer, "lr_scheduler": annealed(optimizer, self.num_steps)}

@@ -1,0 +1,290 @@
+"""Training windows: a chunk of an example, sometimes behind prompts, and the sequence to be written about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pyannote.core import Segment
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
+from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
+
+SHORTEST_TURN = 0.08
+"""Less of a turn is not worth writing where a chunk cuts it, in seconds."""
+SHORTEST_PROMPT = 1.0
+"""Seconds."""
+DENSE_CANDIDATES = 4
+"""Windows out of which the one with the most overlap may be taken."""
+MAX_TRIES = 1000
+STRANGER = -1
+"""Number of a speaker who does not speak in the example."""
+
+
+class Window(NamedTuple):
+    """What the network hears at once, and who speaks.
+
+    Attributes
+    ----------
+    audio : AudioTokens
+        (num_tokens, ...)
+    turns : list of Triplet
+        Those of the prompts first.
+    num_prompts : int
+    start : int
+        First audio token of the chunk, behind the prompts.
+    """
+
+    audio: AudioTokens
+    turns: list[Triplet]
+    num_prompts: int
+    start: int
+
+    @property
+    def num_speakers(self) -> int:
+        """Number of speakers, prompted ones included."""
+        return len({turn.speaker for turn in self.turns})
+
+    @property
+    def overlap(self) -> float:
+        """Time during which turns overlap, counted once for each turn that does so with one before it, in seconds."""
+        turns = sorted(self.turns)
+        ends = accumulate((turn.end for turn in turns), max, initial=0.0)
+        return sum(max(min(end, turn.end) - turn.start, 0.0) for end, turn in zip(ends, turns, strict=False))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows, padded to the longest.
+
+    Attributes
+    ----------
+    audio : AudioTokens
+        (batch, num_audio_tokens, ...)
+    lengths : (batch,) int64
+        Number of real audio tokens.
+    starts : (batch,) int64
+        Number of audio tokens of prompts.
+    tokens : (batch, num_tokens) int64
+        Targets, `<eos>` and padding included.
+    num_given : (batch,) int64
+        How many of them are given by the prompts.
+    activity : (batch, num_bins, num_speakers)
+        1 where a speaker is active.
+    """
+
+    audio: AudioTokens
+    lengths: Tensor
+    starts: Tensor
+    tokens: Tensor
+    num_given: Tensor
+    activity: Tensor
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def to(self, device: torch.device) -> Batch:
+        """Move to another device; Lightning calls this."""
+        audio = self.audio.to(device)
+        rest = (field.to(device) for field in (self.lengths, self.starts, self.tokens, self.num_given, self.activity))
+        return Batch(audio, *rest)
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Draws windows from examples.
+
+    Parameters
+    ----------
+    frontend : Frontend
+        Which made the examples.
+    chunk : float
+        Longest chunk, in seconds.
+    shorter : float
+        Probability of a chunk of random length.
+    dense : float
+        Probability that the window with the most overlap is taken out of several: real meetings have more than random
+        windows of simulated ones, and what is rare is not learned.
+    prompted : float
+        Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
+    absent : float
+        Probability of one more prompt, of somebody who speaks in another example.
+    compact : float
+        Probability that all prompts are compact; those of a frontend that is learned never are, for what was kept of
+        them is waveforms, whose mean is nobody's.
+    careless : float
+        Probability that a clip is cut carelessly: up to 30 % of it may be what comes before or after, whoever speaks.
+    audible : float
+        Turns during which the frontend hears speech with a lower probability than this, on average, are not to be
+        written: who learns to write what cannot be heard invents turns in silence.
+    prompts : float
+        Longest prompts together, silences included, in seconds; further ones are left out.
+    max_speakers : int
+        Speakers of a window, prompts included; examples with more are passed over.
+    """
+
+    frontend: Frontend
+    chunk: float = 30.0
+    shorter: float = 0.25
+    dense: float = 0.5
+    prompted: float = 0.4
+    absent: float = 0.15
+    compact: float = 0.3
+    careless: float = 0.15
+    audible: float = 0.25
+    prompts: float = 30.0
+    max_speakers: int = 8
+
+    def draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
+        """A random window of a random example.
+
+        Raises
+        ------
+        CacheError
+            If hardly any window has few enough speakers.
+        """
+        num_windows = DENSE_CANDIDATES if rng.random() < self.dense else 1
+        return max((self._draw(examples, rng) for _ in range(num_windows)), key=lambda window: window.overlap)
+
+    def _draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
+        for _ in range(MAX_TRIES):
+            example = self._heard(_any(examples, rng))
+            place = self._place(example, rng)
+            clips = self._clips(example, place, rng) if rng.random() < self.prompted else {}
+            if rng.random() < self.absent:
+                clips |= self._stranger(_any(examples, rng), example.names, rng)
+            if rng.random() < self.compact and self.frontend.frozen:
+                clips = {speaker: compact(clip) for speaker, clip in clips.items()}
+            chunk = crop(example, place, self.frontend.token_duration)
+            clips = dict(sorted(clips.items(), key=lambda _: rng.random()))
+            window = self.window(chunk, self._that_fit(clips))
+            if window.num_speakers <= self.max_speakers:
+                return window
+        raise CacheError(
+            f"{MAX_TRIES} windows all had more than {self.max_speakers} speakers. Use shorter "
+            f"chunks, fewer prompts or a model that names more speakers."
+        )
+
+    def beginning(self, example: Example) -> Window:
+        """The first chunk of an example, without prompts: the same window every time."""
+        num_tokens = min(round(self.chunk / self.frontend.token_duration), len(example.audio.content))
+        place = Segment(0, num_tokens * self.frontend.token_duration)
+        return self.window(crop(example, place, self.frontend.token_duration), {})
+
+    def window(self, chunk: Example, clips: dict[int, AudioTokens]) -> Window:
+        """A chunk behind prompts of some speakers: of those who speak in it by their numbers, and of others."""
+        audio, turns, offset = prompt(list(clips.values()), chunk.audio, self.frontend.token_duration)
+        names = {speaker: number for number, speaker in enumerate(clips)}
+        for start, end, speaker in chunk.turns:
+            name = names.setdefault(speaker, len(names))
+            turns.append(Triplet(start + offset, end + offset, name))
+        return Window(audio, turns, len(clips), len(audio.content) - len(chunk.audio.content))
+
+    def _heard(self, example: Example) -> Example:
+        """An example without the turns that cannot be heard."""
+        speech = self.frontend.speech(example.audio.content.float())
+        step = self.frontend.token_duration
+        turns = [
+            turn
+            for turn in example.turns
+            if speech[int(turn.start / step) : math.ceil(turn.end / step)].mean() >= self.audible
+        ]
+        return replace(example, turns=turns)
+
+    def _that_fit(self, clips: dict[int, AudioTokens]) -> dict[int, AudioTokens]:
+        """The first clips, as many as may be prompts together."""
+        silence = num_silent_tokens(self.frontend.token_duration)
+        lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
+        num_clips = int((lengths * self.frontend.token_duration <= self.prompts).sum())
+        return dict(list(clips.items())[:num_clips])
+
+    def _place(self, example: Example, rng: np.random.Generator) -> Segment:
+        """Where the chunk lies, on the grid of audio tokens."""
+        step = self.frontend.token_duration
+        longest = min(round(self.chunk / step), len(example.audio.content))
+        is_shorter = rng.random() < self.shorter
+        num_tokens = int(rng.integers(longest // 6 + 1, longest + 1)) if is_shorter else longest
+        first = int(rng.integers(len(example.audio.content) - num_tokens + 1))
+        return Segment(first * step, (first + num_tokens) * step)
+
+    def _clips(self, example: Example, place: Segment, rng: np.random.Generator) -> dict[int, AudioTokens]:
+        """Clips of speakers who speak alone somewhere outside a place; each speaker is left out at times."""
+        clips = {}
+        for speaker in sorted({turn.speaker for turn in example.turns}):
+            alone = [part for segment in solo_segments(example.turns, speaker) for part in _outside(segment, place)]
+            longest = max(alone, key=lambda part: part.duration, default=Segment())
+            seconds = min(longest.duration, rng.uniform(SHORTEST_PROMPT, PROMPT + 2), PROMPT)
+            if seconds >= SHORTEST_PROMPT and rng.random() < 0.8:
+                start = longest.start + rng.uniform(0, longest.duration - seconds)
+                clip = self._careless(Segment(start, start + seconds), place, rng)
+                clips[speaker] = cut(example.audio, clip, self.frontend.token_duration)
+        return clips
+
+    def _stranger(self, other: Example, names: Sequence[str], rng: np.random.Generator) -> dict[int, AudioTokens]:
+        """A clip of somebody of another example who has none of these names, if there is one."""
+        clips = self._clips(other, Segment(), rng)
+        return dict(zip([STRANGER], (clip for k, clip in clips.items() if other.names[k] not in names), strict=False))
+
+    def _careless(self, clip: Segment, place: Segment, rng: np.random.Generator) -> Segment:
+        """A clip, at times moved so that a part of it may be somebody else's, but not into a place."""
+        shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.careless)
+        moved = Segment(max(clip.start + shift, 0.0), clip.end + shift)
+        return clip if moved & place else moved
+
+
+def crop(example: Example, place: Segment, token_duration: float) -> Example:
+    """The part of an example that lies in a place on the grid of audio tokens."""
+    parts = (
+        Triplet(max(start, place.start) - place.start, min(end, place.end) - place.start, speaker)
+        for start, end, speaker in example.turns
+    )
+    turns = [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+    return replace(example, audio=cut(example.audio, place, token_duration), turns=turns)
+
+
+def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:
+    """Pad windows to the longest and write their sequences."""
+    num_bins = [bins_per_token * len(window.audio.content) for window in windows]
+    written = [vocabulary.encode(window.turns, n) for window, n in zip(windows, num_bins, strict=True)]
+    tokens = pad_sequence([torch.tensor(sequence) for sequence in written], batch_first=True, padding_value=PAD)
+    audio = AudioTokens(*(pad_sequence(field, batch_first=True).float() for field in _fields(windows)))
+    activity = torch.zeros(len(windows), max(num_bins), vocabulary.num_speakers)
+    for example, sequence in zip(activity, written, strict=True):
+        rasterize(vocabulary, sequence, example)
+    return Batch(
+        audio=audio,
+        lengths=torch.tensor([len(window.audio.content) for window in windows]),
+        starts=torch.tensor([window.start for window in windows]),
+        tokens=tokens,
+        num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
+        activity=activity,
+    )
+
+
+def _fields(windows: Sequence[Window]) -> Iterator[list[Tensor]]:
+    return ([getattr(window.audio, name) for window in windows] for name in AudioTokens._fields)
+
+
+def _any(examples: ExampleCache, rng: np.random.Generator) -> Example:
+    return examples[int(rng.integers(len(examples)))]
+
+
+def _outside(segment: Segment, place: Segment) -> list[Segment]:
+    """Parts of a segment that do not lie in a place."""
+    if not place:
+        return [segment]
+    parts = (
+        Segment(segment.start, min(segment.end, place.start)),
+        Segment(max(segment.start, place.end), segment.end),
+    )
+    return [part for part in parts if part]
