@@ -11,6 +11,7 @@ import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from io import BytesIO
@@ -82,7 +83,7 @@ def diarize(options: Namespace) -> int:
     _check(options)
     jobs, refused = plan(options.files, options.into, options.channel)
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
-    tally = Tally(total=len(options.files), skipped=len(jobs) - len(todo), failed=len(refused))
+    tally = Tally(total=len(jobs) + len(refused), skipped=len(jobs) - len(todo), failed=len(refused))
     find_turns = _listener(options) if todo else None
     if todo:
         _make(options.into)
@@ -250,11 +251,17 @@ def _picture(turns: Annotation, job: Job) -> bytes:
 
 
 def _read_turns(job: Job) -> Annotation:
-    """What was written about a recording before."""
+    """What was written about a recording before; nothing if nobody spoke."""
     from pyannote.core import Annotation
     from pyannote.database.util import load_rttm
 
-    return load_rttm(job.path(".rttm")).get(job.uri, Annotation(uri=job.uri))
+    path = job.path(".rttm")
+    with suppress(ValueError):
+        written = load_rttm(path)
+        turns = written.get(job.uri, Annotation(uri=job.uri))
+        if written.keys() <= {job.uri} and bool(turns) == bool(path.stat().st_size):
+            return turns
+    raise ValueError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
 
 
 def _write(contents: Mapping[str, bytes], job: Job) -> None:

@@ -257,8 +257,11 @@ def test_files_of_one_name_do_not_stop_the_others(talk, diarize):
     assert said[2:] == ["1 of 3 files diarized, 2 failed"]
     Path("link.wav").symlink_to(talk)
     assert diarize(talk, "link.wav", "--into", "both")[0] == 0
-    status, _, said = diarize(talk, talk, "--into", "new")
-    assert (status, len(said), Path("new").exists()) == (2, 1, False) and f"{talk} is named twice." in said[0]
+
+
+def test_a_file_that_is_named_twice_is_diarized_once(talk, diarize):
+    status, _, said = diarize(talk, talk.parent / "." / talk.name, talk, "--into", "out")
+    assert (status, said) == (0, ["1 of 1 files diarized"])
 
 
 @pytest.mark.parametrize(
@@ -369,6 +372,20 @@ def test_pictures_of_what_was_written_before_are_counted_as_such(talk, diarize):
     assert diarize(talk, "--into", "out")[0] == 0
     said = diarize(talk, "--into", "out", "--picture")[2]
     assert said == ["0 of 1 files diarized, 1 drawn as their RTTM was there already"]
+
+
+@pytest.mark.parametrize(
+    "written", ["no turns at all", "SPEAKER talk 1", "SPEAKER other 1 0.0 1.0 <NA> <NA> A <NA> <NA>\n"]
+)
+def test_what_is_not_turns_of_a_recording_is_not_drawn_as_such(talk, diarize, written):
+    Path("out").mkdir()
+    Path("out/talk.rttm").write_text(written)
+    status, _, said = diarize(talk, "--into", "out", "--picture")
+    assert (status, len(said), said[1]) == (1, 2, "0 of 1 files diarized, 1 failed")
+    assert "out/talk.rttm holds something else than turns of talk" in said[0]
+    assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]
+    Path("out/talk.rttm").write_text("")
+    assert diarize(talk, "--into", "out", "--picture")[0] == 0 and Path("out/talk.png").exists()
 
 
 # what cannot be obeyed

@@ -83,6 +83,7 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
     Parameters
     ----------
     files : sequence of Path
+        One that is named twice is diarized once.
     folder : Path or None
         Where turns are written; None is stdout.
     channel : int, optional
@@ -93,20 +94,12 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
     jobs : list of Job
     refused : list of str
         What is wrong with each of the other files: its name cannot be written, or another one has the same.
-
-    Raises
-    ------
-    UsageError
-        If a file is named twice.
     """
     from pyannote_pix2seq.audio.recording import LazyFile
 
-    jobs = [Job(file, LazyFile(file)["uri"], folder, channel) for file in files]
+    named = (Job(file, LazyFile(file)["uri"], folder, channel) for file in files)
+    jobs = {(job.uri, os.path.realpath(job.file)): job for job in named}.values()
     namesakes = Counter(job.uri for job in jobs)
-    places = [(job.uri, os.path.realpath(job.file)) for job in jobs]
-    times = Counter(places)
-    if twice := [job.file for job, place in zip(jobs, places, strict=True) if times[place] > 1]:
-        raise UsageError(f"{twice[0]} is named twice. Name it once.")
     complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
     return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]
 
