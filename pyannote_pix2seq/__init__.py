@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audio import AudioError
+    from .checkpoints import ModelError
+    from .enrolment import EnrolmentError
+    from .errors import Pix2SeqError
+    from .limits import SpeakerCountError
     from .model import Pix2Seq
     from .output import Pix2SeqOutput
     from .pipeline import Pix2SeqDiarization
@@ -20,10 +25,15 @@ if TYPE_CHECKING:
 __all__ = [
     "PRETRAINED",
     "PRETRAINED_MEL",
+    "AudioError",
+    "EnrolmentError",
+    "ModelError",
     "Pix2Seq",
     "Pix2SeqDiarization",
+    "Pix2SeqError",
     "Pix2SeqOutput",
     "SequenceDiarization",
+    "SpeakerCountError",
     "Triplet",
     "Vocabulary",
     "__version__",
@@ -40,10 +50,15 @@ except PackageNotFoundError:  # a folder of sources on the path, not installed
     __version__ = "0+unknown"
 
 MODULES = {
+    "AudioError": "audio",
+    "EnrolmentError": "enrolment",
+    "ModelError": "checkpoints",
     "Pix2Seq": "model",
     "Pix2SeqDiarization": "pipeline",
+    "Pix2SeqError": "errors",
     "Pix2SeqOutput": "output",
     "SequenceDiarization": "task",
+    "SpeakerCountError": "limits",
     "Triplet": "vocabulary",
     "Vocabulary": "vocabulary",
 }

@@ -11,6 +11,7 @@ import torch
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
@@ -28,7 +29,7 @@ UNREADABLE = (
 """What loading a file that is no checkpoint of ours may raise."""
 
 
-class ModelError(ValueError):
+class ModelError(Pix2SeqError, ValueError):
     """A checkpoint that is no Pix2Seq model."""
 
 

@@ -25,6 +25,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
+from pyannote_pix2seq.errors import Pix2SeqError
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -114,7 +115,7 @@ def vocabulary(options: Namespace) -> int:
 
     errors = {"errors": options.error} if options.error else {}
     try:
-        print(quantization_report(options.window, options.speakers, **errors))
+        _print(quantization_report(options.window, options.speakers, **errors) + "\n")
     except VocabularyError as error:
         raise UsageError(str(error)) from error
     return 0
@@ -261,7 +262,7 @@ def _read_turns(job: Job) -> Annotation:
         turns = written.get(job.uri, Annotation(uri=job.uri))
         if written.keys() <= {job.uri} and bool(turns) == bool(path.stat().st_size):
             return turns
-    raise ValueError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
+    raise Pix2SeqError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
 
 
 def _write(contents: Mapping[str, bytes], job: Job) -> None:
@@ -275,7 +276,7 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         If it is not this file that is wrong.
     """
     if job.folder is None:
-        sys.stdout.write(contents[".rttm"].decode())
+        _print(contents[".rttm"].decode())
         return
     try:
         if ".png" not in contents and job.is_done:
@@ -287,6 +288,15 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         if error.errno in HOPELESS:
             raise DiskError(error.errno, error.strerror, error.filename) from error
         raise
+
+
+def _print(text: str) -> None:
+    """Write to stdout, now: a full disk or a closed pipe is found here, not when Python ends."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:
+        sys.stdout = None  # or Python would try again at its end
+        raise DiskError(error.errno, f"{error.strerror}: stdout") from error
 
 
 def _say(message: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.numeric import is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
@@ -81,11 +82,19 @@ class DecodingOptions:
                 name: (is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number of seconds, 0 or more")
                 for name in TIGHT
             },
+            "min_speakers": (is_whole(self.min_speakers, 0), "a whole number, 0 or more"),
+            "max_speakers": (
+                self.max_speakers is None
+                or (is_whole(self.max_speakers, 1) and not is_whole(self.min_speakers, self.max_speakers + 1)),
+                "a whole number, 1 or more and not below min_speakers, or None",
+            ),
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         for name, (is_valid, allowed) in ranges.items():
             if not is_valid:
-                raise ValueError(f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}.")
+                raise ArgumentError(
+                    f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}."
+                )
 
     @classmethod
     def of(cls, options: Mapping[str, Any], refused: Sequence[str] = ()) -> DecodingOptions:

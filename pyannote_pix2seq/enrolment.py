@@ -17,10 +17,11 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
 from pyannote_pix2seq.strategies.chunks import Chunker, Grid
-from pyannote_pix2seq.strategies.speakers import Speaker, together
+from pyannote_pix2seq.strategies.speakers import Speaker, merged
 
 SPEECH = 0.5
 """Least probability of speech of an audio token that is somebody's voice."""
@@ -47,7 +48,7 @@ DAMAGED = (
 """What reading a file that holds no people, or is damaged, may raise."""
 
 
-class EnrolmentError(ValueError):
+class EnrolmentError(Pix2SeqError, ValueError):
     """People who cannot be enrolled: the message says who, and the way out."""
 
 
@@ -130,7 +131,7 @@ class Enrolment(Sequence[Speaker]):
             values = (
                 *(field.cpu().half() for field in speaker.clip),
                 speaker.voice.cpu(),
-                speaker.alone,
+                speaker.solo_duration,
                 speaker.quality,
             )
             fields |= {f"{field}_{number}": np.asarray(value) for field, value in zip(FIELDS, values, strict=True)}
@@ -198,11 +199,11 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     if not recordings:
         raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
     readers = (Reader(source, frontend.sample_rate) for source in recordings)
-    speaker = together([_hear(name, audio, frontend) for reader in readers for audio in _listen(reader, frontend)])
-    if speaker.alone < ENOUGH:
+    speaker = merged([_hear(name, audio, frontend) for reader in readers for audio in _listen(reader, frontend)])
+    if speaker.solo_duration < ENOUGH:
         raise EnrolmentError(
-            f"{speaker.alone:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or more are "
-            f"good. Give a clearer or longer recording of {name} alone."
+            f"{speaker.solo_duration:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or "
+            f"more are good. Give a clearer or longer recording of {name} alone."
         )
     return speaker
 
@@ -213,7 +214,7 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
     device = next(frontend.parameters(), torch.zeros(0)).device
     for chunk in chunker.chunks(reader):
-        waveform = chunk.waveform[:, -round(chunk.believed.duration * frontend.sample_rate) :]
+        waveform = chunk.waveform[:, -round(chunk.core.duration * frontend.sample_rate) :]
         if not waveform.numel():
             raise AudioError(f"{reader.uri} is empty: there is not one sample in it. Is the recording complete?")
         content, voice = frontend(waveform[None].to(device))
@@ -231,17 +232,17 @@ def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
         clip=clip.to("cpu", copy=True),  # or else all that was heard would be kept
         quality=float(speech[first : first + length].sum()) * frontend.token_duration,
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
-        alone=int(is_speech.sum()) * frontend.token_duration,
+        solo_duration=int(is_speech.sum()) * frontend.token_duration,
         name=name,
     )
 
 
 def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
     _check_name(name)
-    content, voice, mean, alone, quality = values
+    content, voice, mean, solo_duration, quality = values
     clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
-    speaker = Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(alone), name=name)
-    numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.alone])]
+    speaker = Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(solo_duration), name=name)
+    numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.solo_duration])]
     is_whole = (clip.content.ndim, clip.voice.ndim, speaker.voice.ndim) == (2, 3, 1)
     if not (is_whole and len(clip.content) == len(clip.voice) > 0 and all(field.isfinite().all() for field in numbers)):
         raise ValueError(f"{name} has no prompt, or one that is damaged")

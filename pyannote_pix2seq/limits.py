@@ -5,21 +5,24 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_whole
 
 
-class SpeakerCountError(ValueError):
+class SpeakerCountError(Pix2SeqError, ValueError):
     """A number of speakers that cannot be obeyed."""
 
 
 class SpeakerLimits(NamedTuple):
     """How many speakers a recording has at least and at most."""
 
-    least: int
-    most: int | None
+    min_speakers: int
+    max_speakers: int | None
 
     @classmethod
-    def check(cls, exactly: int | None, least: int | None, most: int | None, capacity: float = inf) -> SpeakerLimits:
+    def check(
+        cls, exactly: int | None, min_speakers: int | None, max_speakers: int | None, capacity: float = inf
+    ) -> SpeakerLimits:
         """Limits that can be obeyed where there can be `capacity` speakers, as far as that is known.
 
         No limits are None or, as pyannote.audio has them, at least 0 and at most infinitely many.
@@ -29,20 +32,23 @@ class SpeakerLimits(NamedTuple):
         SpeakerCountError
             If they cannot.
         """
-        least, most = None if is_whole(least, 0) and least == 0 else least, None if most == inf else most
-        given = {"num_speakers": exactly, "min_speakers": least, "max_speakers": most}
+        min_speakers, max_speakers = (
+            None if is_whole(min_speakers, 0) and min_speakers == 0 else min_speakers,
+            None if max_speakers == inf else max_speakers,
+        )
+        given = {"num_speakers": exactly, "min_speakers": min_speakers, "max_speakers": max_speakers}
         asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
         if not all(number is None or is_whole(number, 1) for number in given.values()):
             raise SpeakerCountError(f"{asked} was asked for; a number of speakers is a whole number, 1 or more.")
-        upper = [number for number in (exactly, most) if number is not None]
-        limits = cls(max(exactly or 0, least or 0), min(upper, default=None))
-        if limits.least > capacity:
+        upper = [number for number in (exactly, max_speakers) if number is not None]
+        limits = cls(max(exactly or 0, min_speakers or 0), min(upper, default=None))
+        if limits.min_speakers > capacity:
             raise SpeakerCountError(
                 f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
                 f"as the model names in one chunk, times the number of chunks (one, if this is a stream). "
                 f"Ask for fewer, or make chunks shorter (`chunk`, in the config.yaml of the pipeline)."
             )
-        if limits.most is not None and limits.least > limits.most:
+        if limits.max_speakers is not None and limits.min_speakers > limits.max_speakers:
             raise SpeakerCountError(
                 f"{asked} was asked for; min_speakers cannot be more than max_speakers, nor num_speakers beyond either."
             )
@@ -50,12 +56,12 @@ class SpeakerLimits(NamedTuple):
 
     def at_once(self, capacity: int) -> int:
         """How many may speak in one chunk, if it can have `capacity` speakers."""
-        return min(self.most or capacity, capacity)
+        return min(self.max_speakers or capacity, capacity)
 
     def needed(self, heard: int, later: int) -> int:
         """How many have to be heard now, if so many were heard before and `later` ones can be afterwards."""
-        return max(self.least - heard - later, 0)
+        return max(self.min_speakers - heard - later, 0)
 
     def allowed(self, heard: int) -> int | None:
         """How many more may be heard, if so many were before; None is any number."""
-        return None if self.most is None else self.most - heard
+        return None if self.max_speakers is None else self.max_speakers - heard

@@ -12,6 +12,7 @@ from pyannote.audio.core.model import Model
 from pyannote.audio.core.task import Specifications, Task
 from torch import Tensor
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
 from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
@@ -106,11 +107,11 @@ class Pix2Seq(Model):
         super().__init__(sample_rate=sample_rate, num_channels=num_channels, task=task)
         self.save_hyperparameters("frontend", "width", "num_layers", "num_heads", "dropout")
         if frontend not in FRONTENDS:
-            raise ValueError(f"There is no frontend {frontend!r}. Use one of {', '.join(sorted(FRONTENDS))}.")
+            raise ArgumentError(f"There is no frontend {frontend!r}. Use one of {', '.join(sorted(FRONTENDS))}.")
         self.width = width
         self.frontend: Frontend = FRONTENDS[frontend]()
         if sample_rate != self.frontend.sample_rate:
-            raise ValueError(
+            raise ArgumentError(
                 f"The {frontend} frontend works at {self.frontend.sample_rate} Hz, not at {sample_rate} Hz. "
                 f"Audio of any rate is resampled by the pipeline: leave sample_rate alone."
             )

@@ -10,8 +10,8 @@ from typing import Any
 from pyannote_pix2seq.atomic import atomic_write
 
 
-def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
-    """Note what a folder is made from, where that is not noted yet; what has changed since, as phrases.
+def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
+    """Note what a folder is made from, where that is not noted yet.
 
     Parameters
     ----------
@@ -20,10 +20,17 @@ def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
     origin : mapping
         What JSON can hold, by name.
     """
-    origin = json.loads(json.dumps(origin))  # tuples -> lists
     if not note.exists():
         note.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(note) as part:
             part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+
+def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
+    """What is otherwise than noted, as phrases; nothing where there is no note. See `note_origin`."""
+    if not note.exists():
+        return []
     noted = json.loads(note.read_text(encoding="utf-8"))
-    return [f"{key} was {noted.get(key)!r} and is {origin[key]!r}" for key in origin if noted.get(key) != origin[key]]
+    origin = json.loads(json.dumps(origin))  # tuples -> lists
+    both = ((key, noted.get(key), origin.get(key)) for key in dict.fromkeys([*origin, *noted]))
+    return [f"{key} was {before!r} and is {now!r}" for key, before, now in both if before != now]

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from pyannote_pix2seq.errors import ArgumentError
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -29,7 +31,7 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], num_
         If there is less than one job.
     """
     if num_jobs < 1:
-        raise ValueError(f"{num_jobs} processes were asked for; it has to be 1 or more.")
+        raise ArgumentError(f"{num_jobs} processes were asked for; it has to be 1 or more.")
     if num_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return

@@ -20,6 +20,7 @@ from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
@@ -110,7 +111,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         if not isinstance(options, DecodingOptions):
             options = DecodingOptions.of(options, refused=("min_speakers", "max_speakers"))
         elif options.min_speakers or options.max_speakers is not None:
-            raise ValueError("Pix2SeqDiarization: numbers of speakers are given with a file, not with its decoding.")
+            raise ArgumentError("Pix2SeqDiarization: numbers of speakers are given with a file, not with its decoding.")
         self._decoding = options
 
     def check(self) -> None:
@@ -135,7 +136,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         if not self.model.frontend.num_voices:
             del strategies["two_pass"]
         if self.strategy not in strategies:
-            raise ValueError(
+            raise ArgumentError(
                 f"Pix2SeqDiarization: strategy={self.strategy!r} was given; with this model's frontend it has to be "
                 f"{' or '.join(strategies)}."
             )

@@ -18,6 +18,7 @@ from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -81,12 +82,12 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     ) -> None:
         super().__init__(preprocessors=preprocessors)
         if not name or set(name) & set(". \t\n"):
-            raise ValueError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
+            raise ArgumentError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
         self.name = f"{DATABASE}.{TASK}.{name}"
         self.labels = labels
         self.sizes = dict(zip(SUBSETS, (num_train, num_development, num_test), strict=True))
         if min(self.sizes.values()) < 0:
-            raise ValueError(f"{self.name} was given sizes {self.sizes}; none of them may be negative.")
+            raise ArgumentError(f"{self.name} was given sizes {self.sizes}; none of them may be negative.")
         self._prefix = name
         self._simulators = dict(zip(SUBSETS, (train, development, test or development), strict=True))
 
@@ -143,7 +144,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
             If the subset has no such conversation.
         """
         if not 0 <= number < self.sizes.get(subset, 0):
-            raise ValueError(f"{self.name} has no {subset} conversation {number}. Its sizes are {self.sizes}.")
+            raise ArgumentError(f"{self.name} has no {subset} conversation {number}. Its sizes are {self.sizes}.")
         return f"{self._prefix}-{subset}-{number:06d}"
 
     def file(self, subset: str, number: int) -> ProtocolFile:

@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
 from pyannote_pix2seq.simulation import Conversation, Simulator
@@ -40,7 +41,7 @@ SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "m
 Place = tuple[str, int]  # subset and number of a conversation
 
 
-class RenderingError(ValueError):
+class RenderingError(Pix2SeqError, ValueError):
     """A rendered protocol that is not what it should be."""
 
 
@@ -83,6 +84,7 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
         raise RenderingError(
             f"{folder} was rendered from something else: {'; '.join(changed)}. Use another folder or delete this one."
         )
+    note_origin(note, origin)
     (folder / "wav").mkdir(exist_ok=True)
     places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
     there = {path.stem for path in (folder / "wav").glob("*.wav")}

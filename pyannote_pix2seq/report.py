@@ -18,6 +18,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.der import der_components, der_metric
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SOUND, plain
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
@@ -46,7 +47,7 @@ def turns_table(annotation: Annotation, confidence: Sequence[float]) -> str:
     """
     turns = [(turn, str(speaker)) for turn, _, speaker in annotation.itertracks(yield_label=True)]
     if len(confidence) != len(turns):
-        raise ValueError(
+        raise ArgumentError(
             f"{annotation.uri} has {len(turns)} turns, but {len(confidence)} confidences were given. "
             "Give one for each turn, in the order of annotation.itertracks()."
         )

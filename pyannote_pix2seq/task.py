@@ -19,6 +19,7 @@ from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import ENDLESS, origin
 from pyannote_pix2seq.specifications import specifications_of
@@ -95,13 +96,13 @@ class SequenceDiarization(Task):
         chunk = windows.get("chunk", WindowSampler.chunk)
         prompts = windows.setdefault("prompts", max(model_window - chunk, 0.0))
         if chunk + prompts > model_window:
-            raise ValueError(
+            raise ArgumentError(
                 f"SequenceDiarization: chunks of {chunk} s and prompts of {prompts} s do not fit a window of "
                 f"{model_window} s. Use a longer model_window or shorter chunks."
             )
         if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
             name = getattr(protocol, "name", protocol)
-            raise ValueError(
+            raise ArgumentError(
                 f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
                 f"Say how many there are to be, for instance num_train=1000."
             )
@@ -127,7 +128,7 @@ class SequenceDiarization(Task):
             return
         trainer = cast(Trainer, self.trainer)
         if trainer.accumulate_grad_batches != 1:
-            raise ValueError(
+            raise ArgumentError(
                 f"accumulate_grad_batches={trainer.accumulate_grad_batches}: the data of a step depend on its number, "
                 f"so a batch has to be a step. Use a larger batch_size."
             )
@@ -195,7 +196,7 @@ class SequenceDiarization(Task):
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            audio = self.model.frontend.complete(batch.audio, batch.lengths)
+            audio = self.model.frontend.finish(batch.audio, batch.lengths)
             audio = self.model.frontend.augment(audio, batch.starts, generator)
             context = self.model.listen(audio, batch.lengths)
             written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
@@ -209,7 +210,7 @@ class SequenceDiarization(Task):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Diarization error rate of greedily written sequences."""
-        audio = self.model.frontend.complete(batch.audio, batch.lengths)
+        audio = self.model.frontend.finish(batch.audio, batch.lengths)
         context = self.model.listen(audio, batch.lengths)
         num_bins = batch.lengths * self.model.frontend.bins_per_token
         written = decode(self.model, context, num_bins)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_whole
 
 PAD = 0
@@ -28,7 +29,7 @@ FIRST_TIME = 2
 TOKENS_PER_TRIPLET = 3
 
 
-class VocabularyError(ValueError):
+class VocabularyError(Pix2SeqError, ValueError):
     """Times, speakers or sizes that the vocabulary cannot hold."""
 
 

@@ -21,7 +21,7 @@ import torch  # noqa: E402
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.audio.recording import load  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
 from pyannote_pix2seq.evaluation.worker import read  # noqa: E402
 
@@ -40,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.minutes > A_DAY:
         parser.error(f"--minutes {options.minutes:g}: the recording is in memory; a day, {A_DAY}, is the most.")
-    with in_one_line():
+    with one_line_errors():
         benchmark(options)
 
 

@@ -30,7 +30,8 @@ import soundfile  # noqa: E402
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
+from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
 from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
 
@@ -81,7 +82,7 @@ def measure(simulator: Simulator, options: argparse.Namespace) -> float:
     chosen = islice(conversations_of(simulator, options.speakers), options.conversations)
     seconds = [fastest(simulator, conversation.uri, options.runs) for conversation in chosen]
     if len(seconds) < options.conversations:
-        raise ValueError(
+        raise Pix2SeqError(
             f"--speakers {options.speakers}: so many people speak in {len(seconds)} of {TRIES} conversations. Ask for "
             f"fewer people, or for longer conversations (--duration)."
         )
@@ -167,7 +168,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    with in_one_line():
+    with one_line_errors():
         run(parse())
 
 

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
-from pyannote_pix2seq.console.complaints import in_one_line
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
@@ -82,7 +83,7 @@ def draw(turns: TurnTaking, number: int) -> Iterator[Turns]:
 def corpus_of(name: str, folder: str, third: str) -> tuple[str, Path, int]:
     """A corpus as it was asked for."""
     if third not in THIRDS:
-        raise ValueError(f"There is no third {third!r} of {folder}. There are {', '.join(THIRDS)}.")
+        raise Pix2SeqError(f"There is no third {third!r} of {folder}. There are {', '.join(THIRDS)}.")
     return name, Path(folder), int(third)
 
 
@@ -206,7 +207,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    with in_one_line():
+    with one_line_errors():
         place = Place(options.page, "turns")
         corpora = [corpus_of(*corpus) for corpus in options.corpus]
         comparisons = [compare(*corpus, options.conversations) for corpus in corpora]

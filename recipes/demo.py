@@ -17,7 +17,7 @@ from pyannote.database.util import load_rttm  # noqa: E402
 import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.audio.reader import Reader  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.der import der_components  # noqa: E402
 from pyannote_pix2seq.evaluation.comparison import one_speaker  # noqa: E402
 from pyannote_pix2seq.output import Pix2SeqOutput  # noqa: E402
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
     start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"
-    with in_one_line():
+    with one_line_errors():
         audio = Reader(recording)
         output = pipeline(recording)
         reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]

@@ -27,7 +27,7 @@ from pyannote.database import ProtocolFile  # noqa: E402
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.der import error_rate  # noqa: E402
 from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
 from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND  # noqa: E402
@@ -169,7 +169,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    with in_one_line():
+    with one_line_errors():
         draw(parse())
 
 

@@ -30,7 +30,8 @@ import pyannote_pix2seq  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
+from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
 from pyannote_pix2seq.evaluation.naming import Naming, naming  # noqa: E402
 from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
 from pyannote_pix2seq.evaluation.system import System  # noqa: E402
@@ -96,7 +97,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
         voices = tuple(islice(speakers, PEOPLE))[: len(described.voices)]
         conversation = replace(described, voices=voices)
         if len(voices) < KNOWN:
-            raise ValueError(
+            raise Pix2SeqError(
                 f"{len(voices)} people speak in meeting {number}; {KNOWN} of them are to be enrolled. Make meetings "
                 f"longer: --minutes."
             )
@@ -149,7 +150,7 @@ def percent(part: float, whole: float) -> str:
 
 def main() -> None:
     options = parse()
-    with in_one_line():
+    with one_line_errors():
         measure(options)
 
 

@@ -28,13 +28,14 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
 
 from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
+from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate  # noqa: E402
 from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv  # noqa: E402
 
 
-class ProtocolError(ValueError):
+class ProtocolError(Pix2SeqError, ValueError):
     """A protocol, or a subset of it, that is not registered."""
 
 
@@ -124,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
     options, systems = parse_systems(parser, arguments)
-    with in_one_line():
+    with one_line_errors():
         for path in options.registry:
             register(path)
         files = {name: files_of(name, options.subset) for name in options.protocol}
@@ -132,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     evaluations, finished = [], set()
     for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
-        with in_one_line():
+        with one_line_errors():
             evaluations.append(evaluate(name, files[name], systems, options.threads, place))
         print(markdown(evaluations[-1]), flush=True)
         if place and not evaluations[-1].failures:

@@ -23,10 +23,10 @@ from torch import Tensor  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.frontends import Frontend  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
-from pyannote_pix2seq.training.run import kept  # noqa: E402
+from pyannote_pix2seq.training.run import load_checkpoint  # noqa: E402
 
 KEPT = (
     "state_dict",
@@ -64,7 +64,7 @@ def config_of(frontend: Frontend) -> dict[str, Any]:
 
 def exported(checkpoint: Path, frontend: Frontend, is_rounded: bool) -> dict[str, Any]:
     """What is left of a checkpoint for a model to be read from; what was pretrained is never rounded."""
-    everything = kept(checkpoint)
+    everything = load_checkpoint(checkpoint)
     frozen = ("frontend.",) if frontend.frozen else ()
     weights = {
         name: compact(weight, is_rounded and not name.startswith(frozen))
@@ -86,7 +86,7 @@ def main() -> None:
     weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
     if config.exists() and Pix2SeqDiarization.__qualname__ not in config.read_text(encoding="utf-8", errors="replace"):
         parser.error(f"{config} is of something else, and would be replaced. Name another folder.")
-    with in_one_line():
+    with one_line_errors():
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
         weights.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(weights) as part:

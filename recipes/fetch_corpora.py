@@ -31,6 +31,7 @@ import soundfile
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.errors import Pix2SeqError
 
 SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
@@ -55,7 +56,7 @@ INEXACT = 0.03
 Turns = list[tuple[float, float, str]]
 
 
-class CorpusError(ValueError):
+class CorpusError(Pix2SeqError, ValueError):
     """A corpus that cannot be fetched, or is not what it should be."""
 
 

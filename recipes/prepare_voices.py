@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.complaints import in_one_line
+from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError
@@ -44,7 +44,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     preparation = Preparation(options.denoise, options.most_speech)
-    with in_one_line():
+    with one_line_errors():
         refusals = prepare_voices(options.sources, options.out, options.jobs, options.layout, preparation)
     for refusal in refusals[:SHOWN]:
         print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")

@@ -23,15 +23,21 @@ from torch.utils.data import DataLoader  # noqa: E402
 from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
 from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.protocol import origin  # noqa: E402
 from pyannote_pix2seq.training import conversations  # noqa: E402
 from pyannote_pix2seq.training.examples import ExampleCache  # noqa: E402
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm  # noqa: E402
-from pyannote_pix2seq.training.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining  # noqa: E402
-from pyannote_pix2seq.training.run import RunError, check_settings, fit, kept  # noqa: E402
+from pyannote_pix2seq.training.refining import (  # noqa: E402
+    NUM_TOKENS,
+    FirstPieces,
+    RandomPieces,
+    RefinementFeatures,
+    RefinementTraining,
+)
+from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint  # noqa: E402
 
-SHORTEST = NUM_TOKENS * Hearing.token_duration
+SHORTEST = NUM_TOKENS * RefinementFeatures.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""
 
 
@@ -52,7 +58,7 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCache]:
+def listen(hearing: RefinementFeatures, options: argparse.Namespace) -> dict[str, ExampleCache]:
     """What segmentation and CAM++ hear of the conversations of each subset."""
     protocol, heard = conversations.protocol_of(options), {}
     for subset in ("train", "development"):
@@ -64,20 +70,20 @@ def listen(hearing: Hearing, options: argparse.Namespace) -> dict[str, ExampleCa
 
 def main() -> None:
     options = parse()
-    hearing, written = Hearing(), options.into / "frontend.pt"
-    with in_one_line():
+    hearing, written = RefinementFeatures(), options.into / "frontend.pt"
+    with one_line_errors():
         if written.exists() and not (options.into / "heard").exists():
             raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(hearing, options.frontend)
         heard = listen(hearing, options)
         torch.manual_seed(options.seed)
-        refining = Refining(options.steps, options.validate_every, options.batch_size, options.seed)
+        refining = RefinementTraining(options.steps, options.validate_every, options.batch_size, options.seed)
         pieces, size = RandomPieces(heard["train"], refining), options.batch_size
         drawn = DataLoader(pieces, size, num_workers=options.jobs, worker_init_fn=outlive_sigterm)
         validated = DataLoader(FirstPieces(heard["development"]), size)
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
-    trained = kept(last)["state_dict"]
+    trained = load_checkpoint(last)["state_dict"]
     refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
     with atomic_write(written) as part:
         torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision

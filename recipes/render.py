@@ -19,7 +19,7 @@ from typing import Any
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
 from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
 from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
@@ -66,7 +66,7 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    with in_one_line():
+    with one_line_errors():
         protocols = {name: make_protocol(name, options) for name in options.names}
         for name, protocol in protocols.items():
             hours = render(protocol, options.into, origin_of(name, options), options.jobs)

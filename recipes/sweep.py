@@ -25,7 +25,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate  # noqa: E402
 from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
 from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (options.axes or options.domains):
         parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
-    with in_one_line():
+    with one_line_errors():
         places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
         made = list(simulators(options, Noises(options.noise) if options.noise else None))
         files = conversations(made, options.conversations, Labels.of(options))

@@ -26,12 +26,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
 
 from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
 from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
 from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
 from pyannote_pix2seq.training import conversations  # noqa: E402
-from pyannote_pix2seq.training.run import check_settings, fit, kept  # noqa: E402
+from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint  # noqa: E402
 
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
@@ -97,7 +97,7 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
 def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with in_one_line():
+    with one_line_errors():
         task = SequenceDiarization(
             conversations.protocol_of(options),
             options.into / "tokens",
@@ -124,7 +124,7 @@ def main() -> None:
             devices=options.processes,
             precision=options.precision or ("bf16-mixed" if has_bfloat16(device) else "32-true"),
         )
-    print(f"Done: {last}, of step {kept(last)['global_step']}.")
+    print(f"Done: {last}, of step {load_checkpoint(last)['global_step']}.")
     print(f"Make a pipeline of it with: python recipes/export.py {last} pipeline/")
 
 

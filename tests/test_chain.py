@@ -12,7 +12,7 @@ from torch import Tensor
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.strategies import cast
+from pyannote_pix2seq.strategies import inventory
 from pyannote_pix2seq.strategies.chain import Chain
 from pyannote_pix2seq.strategies.chunks import Chunk
 from pyannote_pix2seq.strategies.speakers import Speaker
@@ -39,9 +39,9 @@ class ScriptedWriter:
         return AudioTokens(torch.zeros(NUM_TOKENS, 28), voice)
 
     def write(
-        self, audio: Sequence[AudioTokens], prompted: object, least: int = 0, most: int | None = None
+        self, audio: Sequence[AudioTokens], prompted: object, min_speakers: int = 0, max_speakers: int | None = None
     ) -> list[list[Turn]]:
-        assert most != 0  # as decoding does: there is nothing to be written by nobody
+        assert max_speakers != 0  # as decoding does: there is nothing to be written by nobody
         return [self.script.pop(0)]
 
 
@@ -71,7 +71,7 @@ def test_whoever_begins_just_before_a_border_stays_who_he_is(chain: Chain, start
 
 
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cast, "REMEMBERED", 1)
+    monkeypatch.setattr(inventory, "REMEMBERED", 1)
     (first,) = read(chain, 0, 0, [Turn(2, 4, 0, 0.9)])
     second = [Turn(5, 15, 0, 0.9)]
     (other,) = read(chain, 1, 1, second, [Turn(5, 15, 1, 0.9)])  # behind the prompt of the first

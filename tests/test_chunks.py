@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyannote.core import Segment
 
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, believed
+from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, cropped
 
 RATE = 100  # Hz: an audio token of 0.16 s has 16 samples
 GRID = Grid(chunk=60, hop=45, token=16, sample_rate=RATE)
@@ -43,8 +43,8 @@ def test_all_chunks_are_as_long_and_the_last_one_reaches_back() -> None:
     assert [chunk.is_last for chunk in chunks] == [False, False, True]
     # the middle of what two chunks have in common: tokens 45 to 60, 90 to 105
     edges = [0.0, 52.5 * 0.16, 97.5 * 0.16, 20.0]
-    believed = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
-    assert [chunk.believed for chunk in chunks] == [pytest.approx(segment) for segment in believed]
+    core = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    assert [chunk.core for chunk in chunks] == [pytest.approx(segment) for segment in core]
     assert GRID.latency == pytest.approx(52.5 * 0.16)
 
 
@@ -53,13 +53,13 @@ def test_all_chunks_are_as_long_and_the_last_one_reaches_back() -> None:
 def test_every_moment_is_believed_once_however_audio_comes(num_samples: int, grid: Grid, sizes: list[int]) -> None:
     chunks = cut(num_samples, grid)
     assert len(chunks) == grid.num_chunks(num_samples / RATE)
-    assert chunks[0].believed.start == 0 and chunks[-1].believed.end == pytest.approx(num_samples / RATE)
+    assert chunks[0].core.start == 0 and chunks[-1].core.end == pytest.approx(num_samples / RATE)
     for first, second in zip(chunks[:-1], chunks[1:], strict=True):
-        assert first.believed.end == second.believed.start
+        assert first.core.end == second.core.start
     for chunk in chunks:
         heard = Segment(chunk.start, chunk.start + chunk.waveform.shape[1] / RATE)
-        assert heard.start <= chunk.believed.start + 1e-9 and chunk.believed.end <= heard.end + 1e-9
-        assert heard.end - chunk.believed.start <= grid.latency + 1e-9 or chunk.believed.start == 0
+        assert heard.start <= chunk.core.start + 1e-9 and chunk.core.end <= heard.end + 1e-9
+        assert heard.end - chunk.core.start <= grid.latency + 1e-9 or chunk.core.start == 0
     streamed = cut(num_samples, grid, sizes)
     assert [chunk[1:] for chunk in streamed] == [chunk[1:] for chunk in chunks]
     assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(streamed, chunks, strict=True))
@@ -98,7 +98,7 @@ def _places(gaps: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def read(turns: list[Turn], chunk: Chunk, error: float = 0.0) -> list[Turn]:
     """What a perfect model writes about a chunk, its times wrong by as much as an error."""
-    heard = believed(turns, Segment(chunk.start, chunk.start + chunk.waveform.shape[1] / RATE))
+    heard = cropped(turns, Segment(chunk.start, chunk.start + chunk.waveform.shape[1] / RATE))
     return [turn._replace(start=turn.start + error, end=turn.end + error) for turn in heard]
 
 
@@ -108,9 +108,9 @@ chunks_of = lru_cache(partial(cut, 4000))
 def stitched(turns: list[Turn], grid: Grid, errors: Sequence[float] = (0.0,)) -> list[Turn]:
     stitcher, found = Stitcher(), []
     for number, chunk in enumerate(chunks_of(grid)):
-        written = believed(read(turns, chunk, errors[number % len(errors)]), chunk.believed)
-        over = stitcher.push(written, chunk.believed.end)
-        assert all(turn.end <= chunk.believed.end for turn in over)
+        written = cropped(read(turns, chunk, errors[number % len(errors)]), chunk.core)
+        over = stitcher.push(written, chunk.core.end)
+        assert all(turn.end <= chunk.core.end for turn in over)
         found += over
     return by_speaker(found + stitcher.close())
 
@@ -122,7 +122,7 @@ def by_speaker(turns: list[Turn]) -> list[Turn]:
 @given(talks, grids)
 @settings(deadline=None)
 def test_no_turn_is_cut_or_doubled_wherever_the_borders_are(turns: list[Turn], grid: Grid) -> None:
-    expected = by_speaker(join(believed(turns, Segment(0, 40.0)), BORDER))
+    expected = by_speaker(join(cropped(turns, Segment(0, 40.0)), BORDER))
     assert_found(expected, stitched(turns, grid))
 
 
@@ -131,7 +131,7 @@ def test_no_turn_is_cut_or_doubled_wherever_the_borders_are(turns: list[Turn], g
 def test_chunks_that_disagree_by_a_time_bin_neither_cut_nor_double_turns(
     turns: list[Turn], grid: Grid, errors: list[float]
 ) -> None:
-    turns = [turn for turn in believed(turns, Segment(0.1, 39.9)) if turn.segment.duration > 0.2]
+    turns = [turn for turn in cropped(turns, Segment(0.1, 39.9)) if turn.segment.duration > 0.2]
     merged = by_speaker(join(turns, BORDER + 0.1))
     if merged != by_speaker(turns):
         return  # pauses so short that they may be bridged
@@ -141,7 +141,7 @@ def test_chunks_that_disagree_by_a_time_bin_neither_cut_nor_double_turns(
         assert turn.speaker == wanted.speaker and turn[:2] == pytest.approx(wanted[:2], abs=0.0501)
 
 
-BORDERS = [cut(4000, GRID)[number].believed.end for number in (0, -2)]  # 8.4 s, and 37.2 s, which is near the end
+BORDERS = [cut(4000, GRID)[number].core.end for number in (0, -2)]  # 8.4 s, and 37.2 s, which is near the end
 NEAR = [0.04 * number for number in range(-12, 13)]  # every bin up to half a second away
 
 

@@ -388,6 +388,19 @@ def test_what_is_not_turns_of_a_recording_is_not_drawn_as_such(talk, diarize, wr
     assert diarize(talk, "--into", "out", "--picture")[0] == 0 and Path("out/talk.png").exists()
 
 
+@pytest.mark.parametrize("command", ["vocabulary", "diarize"])
+def test_a_full_disk_behind_stdout_is_one_line(talk, tiny_pipeline, command):
+    options = {"diarize": ["--model", tiny_pipeline, talk], "vocabulary": ["--window", "30", "--speakers", "8"]}[
+        command
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "pyannote_pix2seq", command, *map(str, options)]
+        done = subprocess.run(arguments, env=environment, stdout=full, stderr=subprocess.PIPE, text=True)
+    said = done.stderr.splitlines()[-1]
+    assert (done.returncode, said) == (1, "pyannote-pix2seq: [Errno 28] No space left on device: stdout")
+
+
 # what cannot be obeyed
 
 

@@ -77,7 +77,7 @@ def test_who_was_heard_beside_somebody_is_not_as_easily_the_same() -> None:
 @pytest.mark.parametrize("number", range(1, 30))
 def test_any_number_of_people_is_obeyed(number: int) -> None:
     voices, _ = people([10, 7, 12])
-    groups = cluster(voices, np.full(29, 2.0), 0.5, 3.0, least=number, most=number)
+    groups = cluster(voices, np.full(29, 2.0), 0.5, 3.0, min_speakers=number, max_speakers=number)
     assert len(groups) == number
     members = np.concatenate(groups).tolist()
     assert len(set(members)) == len(members) and all(len(group) for group in groups)

@@ -5,7 +5,7 @@ import torch
 from language import follows_grammar
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.decoding.consensus import agree, match, nearest
+from pyannote_pix2seq.decoding.consensus import match, medoid, vote
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
@@ -22,7 +22,7 @@ def written(*turns: tuple[int, int, int]) -> list[int]:
 
 
 def consensus(*samples: list[int], given: list[int] | None = None, threshold: float = 0.5) -> list[int]:
-    return agree(VOCABULARY, samples, given or [], NUM_BINS, threshold)[0]
+    return vote(VOCABULARY, samples, given or [], NUM_BINS, threshold)[0]
 
 
 def activity(tokens: list[int]) -> torch.Tensor:
@@ -31,7 +31,7 @@ def activity(tokens: list[int]) -> torch.Tensor:
 
 def test_samples_that_say_the_same_are_right() -> None:
     tokens = written((3, 20, 0), (15, 40, 1), (50, 60, 0))
-    assert agree(VOCABULARY, [tokens] * 3, [], NUM_BINS, 0.5) == (tokens, [1.0, 1.0, 1.0])
+    assert vote(VOCABULARY, [tokens] * 3, [], NUM_BINS, 0.5) == (tokens, [1.0, 1.0, 1.0])
 
 
 def test_the_majority_decides_bin_by_bin() -> None:
@@ -39,7 +39,7 @@ def test_the_majority_decides_bin_by_bin() -> None:
     assert consensus(*samples) == written((0, 30, 0))
     assert consensus(*samples, threshold=0.3) == written((0, 40, 0))
     assert consensus(*samples, threshold=0.7) == written((10, 20, 0))
-    _, agreement = agree(VOCABULARY, samples, [], NUM_BINS, 0.5)
+    _, agreement = vote(VOCABULARY, samples, [], NUM_BINS, 0.5)
     assert agreement == [pytest.approx((10 * 2 + 11 * 3 + 10 * 2) / 31 / 3)]
 
 
@@ -58,7 +58,7 @@ def test_a_speaker_whom_few_samples_hear_is_nobody_and_names_are_given_anew() ->
 def test_prompts_stay_as_they_are() -> None:
     given = written((0, 19, 0), (22, 40, 1))
     samples = [given + written((50, 80, 1)), given + written((50, 80, 1), (60, 70, 2)), given + written((50, 80, 0))]
-    tokens, agreement = agree(VOCABULARY, samples, given, NUM_BINS, 0.5)
+    tokens, agreement = vote(VOCABULARY, samples, given, NUM_BINS, 0.5)
     assert tokens == given + written((50, 80, 1))
     assert agreement == [1.0, 1.0, pytest.approx(2 / 3)]
 
@@ -75,7 +75,7 @@ def test_where_samples_agree_that_somebody_speaks_somebody_is_written() -> None:
     samples = [given + written((20, 99, speaker)) for speaker in (0, 1, 2, 2, 1, 2, 0)]
     assert consensus(*samples, given=given, threshold=0.45) == given + written((20, 99, 2))
     pairs = [given + written((20, 99, first), (60, 99, second)) for first, second in ((0, 1), (0, 2), (1, 2), (0, 2))]
-    tokens, agreement = agree(VOCABULARY, pairs, given, NUM_BINS, 0.7)
+    tokens, agreement = vote(VOCABULARY, pairs, given, NUM_BINS, 0.7)
     assert tokens == given + written((20, 99, 0), (60, 99, 2))
     assert agreement[3:] == [0.75, 0.75]
 
@@ -87,7 +87,7 @@ def test_turns_last_for_five_bins_at_least_and_nothing_is_nothing() -> None:
     asked = written((0, 49, 0), (50, 53, 1), (54, 99, 0))
     assert consensus(asked, asked, written((0, 99, 0))) == written((0, 49, 0), (54, 99, 0))
     coarse = Vocabulary(window=50.0, resolution=0.5, num_speakers=4)
-    assert agree(coarse, [written((0, 9, 0)), written((9, 19, 0))], [], NUM_BINS, 0.5)[0] == []
+    assert vote(coarse, [written((0, 9, 0)), written((9, 19, 0))], [], NUM_BINS, 0.5)[0] == []
     assert consensus([], []) == []
 
 
@@ -100,7 +100,7 @@ def test_matching_puts_speakers_where_they_agree() -> None:
 
 def test_the_nearest_sample_is_the_one_between_the_others() -> None:
     samples = torch.stack([activity(written((0, end, 0))) for end in (10, 50, 30)])
-    assert nearest(samples, 0) == 2
+    assert medoid(samples, 0) == 2
 
 
 @pytest.mark.parametrize("seed", range(20))

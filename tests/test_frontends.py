@@ -23,8 +23,8 @@ from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, Spea
 from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.frontends.campplus import CAMPPlus, fbank, statistics_pooling
-from pyannote_pix2seq.frontends.counting import Counter, agreed, how_many
-from pyannote_pix2seq.frontends.level import level, raised
+from pyannote_pix2seq.frontends.counting import SpeakerCounter, count_posteriors, pool_counts
+from pyannote_pix2seq.frontends.level import amplified, level
 from pyannote_pix2seq.frontends.pieces import cross_fade, cut
 
 ROOT = Path(__file__).parent.parent
@@ -205,11 +205,11 @@ def test_digital_silence_is_nothing_to_mel():
 
 
 def test_content_is_the_posteriors_of_the_four_bins(speaker_frontend, golden_waveform):
-    golden_waveform = raised(golden_waveform)
-    heard, frames = speaker_frontend.hear(golden_waveform)
+    golden_waveform = amplified(golden_waveform)
+    heard, frames = speaker_frontend.features(golden_waveform)
     refined = speaker_frontend.refinement(heard, speaker_frontend.by_bin(frames, heard.shape[1]))
     numbers = speaker_frontend.counter(golden_waveform, refined.shape[1])
-    expected = agreed(refined, numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
+    expected = pool_counts(refined, numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
     content = speaker_frontend(golden_waveform).content[0].reshape(-1, 7)
     # (num_bins, num_classes)
     torch.testing.assert_close(content, expected[0])
@@ -259,17 +259,19 @@ def test_quiet_speakers_are_heard_beside_loud_ones(speaker_frontend, sample):
 def test_how_many_of_three_are_active():
     active = torch.tensor([[0.5, 0.5, 0.5], [0.1, 0.0, 0.0], [1.0, 1.0, 0.3], [0.2, 0.3, 0.0]])
     expected = [[0.125, 0.375, 0.5], [0.9, 0.1, 0.0], [0.0, 0.0, 1.0], [0.56, 0.38, 0.06]]
-    torch.testing.assert_close(how_many(active), torch.tensor(expected))
+    torch.testing.assert_close(count_posteriors(active), torch.tensor(expected))
 
 
 def test_a_compromise_is_about_how_many_not_about_who():
     num_active = torch.tensor([0, 1, 1, 2])
     posteriors = torch.tensor([0.5, 0.3, 0.1, 0.1])
-    found = agreed(posteriors.log(), torch.tensor([0.2, 0.2, 0.6]), num_active).exp()
+    found = pool_counts(posteriors.log(), torch.tensor([0.2, 0.2, 0.6]), num_active).exp()
     moved = [0.5**0.65 * 0.2**0.35, 0.4**0.65 * 0.2**0.35, 0.1**0.65 * 0.6**0.35]
     expected = torch.tensor([moved[0], 0.75 * moved[1], 0.25 * moved[1], moved[2]]) / sum(moved)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(agreed(posteriors.log(), torch.tensor([0.5, 0.4, 0.1]), num_active).exp(), posteriors)
+    torch.testing.assert_close(
+        pool_counts(posteriors.log(), torch.tensor([0.5, 0.4, 0.1]), num_active).exp(), posteriors
+    )
 
 
 def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
@@ -286,7 +288,7 @@ def test_pieces_that_agree_are_joined_to_what_they_were_cut_from():
 def test_quiet_waveforms_are_raised_to_36_dB_by_40_dB_at_most(given: float, expected: float) -> None:
     noise = torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
     loud_and_this = torch.cat([0.1 * noise, 10 ** (given / 20) * noise / level(noise)])
-    loud, this = raised(loud_and_this)
+    loud, this = amplified(loud_and_this)
     assert torch.equal(loud, loud_and_this[0])
     assert 20 * level(this[None]).log10().item() == pytest.approx(expected, abs=0.01)
 
@@ -296,27 +298,27 @@ def test_a_click_makes_no_recording_loud(peak: float) -> None:
     quiet = 1e-4 * torch.randn(1, 1, 320000, generator=torch.Generator().manual_seed(0))
     clicks = quiet.clone()
     clicks[..., 1000] = peak
-    found = raised(clicks)
+    found = amplified(clicks)
     assert found[..., 1000] == 1
-    torch.testing.assert_close(found[..., 1600:], raised(quiet)[..., 1600:], rtol=0.05, atol=2e-3)
+    torch.testing.assert_close(found[..., 1600:], amplified(quiet)[..., 1600:], rtol=0.05, atol=2e-3)
 
 
 def test_a_short_turn_in_silence_is_not_quiet(sample: Tensor) -> None:
     alone = torch.zeros(1, 1, 480000)
     alone[..., 160000:182400] = sample[..., 120000:142400]
-    assert torch.equal(raised(alone), alone)
+    assert torch.equal(amplified(alone), alone)
 
 
 @pytest.mark.parametrize("offset", [-0.5, 0.01, 0.3])
 def test_a_quiet_waveform_with_an_offset_is_raised_without_it(offset: float) -> None:
     noise = 1e-3 * torch.randn(1, 1, 48000, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(raised(noise + offset), raised(noise), rtol=0.01, atol=1e-3)
+    torch.testing.assert_close(amplified(noise + offset), amplified(noise), rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize("num_samples", [1, 1599, 1600, 1601])
 def test_silence_stays_silence_when_it_is_raised(num_samples: int) -> None:
-    assert not raised(torch.zeros(2, 1, num_samples)).any()
-    assert raised(torch.ones(2, 1, num_samples)).abs().max() < 1e-3
+    assert not amplified(torch.zeros(2, 1, num_samples)).any()
+    assert amplified(torch.ones(2, 1, num_samples)).abs().max() < 1e-3
 
 
 def test_a_quiet_recording_sounds_like_a_loud_one(speaker_frontend: SpeakerFrontend, sample: Tensor) -> None:
@@ -327,7 +329,7 @@ def test_a_quiet_recording_sounds_like_a_loud_one(speaker_frontend: SpeakerFront
 
 @pytest.mark.parametrize("num_bins", [1, 125, 128, 500])
 def test_a_counter_counts_in_every_bin(num_bins):
-    numbers = Counter(640)(0.1 * torch.randn(2, 1, 640 * num_bins - 639), num_bins)
+    numbers = SpeakerCounter(640)(0.1 * torch.randn(2, 1, 640 * num_bins - 639), num_bins)
     assert numbers.shape == (2, num_bins, 3)
     torch.testing.assert_close(numbers.sum(-1), torch.ones(2, num_bins))
 

@@ -17,10 +17,15 @@ def test_the_public_surface():
     assert pyannote_pix2seq.__all__ == [
         "PRETRAINED",
         "PRETRAINED_MEL",
+        "AudioError",
+        "EnrolmentError",
+        "ModelError",
         "Pix2Seq",
         "Pix2SeqDiarization",
+        "Pix2SeqError",
         "Pix2SeqOutput",
         "SequenceDiarization",
+        "SpeakerCountError",
         "Triplet",
         "Vocabulary",
         "__version__",
@@ -35,7 +40,7 @@ def test_every_public_name_is_there_and_says_what_it_is():
 
 
 def test_what_is_not_there_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'Pix2Sequence'.*it has PRETRAINED, PRETRAINED_MEL, Pix2Seq,"):
+    with pytest.raises(AttributeError, match="'Pix2Sequence'.*it has PRETRAINED, PRETRAINED_MEL, AudioError,"):
         _ = pyannote_pix2seq.Pix2Sequence
     assert not hasattr(pyannote_pix2seq, "utils")
 

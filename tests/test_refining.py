@@ -15,11 +15,18 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
-from pyannote_pix2seq.frontends.counting import agreed
+from pyannote_pix2seq.frontends.counting import pool_counts
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
 from pyannote_pix2seq.training.examples import Example, ExampleCache
-from pyannote_pix2seq.training.refining import NUM_TOKENS, FirstPieces, Hearing, RandomPieces, Refining, piece
+from pyannote_pix2seq.training.refining import (
+    NUM_TOKENS,
+    FirstPieces,
+    RandomPieces,
+    RefinementFeatures,
+    RefinementTraining,
+    piece,
+)
 from pyannote_pix2seq.vocabulary import Triplet
 
 NUM_BINS = 4 * NUM_TOKENS
@@ -53,17 +60,19 @@ def test_it_hears_two_and_a_half_seconds_to_each_side(posteriors: torch.Tensor, 
 
 
 def test_frames_are_disturbed_in_training_alone(posteriors: torch.Tensor, frames: torch.Tensor) -> None:
-    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, dropout=0.0, deaf=1.0)
+    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, dropout=0.0, frame_dropout=1.0)
     torch.nn.init.normal_(refinement.correct.weight)
     assert torch.equal(refinement(posteriors, frames), refinement(posteriors, -frames))  # it hears none
     assert not torch.equal(refinement.eval()(posteriors, frames), refinement(posteriors, -frames))
-    noisy = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.3, deaf=0.0)._disturbed(torch.zeros(100, 50, 20))
+    noisy = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.3, frame_dropout=0.0)._disturbed(
+        torch.zeros(100, 50, 20)
+    )
     assert noisy.std().item() == pytest.approx(0.3 * 2**0.5, rel=0.05)
     assert noisy.mean(dim=1).std().item() == pytest.approx(0.3, rel=0.05)
 
 
 def test_half_of_a_correction_is_believed_after_training(posteriors: torch.Tensor, frames: torch.Tensor) -> None:
-    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.0, deaf=0.0).eval()
+    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.0, frame_dropout=0.0).eval()
     torch.nn.init.normal_(refinement.correct.weight, std=0.1)
     half = refinement(posteriors, frames)
     refinement.training = True  # but not its layers, which drop nothing out
@@ -92,12 +101,14 @@ def test_a_piece_that_the_example_does_not_have_is_refused() -> None:
 
 
 @pytest.fixture
-def refining() -> Refining:
+def refining() -> RefinementTraining:
     torch.manual_seed(0)
-    return Refining(num_steps=30, steps_per_epoch=30, batch_size=2)
+    return RefinementTraining(num_steps=30, steps_per_epoch=30, batch_size=2)
 
 
-def test_the_order_of_the_speakers_of_the_target_does_not_matter(posteriors: torch.Tensor, refining: Refining) -> None:
+def test_the_order_of_the_speakers_of_the_target_does_not_matter(
+    posteriors: torch.Tensor, refining: RefinementTraining
+) -> None:
     activity = torch.zeros(2, NUM_BINS, 3)
     activity[:, :100, 0] = 1
     activity[:, 50:200, 1] = 1
@@ -105,7 +116,7 @@ def test_the_order_of_the_speakers_of_the_target_does_not_matter(posteriors: tor
     assert torch.equal(losses[0], losses[1]) and torch.equal(losses[0], losses[2])
 
 
-def test_who_is_right_about_everything_loses_nothing(refining: Refining) -> None:
+def test_who_is_right_about_everything_loses_nothing(refining: RefinementTraining) -> None:
     classes = torch.zeros(1, NUM_BINS, dtype=torch.int64)
     classes[:, 50:100] = 2  # the second speaker
     classes[:, 100:120] = 4  # the first and the second
@@ -118,7 +129,7 @@ def test_who_is_right_about_everything_loses_nothing(refining: Refining) -> None
     assert refining._loss(silent, activity).item() == pytest.approx(70 / NUM_BINS * -math.log(1e-4), rel=1e-3)
 
 
-def test_training_lowers_the_loss(posteriors: torch.Tensor, frames: torch.Tensor, refining: Refining) -> None:
+def test_training_lowers_the_loss(posteriors: torch.Tensor, frames: torch.Tensor, refining: RefinementTraining) -> None:
     """Posteriors say nothing here; a fifth of the frames' channels says who speaks."""
     activity = F.pad((frames[..., :1] > 0).float(), (0, 2))
     telling = frames.clone()
@@ -152,27 +163,27 @@ def test_what_is_too_short_is_not_validated(tmp_path: Path) -> None:
 
 
 def test_pieces_of_a_step_depend_on_its_number_alone(
-    tmp_path: Path, refining: Refining, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refining: RefinementTraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces = RandomPieces(cache_of(tmp_path, list(range(NUM_TOKENS, NUM_TOKENS + 20))), refining)
-    monkeypatch.setattr(Refining, "global_step", 0)
+    monkeypatch.setattr(RefinementTraining, "global_step", 0)
     drawn = [int(piece.posteriors[0, 0]) for piece in pieces]
     assert len(drawn) == len(pieces) == 60 and len(set(drawn)) > 10
-    monkeypatch.setattr(Refining, "global_step", 25)
+    monkeypatch.setattr(RefinementTraining, "global_step", 25)
     loader = DataLoader(pieces, batch_size=2, num_workers=2)
     assert [batch.posteriors[:, 0, 0].tolist() for batch in loader] == [drawn[i : i + 2] for i in range(50, 60, 2)]
 
 
 def test_what_is_heard_is_what_the_frontend_refines() -> None:
     torch.manual_seed(0)
-    hearing, frontend = Hearing(), SpeakerFrontend()
+    hearing, frontend = RefinementFeatures(), SpeakerFrontend()
     frontend.load_state_dict(hearing.state_dict())
     waveforms = 0.1 * torch.randn(1, 1, 16000)
     heard, tokens = hearing(waveforms), frontend(waveforms)
     assert heard.voice.shape == (1, tokens.content.shape[1], 4, NUM_FRAME_CHANNELS)
     posteriors = heard.content.unflatten(-1, (4, -1)).flatten(1, 2)
     numbers = frontend.counter(waveforms, posteriors.shape[1])
-    expected = agreed(posteriors.log(), numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
+    expected = pool_counts(posteriors.log(), numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
     assert torch.allclose(expected, tokens.content.unflatten(-1, (4, -1)).flatten(1, 2), atol=1e-3)  # nothing corrected
 
 

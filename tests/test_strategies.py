@@ -24,12 +24,12 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.strategies import by_voices, cast, recollection
+from pyannote_pix2seq.strategies import by_voices, history, inventory
 from pyannote_pix2seq.strategies.by_voices import ByVoices
-from pyannote_pix2seq.strategies.cast import Cast
 from pyannote_pix2seq.strategies.chain import Chain
 from pyannote_pix2seq.strategies.chunks import Chunker
-from pyannote_pix2seq.strategies.recollection import Group
+from pyannote_pix2seq.strategies.history import Group
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.strategies.streaming import Stream, StreamError
@@ -109,9 +109,11 @@ def test_any_number_of_speakers_up_to_the_capacity_is_obeyed(model: Pix2Seq, str
 def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
     silence = {"waveform": torch.zeros(1, 6 * RATE), "sample_rate": RATE, "uri": "silence"}
     pipeline = make(model, strategy)
-    for least, most in ((1, 1), (2, 3), (4, 5), (6, None)):
-        number = len(pipeline(silence, min_speakers=least, max_speakers=most).speaker_diarization.labels())
-        assert least <= number <= (most or 99)
+    for min_speakers, max_speakers in ((1, 1), (2, 3), (4, 5), (6, None)):
+        number = len(
+            pipeline(silence, min_speakers=min_speakers, max_speakers=max_speakers).speaker_diarization.labels()
+        )
+        assert min_speakers <= number <= (max_speakers or 99)
 
 
 def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +244,7 @@ def one_voice_a_chunk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     prompts = []
 
     def write(
-        writer: Writer, audio: list[AudioTokens], prompted: list[list[Speaker]], *_: int, most: int = 0
+        writer: Writer, audio: list[AudioTokens], prompted: list[list[Speaker]], *_: int, max_speakers: int = 0
     ) -> list[list[Turn]]:
         voice = audio[0].voice[:, 0].sum(0)
         alike = [torch.cosine_similarity(voice, speaker.voice, dim=0).item() for speaker in prompted[0]]
@@ -290,7 +292,7 @@ def test_who_had_to_be_heard_is_prompted_in_the_silence_that_follows(
 
 
 def forget_almost_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cast, "REMEMBERED", 1)
+    monkeypatch.setattr(inventory, "REMEMBERED", 1)
     recognise_nobody(monkeypatch)
 
 
@@ -307,14 +309,14 @@ def test_those_who_are_forgotten_count(model: Pix2Seq, number: int, monkeypatch:
 
 
 def test_who_is_silent_for_long_and_said_little_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cast, "REMEMBERED", 2)
+    monkeypatch.setattr(inventory, "REMEMBERED", 2)
 
-    def speaker(alone: float, last_heard: float, name: str | None = None) -> Speaker:
+    def speaker(solo_duration: float, last_heard: float, name: str | None = None) -> Speaker:
         return Speaker(
-            AudioTokens(torch.zeros(1, 2), torch.zeros(1, 1, 2)), 1.0, torch.ones(2), alone, last_heard, name
+            AudioTokens(torch.zeros(1, 2), torch.zeros(1, 1, 2)), 1.0, torch.ones(2), solo_duration, last_heard, name
         )
 
-    people = Cast(SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
+    people = SpeakerInventory(SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
     people.speakers |= {0: speaker(100.0, 10.0), 1: speaker(2.0, 60.0), 2: speaker(0.0, 99.0), 3: speaker(1.0, 100.0)}
     people.heard = {0, 1, 2, 3}
     assert people.forget(100.0) == [1, 2]  # for every second alone: 0.9 s, 20 s, 100 s, none
@@ -343,7 +345,7 @@ def test_a_stream_keeps_nothing_but_two_chunks_and_the_speakers(
     model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def read(self: Chain, chunk: Any, later: int) -> list[Turn]:  # nobody has to be heard here
-        return [Turn(chunk.believed.start + 0.5, chunk.believed.end - 0.5, 0, 0.5)]
+        return [Turn(chunk.core.start + 0.5, chunk.core.end - 0.5, 0, 0.5)]
 
     monkeypatch.setattr(Chain, "read", read)
     stream = make(model, "chain").stream(RATE)
@@ -355,30 +357,32 @@ def test_a_stream_keeps_nothing_but_two_chunks_and_the_speakers(
     assert num_turns > 1400
 
 
-@pytest.mark.parametrize("most", [None, 12])
+@pytest.mark.parametrize("max_speakers", [None, 12])
 def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
-    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, recordings: dict[str, Path], most: int | None
+    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch, recordings: dict[str, Path], max_speakers: int | None
 ) -> None:
-    def write(writer: Writer, audio: Any, prompted: list[list[Speaker]], *_: int, most: int = 0) -> list[list[Turn]]:
+    def write(
+        writer: Writer, audio: Any, prompted: list[list[Speaker]], *_: int, max_speakers: int = 0
+    ) -> list[list[Turn]]:
         return [[Turn(0.8, 2.4, max(len(prompted[0]) - 1, 0), 0.5)]]  # the last of them is the newcomer
 
     monkeypatch.setattr(Writer, "write", write)
     recognise_nobody(monkeypatch)
-    monkeypatch.setattr(cast, "REMEMBERED", 8)
-    monkeypatch.setattr(recollection, "MOST", 20)
+    monkeypatch.setattr(inventory, "REMEMBERED", 8)
+    monkeypatch.setattr(history, "MAX_PARTS", 20)
     noise = torch.rand(1, 20 * 2560, generator=torch.Generator().manual_seed(0)) - 0.5
-    stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=most)
+    stream = make(model, "chain").stream(RATE, known={"SPEAKER_07": recordings["ann"]}, max_speakers=max_speakers)
     labels, kept = [], []
     for number in range(90):
         labels += [turn.speaker for turn in stream.push(noise)]
         if number % 30 == 29:
             kept.append(sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects()))
     assert kept[0] == kept[1] == kept[2]
-    speakers = stream._chain.cast.speakers
+    speakers = stream._chain.inventory.speakers
     assert list(speakers)[0] == -1 and len(speakers) <= 8 + 2
     for clip in (clip for number, speaker in speakers.items() if number >= 0 for clip in speaker.clip):
         assert clip.untyped_storage().nbytes() == clip.nbytes
-    people = [f"SPEAKER_{number:02d}" for number in range(91) if number != 7][:most]
+    people = [f"SPEAKER_{number:02d}" for number in range(91) if number != 7][:max_speakers]
     assert len(labels) > 85 and list(dict.fromkeys(labels)) == people[: len(labels)]
 
 
@@ -426,7 +430,7 @@ def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: st
 def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> None:
     ann, other, between = torch.eye(16)[0], torch.eye(16)[1], 0.5 * torch.eye(16)[0] + torch.eye(16)[1]  # cosine 0.447
     known = Speaker(AudioTokens(torch.zeros(1, 64), torch.zeros(1, 3, 16)), 1.0, ann, 1.0, name="ann")
-    reading = ByVoices(make(model, "chain").writer, Cast(SpeakerLimits(0, None), [known]), [known])
+    reading = ByVoices(make(model, "chain").writer, SpeakerInventory(SpeakerLimits(0, None), [known]), [known])
     for voice, here, is_there, expected in (
         (ann, ann, True, {1: -1}),
         (ann, 0.6 * ann + other, True, {1: -1}),
@@ -435,7 +439,7 @@ def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> Non
         (between, ann, True, {}),
     ):
         groups = [Group(other, other, {}), Group(voice, here, {})]
-        assert reading._claims(groups, {0, 1} if is_there else {0}) == expected
+        assert reading._enrolled_groups(groups, {0, 1} if is_there else {0}) == expected
 
 
 def test_the_second_pass_remembers_people_not_speakers_of_chunks(model: Pix2Seq) -> None:

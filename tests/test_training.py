@@ -21,7 +21,7 @@ from pyannote_pix2seq import PRETRAINED, Pix2SeqDiarization
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.training import run
-from pyannote_pix2seq.training.run import RunError, check_settings, fit, kept
+from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -100,7 +100,7 @@ def count(module: Counter, into: Path) -> int:
 
 
 def steps_kept(into: Path) -> int:
-    found = kept(into / "checkpoints" / "last.ckpt")
+    found = load_checkpoint(into / "checkpoints" / "last.ckpt")
     assert found["state_dict"]["count"].item() == pytest.approx(found["global_step"], rel=1e-5)
     return found["global_step"]
 
@@ -162,7 +162,7 @@ def test_what_is_kept_is_averaged_up_to_its_step(tmp_path: Path) -> None:
     data, average = torch.zeros(4, 1), WeightAveraging()
     with pytest.raises(KeyboardInterrupt):
         fit(Counter(1, signal.SIGINT), tmp_path, 6, data, data, [average], accelerator="cpu")
-    found = kept(tmp_path / "checkpoints" / "last.ckpt")
+    found = load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
     assert found["averaging_state"]["n_averaged"] == found["global_step"] == 2
 
 
@@ -188,11 +188,11 @@ def test_a_run_that_is_over_is_not_run_again(tmp_path: Path) -> None:
 
 
 def state_dict(path: Path) -> dict[str, torch.Tensor]:
-    return kept(path)["state_dict"]
+    return load_checkpoint(path)["state_dict"]
 
 
 def test_a_model_is_trained_from_scratch(checkpoint: Path) -> None:
-    found = kept(checkpoint)
+    found = load_checkpoint(checkpoint)
     assert (found["global_step"], found["hyper_parameters"]["frontend"]) == (2, "mel")
     assert {"embed_speaker.weight", "name.weight", "frames.weight"} <= set(found["state_dict"])
     assert (checkpoint.parent / ".." / "logs" / "version_0" / "metrics.csv").exists()
@@ -252,7 +252,7 @@ def test_a_frontend_of_another_kind_is_refused(checkpoint: Path, tmp_path: Path)
 
 def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
     """Those of before there was a refinement, for instance."""
-    found = kept(PRETRAINED / "pix2seq" / "pytorch_model.bin")
+    found = load_checkpoint(PRETRAINED / "pix2seq" / "pytorch_model.bin")
     found["state_dict"] = {name: weight for name, weight in found["state_dict"].items() if "refinement" not in name}
     torch.save(found, tmp_path / "old.bin")
     with pytest.raises(ModelError, match=r"old\.bin is not a .* of this version .*Missing key.*frontend\.refinement"):

@@ -19,13 +19,13 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoun
 
 CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """How libsndfile says that a file has not as many bytes as its head says."""
-UNTOLD = 1.9e9
+MAX_HEADER_BYTES = 1.9e9
 """Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
-MORE = "Ogg: Junk after the last page."
+CHAINED_OGG = "Ogg: Junk after the last page."
 """What libsndfile says of ogg files that were put one after the other, if the second is short..."""
-ENDLESS = 2**48
+UNKNOWN_LENGTH = 2**48
 """... and how many samples there are, at least, if it is long: about 2^63."""
-MISSED = 0.1
+MIN_MISSING = 0.1
 """Seconds that have to be missing to be missed: heads that are wrong by a few bytes are common."""
 
 
@@ -44,10 +44,10 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with _opened(source) as file:
-            if file.frames >= ENDLESS:
+            if file.frames >= UNKNOWN_LENGTH:
                 raise soundfile.SoundFileError("its head does not say how long it is, or only of a first part of it")
             warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
-            if MORE in file.extra_info:
+            if CHAINED_OGG in file.extra_info:
                 warnings.warn(
                     f"{name} is cut off after {file.frames / file.samplerate:.1f} s, or goes on behind its end, as "
                     f"recordings do that were put one after the other: nothing is heard of that. Copy or convert it.",
@@ -84,7 +84,7 @@ def called(source: object, uri: str) -> object:
 
 def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
     """Warn of a file that ends before its head says that it does."""
-    if promised - seconds >= MISSED:
+    if promised - seconds >= MIN_MISSING:
         warnings.warn(
             f"{name} ends after {seconds:.1f} s, but its head promises {promised:.1f} s: was it cut off? What is there "
             f"is used; copy it again to have all of it.",
@@ -96,7 +96,7 @@ def _promised(file: soundfile.SoundFile) -> float:
     """Seconds, according to the head; of wav, aiff and au files, libsndfile itself only says what there is."""
     sizes = CUT_OFF.search(file.extra_info)
     promised, found = map(int, sizes.groups()) if sizes else (1, 1)
-    share = promised / found if 0 < found < promised < UNTOLD else 1.0
+    share = promised / found if 0 < found < promised < MAX_HEADER_BYTES else 1.0
     return file.frames / file.samplerate * share
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_whole
 
 SAMPLE_RATE = 16000
@@ -19,7 +20,7 @@ MOST_CHANNELS = 16
 """Of a single sample: more are samples whose dimensions are the wrong way round."""
 
 
-class AudioError(ValueError):
+class AudioError(Pix2SeqError, ValueError):
     """A recording that cannot be used; the message says which one, why, and the way out."""
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyannote_pix2seq.atomic import part_of
+from pyannote_pix2seq.errors import Pix2SeqError
 
 LONGEST_NAME = 255
 """Bytes."""
 
 
-class UsageError(Exception):
+class UsageError(Pix2SeqError):
     """A command that cannot be obeyed; the message is all that the user needs to read."""
 
 

@@ -16,10 +16,10 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.decoding.style import Run, write
+from pyannote_pix2seq.decoding.postprocessing import BinTurn, write
 from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
 
-SHORTEST = 0.2
+MIN_ELECTED = 0.2
 """Seconds for which somebody has to be elected at a stretch, which is two time bins at least: where samples hesitate
 between two people, a majority changes sides within a few bins."""
 
@@ -32,7 +32,7 @@ def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
     return activity[:, torch.as_tensor(_order((reference.T @ activity).numpy(), num_fixed))]
 
 
-def nearest(samples: Tensor, num_fixed: int) -> int:
+def medoid(samples: Tensor, num_fixed: int) -> int:
     """Index of the sample, of (num_samples, num_bins, num_speakers) of zeros and ones, that differs least from all."""
     common = torch.einsum("stn,rtm->srnm", samples, samples).numpy()
     sizes = samples.sum((1, 2)).numpy()
@@ -50,7 +50,7 @@ def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:
     return linear_sum_assignment(-common - certain)[1]
 
 
-def agree(
+def vote(
     vocabulary: Vocabulary,
     samples: Sequence[Sequence[int]],
     given: Sequence[int],
@@ -84,11 +84,11 @@ def agree(
 
     num_given = len(given) // TOKENS_PER_TRIPLET
     activities = torch.stack([activity_of(sample) for sample in samples])
-    reference = activities[nearest(activities, num_given)]
+    reference = activities[medoid(activities, num_given)]
     matched = torch.stack([match(activity, reference, num_given) for activity in activities])
     votes = (matched - activity_of(given)).clamp(min=0)
     mean = votes.mean(0)
-    runs = _runs(_elected(votes, threshold), mean, max(round(SHORTEST / vocabulary.resolution), 2))
+    runs = _runs(_elected(votes, threshold), mean, max(round(MIN_ELECTED / vocabulary.resolution), 2))
     return write(vocabulary, list(given), [1.0] * num_given, runs)
 
 
@@ -101,7 +101,7 @@ def _elected(votes: Tensor, threshold: float) -> Tensor:
     return torch.zeros_like(votes[0], dtype=torch.bool).scatter(1, order, sizes <= num_active)
 
 
-def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[Run]:
+def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[BinTurn]:
     """Each stretch of so many bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
     edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
     edges = torch.cat([edges, -active[-1:].int()])
@@ -109,4 +109,4 @@ def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[Run]:
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
         for start, end in zip(starts, ends, strict=True):
             if end - start >= shortest:
-                yield Run(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)
+                yield BinTurn(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)

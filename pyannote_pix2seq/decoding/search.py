@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from pyannote_pix2seq.decoding.consensus import agree
+from pyannote_pix2seq.decoding.consensus import vote
 from pyannote_pix2seq.decoding.draft import Draft, Row
-from pyannote_pix2seq.decoding.style import loosen
+from pyannote_pix2seq.decoding.postprocessing import postprocess
 from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
@@ -77,15 +77,15 @@ def decode(
     """
     options = options or DecodingOptions()
     given = given or [[] for _ in num_bins]
-    context = _recite(model, context, given)
+    context = _prefill(model, context, given)
     written = (_by_consensus if options.strategy == "consensus" else _one_by_one)(
         model, context, num_bins, given, options
     )
     rows = zip(written, given, num_bins.tolist(), strict=True)
-    return [_loosened(model.vocabulary, *row, options) for row in rows]
+    return [_postprocessed(model.vocabulary, *row, options) for row in rows]
 
 
-def _recite(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
+def _prefill(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
     """Write at once what all recordings are given, but for its last token, after which something is predicted."""
     shared = slice(context.written.shape[1], min(map(len, given)))
     tokens = torch.tensor([[DIARIZE, *row][shared] for row in given], dtype=torch.int64, device=context.written.device)
@@ -136,7 +136,7 @@ def _agreed(
     vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
 ) -> Hypothesis:
     sequences = [sample.tokens for sample in samples]
-    tokens, agreement = agree(vocabulary, sequences, given, num_bins, options.threshold)
+    tokens, agreement = vote(vocabulary, sequences, given, num_bins, options.threshold)
     num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
     most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
     if not options.min_speakers <= num_speakers <= most:
@@ -145,11 +145,11 @@ def _agreed(
     return Hypothesis(tokens, vocabulary.decode(tokens), agreement, log_prob)
 
 
-def _loosened(
+def _postprocessed(
     vocabulary: Vocabulary, found: Hypothesis, given: Sequence[int], num_bins: int, options: DecodingOptions
 ) -> Hypothesis:
     num_given = len(given) // TOKENS_PER_TRIPLET
-    tokens, confidence = loosen(vocabulary, found.tokens, found.confidence, num_given, num_bins, options)
+    tokens, confidence = postprocess(vocabulary, found.tokens, found.confidence, num_given, num_bins, options)
     return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
 
 

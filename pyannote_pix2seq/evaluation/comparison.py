@@ -18,6 +18,7 @@ from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, Turns
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
@@ -26,7 +27,7 @@ LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
 
 
-class EvaluationError(ValueError):
+class EvaluationError(Pix2SeqError, ValueError):
     """An evaluation that cannot be made, or a recording that cannot be part of one."""
 
 

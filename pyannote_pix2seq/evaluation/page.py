@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pyannote_pix2seq.errors import Pix2SeqError
 
-class PageError(ValueError):
+
+class PageError(Pix2SeqError, ValueError):
     """A page that has no place for what is to be put in."""
 
 

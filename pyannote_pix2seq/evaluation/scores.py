@@ -10,6 +10,7 @@ from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import JaccardErrorRate
 
 from pyannote_pix2seq.der import DerComponents, der_metric
+from pyannote_pix2seq.errors import ArgumentError
 
 NUM_LEVELS = 10
 """Levels of confidence that are told apart in `Score.calibration`."""
@@ -266,7 +267,7 @@ def difference(scores: Sequence[Score], others: Sequence[Score]) -> tuple[float,
         If the recordings are not the same.
     """
     if [score.uri for score in scores] != [score.uri for score in others]:
-        raise ValueError("Two systems can only be compared on the same recordings, in the same order.")
+        raise ArgumentError("Two systems can only be compared on the same recordings, in the same order.")
     der = MEASURES["der"]
     drawn = [der([scores[i] for i in index]) - der([others[i] for i in index]) for index in resampled(len(scores))]
     return der(scores) - der(others), *_middle(drawn)

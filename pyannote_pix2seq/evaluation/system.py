@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.console.complaints import TERMINATED
+from pyannote_pix2seq.console.exit import TERMINATED
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_number
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ WORKER = (sys.executable, "-m", f"{__package__}.worker")
 Turns = Sequence[tuple[float, float, str]]
 
 
-class UnknownSystemError(ValueError):
+class UnknownSystemError(Pix2SeqError, ValueError):
     """A system that cannot be called."""
 
 

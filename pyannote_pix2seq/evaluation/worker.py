@@ -18,7 +18,7 @@ from pyannote.audio import Pipeline  # noqa: E402
 
 from pyannote_pix2seq.audio.recording import load  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser, whole  # noqa: E402
-from pyannote_pix2seq.console.complaints import in_one_line  # noqa: E402
+from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
 from pyannote_pix2seq.console.progress import bar_of_steps  # noqa: E402
 from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
@@ -83,7 +83,7 @@ def main() -> None:
         is_ours = isinstance(pipeline, Pix2SeqDiarization)
         return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
 
-    with in_one_line():
+    with one_line_errors():
         respond(diarize, options.recordings, options.answers)
 
 

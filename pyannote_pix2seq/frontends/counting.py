@@ -10,10 +10,10 @@ from .refinement import SMALLEST
 from .segmentation import build_overlap_segmentation, piece_by_piece
 
 WEIGHT = 0.35
-"""Of the second network in the compromise, see `agreed` and docs/log.md."""
+"""Of the second network in the compromise, see `pool_counts` and docs/log.md."""
 
 
-class Counter(nn.Module):
+class SpeakerCounter(nn.Module):
     """How likely it is that nobody, one person, or two and more speak.
 
     Another network errs elsewhere: this one was trained on other recordings, with a sigmoid for each of three speakers
@@ -57,10 +57,10 @@ class Counter(nn.Module):
         return cross_fade(numbers, self.HOP)[:, :num_bins]
 
     def _count(self, waveforms: Tensor) -> Tensor:
-        return how_many(self.segmentation(waveforms))
+        return count_posteriors(self.segmentation(waveforms))
 
 
-def how_many(active: Tensor) -> Tensor:
+def count_posteriors(active: Tensor) -> Tensor:
     """Probabilities that none, one, or two and more of three speakers are active, if these are independent.
 
     Parameters
@@ -77,7 +77,7 @@ def how_many(active: Tensor) -> Tensor:
     return torch.stack([nobody, one, (1 - nobody - one).clamp(min=0)], dim=-1)
 
 
-def agreed(log_posteriors: Tensor, numbers: Tensor, num_active: Tensor) -> Tensor:
+def pool_counts(log_posteriors: Tensor, numbers: Tensor, num_active: Tensor) -> Tensor:
     """Posteriors whose number of speakers is a compromise with somebody else's; who speaks, given how many, stays.
 
     Logarithms are averaged: a logarithmic opinion pool (Genest and Zidek, Combining probability distributions,
@@ -87,7 +87,7 @@ def agreed(log_posteriors: Tensor, numbers: Tensor, num_active: Tensor) -> Tenso
     ----------
     log_posteriors : (..., num_classes) torch.Tensor
     numbers : (..., 3) torch.Tensor
-        Probabilities of nobody, one, two: what the other says, see `Counter`.
+        Probabilities of nobody, one, two: what the other says, see `SpeakerCounter`.
     num_active : (num_classes,) torch.Tensor
         How many speak in each class: 0, 1 or 2.
 

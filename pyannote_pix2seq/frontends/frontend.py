@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.errors import ArgumentError
+
 
 class AudioTokens(NamedTuple):
     """What the transformer hears.
@@ -95,7 +97,7 @@ class Frontend(nn.Module):
             If it is not.
         """
         if waveforms.ndim != 3 or waveforms.shape[1] != 1 or waveforms.shape[2] == 0:
-            raise ValueError(
+            raise ArgumentError(
                 f"{type(self).__name__} was given waveforms of shape {tuple(waveforms.shape)} but takes "
                 "(batch, 1, num_samples) with at least one sample. "
                 "Mix down to mono, and add the missing dimensions with `waveform[None]`."
@@ -121,7 +123,7 @@ class Frontend(nn.Module):
         """
         raise NotImplementedError(f"{type(self).__name__} does not implement `forward`.")
 
-    def keep(self, waveforms: Tensor) -> AudioTokens:
+    def precompute(self, waveforms: Tensor) -> AudioTokens:
         """What may be computed once and kept on disk: tokens if frozen, else the waveform cut into tokens.
 
         Parameters
@@ -141,13 +143,13 @@ class Frontend(nn.Module):
         pieces = F.pad(waveforms, (0, padding)).view(len(waveforms), num_tokens, self.samples_per_token)
         return AudioTokens(pieces, pieces.new_zeros(len(waveforms), num_tokens, 0, 0))
 
-    def complete(self, kept: AudioTokens, lengths: Tensor) -> AudioTokens:
+    def finish(self, kept: AudioTokens, lengths: Tensor) -> AudioTokens:
         """Tokens of what was kept.
 
         Parameters
         ----------
         kept : AudioTokens
-            A batch of what `keep` returned, padded.
+            A batch of what `precompute` returned, padded.
         lengths : (batch,) torch.Tensor
             Number of tokens of each recording, which is heard without its padding.
 

@@ -16,7 +16,7 @@ COUNTED = 0.99
 """Of the frames: the loudest others may be of a click or a bang, which make no recording loud."""
 
 
-def raised(waveforms: Tensor) -> Tensor:
+def amplified(waveforms: Tensor) -> Tensor:
     """Quiet waveforms as loud as networks need them, others as they are.
 
     PyanNet normalises the variance of what it hears, but first adds 1e-5 to it: that of a waveform 50 dB below full

@@ -61,10 +61,10 @@ class Refinement(nn.Module):
         width: int = 96,
         dropout: float = 0.3,
         noise: float = 0.3,
-        deaf: float = 0.2,
+        frame_dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        self.noise, self.deaf = noise, deaf
+        self.noise, self.frame_dropout = noise, frame_dropout
         self.normalise = nn.BatchNorm1d(num_channels, affine=False)
         self.hear_posteriors = nn.Linear(num_classes, width)
         self.hear_frames = nn.Linear(num_channels, width)
@@ -98,5 +98,5 @@ class Refinement(nn.Module):
 
     def _disturbed(self, frames: Tensor) -> Tensor:
         noise = torch.randn_like(frames[:, :1]) + torch.randn_like(frames)
-        is_heard = torch.rand_like(frames[:, :1, :1]) > self.deaf
+        is_heard = torch.rand_like(frames[:, :1, :1]) > self.frame_dropout
         return (frames + self.noise * noise) * is_heard

@@ -11,9 +11,9 @@ from .augmentation import blur, confused, contaminate, rename, soften, tilt
 from .bfloat16 import has_bfloat16
 from .bins import by_bin, centres, nearest
 from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
-from .counting import Counter, agreed
+from .counting import SpeakerCounter, pool_counts
 from .frontend import AudioTokens, Frontend
-from .level import raised
+from .level import amplified
 from .pieces import cross_fade, padded
 from .refinement import Refinement
 from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, build_segmentation, piece_by_piece
@@ -26,7 +26,7 @@ class SpeakerFrontend(Frontend):
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
     up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
     by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`). A second network
-    has a say in how many speak (see `Counter`). Quiet waveforms are brought up first (see `raised`).
+    has a say in how many speak (see `SpeakerCounter`). Quiet waveforms are brought up first (see `amplified`).
 
     Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
@@ -58,7 +58,7 @@ class SpeakerFrontend(Frontend):
         super().__init__()
         self.in_bfloat16 = bfloat16
         self.segmentation = build_segmentation(bfloat16)
-        self.counter = Counter(self.samples_per_bin, bfloat16)
+        self.counter = SpeakerCounter(self.samples_per_bin, bfloat16)
         self.campplus = CAMPPlus()
         self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
@@ -93,18 +93,18 @@ class SpeakerFrontend(Frontend):
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
         self.check(waveforms)
-        waveforms = raised(waveforms)
+        waveforms = amplified(waveforms)
         # first, for what it needs is free again when there are frames, which take the most memory
         numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
-        posteriors, frames = self.hear(waveforms)
+        posteriors, frames = self.features(waveforms)
         refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
-        posteriors = agreed(refined, numbers, self.num_active).exp()
+        posteriors = pool_counts(refined, numbers, self.num_active).exp()
         content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
         return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
 
     @torch.no_grad()
-    def hear(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+    def features(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
         """What segmentation and CAM++ say of waveforms, before posteriors are refined.
 
         Parameters

@@ -15,6 +15,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.network.attention import Attention, Source, by_recording, cosines, voice_bias
 from pyannote_pix2seq.network.rotary import Rotary
 
@@ -114,7 +115,7 @@ class Transformer(nn.Module):
     def __init__(self, width: int, num_layers: int, num_heads: int, num_voices: int, dropout: float):
         super().__init__()
         if width % (2 * num_heads):
-            raise ValueError(
+            raise ArgumentError(
                 f"width={width} cannot be shared by {num_heads} heads: it must be a multiple of {2 * num_heads}."
             )
         self.blocks = nn.ModuleList(Block(width, num_heads, num_voices, dropout) for _ in range(num_layers))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 
+from pyannote_pix2seq.errors import Pix2SeqError
+
 from .codec import FILES, TELEPHONES, transmit
 from .level import clip, mix, rms, to_peak, wandering_gains
 from .noise import Noises, coloured_noise
@@ -41,7 +43,7 @@ LIMITS: dict[str, Range] = {
 """What numbers may be, both ends included; probabilities are between 0 and 1."""
 
 
-class AcousticsError(ValueError):
+class AcousticsError(Pix2SeqError, ValueError):
     """Options of acoustics that make no sense."""
 
 

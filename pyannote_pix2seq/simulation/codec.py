@@ -11,6 +11,7 @@ import soxr
 from scipy.signal import firwin, oaconvolve
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import Pix2SeqError
 
 TELEPHONES = {"alaw": ("WAV", "ALAW"), "mulaw": ("WAV", "ULAW"), "gsm": ("WAV", "GSM610")}
 """ITU-T G.711 (two kinds) and ETSI GSM 06.10 full rate, as libsndfile names them: format, subtype."""
@@ -26,7 +27,7 @@ BLOCK = 10 * SAMPLE_RATE
 """Samples written at a time: libvorbis keeps all that it is given at once on the stack."""
 
 
-class CodecError(ValueError):
+class CodecError(Pix2SeqError, ValueError):
     """A codec that does not exist."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.vocabulary import Triplet
 
 from .acoustics import Acoustics
@@ -98,7 +99,7 @@ class Simulator:
 
     def __init__(self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0) -> None:
         if not duration > 0:
-            raise ValueError(f"A conversation of {duration} s was asked for; its duration must be positive.")
+            raise ArgumentError(f"A conversation of {duration} s was asked for; its duration must be positive.")
         self.voices = voices
         self.turns = turns
         self.acoustics = acoustics

@@ -6,6 +6,8 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pyannote_pix2seq.errors import Pix2SeqError
+
 from .acoustics import Acoustics
 from .conversation import Simulator
 from .fitted import FittedTurns
@@ -19,7 +21,7 @@ TRAINING_SECONDS = 50.0
 """How long training conversations are unless you say otherwise."""
 
 
-class DifficultyError(ValueError):
+class DifficultyError(Pix2SeqError, ValueError):
     """A difficulty that does not exist, or for which there are not enough voices."""
 
 

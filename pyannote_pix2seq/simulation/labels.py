@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.vocabulary import Triplet
 
 from .turns import SHORTEST_TURN, Turns, join_pauses
@@ -16,7 +17,7 @@ DECIMALS = 3
 """Times are written in whole milliseconds, as RTTM has them."""
 
 
-class LabelsError(ValueError):
+class LabelsError(Pix2SeqError, ValueError):
     """A style of labels that makes no sense."""
 
 

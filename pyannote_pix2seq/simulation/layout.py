@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pyannote_pix2seq.errors import Pix2SeqError
+
 from .recording import find_recordings
 from .seed import seed_of
 
@@ -16,7 +18,7 @@ SPLITS = ("train", "dev", "test")
 Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
 
 
-class LayoutError(ValueError):
+class LayoutError(Pix2SeqError, ValueError):
     """Recordings that are missing, or of which nobody can tell who speaks in them."""
 
 

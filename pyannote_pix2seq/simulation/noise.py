@@ -11,6 +11,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import Pix2SeqError
 
 from .recording import duration_of, fade, find_recordings, read_piece
 
@@ -21,7 +22,7 @@ _read = lru_cache(maxsize=512)(read_piece)
 _duration = lru_cache(maxsize=65536)(duration_of)
 
 
-class NoiseError(ValueError):
+class NoiseError(Pix2SeqError, ValueError):
     """A source of noise that cannot be understood."""
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.joining import joined
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -17,7 +18,7 @@ SHORTEST_TURN = 0.1
 """Shorter turns, left over where turns are cut, are dropped, in seconds."""
 
 
-class TurnsError(ValueError):
+class TurnsError(Pix2SeqError, ValueError):
     """Turns that cannot be read, or cannot be drawn."""
 
 

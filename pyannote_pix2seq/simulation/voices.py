@@ -23,6 +23,7 @@ import numpy as np
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import Pix2SeqError
 
 from .level import rms
 from .recording import fade
@@ -46,7 +47,7 @@ PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
 """Shortest and longest pause where two regions are joined."""
 
 
-class VoicesError(ValueError):
+class VoicesError(Pix2SeqError, ValueError):
     """A store of voices that is missing, damaged, or asked for what it does not hold."""
 
 

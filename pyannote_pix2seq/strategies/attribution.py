@@ -18,11 +18,11 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voice_of, voices_of
 
-TOLD = 2.0
+PART_DURATION = 2.0
 """Seconds of a turn, about, that are told to one speaker as a whole."""
-ALONE = 0.5
+MIN_SOLO = 0.5
 """Seconds that nobody else may speak for the voice of a part to count."""
-CLEARER = 0.1
+MARGIN = 0.1
 """A part is somebody else's if the cosine of its voice and his is larger by more than this."""
 REACH = 0.4
 """Where the next part is told to another speaker, up to this share of each may go over to the other, unless others talk
@@ -49,11 +49,11 @@ def attribute(
         return list(turns)
     voices = directions(voices_of(speakers))
     others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
-    told = (
-        _told(turn, others[turn.speaker], audio, voices, token_duration) if turn.speaker in others else [turn]
+    reassigned = (
+        _reassigned(turn, others[turn.speaker], audio, voices, token_duration) if turn.speaker in others else [turn]
         for turn in turns
     )
-    return join(chain.from_iterable(told), 0.0)
+    return join(chain.from_iterable(reassigned), 0.0)
 
 
 def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
@@ -62,7 +62,7 @@ def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
     return (turn._replace(start=start, end=end) for start, end in pairwise(edges))
 
 
-def voice_alone(
+def solo_voice(
     part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float
 ) -> tuple[torch.Tensor | None, float]:
     """What the speaker of a part of a turn sounds like where nobody else speaks.
@@ -81,33 +81,33 @@ def voice_alone(
     Returns
     -------
     voice : (voice_dim,) tensor or None
-        Sum of the first voices; None if nobody else speaks for less than `ALONE`.
+        Sum of the first voices; None if nobody else speaks for less than `MIN_SOLO`.
     seconds : float
         For how long nobody else speaks.
     """
     segments = list(Timeline([part.segment]).extrude(Timeline(others)))
     seconds = sum(segment.duration for segment in segments)
-    return (voice_of(audio, segments, token_duration) if seconds >= ALONE else None), seconds
+    return (voice_of(audio, segments, token_duration) if seconds >= MIN_SOLO else None), seconds
 
 
 def _attributed(
     part: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Turn:
-    voice, _ = voice_alone(part, others, audio, token_duration)
+    voice, _ = solo_voice(part, others, audio, token_duration)
     if voice is None:
         return part
     cosines = voices @ F.normalize(voice.float(), dim=0)
     # (num_speakers,)
     likeliest = int(cosines.argmax())
-    is_clear = cosines[likeliest] - cosines[part.speaker] > CLEARER
+    is_clear = cosines[likeliest] - cosines[part.speaker] > MARGIN
     return part._replace(speaker=likeliest) if is_clear else part
 
 
-def _told(
+def _reassigned(
     turn: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Iterator[Turn]:
     """Parts of a turn, each told to whom it sounds like, up to where its voice becomes that of the next."""
-    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, TOLD)]
+    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, PART_DURATION)]
     borders = [_border(*two, others, audio, voices, token_duration) for two in pairwise(parts)]
     starts, ends = [turn.start, *borders], [*borders, turn.end]
     return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
-from pyannote_pix2seq.strategies.cast import Cast
-from pyannote_pix2seq.strategies.chunks import Chunk, believed
-from pyannote_pix2seq.strategies.speakers import CLAIM, Speaker, hear, likeliest, similarity
+from pyannote_pix2seq.strategies.chunks import Chunk, cropped
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
+from pyannote_pix2seq.strategies.speakers import MIN_SIMILARITY, Speaker, likeliest, similarity, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
 
@@ -22,48 +22,50 @@ class ByPrompts:
         Learns whom it hears.
     """
 
-    def __init__(self, writer: Writer, cast: Cast):
+    def __init__(self, writer: Writer, inventory: SpeakerInventory):
         self.writer = writer
-        self.cast = cast
+        self.inventory = inventory
 
     def read(self, audio: AudioTokens, chunk: Chunk, needed: int) -> list[Turn]:
         """Turns of a chunk where it is believed, in which `needed` people at least speak for the first time."""
-        cast, capacity, token_duration = self.cast, self.writer.capacity, self.writer.token_duration
-        allowed = cast.allowed
-        candidates = [number for number in cast.speakers if allowed != 0 or number in cast.heard]
+        inventory, capacity, token_duration = self.inventory, self.writer.capacity, self.writer.token_duration
+        allowed = inventory.allowed
+        candidates = [number for number in inventory.speakers if allowed != 0 or number in inventory.heard]
         room = 0 if allowed == 0 and len(candidates) <= capacity else max(needed, 1)
-        known = [cast.speakers[number] for number in candidates]
+        known = [inventory.speakers[number] for number in candidates]
         prompted = [candidates[i] for i in likeliest(known, audio, capacity - room, token_duration)]
-        most = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
-        people = [cast.speakers[number] for number in prompted]
-        (written,) = self.writer.write([audio], [people], len(prompted) + needed, most)
+        max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
+        people = [inventory.speakers[number] for number in prompted]
+        (written,) = self.writer.write([audio], [people], len(prompted) + needed, max_speakers)
         turns = [turn.later(chunk.start) for turn in written]
-        return self._remember(turns, hear(audio, turns, chunk.start, token_duration), prompted, needed, chunk)
+        return self._remember(turns, speakers_in(audio, turns, chunk.start, token_duration), prompted, needed, chunk)
 
     def _remember(
         self, turns: list[Turn], voices: dict[int, Speaker], prompted: list[int], needed: int, chunk: Chunk
     ) -> list[Turn]:
         """Find out who the speakers of a chunk are, and learn from them."""
-        cast, said = self.cast, believed(turns, chunk.believed)
+        inventory, said = self.inventory, cropped(turns, chunk.core)
         first = {turn.speaker: turn.start for turn in sorted(said, reverse=True)}
         numbers = {
             local: number
             for local, number in enumerate(prompted)
-            if local in voices and _may_be(voices[local], cast.speakers[number])
+            if local in voices and _may_be(voices[local], inventory.speakers[number])
         }
         arrivals = self._arrivals(voices, numbers, first, needed)
         for local, number in numbers.items():
-            if number in cast.heard or local in arrivals:
-                cast.speakers[number].learn(voices[local])
+            if number in inventory.heard or local in arrivals:
+                inventory.speakers[number].update(voices[local])
         for local in arrivals:
             if local not in numbers:
-                numbers[local] = cast.new_number()
-                cast.speakers[numbers[local]] = voices[local]
+                numbers[local] = inventory.new_number()
+                inventory.speakers[numbers[local]] = voices[local]
             if local not in first:
                 said.append(_surest(turns, local, chunk))
-            cast.arrive(numbers[local])
+            inventory.add(numbers[local])
         numbers |= {
-            local: cast.most_similar(voices[local].voice) for local in first if numbers.get(local) not in cast.heard
+            local: inventory.most_similar(voices[local].voice)
+            for local in first
+            if numbers.get(local) not in inventory.heard
         }
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
@@ -71,20 +73,20 @@ class ByPrompts:
         self, voices: dict[int, Speaker], numbers: dict[int, int], first: dict[int, float], needed: int
     ) -> list[int]:
         """Speakers of a chunk heard for the first time: all who are believed to speak, and `needed` at least."""
-        new = [local for local in voices if numbers.get(local) not in self.cast.heard]
+        new = [local for local in voices if numbers.get(local) not in self.inventory.heard]
         said = (local for local in new if local in first)
         sure = sorted(said, key=lambda local: (local not in numbers, first[local]))
         spare = [local for local in new if local not in first and local not in numbers]
-        return (sure + spare[: max(needed - len(sure), 0)])[: self.cast.allowed]
+        return (sure + spare[: max(needed - len(sure), 0)])[: self.inventory.allowed]
 
 
 def _may_be(heard: Speaker, known: Speaker) -> bool:
     """Whether somebody who was named by a prompt sounds like the one who was enrolled."""
     has_voice = known.name is not None and len(known.voice) > 0
-    return not has_voice or similarity([heard.voice], [known.voice]).item() >= CLAIM
+    return not has_voice or similarity([heard.voice], [known.voice]).item() >= MIN_SIMILARITY
 
 
 def _surest(turns: Iterable[Turn], speaker: int, chunk: Chunk) -> Turn:
     """The surest turn of somebody who has to be heard, wherever it is in the chunk."""
     turn = max((turn for turn in turns if turn.speaker == speaker), key=lambda turn: turn.confidence)
-    return turn.within(chunk.start, max(chunk.believed.end, chunk.start + SHORTEST_TURN))
+    return turn.within(chunk.start, max(chunk.core.end, chunk.start + SHORTEST_TURN))

@@ -10,16 +10,16 @@ from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.strategies.assignment import PART_DURATION
 from pyannote_pix2seq.strategies.attribution import attribute
-from pyannote_pix2seq.strategies.cast import Cast
-from pyannote_pix2seq.strategies.chunks import Chunk, believed
-from pyannote_pix2seq.strategies.people import PART
-from pyannote_pix2seq.strategies.reading import SKETCH, Part, Reading, write_again
-from pyannote_pix2seq.strategies.recollection import Group, Recollection, same_people
-from pyannote_pix2seq.strategies.speakers import CLAIM, Speaker, claimed, similarity, voices_of
+from pyannote_pix2seq.strategies.chunks import Chunk, cropped
+from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
+from pyannote_pix2seq.strategies.reading import FIRST_PASS, Part, Reading, second_pass
+from pyannote_pix2seq.strategies.speakers import MIN_SIMILARITY, Speaker, match_enrolled, similarity, voices_of
 from pyannote_pix2seq.strategies.writer import Writer
 
-NEWCOMER = 10**9
+NEW = 10**9
 """Numbers from here on are of those who are met in a chunk, and have none of their own until they are heard."""
 
 
@@ -27,7 +27,7 @@ class ByVoices:
     """Reads each chunk of a chain twice.
 
     First on its own, to find out who is in it: the voices of all that was said so far are told apart again with those
-    of the chunk, see `Recollection`. Then behind prompts of them and of others whose voices those are. A chunk before
+    of the chunk, see `PartHistory`. Then behind prompts of them and of others whose voices those are. A chunk before
     which nobody was heard is read once.
 
     Parameters
@@ -44,98 +44,98 @@ class ByVoices:
         Of what was heard.
     """
 
-    def __init__(self, writer: Writer, cast: Cast, enrolled: Sequence[Speaker]):
+    def __init__(self, writer: Writer, inventory: SpeakerInventory, enrolled: Sequence[Speaker]):
         self.writer = writer
-        self.cast = cast
-        self.recollection = Recollection()
+        self.inventory = inventory
+        self.history = PartHistory()
         self._enrolled = enrolled
 
     def read(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
         """Turns of a chunk where it is believed."""
-        cast = self.cast
-        reading, parts = self._meet(audio, chunk)
-        met = {number: reading.speakers[number] for number in reading.speakers if number not in cast.heard}
-        people = {number: cast.speakers[number] for number in sorted(cast.heard & cast.present)} | met
-        turns = write_again(self.writer, [audio], people)[0] if cast.heard else self._only(reading, people)
-        said = believed([turn.later(chunk.start) for turn in turns], chunk.believed)
+        inventory = self.inventory
+        reading, parts = self._first_pass(audio, chunk)
+        met = {number: reading.speakers[number] for number in reading.speakers if number not in inventory.heard}
+        people = {number: inventory.speakers[number] for number in sorted(inventory.heard & inventory.present)} | met
+        turns = second_pass(self.writer, [audio], people)[0] if inventory.heard else self._single_pass(reading, people)
+        said = cropped([turn.later(chunk.start) for turn in turns], chunk.core)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
-        numbers = {number: cast.new_number() if number >= NEWCOMER else number for number in order}
-        for number in (number for number in order if number not in cast.heard):
-            name = cast.speakers[number].name if number in cast.speakers else None
-            cast.speakers[numbers[number]] = replace(met[number], name=name)
-            cast.arrive(numbers[number])
-        told = [part.told(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
-        self.recollection.add(part for part in told if part.turn.speaker in cast.heard)
+        numbers = {number: inventory.new_number() if number >= NEW else number for number in order}
+        for number in (number for number in order if number not in inventory.heard):
+            name = inventory.speakers[number].name if number in inventory.speakers else None
+            inventory.speakers[numbers[number]] = replace(met[number], name=name)
+            inventory.add(numbers[number])
+        assigned = [part.assigned_to(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
+        self.history.add(part for part in assigned if part.turn.speaker in inventory.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
     def forget(self, number: int) -> None:
         """Let go of all that somebody said."""
-        self.recollection.forget(number)
+        self.history.forget(number)
 
-    def _meet(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
+    def _first_pass(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
         """Who is in a chunk that is read on its own, and its parts that begin where it is believed.
 
         What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
         Whoever begins just before its end is remembered, or the next chunk would not know whom it goes on with.
         """
-        reading = self._sketch(audio, chunk)
-        parts = [part for part in reading.parts(PART) if part.turn.segment.middle >= chunk.believed.start]
+        reading = self._write_first(audio, chunk)
+        parts = [part for part in reading.parts(PART_DURATION) if part.turn.segment.middle >= chunk.core.start]
         if not parts:
-            reading.tell([])
+            reading.set_turns([])
             return reading, []
-        told, groups = self._tell(reading, parts, chunk.believed.end)
-        own = same_people(groups, self._claims(groups, set(told)))
-        numbers = self._numbers(told, groups, own)
-        parts = [part.told(numbers[group]) for part, group in zip(parts, told, strict=True)]
-        reading.tell([part.turn for part in parts])
-        self._learn(reading, {number: groups[group].voice for group, number in own.items()})
-        self.cast.present = set(numbers.values())
-        return reading, [part for part in parts if part.turn.start < chunk.believed.end]
+        assigned, groups = self._assign(reading, parts, chunk.core.end)
+        own = same_people(groups, self._enrolled_groups(groups, set(assigned)))
+        numbers = self._numbers(assigned, groups, own)
+        parts = [part.assigned_to(numbers[group]) for part, group in zip(parts, assigned, strict=True)]
+        reading.set_turns([part.turn for part in parts])
+        self._update(reading, {number: groups[group].voice for group, number in own.items()})
+        self.inventory.present = set(numbers.values())
+        return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
-    def _sketch(self, audio: AudioTokens, chunk: Chunk) -> Reading:
+    def _write_first(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """A chunk that is read on its own; with care if that is all there will be to know of it."""
-        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.believed)
-        writer = self.writer.at_most(**SKETCH) if self.cast.heard else self.writer
-        most = self.cast.limits.at_once(self.writer.capacity)
-        reading.tell([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, most)[0]])
+        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
+        writer = self.writer.at_most(**FIRST_PASS) if self.inventory.heard else self.writer
+        max_speakers = self.inventory.limits.at_once(self.writer.capacity)
+        reading.set_turns([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, max_speakers)[0]])
         return reading
 
-    def _tell(self, reading: Reading, parts: Sequence[Part], until: float) -> tuple[list[int], list[Group]]:
+    def _assign(self, reading: Reading, parts: Sequence[Part], until: float) -> tuple[list[int], list[Group]]:
         """Group of each part. As long as nobody was heard, they are the speakers of the chunk."""
-        if self.cast.heard:
-            return self.recollection.tell(parts, until, self.cast.limits.most)
+        if self.inventory.heard:
+            return self.history.assign(parts, until, self.inventory.limits.max_speakers)
         order = list(reading.speakers)
         groups = [Group(speaker.voice, speaker.voice, {}) for speaker in reading.speakers.values()]
         return [order.index(part.turn.speaker) for part in parts], groups
 
-    def _claims(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
+    def _enrolled_groups(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
         """Numbers of groups that sound like somebody enrolled; if they speak in a chunk, there as well."""
-        claims = claimed(self._enrolled, [group.voice for group in groups]).items()
+        claims = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
         here = similarity(voices_of(self._enrolled), [group.here for group in groups])
-        return {group: ~row for row, group in claims if group not in present or here[row, group] >= CLAIM}
+        return {group: ~row for row, group in claims if group not in present or here[row, group] >= MIN_SIMILARITY}
 
-    def _numbers(self, told: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
+    def _numbers(self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
         """Their own numbers, those of newcomers or, where there is no room for one, of who sounds most like him."""
-        allowed = self.cast.allowed
+        allowed = self.inventory.allowed
         room = inf if allowed is None else allowed
         numbers = {**own}
-        for group in dict.fromkeys(told):
-            number = numbers.setdefault(group, NEWCOMER + group)
-            if number not in self.cast.heard:
+        for group in dict.fromkeys(assigned):
+            number = numbers.setdefault(group, NEW + group)
+            if number not in self.inventory.heard:
                 room -= 1
-                numbers[group] = number if room >= 0 else self.cast.most_similar(groups[group].voice)
+                numbers[group] = number if room >= 0 else self.inventory.most_similar(groups[group].voice)
         return numbers
 
-    def _learn(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
+    def _update(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
         """Know those better who were heard before: clips by what they say in a chunk, voices by all that is theirs."""
-        for number in self.cast.heard & voices.keys():
+        for number in self.inventory.heard & voices.keys():
             if number in reading.speakers:
-                self.cast.speakers[number].learn(reading.speakers[number])
-            self.cast.speakers[number].voice = voices[number]
+                self.inventory.speakers[number].update(reading.speakers[number])
+            self.inventory.speakers[number].voice = voices[number]
 
-    def _only(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
+    def _single_pass(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
         """Turns of a chunk before which nobody was heard: there is nothing to learn but whose voice is whose."""
         order = list(people)
         turns = [turn.later(-reading.start)._replace(speaker=order.index(turn.speaker)) for turn in reading.turns]
-        told = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
-        return [turn._replace(speaker=order[turn.speaker]) for turn in told]
+        assigned = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
+        return [turn._replace(speaker=order[turn.speaker]) for turn in assigned]

@@ -8,10 +8,10 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies.by_prompts import ByPrompts
 from pyannote_pix2seq.strategies.by_voices import ByVoices
-from pyannote_pix2seq.strategies.cast import Cast
 from pyannote_pix2seq.strategies.chunks import Chunk, Stitcher
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.speakers import Speaker
-from pyannote_pix2seq.strategies.strategy import Diarization, Report
+from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
 from pyannote_pix2seq.strategies.writer import Writer
 
 
@@ -38,26 +38,26 @@ class Chain:
 
     def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
         self.writer = writer
-        self.cast = Cast(limits, known)
-        self._by_voices = ByVoices(writer, self.cast, known)
-        self._by_prompts = ByPrompts(writer, self.cast)
+        self.inventory = SpeakerInventory(limits, known)
+        self._by_voices = ByVoices(writer, self.inventory, known)
+        self._by_prompts = ByPrompts(writer, self.inventory)
 
-    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
         """Diarize a recording; what is done is reported as (step, completed, total)."""
-        stitcher, turns, everybody = Stitcher(), [], dict(self.cast.speakers)
+        stitcher, turns, everybody = Stitcher(), [], dict(self.inventory.speakers)
         report("chunks", 0, num_chunks)
         for done, chunk in enumerate(chunks, 1):
             later = 0 if chunk.is_last else max(num_chunks - done, 1)
-            turns += stitcher.push(self.read(chunk, later), chunk.believed.end)
-            everybody |= self.cast.speakers
+            turns += stitcher.push(self.read(chunk, later), chunk.core.end)
+            everybody |= self.inventory.speakers
             report("chunks", done, done if chunk.is_last else max(num_chunks, done + 1))
         return Diarization(turns + stitcher.close(), everybody)
 
     def read(self, chunk: Chunk, later: int) -> list[Turn]:
         """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
-        for number in self.cast.forget(chunk.believed.start):
+        for number in self.inventory.forget(chunk.core.start):
             self._by_voices.forget(number)
-        needed = self.cast.needed(later * self.writer.capacity)
+        needed = self.inventory.needed(later * self.writer.capacity)
         audio = self.writer.listen(chunk.waveform)
         if needed or not audio.voice.shape[1]:
             return self._by_prompts.read(audio, chunk, needed)

@@ -17,11 +17,12 @@ from torch import Tensor
 
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
-SHORTEST = 0.1
+MIN_DURATION = 0.1
 """Shortest recording, in seconds."""
 BORDER = 0.1
 """Turns of one speaker with at most so many seconds between them are one."""
@@ -44,7 +45,7 @@ class Chunk(NamedTuple):
 
     waveform: Tensor
     start: float
-    believed: Segment
+    core: Segment
     is_last: bool
 
 
@@ -76,14 +77,16 @@ class Grid(NamedTuple):
             leaves audio out.
         """
         if not (is_number(chunk) and 1.0 <= chunk <= longest):
-            raise ValueError(
+            raise ArgumentError(
                 f"Pix2SeqDiarization: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's "
                 f"window, whose other half is for prompts."
             )
         if not is_number(hop):
-            raise ValueError(f"Pix2SeqDiarization: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1.")
+            raise ArgumentError(
+                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1."
+            )
         if not 0.2 <= hop <= 1.0:
-            raise ValueError(
+            raise ArgumentError(
                 f"Pix2SeqDiarization: hop={hop} was given; it is no time but a share of the chunk after which the next "
                 f"one begins, 0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
                 f"hop={min(max(hop, 0.2 * chunk), chunk) / chunk:.3g}."
@@ -157,8 +160,8 @@ class Chunker:
     def _cut(self, start: int, end: float, is_last: bool) -> Chunk:
         first = (start - self._first) * self.grid.token
         waveform = self._audio()[:, first : first + self.grid.chunk * self.grid.token]
-        believed = Segment(self.grid.begins(self.number), end)
-        return Chunk(waveform, self.grid.seconds(start), believed, is_last)
+        core = Segment(self.grid.begins(self.number), end)
+        return Chunk(waveform, self.grid.seconds(start), core, is_last)
 
     def _length(self, start: int) -> int:
         """Samples from a token on."""
@@ -182,19 +185,19 @@ def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
     Raises
     ------
     AudioError
-        If the recording is shorter than `SHORTEST`.
+        If the recording is shorter than `MIN_DURATION`.
     """
     chunker = Chunker(grid)
     for chunk in chunker.chunks(reader):
-        if chunker.duration < SHORTEST:
+        if chunker.duration < MIN_DURATION:
             raise AudioError(
-                f"{reader.uri} lasts {1e3 * chunker.duration:.3g} ms; {1e3 * SHORTEST:.0f} ms or more are needed to "
-                f"hear who speaks. Is the file complete?"
+                f"{reader.uri} lasts {1e3 * chunker.duration:.3g} ms; {1e3 * MIN_DURATION:.0f} ms or more are needed "
+                f"to hear who speaks. Is the file complete?"
             )
         yield chunk
 
 
-def believed(turns: Iterable[Turn], where: Segment) -> list[Turn]:
+def cropped(turns: Iterable[Turn], where: Segment) -> list[Turn]:
     """Parts of turns that lie in a segment; what is left of one may be too short to keep."""
     parts = (turn._replace(start=max(turn.start, where.start), end=min(turn.end, where.end)) for turn in turns)
     return [part for part in parts if part.end - part.start >= SHORTEST_TURN]

@@ -21,8 +21,8 @@ def cluster(
     seconds: np.ndarray,
     distance: float,
     shortest: float,
-    least: int = 1,
-    most: int | None = None,
+    min_speakers: int = 1,
+    max_speakers: int | None = None,
     widest: float = 0.0,
     parted: np.ndarray | None = None,
 ) -> list[np.ndarray]:
@@ -43,8 +43,8 @@ def cluster(
         Groups whose mean distance is not larger are one person.
     shortest : float
         Seconds that a group has to be heard to be a person.
-    least, most : int, optional
-        Fewest and most people; `least` is obeyed if there are as many voices.
+    min_speakers, max_speakers : int, optional
+        Fewest and most people; `min_speakers` is obeyed if there are as many voices.
     widest : float, optional
         Distance in the place of `distance`, if it is larger and groups no farther apart than `distance` are blurred:
         some of them are `APART` or more.
@@ -63,8 +63,8 @@ def cluster(
     is_blurred = ((merges[:, 2] >= APART) & (merges[:, 2] <= distance)).any()
     natural = int((merges[:, 2] <= (max(distance, widest) if is_blurred else distance)).sum())
     counts = _num_people(merges, seconds, shortest)
-    wanted = max(counts[natural], least, 1)
-    wanted = min(wanted, most or wanted)
+    wanted = max(counts[natural], min_speakers, 1)
+    wanted = min(wanted, max_speakers or wanted)
     levels = [level for level, count in enumerate(counts) if count == wanted]
     if not levels:  # so many people were asked for that some have hardly said anything, or nobody has
         return _groups(merges, max(len(voices) - wanted, 0), len(voices))

@@ -13,14 +13,14 @@ from torch import Tensor
 from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.strategies.attribution import parts_of, voice_alone
-from pyannote_pix2seq.strategies.speakers import Speaker, hear, likeliest
+from pyannote_pix2seq.strategies.attribution import parts_of, solo_voice
+from pyannote_pix2seq.strategies.speakers import Speaker, likeliest, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
-SKETCH = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
-"""Decoding of a first pass that only has to tell voices apart: few samples should not vary much."""
-AGAIN = {"num_samples": 16}
-"""Decoding of the second pass, which knows more than a pass that is the only one. At most; so are those of `SKETCH`."""
+FIRST_PASS = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
+"""Decoding options of a first pass, which only has to tell voices apart: few samples should not vary much."""
+SECOND_PASS = {"num_samples": 16}
+"""Those of the second pass, which knows more than a pass that is the only one. Both are the most that is used."""
 
 
 class Part(NamedTuple):
@@ -44,7 +44,7 @@ class Part(NamedTuple):
     seconds: float
     written: tuple[float, int]
 
-    def told(self, speaker: int) -> Part:
+    def assigned_to(self, speaker: int) -> Part:
         """The same, told to a speaker."""
         return self._replace(turn=self.turn._replace(speaker=speaker))
 
@@ -75,7 +75,7 @@ class Reading:
     audio: AudioTokens
     token_duration: float
     start: float
-    believed: Segment
+    core: Segment
     turns: list[Turn] = field(default_factory=list)
     speakers: dict[int, Speaker] = field(default_factory=dict)
 
@@ -84,10 +84,10 @@ class Reading:
         """The audio in single precision."""
         return self.audio.to(torch.float)
 
-    def tell(self, turns: Sequence[Turn]) -> None:
+    def set_turns(self, turns: Sequence[Turn]) -> None:
         """Say who speaks when, in seconds of the recording."""
         self.turns = join(turns, 0.0)
-        self.speakers = hear(self.tokens, self.turns, self.start, self.token_duration)
+        self.speakers = speakers_in(self.tokens, self.turns, self.start, self.token_duration)
 
     def forget(self) -> None:
         """Forget who speaks when: clips of everybody in many chunks are large."""
@@ -99,13 +99,13 @@ class Reading:
         for turn in turns:
             others = [other.segment for other in turns if other.speaker != turn.speaker]
             for part in parts_of(turn, seconds):
-                voice, heard = voice_alone(part, others, tokens, self.token_duration)
+                voice, heard = solo_voice(part, others, tokens, self.token_duration)
                 usual = self.speakers[turn.speaker].voice
                 voice = usual if voice is None else voice
                 yield Part(part.later(self.start), voice, heard, (self.start, turn.speaker))
 
 
-def write_again(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:
+def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:
     """Who speaks when in chunks, behind prompts of those people who are the likeliest to be heard in each.
 
     Parameters
@@ -126,7 +126,7 @@ def write_again(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     numbers, everybody = list(people), list(people.values())
     chosen = [likeliest(everybody, chunk, writer.capacity, writer.token_duration) for chunk in audio]
     prompted = [[everybody[index] for index in some] for some in chosen]
-    written = writer.at_most(**AGAIN).write(audio, prompted, most=len(chosen[0]))
+    written = writer.at_most(**SECOND_PASS).write(audio, prompted, max_speakers=len(chosen[0]))
     return [
         [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
         for some, turns in zip(chosen, written, strict=True)

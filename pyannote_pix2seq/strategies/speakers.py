@@ -17,9 +17,9 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segments
 from pyannote_pix2seq.output import Turn, speaker_label
 
-CLAIM = 0.45
+MIN_SIMILARITY = 0.45
 """Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
-PRESENT = 1.0
+MIN_PRESENT = 1.0
 """Seconds that have to sound like somebody for him to be thought present."""
 
 
@@ -46,31 +46,31 @@ class Speaker:
     clip: AudioTokens
     quality: float
     voice: torch.Tensor
-    alone: float
+    solo_duration: float
     last_heard: float = -math.inf
     name: str | None = None
 
     def __repr__(self) -> str:
-        return f"Speaker({self.name or 'a stranger'}, {self.alone:.1f} s alone)"
+        return f"Speaker({self.name or 'a stranger'}, {self.solo_duration:.1f} s alone)"
 
-    def learn(self, heard: Speaker) -> None:
+    def update(self, heard: Speaker) -> None:
         """Hear more of him: his voice is that of all he said, his clip the better one."""
         self.voice = self.voice + heard.voice
-        self.alone += heard.alone
+        self.solo_duration += heard.solo_duration
         self.last_heard = max(self.last_heard, heard.last_heard)
         if heard.quality > self.quality:
             self.clip, self.quality = heard.clip, heard.quality
 
 
-def together(heard: Sequence[Speaker]) -> Speaker:
+def merged(heard: Sequence[Speaker]) -> Speaker:
     """One person who was heard several times."""
     person = replace(heard[0])
     for more in heard[1:]:
-        person.learn(more)
+        person.update(more)
     return person
 
 
-def hear(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
+def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
     """What a chunk tells of its speakers.
 
     Parameters
@@ -108,7 +108,7 @@ def _hear(
         clip=clip.to("cpu", copy=True),  # or else all of the chunk would be kept
         quality=quality if solo else 0.0,
         voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
-        alone=sum(segment.duration for segment in solo),
+        solo_duration=sum(segment.duration for segment in solo),
         last_heard=start + max(turn.end for turn in own),
     )
 
@@ -165,7 +165,7 @@ def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token
     voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
-    present = best[: round(PRESENT / token_duration)].mean(0).tolist()
+    present = best[: round(MIN_PRESENT / token_duration)].mean(0).tolist()
     ranks = sorted(range(len(speakers)), key=lambda number: (present[number], speakers[number].last_heard))
     return sorted(ranks[-count:]) if count else []
 
@@ -184,6 +184,6 @@ def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:
     return {int(row): int(column) for row, column in pairs if similarity[row, column] >= threshold}
 
 
-def claimed(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
+def match_enrolled(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
     """Who of those that were enrolled sounds like which of some voices: one-to-one pairs of their indices."""
-    return match(similarity(voices_of(known), voices), CLAIM)
+    return match(similarity(voices_of(known), voices), MIN_SIMILARITY)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # names are asked for before PyTorch is there
 
 STRATEGIES = ("chain", "two_pass")
 
-Report = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Is told the name of a step, how much of it is done, and how much there is."""
 
 

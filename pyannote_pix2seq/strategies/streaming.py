@@ -11,10 +11,11 @@ from torch import Tensor
 
 from pyannote_pix2seq.audio.reader import Resampler
 from pyannote_pix2seq.audio.samples import as_float32, check_shape, check_values, checked_rate
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, label_of
 from pyannote_pix2seq.strategies.chain import Chain
-from pyannote_pix2seq.strategies.chunks import BORDER, SHORTEST, Chunk, Chunker, Grid, Stitcher
+from pyannote_pix2seq.strategies.chunks import BORDER, MIN_DURATION, Chunk, Chunker, Grid, Stitcher
 from pyannote_pix2seq.strategies.speakers import Speaker, names_of, numbered
 from pyannote_pix2seq.strategies.writer import Writer
 
@@ -36,7 +37,7 @@ class LabelledTurn(NamedTuple):
     confidence: float
 
 
-class StreamError(RuntimeError):
+class StreamError(Pix2SeqError, RuntimeError):
     """Audio for a stream that is closed."""
 
 
@@ -45,7 +46,7 @@ class Stream:
 
     `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
     known `latency` seconds later at most, and never revised. However long it goes on, memory is that of two chunks, of
-    those who were enrolled, of `cast.REMEMBERED` others and of `recollection.MOST` voices. Made by
+    those who were enrolled, of `inventory.REMEMBERED` others and of `history.MAX_PARTS` voices. Made by
     `Pix2SeqDiarization.stream`.
 
     Parameters
@@ -127,14 +128,14 @@ class Stream:
             return []
         chunks = list(self._chunker.push(self._resampler.close()))
         self._is_open = False
-        if self._chunker.duration >= SHORTEST:
+        if self._chunker.duration >= MIN_DURATION:
             chunks.append(self._chunker.close())
         return self._labelled([*(turn for chunk in chunks for turn in self._read(chunk)), *self._stitcher.close()])
 
     @torch.inference_mode()
     def _read(self, chunk: Chunk) -> list[Turn]:
         turns = self._chain.read(chunk, later=int(not chunk.is_last))
-        return self._stitcher.push(turns, chunk.believed.end)
+        return self._stitcher.push(turns, chunk.core.end)
 
     def _labelled(self, turns: Iterable[Turn]) -> list[LabelledTurn]:
         return [

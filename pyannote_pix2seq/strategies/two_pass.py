@@ -8,12 +8,12 @@ import torch
 
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.strategies.assignment import PART_DURATION, assign_speakers
 from pyannote_pix2seq.strategies.attribution import attribute
-from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, believed
-from pyannote_pix2seq.strategies.people import PART, tell_apart
-from pyannote_pix2seq.strategies.reading import SKETCH, Reading, write_again
-from pyannote_pix2seq.strategies.speakers import Speaker, claimed, new_numbers, together, voices_of
-from pyannote_pix2seq.strategies.strategy import Diarization, Report
+from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
+from pyannote_pix2seq.strategies.reading import FIRST_PASS, Reading, second_pass
+from pyannote_pix2seq.strategies.speakers import Speaker, match_enrolled, merged, new_numbers, voices_of
+from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
 from pyannote_pix2seq.strategies.writer import Writer
 
 BATCH = 4
@@ -39,32 +39,30 @@ class TwoPass:
         self.limits = limits
         self.known = known
 
-    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> Diarization:
+    def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
         """Diarize a recording; what is done is reported as (step, completed, total)."""
         readings = self._listen(chunks, num_chunks, report)
         self._write_first(readings, 0, report)
-        if sum(len(reading.speakers) for reading in readings) < self.limits.least:
-            self._write_first(readings, -(-self.limits.least // len(readings)), report)
+        if sum(len(reading.speakers) for reading in readings) < self.limits.min_speakers:
+            self._write_first(readings, -(-self.limits.min_speakers // len(readings)), report)
         if len(readings) == 1:
-            return self._only(readings[0])
+            return self._single_pass(readings[0])
         people, surest = self._people(readings)
         stitcher, turns = Stitcher(), []
         for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
-            turns += stitcher.push(believed(written, reading.believed), reading.believed.end)
+            turns += stitcher.push(cropped(written, reading.core), reading.core.end)
         turns += stitcher.close()
-        return self._numbered(turns + self._owed(people, surest, turns), people)
+        return self._numbered(turns + self._missing_turns(people, surest, turns), people)
 
-    def _only(self, reading: Reading) -> Diarization:
+    def _single_pass(self, reading: Reading) -> Diarization:
         """The first pass over a recording that is one chunk: there is nothing to learn but whose voice is whose."""
         people = [reading.speakers[local] for local in sorted(reading.speakers)]
-        self._call(people)
+        self._name_enrolled(people)
         numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
-        turns = [
-            turn.within(0.0, reading.believed.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns
-        ]
-        told = attribute(turns, reading.tokens, people, self.writer.token_duration)
-        is_obeyed = len({turn.speaker for turn in told}) >= self.limits.least
-        return self._numbered(join(told if is_obeyed else turns, BORDER), people)
+        turns = [turn.within(0.0, reading.core.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns]
+        assigned = attribute(turns, reading.tokens, people, self.writer.token_duration)
+        is_obeyed = len({turn.speaker for turn in assigned}) >= self.limits.min_speakers
+        return self._numbered(join(assigned if is_obeyed else turns, BORDER), people)
 
     def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
         """Those who speak, by the numbers that are theirs for good: see `speakers.numbered`."""
@@ -74,29 +72,29 @@ class TwoPass:
         turns = [turn._replace(speaker=numbers[turn.speaker]) for turn in turns]
         return Diarization(turns, {numbers[i]: people[i] for i in order})
 
-    def _call(self, people: Sequence[Speaker]) -> None:
+    def _name_enrolled(self, people: Sequence[Speaker]) -> None:
         """Give people the names of those enrolled who sound like them."""
-        for row, column in claimed(self.known, voices_of(people)).items():
+        for row, column in match_enrolled(self.known, voices_of(people)).items():
             people[column].name = self.known[row].name
 
-    def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: Report) -> list[Reading]:
+    def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> list[Reading]:
         readings: list[Reading] = []
         report("listening", 0, num_chunks)
         for chunk in chunks:
             audio = self.writer.listen(chunk.waveform).to(torch.half)
-            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.believed))
+            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.core))
             report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
         return readings
 
-    def _write_first(self, readings: Sequence[Reading], least: int, report: Report) -> None:
-        """Write about chunks on their own, with `least` speakers in each."""
-        most = self.limits.at_once(self.writer.capacity)
-        writer = self.writer if len(readings) == 1 else self.writer.at_most(**SKETCH)
+    def _write_first(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
+        """Write about chunks on their own, with `min_speakers` speakers in each."""
+        max_speakers = self.limits.at_once(self.writer.capacity)
+        writer = self.writer if len(readings) == 1 else self.writer.at_most(**FIRST_PASS)
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
-            found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), least, most)
+            found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), min_speakers, max_speakers)
             for reading, turns in zip(batch, found, strict=True):
-                reading.tell([turn.later(reading.start) for turn in turns])
+                reading.set_turns([turn.later(reading.start) for turn in turns])
         report("first pass", len(readings), len(readings))
 
     def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
@@ -104,35 +102,37 @@ class TwoPass:
 
         From here on, what was written about each chunk is told to people of the recording, not to speakers of a chunk.
         """
-        parts = [list(reading.parts(PART)) for reading in readings]
-        duration = readings[-1].believed.end
-        told = iter(tell_apart([part for some in parts for part in some], duration, self.limits).tolist())
+        parts = [list(reading.parts(PART_DURATION)) for reading in readings]
+        duration = readings[-1].core.end
+        assigned = iter(assign_speakers([part for some in parts for part in some], duration, self.limits).tolist())
         for reading, some in zip(readings, parts, strict=True):
-            reading.tell([part.told(next(told)).turn for part in some])
+            reading.set_turns([part.assigned_to(next(assigned)).turn for part in some])
         numbers = sorted({number for reading in readings for number in reading.speakers})
-        people = [together([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
-        self._call(people)
+        people = [merged([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
+        self._name_enrolled(people)
         surest = [_surest(readings, number) for number in numbers]
         for reading in readings:
             reading.forget()
         return people, surest
 
     def _write_again(
-        self, readings: Sequence[Reading], people: Sequence[Speaker], report: Report
+        self, readings: Sequence[Reading], people: Sequence[Speaker], report: ProgressCallback
     ) -> Iterator[list[Turn]]:
         """Turns of each chunk behind prompts of people."""
         everybody = dict(enumerate(people))
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
-            written = write_again(self.writer, [reading.tokens for reading in batch], everybody)
+            written = second_pass(self.writer, [reading.tokens for reading in batch], everybody)
             for reading, turns in zip(batch, written, strict=True):
                 yield [turn.later(reading.start) for turn in turns]
         report("second pass", len(readings), len(readings))
 
-    def _owed(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
+    def _missing_turns(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
         """A turn of the first pass for each of those who have none in the second, and have to have one."""
-        silent = sorted(set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].alone)
-        missing = self.limits.least - (len(people) - len(silent))
+        silent = sorted(
+            set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].solo_duration
+        )
+        missing = self.limits.min_speakers - (len(people) - len(silent))
         return [surest[number] for number in silent[: max(missing, 0)]]
 
 
@@ -144,4 +144,4 @@ def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Readin
 def _surest(readings: Sequence[Reading], number: int) -> Turn:
     """The surest turn of a person."""
     own = (turn for reading in readings for turn in reading.turns if turn.speaker == number)
-    return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].believed.end)
+    return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].core.end)

@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.decoding.search import Hypothesis, decode
 from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import Prompted, compact, prompt
 from pyannote_pix2seq.model import Pix2Seq
@@ -41,9 +42,9 @@ class Writer:
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
         if prompts not in PROMPTS:
-            raise ValueError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
+            raise ArgumentError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
         if prompts == "compact" and not model.frontend.frozen:
-            raise ValueError(
+            raise ArgumentError(
                 f"Writer: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and models with "
                 f"such a frontend are never trained with compact prompts. Use prompts='clip'."
             )
@@ -75,8 +76,8 @@ class Writer:
         self,
         audio: Sequence[AudioTokens],
         prompted: Sequence[Sequence[Speaker]],
-        least: int = 0,
-        most: int | None = None,
+        min_speakers: int = 0,
+        max_speakers: int | None = None,
     ) -> list[list[Turn]]:
         """Who speaks when in chunks.
 
@@ -86,7 +87,7 @@ class Writer:
             Of each chunk, (num_tokens, ...).
         prompted : sequence of sequences of Speaker
             Whom each chunk is prompted with.
-        least, most : int, optional
+        min_speakers, max_speakers : int, optional
             Speakers of each chunk, those of the prompts included.
 
         Returns
@@ -96,7 +97,7 @@ class Writer:
             What was written for somebody who was prompted and is clearly the voice of another of them, is the other's.
         """
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
-        options = replace(self.decoding, min_speakers=least, max_speakers=most)
+        options = replace(self.decoding, min_speakers=min_speakers, max_speakers=max_speakers)
         written = map(_turns_of, self._decode(behind, options), behind)
         given = zip(written, audio, prompted, strict=True)
         return [attribute(turns, chunk, speakers, self.token_duration) for turns, chunk, speakers in given]

@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.recording import excerpt
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
-from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_STRETCH = 0.5
@@ -38,7 +39,7 @@ Stretch = tuple[Mapping[str, Any], Segment]
 """A file, and when."""
 
 
-class CacheError(ValueError):
+class CacheError(Pix2SeqError, ValueError):
     """A cache that was made from something else, or that holds nothing."""
 
 
@@ -95,6 +96,7 @@ class ExampleCache(Dataset):
             raise CacheError(
                 f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
             )
+        note_origin(folder / "origin.json", origin)
         self.paths = sorted(folder.glob("*.npz"))
 
     def __len__(self) -> int:
@@ -228,7 +230,7 @@ class _Hearing(Dataset):
 def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
     """Store the tokens of some stretches that are equally long."""
     with torch.inference_mode():
-        kept = frontend.keep(torch.stack([read.waveform for read in reads]).to(device))
+        kept = frontend.precompute(torch.stack([read.waveform for read in reads]).to(device))
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
         with atomic_write(read.path) as part, part.open("wb") as handle:
             np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import Dataset, IterableDataset
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
-from pyannote_pix2seq.frontends.level import raised
+from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.refinement import Refinement
 from pyannote_pix2seq.frontends.segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES
 from pyannote_pix2seq.network.schedule import annealed
@@ -32,7 +33,7 @@ NUM_TOKENS = SpeakerFrontend.CHUNK
 LEARNING_RATE = 2e-3
 
 
-class Hearing(SpeakerFrontend):
+class RefinementFeatures(SpeakerFrontend):
     """What a refinement is given, so that segmentation and CAM++ hear each recording once.
 
     `content` is the posteriors of a token, as of a `SpeakerFrontend` but not refined; `voice` is no voice but the mean
@@ -44,7 +45,7 @@ class Hearing(SpeakerFrontend):
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
-        posteriors, frames = self.hear(raised(waveforms))
+        posteriors, frames = self.features(amplified(waveforms))
         bins = (posteriors, self.by_bin(frames, posteriors.shape[1]))
         content, voice = (field.unflatten(1, (-1, self.bins_per_token)) for field in bins)
         return AudioTokens(content.flatten(2), voice)
@@ -67,16 +68,16 @@ class Piece(NamedTuple):
 
 
 def piece(example: Example, first: int) -> Piece:
-    """The piece of an example, made by `Hearing`, that begins with an audio token.
+    """The piece of an example, made by `RefinementFeatures`, that begins with an audio token.
 
     Raises
     ------
     ValueError
         If the example ends before the piece does.
     """
-    step, bins_per_token = Hearing.token_duration, Hearing.bins_per_token
+    step, bins_per_token = RefinementFeatures.token_duration, RefinementFeatures.bins_per_token
     if first + NUM_TOKENS > len(example.audio.content):
-        raise ValueError(
+        raise ArgumentError(
             f"{example.uri} has {len(example.audio.content)} audio tokens; a piece that begins with number {first} "
             f"needs {first + NUM_TOKENS}. Make longer conversations."
         )
@@ -101,7 +102,7 @@ class RandomPieces(IterableDataset):
     as if it had not been.
     """
 
-    def __init__(self, examples: ExampleCache, refining: Refining):
+    def __init__(self, examples: ExampleCache, refining: RefinementTraining):
         self.examples, self.refining = examples, refining
 
     def __len__(self) -> int:
@@ -131,7 +132,7 @@ class FirstPieces(Dataset):
         return piece(self.examples[self.indices[index]], 0)
 
 
-class Refining(LightningModule):
+class RefinementTraining(LightningModule):
     """Trains the refinement of a speaker frontend, from random weights.
 
     Cross-entropy of powerset classes, the speakers of the target permuted as fits best (Plaquet and Bredin, Powerset

@@ -20,14 +20,15 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import UNREADABLE
-from pyannote_pix2seq.console.complaints import TERMINATED
-from pyannote_pix2seq.origin import changes
+from pyannote_pix2seq.console.exit import TERMINATED
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.origin import changes, note_origin
 
 EVERY = 100
 """Steps from one checkpoint to the next."""
 
 
-class RunError(ValueError):
+class RunError(Pix2SeqError, ValueError):
     """A run that cannot go on as it began."""
 
 
@@ -60,6 +61,7 @@ def check_settings(into: Path, **settings: Any) -> None:
             f"{into} holds a run that began otherwise: {'; '.join(changed)}. Go on with what it began with, train into "
             f"another folder, or remove {last.parent} to begin again with what was heard."
         )
+    note_origin(note, settings)
 
 
 def _last(into: Path) -> Path:
@@ -67,7 +69,7 @@ def _last(into: Path) -> Path:
     return into / "checkpoints" / "last.ckpt"
 
 
-def kept(checkpoint: Path) -> dict[str, Any]:
+def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint holds, wherever it was made; weights are read when they are asked for.
 
     Raises
@@ -84,7 +86,7 @@ def kept(checkpoint: Path) -> dict[str, Any]:
         ) from error
 
 
-def keep(trainer: Trainer, last: Path) -> None:
+def save_checkpoint(trainer: Trainer, last: Path) -> None:
     """Save a checkpoint; until all of it is written, the one before stays. To be called by each process.
 
     Lightning itself copies it over the one before, where the folder of temporary files is on another disk.
@@ -94,7 +96,7 @@ def keep(trainer: Trainer, last: Path) -> None:
     trainer.strategy.barrier()  # nobody goes on, and reads it, before it is there
 
 
-class Keeper(Checkpoint):
+class CheckpointCallback(Checkpoint):
     """Keeps the last checkpoint: every so many steps, before what is validated, and when somebody ends the run.
 
     Ctrl-C and SIGTERM end it when a step is done, for within one, weights are neither here nor there; who of several
@@ -131,7 +133,7 @@ class Keeper(Checkpoint):
         """Keep where the run is, if it is time to or somebody ends it."""
         is_over = trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False)
         if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
-            keep(trainer, self.last)
+            save_checkpoint(trainer, self.last)
         if is_over:
             rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
             raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
@@ -187,23 +189,23 @@ def fit(
     Raises
     ------
     KeyboardInterrupt, SystemExit
-        See `Keeper`.
+        See `CheckpointCallback`.
     """
     last = _last(into)
-    if last.exists() and kept(last)["global_step"] >= num_steps:
+    if last.exists() and load_checkpoint(last)["global_step"] >= num_steps:
         return last
     trainer = Trainer(
         max_steps=num_steps,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
         logger=CSVLogger(into, name="logs"),
-        callbacks=[Keeper(last), TQDMProgressBar(refresh_rate=10), *callbacks],
+        callbacks=[CheckpointCallback(last), TQDMProgressBar(refresh_rate=10), *callbacks],
         **options,
     )
     with _ending_as_asked(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
-    keep(trainer, last)
+    save_checkpoint(trainer, last)
     return last
 
 

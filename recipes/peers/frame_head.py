@@ -20,6 +20,7 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
 from pyannote_pix2seq import PRETRAINED  # noqa: E402
 from pyannote_pix2seq.audio.recording import prepare  # noqa: E402
 from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
+from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
 from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
 from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence  # noqa: E402
 from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
@@ -39,7 +40,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
     waveform = prepare(audio, model.frontend.sample_rate)
     seconds = waveform.shape[1] / model.frontend.sample_rate
     if seconds > pipeline.chunk:
-        raise ValueError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {pipeline.chunk:g} s only.")
+        raise Pix2SeqError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {pipeline.chunk:g} s only.")
     tokens = pipeline.writer.listen(waveform)
     context = model.listen(AudioTokens(*(field[None] for field in tokens)))
     step = model.bin_duration

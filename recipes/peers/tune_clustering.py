@@ -19,7 +19,7 @@ from pyannote.database import FileFinder, registry
 
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.complaints import in_one_line
+from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
 
 STEPS = (0.1, 0.2)
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
     parser.add_argument("--into", type=Path, default=TUNED, help="(default: clustering.yaml beside this file)")
     options = parser.parse_args()
-    with in_one_line():
+    with one_line_errors():
         tune(options)
 
 

@@ -15,7 +15,7 @@ from pyannote_pix2seq.strategies.clustering import cluster
 from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions
 
-PART = 3.0
+PART_DURATION = 3.0
 """Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
 CLEAR, AUDIBLE = 2.0, 0.75
 """Seconds of a part that nobody else may speak for its voice to be grouped: where there are few such parts, those count
@@ -25,14 +25,14 @@ DISTANCE = 0.45
 FEW, WIDER = 500, 0.03
 """... if they are as few as this, or fewer, for which less clear ones are added. Among twice as many, so much more: the
 nearest ones of each are nearer there. But not where people can be told apart by far, see `clustering.APART`."""
-SHORTEST = 30.0
-SHARE = 0.01
+MIN_DURATION = 30.0
+MIN_SHARE = 0.01
 """Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
-MOST = 2000
+MAX_CLUSTERED = 2000
 """Parts that are grouped; of more, they are taken from all of the recording. The others follow them."""
 
 
-def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
+def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
     """Who says what: (num_parts,) int, people are numbered from 0.
 
     The voices of the clearest parts are grouped; those that were written for two speakers of one chunk not as readily
@@ -50,25 +50,25 @@ def tell_apart(parts: Sequence[Part], duration: float, limits: SpeakerLimits) ->
         return np.zeros(0, dtype=int)
     voices = directions([part.voice for part in parts])
     seconds = np.array([part.seconds for part in parts])
-    clearest = _clearest(seconds, limits.least)
-    chosen = _spread(clearest, max(MOST, limits.least))
+    clearest = _clearest(seconds, limits.min_speakers)
+    chosen = _spread(clearest, max(MAX_CLUSTERED, limits.min_speakers))
     heard = seconds[chosen] * len(clearest) / len(chosen)
-    shortest = min(SHORTEST, SHARE * duration)
+    shortest = min(MIN_DURATION, MIN_SHARE * duration)
     people = cluster(
         voices[chosen].numpy(),
         heard,
         distance=DISTANCE,
         shortest=shortest,
-        least=limits.least,
-        most=limits.most,
+        min_speakers=limits.min_speakers,
+        max_speakers=limits.max_speakers,
         widest=_widest(len(chosen)),
         parted=_parted([parts[index] for index in chosen]),
     )
     groups = [chosen[members] for members in people]
-    told = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
+    assigned = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
-        told[group] = number
-    return told
+        assigned[group] = number
+    return assigned
 
 
 def _widest(num_voices: int) -> float:
@@ -82,16 +82,16 @@ def _parted(parts: Sequence[Part]) -> np.ndarray:
     return (chunks[:, None] == chunks) & (speakers[:, None] != speakers)
 
 
-def _clearest(seconds: np.ndarray, least: int) -> np.ndarray:
+def _clearest(seconds: np.ndarray, min_speakers: int) -> np.ndarray:
     """Indices of the parts whose voices are clear; where these are few, of others as well; of all if it has to be."""
     clear, audible = (int((seconds >= shortest).sum()) for shortest in (CLEAR, AUDIBLE))
     longest = np.argsort(-seconds, kind="stable")[: max(clear, min(audible, FEW))]
-    return np.sort(longest) if len(longest) >= max(least, 1) else np.arange(len(seconds))
+    return np.sort(longest) if len(longest) >= max(min_speakers, 1) else np.arange(len(seconds))
 
 
-def _spread(indices: np.ndarray, most: int) -> np.ndarray:
+def _spread(indices: np.ndarray, number: int) -> np.ndarray:
     """So many of them at most, evenly spread."""
-    return indices[np.linspace(0, len(indices) - 1, min(len(indices), most)).round().astype(int)]
+    return indices[np.linspace(0, len(indices) - 1, min(len(indices), number)).round().astype(int)]
 
 
 def _means(voices: Tensor, seconds: np.ndarray, groups: Sequence[np.ndarray]) -> Tensor:

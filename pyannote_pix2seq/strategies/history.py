@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.strategies.people import AUDIBLE, CLEAR, tell_apart
+from pyannote_pix2seq.strategies.assignment import AUDIBLE, CLEAR, assign_speakers
 from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions, match
 
-MOST = 1000
+MAX_PARTS = 1000
 """Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
-LEAST = 0.1
+MIN_COMMON = 0.1
 """Seconds that a part counts for, at least, and that a group and a person have to have in common to be the same."""
 
 
@@ -38,7 +38,7 @@ class Group(NamedTuple):
     seconds: dict[int, float]
 
 
-class Recollection:
+class PartHistory:
     """Audible parts of turns, and who was said to speak in them.
 
     Clustering all that was heard so far again with each chunk, instead of comparing it with people as they are known,
@@ -52,7 +52,7 @@ class Recollection:
     def __len__(self) -> int:
         return len(self._parts)
 
-    def tell(self, parts: Sequence[Part], until: float, most: int | None) -> tuple[list[int], list[Group]]:
+    def assign(self, parts: Sequence[Part], until: float, max_speakers: int | None) -> tuple[list[int], list[Group]]:
         """Who says what in the next chunk.
 
         Parameters
@@ -61,7 +61,7 @@ class Recollection:
             Of all turns of the chunk, one at least.
         until : float
             Where the recording has got to, in seconds.
-        most : int or None
+        max_speakers : int or None
             People in it.
 
         Returns
@@ -71,23 +71,23 @@ class Recollection:
         groups : list of Group
         """
         everything = [*self._parts, *parts]
-        told = tell_apart(everything, until, SpeakerLimits(0, most))
-        weights = torch.tensor([max(part.seconds, LEAST) for part in everything])
+        assigned = assign_speakers(everything, until, SpeakerLimits(0, max_speakers))
+        weights = torch.tensor([max(part.seconds, MIN_COMMON) for part in everything])
         voices = directions([part.voice for part in everything]) * weights[:, None]
-        now = np.arange(len(told)) >= len(self)
+        now = np.arange(len(assigned)) >= len(self)
         groups = [
-            Group(voices[told == group].sum(0), voices[now & (told == group)].sum(0), defaultdict(float))
-            for group in range(told.max() + 1)
+            Group(voices[assigned == group].sum(0), voices[now & (assigned == group)].sum(0), defaultdict(float))
+            for group in range(assigned.max() + 1)
         ]
-        for part, group in zip(self._parts, told, strict=False):
+        for part, group in zip(self._parts, assigned, strict=False):
             groups[group].seconds[part.turn.speaker] += part.seconds
-        return told[len(self) :].tolist(), groups
+        return assigned[len(self) :].tolist(), groups
 
     def add(self, parts: Iterable[Part]) -> None:
         """Remember what is audible, and any of people of whom nothing is; turns are those of people's numbers."""
         known = {part.turn.speaker for part in self._parts}
         self._parts += [part for part in parts if part.seconds >= AUDIBLE or part.turn.speaker not in known]
-        while len(self) > MOST:
+        while len(self) > MAX_PARTS:
             ((number, _),) = Counter(part.turn.speaker for part in self._parts).most_common(1)
             own = (index for index, part in enumerate(self._parts) if part.turn.speaker == number)
             del self._parts[min(own, key=lambda index: min(self._parts[index].seconds, CLEAR))]
@@ -114,5 +114,5 @@ def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, 
     others = [group for group in range(len(groups)) if group not in given]
     known = sorted({number for group in groups for number in group.seconds if number >= 0})
     common = np.array([[groups[group].seconds.get(number, 0.0) for number in known] for group in others])
-    pairs = match(common.reshape(len(others), len(known)), LEAST)
+    pairs = match(common.reshape(len(others), len(known)), MIN_COMMON)
     return {**given, **{others[row]: known[column] for row, column in pairs.items()}}

@@ -13,7 +13,7 @@ from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 
 
-class Run(NamedTuple):
+class BinTurn(NamedTuple):
     """A turn in time bins.
 
     Attributes
@@ -33,14 +33,14 @@ class Run(NamedTuple):
     confidence: float
     num_bins: int
 
-    def joined(self, later: Run) -> Run:
+    def joined(self, later: BinTurn) -> BinTurn:
         """Both as one, with all that is between them."""
         num_bins = self.num_bins + later.num_bins
         confidence = (self.confidence * self.num_bins + later.confidence * later.num_bins) / num_bins
-        return Run(self.speaker, self.start, max(self.end, later.end), confidence, num_bins)
+        return BinTurn(self.speaker, self.start, max(self.end, later.end), confidence, num_bins)
 
 
-def loosen(
+def postprocess(
     vocabulary: Vocabulary,
     tokens: Sequence[int],
     confidence: Sequence[float],
@@ -76,7 +76,7 @@ def loosen(
         return list(tokens), list(confidence)
     given = TOKENS_PER_TRIPLET * num_given
     first = max(tokens[1:given:TOKENS_PER_TRIPLET], default=FIRST_TIME - 1) - FIRST_TIME + 1
-    runs: list[Run] = []
+    runs: list[BinTurn] = []
     for run in sorted(_runs(vocabulary, tokens[given:], confidence[num_given:])):
         start = min(max(run.start - before, first), run.start)
         run = run._replace(start=start, end=min(run.end + after, num_bins - 1))
@@ -87,13 +87,13 @@ def loosen(
     return write(vocabulary, list(tokens[:given]), list(confidence[:num_given]), runs)
 
 
-def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[Run]:
+def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[BinTurn]:
     for (start, end, speaker), sure in zip(vocabulary.spans(tokens), confidence, strict=True):
-        yield Run(speaker, start, end, sure, end - start + 1)
+        yield BinTurn(speaker, start, end, sure, end - start + 1)
 
 
 def write(
-    vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Iterable[Run]
+    vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Iterable[BinTurn]
 ) -> tuple[list[int], list[float]]:
     """Write runs behind the triplets of prompts; speakers who are new are named in order of first appearance.
 

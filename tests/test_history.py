@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.strategies import recollection
+from pyannote_pix2seq.strategies import history
+from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
 from pyannote_pix2seq.strategies.reading import Part
-from pyannote_pix2seq.strategies.recollection import Group, Recollection, same_people
 
 ANN, BOB, EVE = torch.eye(3).tolist()
 BETWEEN = [0.8, 0.6, 0.0]
@@ -22,16 +22,16 @@ def part(voice: Sequence[float], speaker: int = 0, start: float = 0.0, seconds: 
     return Part(Turn(start, start + 3.0, speaker, 0.9), 5 * torch.tensor(voice), seconds, (start, speaker))
 
 
-def numbers(memory: Recollection, parts: Sequence[Part], most: int | None = None) -> list[int | None]:
-    told, groups = memory.tell(parts, 60.0, most)
+def numbers(memory: PartHistory, parts: Sequence[Part], max_speakers: int | None = None) -> list[int | None]:
+    told, groups = memory.assign(parts, 60.0, max_speakers)
     return [same_people(groups, {}).get(group) for group in told]
 
 
 def test_people_are_those_whose_voices_they_have() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 4), part(ANN, 4), part(BOB, 1), part(BOB, 1)])
     assert numbers(memory, [part(BOB), part(ANN), part(EVE), part(EVE), part(ANN)]) == [1, 4, None, None, 4]
-    told, groups = memory.tell([part(EVE), part(ANN, seconds=1.0)], 60.0, None)
+    told, groups = memory.assign([part(EVE), part(ANN, seconds=1.0)], 60.0, None)
     torch.testing.assert_close(groups[told[1]].voice, 7.0 * torch.tensor(ANN))  # 3 + 3 + 1 s
     torch.testing.assert_close(groups[told[1]].here, 1.0 * torch.tensor(ANN))
     torch.testing.assert_close(groups[told[0]].voice, 3.0 * torch.tensor(EVE))
@@ -39,7 +39,7 @@ def test_people_are_those_whose_voices_they_have() -> None:
 
 
 def test_who_was_taken_for_two_becomes_one_and_keeps_the_number_he_had_for_longer() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 0), part(BOB, 1), part(ANN, 2), part(ANN, 2), part(BOB, 1)])
     assert numbers(memory, [part(ANN), part(BOB)]) == [2, 1]
     memory.add([part(ANN, 0), part(ANN, 0)])
@@ -47,7 +47,7 @@ def test_who_was_taken_for_two_becomes_one_and_keeps_the_number_he_had_for_longe
 
 
 def test_who_was_taken_for_somebody_else_becomes_somebody_new() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 0), part(ANN, 0), part(EVE, 0)])
     assert numbers(memory, [part(EVE), part(ANN)]) == [None, 0]
 
@@ -62,21 +62,22 @@ def test_numbers_that_are_given_are_nobody_elses() -> None:
 
 
 def test_there_are_no_more_people_than_allowed() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 0), part(ANN, 0), part(EVE, 1), part(EVE, 1)])
-    assert numbers(memory, [part(BETWEEN)], most=2) == [0] and numbers(memory, [part(BOB)], most=None) == [None]
+    assert numbers(memory, [part(BETWEEN)], max_speakers=2) == [0]
+    assert numbers(memory, [part(BOB)], max_speakers=None) == [None]
 
 
 def test_what_is_not_clear_is_remembered_only_of_people_of_whom_nothing_is() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 0), part(ANN, 0, seconds=1.9), part(BOB, 1, seconds=0.5)])
     memory.add([part(BOB, 1, seconds=0.7), part(BOB, 1, seconds=2.0)])
     assert sorted((p.turn.speaker, p.seconds) for p in memory._parts) == [(0, 1.9), (0, 3.0), (1, 0.5), (1, 2.0)]
 
 
 def test_who_said_the_most_loses_his_oldest_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recollection, "MOST", 5)
-    memory = Recollection()
+    monkeypatch.setattr(history, "MAX_PARTS", 5)
+    memory = PartHistory()
     memory.add([part(ANN, 0, start=0.0), part(BOB, 1, start=3.0)])
     for start in range(6, 30, 3):
         memory.add([part(ANN, 0, start=start)])
@@ -85,8 +86,8 @@ def test_who_said_the_most_loses_his_oldest_parts(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recollection, "MOST", 3)
-    memory = Recollection()
+    monkeypatch.setattr(history, "MAX_PARTS", 3)
+    memory = PartHistory()
     lengths = (2.5, 1.0, 3.0, 1.5, 2.0, 0.8)
     memory.add([part(ANN, 0, start=3.0 * index, seconds=seconds) for index, seconds in enumerate(lengths)])
     assert [p.seconds for p in memory._parts] == [2.5, 3.0, 2.0]
@@ -95,7 +96,7 @@ def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.Monk
 
 
 def test_who_is_forgotten_is_somebody_new() -> None:
-    memory = Recollection()
+    memory = PartHistory()
     memory.add([part(ANN, 0), part(ANN, 0), part(BOB, 1), part(BOB, 1)])
     memory.forget(1)
     assert numbers(memory, [part(BOB), part(ANN), part(ANN)]) == [None, 0, 0]

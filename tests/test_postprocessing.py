@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language import follows_grammar
 
-from pyannote_pix2seq.decoding.style import loosen
+from pyannote_pix2seq.decoding.postprocessing import postprocess
 from pyannote_pix2seq.decoding_options import TIGHT, DecodingOptions
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
 
@@ -28,7 +28,7 @@ def written(*turns: tuple[int, int, int]) -> list[int]:
 
 def loose(tokens: list[int], num_given: int = 0, **style: float) -> list[int]:
     confidence = [0.5] * (len(tokens) // 3)
-    return loosen(VOCABULARY, tokens, confidence, num_given, NUM_BINS, DecodingOptions(**style))[0]  # type: ignore[arg-type]
+    return postprocess(VOCABULARY, tokens, confidence, num_given, NUM_BINS, DecodingOptions(**style))[0]  # type: ignore[arg-type]
 
 
 def test_short_pauses_of_one_speaker_are_bridged() -> None:
@@ -59,7 +59,7 @@ def test_prompts_stay_and_nobody_is_moved_into_them() -> None:
 
 def test_confidence_is_that_of_what_was_written() -> None:
     tokens = written((0, 9, 0), (15, 44, 0), (50, 60, 1))
-    _, confidence = loosen(
+    _, confidence = postprocess(
         VOCABULARY, tokens, [1.0, 0.6, 0.3], 0, NUM_BINS, DecodingOptions(min_duration_off=1.0, pad_offset=0.2)
     )
     assert confidence == [pytest.approx((10 * 1.0 + 30 * 0.6) / 40), pytest.approx(0.3)]

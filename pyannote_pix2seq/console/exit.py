@@ -1,4 +1,4 @@
-"""What a program says about things that it cannot work with."""
+"""How programs end."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyannote_pix2seq.errors import Pix2SeqError
+
 TERMINATED = 128 + signal.SIGTERM
 """Exit status of a program that SIGTERM ended, as shells have it."""
 
 
 @contextmanager
-def in_one_line() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """End the program with one line about what it was given, e.g. a folder without voices, in the place of a traceback.
 
     Raises
     ------
     SystemExit
-        With status 1, for each ValueError (all errors of this package about what is given are such), each file that
-        cannot be read or written and each module that is not installed; with status 130 for Ctrl-C.
+        With status 1, for each error of this package about what it is given, each file that cannot be read or written
+        and each module that is not installed; with status 130 for Ctrl-C. Anything else is a mistake of ours and keeps
+        its traceback.
     """
     try:
         yield
-    except (ValueError, OSError, ModuleNotFoundError) as error:
+    except (Pix2SeqError, OSError, ModuleNotFoundError) as error:
         raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)

@@ -10,7 +10,7 @@ from pyannote.core import Segment
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.strategies.people import MOST, tell_apart
+from pyannote_pix2seq.strategies.assignment import MAX_CLUSTERED, assign_speakers
 from pyannote_pix2seq.strategies.reading import Part, Reading
 
 FREE = SpeakerLimits(0, None)
@@ -30,71 +30,71 @@ def said(voice: torch.Tensor, seconds: float = 3.0, written: tuple[float, int] =
 def test_what_a_chunk_says_of_two_voices_counts_where_there_are_few() -> None:
     """Two ways to sound, 0.4 apart, in two chunks: half of the pairs are of one chunk."""
     ways = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
-    told = {
-        other: tell_apart(
+    assigned = {
+        other: assign_speakers(
             [said(ways[way], written=(chunk, other * way)) for chunk in (0.0, 24.0) for way in (0, 1)], 54.0, FREE
         )
         for other in (0, 1)
     }
-    assert told[0].tolist() == [0, 0, 0, 0] and told[1].tolist() == [0, 1, 0, 1]
+    assert assigned[0].tolist() == [0, 0, 0, 0] and assigned[1].tolist() == [0, 1, 0, 1]
     swapped = [said(ways[way], written=(chunk, way ^ (chunk > 0))) for chunk in (0.0, 24.0) for way in (0, 1)]
-    assert tell_apart(swapped, 54.0, FREE).tolist() == [0, 1, 0, 1]  # numbers of two chunks are not compared
+    assert assign_speakers(swapped, 54.0, FREE).tolist() == [0, 1, 0, 1]  # numbers of two chunks are not compared
     elsewhere = [said(ways[way], written=(30.0 * index, index)) for index, way in enumerate((0, 1, 0, 1))]
-    assert tell_apart(elsewhere, 120.0, FREE).tolist() == [0, 0, 0, 0]
-    assert elsewhere[3].told(7).written == (90.0, 3) and elsewhere[3].told(7).turn.speaker == 7
+    assert assign_speakers(elsewhere, 120.0, FREE).tolist() == [0, 0, 0, 0]
+    assert elsewhere[3].assigned_to(7).written == (90.0, 3) and elsewhere[3].assigned_to(7).turn.speaker == 7
 
 
 def test_parts_of_one_turn_may_be_two_people() -> None:
     whose = [0, 0, 1, 1] * 20
-    told = tell_apart([part(person) for person in whose], 600.0, FREE)
-    np.testing.assert_array_equal(told, whose)
+    assigned = assign_speakers([part(person) for person in whose], 600.0, FREE)
+    np.testing.assert_array_equal(assigned, whose)
 
 
 def test_what_is_not_clear_follows_the_voices() -> None:
     whose = [0, 1] * 20
     short = [part(1, seconds=0.6), part(0, seconds=0.0001), part(1, seconds=0.7)]
-    told = tell_apart([part(person) for person in whose] + short, 600.0, FREE)
-    np.testing.assert_array_equal(told, [*whose, 1, 0, 1])
+    assigned = assign_speakers([part(person) for person in whose] + short, 600.0, FREE)
+    np.testing.assert_array_equal(assigned, [*whose, 1, 0, 1])
 
 
 @pytest.mark.parametrize(("number", "people"), [(240, 3), (250, 2)])
 def test_less_clear_parts_count_where_clear_ones_are_few(number: int, people: int) -> None:
     """Of 40 parts of 1 s of a third person, the longest count until there are 500: 20 of them, or none."""
     parts = [*map(part, [0, 1] * number), *(part(2, seconds=1.0 + i / 100) for i in range(40))]
-    assert len(set(tell_apart(parts, 2000.0, FREE).tolist())) == people
+    assert len(set(assign_speakers(parts, 2000.0, FREE).tolist())) == people
 
 
 def test_who_hardly_says_anything_is_told_to_somebody() -> None:
     whose = [0, 1] * 20
-    told = tell_apart([*map(part, whose), part(2)], 600.0, FREE)  # 3 s: a mistake
-    assert set(told.tolist()) == {0, 1}
-    assert set(tell_apart([*map(part, whose), part(2)], 600.0, SpeakerLimits(3, 3)).tolist()) == {0, 1, 2}
+    assigned = assign_speakers([*map(part, whose), part(2)], 600.0, FREE)  # 3 s: a mistake
+    assert set(assigned.tolist()) == {0, 1}
+    assert set(assign_speakers([*map(part, whose), part(2)], 600.0, SpeakerLimits(3, 3)).tolist()) == {0, 1, 2}
 
 
 @pytest.mark.parametrize(("number", "people"), [(9, 2), (10, 3)])
 def test_half_a_minute_in_hours_is_enough_to_be_somebody(number: int, people: int) -> None:
     parts = [*map(part, [0, 1] * 40), *(part(2) for _ in range(number))]  # of 3 s each
-    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == people
+    assert len(set(assign_speakers(parts, 14400.0, FREE).tolist())) == people
 
 
 @pytest.mark.parametrize("number", range(1, 45))
 def test_any_number_of_people_is_obeyed(number: int) -> None:
     parts = [part(index % 3, seconds=3.0 if index < 40 else 0.1) for index in range(44)]
-    assert set(tell_apart(parts, 600.0, SpeakerLimits(number, number)).tolist()) == set(range(number))
+    assert set(assign_speakers(parts, 600.0, SpeakerLimits(number, number)).tolist()) == set(range(number))
 
 
 def test_nobody_has_to_have_a_clear_part() -> None:
     whose = [0, 1, 2] * 10
-    np.testing.assert_array_equal(tell_apart([part(person, seconds=0.7) for person in whose], 600.0, FREE), whose)
+    np.testing.assert_array_equal(assign_speakers([part(person, seconds=0.7) for person in whose], 600.0, FREE), whose)
     parts = [part(0), *(part(person, seconds=0.7) for person in whose)]
-    assert len(set(tell_apart(parts, 600.0, SpeakerLimits(2, None)).tolist())) == 3
+    assert len(set(assign_speakers(parts, 600.0, SpeakerLimits(2, None)).tolist())) == 3
 
 
 def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:
-    whose = np.arange(2 * MOST + 100) % 3
-    told = tell_apart([part(person) for person in whose], 14400.0, FREE)
-    np.testing.assert_array_equal(told, np.array([told[0], told[1], told[2]])[whose])
-    assert sorted(told[:3]) == [0, 1, 2]
+    whose = np.arange(2 * MAX_CLUSTERED + 100) % 3
+    assigned = assign_speakers([part(person) for person in whose], 14400.0, FREE)
+    np.testing.assert_array_equal(assigned, np.array([assigned[0], assigned[1], assigned[2]])[whose])
+    assert sorted(assigned[:3]) == [0, 1, 2]
 
 
 @pytest.mark.parametrize(("number", "people"), [(60, 2), (500, 2), (1000, 2), (2000, 1)])
@@ -108,18 +108,18 @@ def test_among_many_parts_voices_may_be_less_alike(number: int, people: int, is_
     third, fourth = ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.6, 0.8] if is_blurred else [0.0, 0.0, 1.0, 0.0])
     ways = [third, fourth] * 12 + [first, second] * (number // 2 - 12)
     parts = [said(3 * torch.tensor(way)) for way in ways]
-    assert len(set(tell_apart(parts, 14400.0, FREE).tolist())) == 1 + (people if is_blurred else 2)
+    assert len(set(assign_speakers(parts, 14400.0, FREE).tolist())) == 1 + (people if is_blurred else 2)
 
 
 def test_nobody() -> None:
-    assert len(tell_apart([], 60.0, FREE)) == 0
+    assert len(assign_speakers([], 60.0, FREE)) == 0
 
 
 def test_a_reading_in_parts() -> None:
     voice = torch.zeros(100, 1, 2)  # 10 s
     voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
     reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 100.0, Segment(100, 110))
-    reading.tell([Turn(100.0, 106.0, 0, 0.5), Turn(105.0, 109.0, 1, 0.9), Turn(106.0, 106.2, 0, 0.5)])
+    reading.set_turns([Turn(100.0, 106.0, 0, 0.5), Turn(105.0, 109.0, 1, 0.9), Turn(106.0, 106.2, 0, 0.5)])
     parts = list(reading.parts(3.0))
     np.testing.assert_allclose([p.turn[:3] for p in parts], [(100.0, 103.1, 0), (103.1, 106.2, 0), (105.0, 109.0, 1)])
     assert [p.written for p in parts] == [(100.0, 0), (100.0, 0), (100.0, 1)]
@@ -131,7 +131,7 @@ def test_a_part_that_is_all_overlap_has_the_voice_of_its_speaker() -> None:
     voice = torch.zeros(100, 1, 2)
     voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
     reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 0.0, Segment(0, 10))
-    reading.tell([Turn(0.0, 4.0, 0, 0.5), Turn(6.0, 9.0, 1, 0.9), Turn(7.0, 8.0, 0, 0.5)])
+    reading.set_turns([Turn(0.0, 4.0, 0, 0.5), Turn(6.0, 9.0, 1, 0.9), Turn(7.0, 8.0, 0, 0.5)])
     overlap = list(reading.parts(3.0))[-1]
     assert overlap.seconds == 0
     np.testing.assert_allclose(overlap.voice, reading.speakers[0].voice)

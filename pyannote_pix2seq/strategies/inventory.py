@@ -15,7 +15,7 @@ REMEMBERED = 64
 """Strangers who are remembered from chunk to chunk, however many there are in a recording."""
 
 
-class Cast:
+class SpeakerInventory:
     """The enrolled, and strangers in order of appearance.
 
     No more than `REMEMBERED` strangers are kept, so that what is kept does not grow with the recording: others are
@@ -62,7 +62,7 @@ class Cast:
         """The number of the next stranger."""
         return next(self._new)
 
-    def arrive(self, number: int) -> None:
+    def add(self, number: int) -> None:
         """Somebody is heard for the first time."""
         self.heard.add(number)
         self.present.add(number)
@@ -78,7 +78,7 @@ class Cast:
 
         def silence(number: int) -> float:
             speaker = self.speakers[number]
-            return max(now - speaker.last_heard, 0.0) / max(speaker.alone, SHORTEST_TURN)
+            return max(now - speaker.last_heard, 0.0) / max(speaker.solo_duration, SHORTEST_TURN)
 
         strangers = [number for number, speaker in self.speakers.items() if speaker.name is None]
         forgotten = sorted(strangers, key=silence)[REMEMBERED:]
