@@ -41,9 +41,11 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     ModelError
         If the checkpoint is not there, or holds something else. A name that is no path of one may be on a hub.
     """
+    if isinstance(model, dict) and "checkpoint" not in model:
+        raise ModelError(f"A model was given as {model!r}; it has to say which: {{'checkpoint': 'model.ckpt'}}.")
     source = model["checkpoint"] if isinstance(model, dict) else model
-    if _is_path(source) and not Path(source).exists():
-        raise ModelError(f"There is no file {source} (looked in {Path.cwd()}). Check its name and folder.")
+    if _is_path(source):
+        _check_exists(Path(source))
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     except UNREADABLE as error:
@@ -62,6 +64,11 @@ def _is_path(source: Any) -> TypeGuard[str | Path]:
     return isinstance(source, Path) or (isinstance(source, str) and source.endswith((".bin", ".ckpt", ".pt", ".pth")))
 
 
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise ModelError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
+
+
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     """Put a file's weights into a frontend.
 
@@ -75,6 +82,7 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     ModelError
         If the file cannot be read, or holds something else.
     """
+    _check_exists(path)
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
         frontend.load_state_dict(state_dict)

@@ -48,7 +48,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     hop : float, optional
         How much later than one chunk the next begins, as a share of its length.
     strategy : {"chain", "two_pass"}, optional
-        Two passes need a frontend that hears voices.
+        Two passes need a frontend that hears voices. Defaults to two passes with such a frontend, and to a chain.
     prompts : {"compact", "clip"}, optional
         Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them. Defaults to compact
         prompts, and to clips if the frontend is learned.
@@ -81,7 +81,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         model: Pix2Seq | str | Path | dict[str, Any],
         chunk: float = 30.0,
         hop: float = 0.8,
-        strategy: str = "chain",
+        strategy: str | None = None,
         prompts: str | None = None,
         decoding: Mapping[str, Any] | None = None,
         legacy: bool = False,
@@ -93,7 +93,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.model.eval()
         self.decoding = decoding or {}  # type: ignore[assignment]
         self.legacy = legacy
-        self.chunk, self.hop, self.strategy = chunk, hop, strategy
+        self.chunk, self.hop = chunk, hop
+        self.strategy = strategy or ("two_pass" if self.model.frontend.num_voices else "chain")
         self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
         self.check()
 

@@ -17,6 +17,7 @@ from pyannote.database import Database, ProtocolFile, registry
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
+from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
@@ -173,10 +174,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
 
 def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
     """Annotate a conversation, with the names of the voices; as in an address, white space in them becomes %20."""
-    annotation = Annotation(uri=conversation.uri)
-    for track, (start, end, speaker) in enumerate(labels.apply(conversation.turns, conversation.duration)):
-        annotation[Segment(start, end), track] = _one_word(conversation.voices[speaker])
-    return annotation
+    names, turns = conversation.voices, labels.apply(conversation.turns, conversation.duration)
+    return annotation_of(((start, end, _one_word(names[speaker])) for start, end, speaker in turns), conversation.uri)
 
 
 def origin(protocol: Any, subset: str) -> str:

@@ -15,15 +15,15 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import pyannote.audio  # noqa: E402
-import torch  # noqa: E402
+import pyannote.audio
+import torch
 
-import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.audio.recording import load  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
-from pyannote_pix2seq.evaluation.worker import read  # noqa: E402
+import pyannote_pix2seq
+from pyannote_pix2seq.audio.recording import load
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.evaluation.system import peak_memory
+from pyannote_pix2seq.evaluation.worker import read
 
 A_DAY = 1440
 """Minutes."""

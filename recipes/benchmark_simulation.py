@@ -25,15 +25,15 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import numpy as np  # noqa: E402
-import soundfile  # noqa: E402
+import numpy as np
+import soundfile
 
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
-from pyannote_pix2seq.evaluation.system import peak_memory  # noqa: E402
-from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.system import peak_memory
+from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"
 

@@ -10,18 +10,18 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import pyannote.audio  # noqa: E402
-from pyannote.core import Annotation, Segment, Timeline  # noqa: E402
-from pyannote.database.util import load_rttm  # noqa: E402
+import pyannote.audio
+from pyannote.core import Annotation, Segment, Timeline
+from pyannote.database.util import load_rttm
 
-import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.audio.reader import Reader  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.der import der_components  # noqa: E402
-from pyannote_pix2seq.evaluation.comparison import one_speaker  # noqa: E402
-from pyannote_pix2seq.output import Pix2SeqOutput  # noqa: E402
-from pyannote_pix2seq.report import timeline, turns_table  # noqa: E402
+import pyannote_pix2seq
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.der import der_components
+from pyannote_pix2seq.evaluation.comparison import one_speaker
+from pyannote_pix2seq.output import Pix2SeqOutput
+from pyannote_pix2seq.report import timeline, turns_table
 
 # Read as files: importing pyannote.audio.sample needs FFmpeg.
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"

@@ -17,24 +17,24 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import numpy as np  # noqa: E402
-from matplotlib import colormaps  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from pyannote.audio import Pipeline  # noqa: E402
-from pyannote.core import Annotation  # noqa: E402
-from pyannote.database import ProtocolFile  # noqa: E402
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from pyannote.audio import Pipeline
+from pyannote.core import Annotation
+from pyannote.database import ProtocolFile
 
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.der import error_rate  # noqa: E402
-from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
-from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND  # noqa: E402
-from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation  # noqa: E402
-from pyannote_pix2seq.simulation import Noises, Simulator  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators  # noqa: E402
-from pyannote_pix2seq.simulation.labels import HEARD, Labels  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.console.arguments import Parser, at_least_one
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.der import error_rate
+from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND
+from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
+from pyannote_pix2seq.simulation import Noises, Simulator
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
+from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 SHOWN = 40.0
 """Seconds of each difficulty."""

@@ -19,27 +19,27 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import numpy as np  # noqa: E402
-import soundfile  # noqa: E402
-import torch  # noqa: E402
-from pyannote.audio import Pipeline  # noqa: E402
-from pyannote.core import Annotation  # noqa: E402
-from pyannote.database.util import load_rttm  # noqa: E402
+import numpy as np
+import soundfile
+import torch
+from pyannote.core import Annotation
+from pyannote.database.util import load_rttm
 
-import pyannote_pix2seq  # noqa: E402
-from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
-from pyannote_pix2seq.evaluation.naming import Naming, naming  # noqa: E402
-from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
-from pyannote_pix2seq.evaluation.system import System  # noqa: E402
-from pyannote_pix2seq.rendering import record  # noqa: E402
-from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
-from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
-from pyannote_pix2seq.vocabulary import Triplet  # noqa: E402
+import pyannote_pix2seq
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.naming import Naming, naming
+from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.evaluation.worker import read
+from pyannote_pix2seq.rendering import record
+from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
+from pyannote_pix2seq.simulation.difficulty import simulator
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
+from pyannote_pix2seq.vocabulary import Triplet
 
 PEOPLE, KNOWN, SECONDS = 5, 3, 10.0
 """Who speaks in a meeting, who of them is enrolled, and how much is heard of each for that."""
@@ -118,9 +118,7 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
     """What a pipeline hears in a meeting, once for each state of its files."""
     path = meeting.audio.with_suffix(f".{strategy}.{System.of_pipeline(pipeline).fingerprint}.rttm")
     if not path.exists():
-        loaded = Pipeline.from_pretrained(pipeline)
-        loaded.strategy = strategy
-        output = loaded({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
+        output = read(pipeline, strategy)({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
         with atomic_write(path) as part:
             part.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
     return load_rttm(path).get(meeting.audio.stem, Annotation())

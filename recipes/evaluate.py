@@ -25,14 +25,14 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote.database import FileFinder, ProtocolFile, registry  # noqa: E402
+from pyannote.database import FileFinder, ProtocolFile, registry
 
-from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
-from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate  # noqa: E402
-from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
+from pyannote_pix2seq.evaluation.lineup import parse_systems
+from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 
 
 class ProtocolError(Pix2SeqError, ValueError):

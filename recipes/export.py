@@ -16,17 +16,17 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-import yaml  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+import yaml
+from torch import Tensor
 
-from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.checkpoints import load_model  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.frontends import Frontend  # noqa: E402
-from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
-from pyannote_pix2seq.training.run import load_checkpoint  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.checkpoints import load_model
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.training.run import load_checkpoint
 
 KEPT = (
     "state_dict",

@@ -26,26 +26,26 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import numpy as np  # noqa: E402
-import soundfile  # noqa: E402
-from pyannote.core import Annotation, Segment  # noqa: E402
-from pyannote.database.util import load_rttm  # noqa: E402
+import numpy as np
+import soundfile
+from pyannote.core import Annotation, Segment
+from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
-from pyannote_pix2seq.evaluation.comparison import evaluate  # noqa: E402
-from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
-from pyannote_pix2seq.evaluation.scores import components, measure  # noqa: E402
-from pyannote_pix2seq.evaluation.system import System  # noqa: E402
-from pyannote_pix2seq.rendering import record  # noqa: E402
-from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
-from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
-from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.comparison import evaluate
+from pyannote_pix2seq.evaluation.lineup import parse_systems
+from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.scores import components, measure
+from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.rendering import record
+from pyannote_pix2seq.simulation import Noises, Voices
+from pyannote_pix2seq.simulation.difficulty import simulator
+from pyannote_pix2seq.simulation.labels import Labels
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
 

@@ -17,25 +17,25 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-from torch.utils.data import DataLoader  # noqa: E402
+import torch
+from torch.utils.data import DataLoader
 
-from pyannote_pix2seq.atomic import atomic_write  # noqa: E402
-from pyannote_pix2seq.checkpoints import load_frontend  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.protocol import origin  # noqa: E402
-from pyannote_pix2seq.training import conversations  # noqa: E402
-from pyannote_pix2seq.training.examples import ExampleCache  # noqa: E402
-from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm  # noqa: E402
-from pyannote_pix2seq.training.refining import (  # noqa: E402
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.checkpoints import load_frontend
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.protocol import origin
+from pyannote_pix2seq.training import conversations
+from pyannote_pix2seq.training.examples import ExampleCache
+from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
+from pyannote_pix2seq.training.refining import (
     NUM_TOKENS,
     FirstPieces,
     RandomPieces,
     RefinementFeatures,
     RefinementTraining,
 )
-from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint  # noqa: E402
+from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
 
 SHORTEST = NUM_TOKENS * RefinementFeatures.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""

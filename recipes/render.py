@@ -18,13 +18,13 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol  # noqa: E402
-from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render  # noqa: E402
-from pyannote_pix2seq.simulation import Noises, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators  # noqa: E402
-from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
+from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render
+from pyannote_pix2seq.simulation import Noises, Voices
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators
+from pyannote_pix2seq.simulation.labels import Labels
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -19,25 +19,25 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import numpy as np  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate  # noqa: E402
-from pyannote_pix2seq.evaluation.lineup import parse_systems  # noqa: E402
-from pyannote_pix2seq.evaluation.page import Place, table  # noqa: E402
-from pyannote_pix2seq.evaluation.scoreboard import write_csv  # noqa: E402
-from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure  # noqa: E402
-from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND  # noqa: E402
-from pyannote_pix2seq.protocol import to_annotation  # noqa: E402
-from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices  # noqa: E402
-from pyannote_pix2seq.simulation.anatomy import Measure  # noqa: E402
-from pyannote_pix2seq.simulation.difficulty import simulator  # noqa: E402
-from pyannote_pix2seq.simulation.labels import Labels  # noqa: E402
-from pyannote_pix2seq.simulation.turns import Turns  # noqa: E402
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate
+from pyannote_pix2seq.evaluation.lineup import parse_systems
+from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.scoreboard import write_csv
+from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure
+from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND
+from pyannote_pix2seq.protocol import to_annotation
+from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
+from pyannote_pix2seq.simulation.anatomy import Measure
+from pyannote_pix2seq.simulation.difficulty import simulator
+from pyannote_pix2seq.simulation.labels import Labels
+from pyannote_pix2seq.simulation.turns import Turns
 
 DRAWS = 100
 """Draws of turns, of which the one that comes closest to what is wished is taken."""

@@ -19,19 +19,19 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-from lightning.pytorch.callbacks import WeightAveraging  # noqa: E402
-from torch import Tensor  # noqa: E402
-from torch.optim.swa_utils import get_ema_multi_avg_fn  # noqa: E402
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pyannote_pix2seq.checkpoints import load_frontend, load_model  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16  # noqa: E402
-from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
-from pyannote_pix2seq.task import SequenceDiarization  # noqa: E402
-from pyannote_pix2seq.training import conversations  # noqa: E402
-from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint  # noqa: E402
+from pyannote_pix2seq.checkpoints import load_frontend, load_model
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.task import SequenceDiarization
+from pyannote_pix2seq.training import conversations
+from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
 AVERAGING = 0.998
 """The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""

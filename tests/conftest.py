@@ -4,19 +4,19 @@ import os
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: report no usage
 
-import runpy  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from pathlib import Path  # noqa: E402
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
-import lightning  # noqa: E402
-import pytest  # noqa: E402
-import torch  # noqa: E402
-import yaml  # noqa: E402
+import lightning
+import pytest
+import torch
+import yaml
 
-from pyannote_pix2seq.model import Pix2Seq  # noqa: E402
-from pyannote_pix2seq.specifications import specifications_of  # noqa: E402
-from pyannote_pix2seq.vocabulary import Vocabulary  # noqa: E402
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.specifications import specifications_of
+from pyannote_pix2seq.vocabulary import Vocabulary
 
 torch.set_num_threads(1)  # the models of these tests are too small to share
 

@@ -24,6 +24,7 @@ from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.evaluation import worker
 from pyannote_pix2seq.evaluation.comparison import (
@@ -318,14 +319,14 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
     assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
     other = SimpleNamespace(from_pretrained=lambda source: None if source == "no/where" else Pipeline())
     monkeypatch.setattr(worker, "Pipeline", other)
-    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
+    with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
         worker.read("some/theirs", "chain")
-    with pytest.raises(SystemExit, match="theirs is a Pipeline, which has no strategies or seeds"):
+    with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
         worker.read("some/theirs", seed=1)
-    with pytest.raises(SystemExit, match="no/where is neither a folder"):
+    with pytest.raises(ModelError, match="no/where is neither a folder"):
         worker.read("no/where")
     for gone in ("gone", "./gone", "gone/config.yaml", "folder/of/one"):  # no name of one on a hub
-        with pytest.raises(SystemExit, match=f"There is no {gone} .looked in"):
+        with pytest.raises(ModelError, match=f"There is no {gone} .looked in"):
             worker.read(gone)
 
 

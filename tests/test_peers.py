@@ -14,6 +14,7 @@ import torch
 import yaml
 from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import fbank
@@ -137,5 +138,5 @@ def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path:
     )
     assert [(turn.start, turn.end) for turn in turns] == [(0.0, pytest.approx(4.0))]
     soundfile.write(tmp_path / "long.wav", np.zeros(16000 * 11), 16000)
-    with pytest.raises(ValueError, match="lasts 11.0 s; the frame head knows people for 10 s only"):
+    with pytest.raises(Pix2SeqError, match="lasts 11.0 s; the frame head knows people for 10 s only"):
         frame_head.activity(pipeline, str(tmp_path / "long.wav"))

@@ -505,6 +505,19 @@ def test_checkpoints_that_are_not_ours(tiny_pipeline: Path, tmp_path: Path, kind
         Pipeline.from_pretrained(folder)
 
 
+def test_a_model_that_is_not_named() -> None:
+    with pytest.raises(ModelError, match="A model was given as {'path': 'x'}; it has to say which"):
+        Pix2SeqDiarization({"path": "x"})
+
+
+@pytest.mark.parametrize(("frontend", "strategy"), [("speaker", "two_pass"), ("mel", "chain")])
+def test_two_passes_are_the_default_where_voices_are_heard(frontend: str, strategy: str) -> None:
+    model = Pix2Seq(frontend=frontend, width=32, num_layers=1, num_heads=2)
+    model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
+    model.build()
+    assert Pix2SeqDiarization(model, chunk=10.0).strategy == strategy
+
+
 def test_a_truncated_checkpoint(tiny_pipeline: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_pipeline, tmp_path / "truncated")
     checkpoint = folder / "model" / "pytorch_model.bin"

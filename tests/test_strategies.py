@@ -318,10 +318,19 @@ def test_who_is_silent_for_long_and_said_little_is_forgotten(monkeypatch: pytest
 
     people = SpeakerInventory(SpeakerLimits(0, None), [speaker(1.0, -np.inf, "ann")])
     people.speakers |= {0: speaker(100.0, 10.0), 1: speaker(2.0, 60.0), 2: speaker(0.0, 99.0), 3: speaker(1.0, 100.0)}
-    people.heard = {0, 1, 2, 3}
+    people.heard, people.present = {0, 1, 2, 3}, {1, 3}
     assert people.forget(100.0) == [1, 2]  # for every second alone: 0.9 s, 20 s, 100 s, none
-    assert list(people.speakers) == [-1, 0, 3] and people.heard == {0, 3}
+    assert list(people.speakers) == [-1, 0, 3] and people.heard == {0, 3} and people.present == {3}
     assert people.new_number() == 0  # numbers are not given back: these were set by hand
+
+
+def test_blocks_of_a_stream_may_be_shorter_than_they_have_channels(model: Pix2Seq) -> None:
+    waveform = talk(11.0)["waveform"]
+    stereo, mono = (make(model, "chain").stream(RATE) for _ in range(2))
+    turns = [turn for block in waveform.expand(8, -1).split(4, dim=1) for turn in stereo.push(block)]
+    assert [*turns, *stereo.close()] == [*mono.push(waveform), *mono.close()] != []
+    with pytest.raises(AudioError, match=r"shape \(1600, 2\), but must be \(channel, time\). Transpose"):
+        make(model, "chain").stream(RATE).push(waveform[:, :3200].reshape(1600, 2))
 
 
 def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:

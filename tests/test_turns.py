@@ -80,6 +80,8 @@ def test_plain_turns_refuse_limits_that_make_no_sense() -> None:
         PlainTurns(min_seconds=3, max_seconds=2)
     with pytest.raises(TurnsError, match="max_speakers=0"):
         PlainTurns(max_speakers=0)
+    with pytest.raises(TurnsError, match="max_speakers must be a whole number"):
+        PlainTurns(max_speakers=2.5)  # type: ignore[arg-type]
     with pytest.raises(TurnsError, match="interrupt_max and silence_max must not be negative"):
         PlainTurns(silence_max=float("nan"))
     with pytest.raises(TypeError):

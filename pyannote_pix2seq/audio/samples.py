@@ -66,14 +66,13 @@ def check_shape(samples: Any, uri: str) -> None:
     Raises
     ------
     AudioError
-        If they are something else: such as more channels than there are moments, but for a block of one or none, which
-        has `MOST_CHANNELS` at most.
+        If they are something else: such as more channels than there are samples of each and than `MOST_CHANNELS`.
     """
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
         raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
     shape = tuple(samples.shape)
-    if len(shape) != 2 or (shape[0] > shape[1] and (shape[1] > 1 or shape[0] > MOST_CHANNELS)):
+    if len(shape) != 2 or shape[0] > max(shape[1], MOST_CHANNELS):
         raise AudioError(
             f"The waveform of {uri} has shape {shape}, but must be (channel, time). "
             + ("Add the channel: waveform[None]." if len(shape) == 1 else "Transpose or reshape it.")

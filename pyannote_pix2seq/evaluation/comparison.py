@@ -16,11 +16,12 @@ from typing import Any
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 
+from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
-from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, Turns
+from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
@@ -137,7 +138,7 @@ def _evaluated(
     recordings, failures = _write(files, folder)
     answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
-    for system in answers.keys() - given.keys():
+    for system in (name for name in answers if name not in given):
         failures.append(f"{system} is left out: {next((a.error for a in answers[system].values()), 'no recordings')}.")
     errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
     failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
@@ -201,14 +202,6 @@ def _score(recording: Recording, answer: Answer) -> Score:
     confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
     truth = recording.uri, recording.reference
     return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
-
-
-def annotation_of(turns: Turns, uri: str) -> Annotation:
-    """Turns of a system; tracks are their numbers."""
-    annotation = Annotation(uri=uri)
-    for track, (start, end, speaker) in enumerate(turns):
-        annotation[Segment(start, end), track] = speaker
-    return annotation
 
 
 def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:

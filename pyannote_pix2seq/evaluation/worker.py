@@ -14,15 +14,16 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote.audio import Pipeline  # noqa: E402
+from pyannote.audio import Pipeline
 
-from pyannote_pix2seq.audio.recording import load  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser, whole  # noqa: E402
-from pyannote_pix2seq.console.exit import one_line_errors  # noqa: E402
-from pyannote_pix2seq.console.progress import bar_of_steps  # noqa: E402
-from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
-from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
-from pyannote_pix2seq.strategies.strategy import STRATEGIES  # noqa: E402
+from pyannote_pix2seq.audio.recording import load
+from pyannote_pix2seq.checkpoints import ModelError
+from pyannote_pix2seq.console.arguments import Parser, whole
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.progress import bar_of_steps
+from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 
 def read(source: str, strategy: str | None = None, seed: int | None = None) -> Pipeline:
@@ -30,27 +31,27 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
 
     Raises
     ------
-    SystemExit
+    ModelError
         If there is no such pipeline, or it has neither, or not that strategy.
     """
     if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
-        raise SystemExit(
+        raise ModelError(
             f"There is no {source} (looked in {Path.cwd()}). Give a folder, a config.yaml or a name on a hub."
         )
     pipeline = Pipeline.from_pretrained(source)
     if pipeline is None:
-        raise SystemExit(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+        raise ModelError(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
     if strategy is None and seed is None:
         return pipeline
     if not isinstance(pipeline, Pix2SeqDiarization):
-        raise SystemExit(f"{source} is a {type(pipeline).__name__}, which has no strategies or seeds: call it a peer.")
+        raise ModelError(f"{source} is a {type(pipeline).__name__}, which has no strategies or seeds: call it a peer.")
     pipeline.strategy = strategy or pipeline.strategy
     if seed is not None:
         pipeline.decoding = replace(pipeline.decoding, seed=seed)
     try:
         pipeline.check()
     except ValueError as error:
-        raise SystemExit(f"{source}: {error}") from error
+        raise ModelError(f"{source}: {error}") from error
     return pipeline
 
 
@@ -76,14 +77,14 @@ def main() -> None:
     parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
     parser.add_argument("answers")
     options = parser.parse_args()
-    pipeline = read(options.pipeline, options.strategy, options.seed)
-
-    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
-        # ours reads files block by block; others need FFmpeg for files, and nothing for waveforms
-        is_ours = isinstance(pipeline, Pix2SeqDiarization)
-        return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
-
     with one_line_errors():
+        pipeline = read(options.pipeline, options.strategy, options.seed)
+
+        def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+            # ours reads files block by block; others need FFmpeg for files, and nothing for waveforms
+            is_ours = isinstance(pipeline, Pix2SeqDiarization)
+            return answer(pipeline, {"audio": audio, "uri": Path(audio).stem} if is_ours else load(audio))
+
         respond(diarize, options.recordings, options.answers)
 
 

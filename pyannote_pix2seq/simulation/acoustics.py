@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.numeric import is_number
 
 from .codec import FILES, TELEPHONES, transmit
 from .level import clip, mix, rms, to_peak, wandering_gains
@@ -272,7 +273,7 @@ def _one_of(names: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _check_number(name: str, value: Any, limits: Range) -> None:
-    if not isinstance(value, (int, float)) or not limits[0] <= value <= limits[1]:
+    if not is_number(value) or not limits[0] <= value <= limits[1]:
         raise AcousticsError(f"{name}={value!r}: it must be a number from {limits[0]} to {limits[1]}.")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pyannote_pix2seq.numeric import is_whole
+
 from .fitting import fit_turns
 from .moods import Fit, Kind
 from .rttm import find_rttms, read_rttm
@@ -123,8 +125,8 @@ class FittedTurns:
 
 
 def _is_range(numbers: Any) -> bool:
-    is_pair = isinstance(numbers, tuple | list) and [type(number) for number in numbers] == [int, int]
-    return is_pair and 1 <= numbers[0] <= numbers[1]
+    is_pair = isinstance(numbers, tuple | list) and len(numbers) == 2 and all(is_whole(number, 1) for number in numbers)
+    return is_pair and numbers[0] <= numbers[1]
 
 
 def _casts(fit: Fit, num_speakers: tuple[int, int] | None) -> list[tuple[Kind, int, float]]:

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.palette import FAINT, INK, plain
 from pyannote_pix2seq.report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
 
@@ -35,14 +35,14 @@ def draw(conversation: Conversation, waveform: np.ndarray, path: Path | str) -> 
     path : Path or str
         Of the PNG picture.
     """
-    annotation = _annotation(conversation)
-    num_rows = max(1, len(conversation.voices))
+    uri, names = conversation.uri, conversation.voices
+    annotation = annotation_of(((start, end, names[speaker]) for start, end, speaker in conversation.turns), uri)
+    num_rows = max(1, len(names))
     figure = Figure(figsize=(WIDTH, ROW * (WAVEFORM_ROWS + num_rows + 2) + MARGIN), dpi=150)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.08)
     sound, lanes = figure.subplots(2, 1, sharex=True, height_ratios=(WAVEFORM_ROWS, num_rows))
-    uri = conversation.uri
     draw_waveform(sound, peaks([torch.from_numpy(waveform)]))
-    draw_lane(lanes, f"{len(conversation.turns)} turns", annotation, conversation.voices)
+    draw_lane(lanes, f"{len(conversation.turns)} turns", annotation, names)
     _draw_events(lanes, conversation)
     for overlap in annotation.get_overlap():
         for axes in (sound, lanes):
@@ -52,13 +52,6 @@ def draw(conversation: Conversation, waveform: np.ndarray, path: Path | str) -> 
     figure.suptitle(plain(uri), x=0.01, ha="left", weight="bold", color=INK)
     figure.legend(handles=_keys(), loc="outside lower left", ncols=3, frameon=False, fontsize=9, labelcolor=INK)
     figure.savefig(path, format="png")
-
-
-def _annotation(conversation: Conversation) -> Annotation:
-    annotation = Annotation(uri=conversation.uri)
-    for track, (start, end, speaker) in enumerate(conversation.turns):
-        annotation[Segment(start, end), track] = conversation.voices[speaker]
-    return annotation
 
 
 def _draw_events(axes: Axes, conversation: Conversation) -> None:

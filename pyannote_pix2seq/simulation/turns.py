@@ -10,6 +10,7 @@ import numpy as np
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.joining import joined
+from pyannote_pix2seq.numeric import is_whole
 from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
@@ -75,10 +76,12 @@ class PlainTurns:
     max_speakers: int = 4
 
     def __post_init__(self) -> None:
+        if not is_whole(self.max_speakers, 1):
+            raise TurnsError(f"{self}: max_speakers must be a whole number, 1 or more.")
         if not SHORTEST_TURN <= self.min_seconds <= self.max_seconds < np.inf:
             raise TurnsError(f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds.")
-        if not (0 <= self.interrupt_max < np.inf and 0 <= self.silence_max < np.inf and self.max_speakers >= 1):
-            raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative, max_speakers 1 or more.")
+        if not (0 <= self.interrupt_max < np.inf and 0 <= self.silence_max < np.inf):
+            raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative.")
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
         """Turns until the time is over, see `TurnTaking.draw`."""

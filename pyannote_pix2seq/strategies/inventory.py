@@ -85,4 +85,5 @@ class SpeakerInventory:
         for number in forgotten:
             del self.speakers[number]
             self.heard.remove(number)
+            self.present.discard(number)
         return forgotten

@@ -21,23 +21,23 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-import torch.nn.functional as F  # noqa: E402
-import yaml  # noqa: E402
-from pyannote.audio import Model, Pipeline  # noqa: E402
-from pyannote.audio.core.plda import PLDA  # noqa: E402
-from pyannote.audio.pipelines import SpeakerDiarization  # noqa: E402
-from pyannote.audio.pipelines.clustering import Clustering  # noqa: E402
-from torch import Tensor  # noqa: E402
+import torch
+import torch.nn.functional as F
+import yaml
+from pyannote.audio import Model, Pipeline
+from pyannote.audio.core.plda import PLDA
+from pyannote.audio.pipelines import SpeakerDiarization
+from pyannote.audio.pipelines.clustering import Clustering
+from torch import Tensor
 
-from pyannote_pix2seq import PRETRAINED, checkpoints  # noqa: E402
-from pyannote_pix2seq.audio.recording import load  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.evaluation.comparison import annotation_of  # noqa: E402
-from pyannote_pix2seq.evaluation.system import REFERENCES, Turns, respond  # noqa: E402
-from pyannote_pix2seq.evaluation.worker import answer  # noqa: E402
-from pyannote_pix2seq.frontends import SpeakerFrontend  # noqa: E402
-from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling  # noqa: E402
+from pyannote_pix2seq import PRETRAINED, checkpoints
+from pyannote_pix2seq.annotation import annotation_of
+from pyannote_pix2seq.audio.recording import load
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.evaluation.system import REFERENCES, Turns, respond
+from pyannote_pix2seq.evaluation.worker import answer
+from pyannote_pix2seq.frontends import SpeakerFrontend
+from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling
 
 TUNED = Path(__file__).with_suffix(".yaml")
 BATCH_SIZE = 32

@@ -13,18 +13,18 @@ from collections.abc import Sequence
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch  # noqa: E402
-from pyannote.audio.utils.signal import Binarize  # noqa: E402
-from pyannote.core import SlidingWindow, SlidingWindowFeature  # noqa: E402
+import torch
+from pyannote.audio.utils.signal import Binarize
+from pyannote.core import SlidingWindow, SlidingWindowFeature
 
-from pyannote_pix2seq import PRETRAINED  # noqa: E402
-from pyannote_pix2seq.audio.recording import prepare  # noqa: E402
-from pyannote_pix2seq.console.arguments import Parser  # noqa: E402
-from pyannote_pix2seq.errors import Pix2SeqError  # noqa: E402
-from pyannote_pix2seq.evaluation.system import Turns, respond  # noqa: E402
-from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence  # noqa: E402
-from pyannote_pix2seq.frontends import AudioTokens  # noqa: E402
-from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # noqa: E402
+from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.audio.recording import prepare
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
 @torch.inference_mode()

@@ -1,0 +1,56 @@
+"""What is said of things that cannot be worked with, and what is not hidden."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import pyannote_pix2seq
+from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
+
+OF_DISKS = {"DiskError"}
+
+
+def test_all_errors_of_the_package_have_one_base() -> None:
+    found: dict[str, type] = {}
+    for module in pkgutil.walk_packages(pyannote_pix2seq.__path__, "pyannote_pix2seq."):
+        if not module.name.endswith("__main__"):
+            members = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+            found |= {name: each for name, each in members if each.__module__.startswith("pyannote_pix2seq")}
+    errors = {name for name, each in found.items() if issubclass(each, Exception)}
+    assert {
+        "AudioError",
+        "EnrolmentError",
+        "ModelError",
+        "SpeakerCountError",
+        "StreamError",
+        "VocabularyError",
+    } < errors
+    assert {name for name in errors if not issubclass(found[name], Pix2SeqError)} == OF_DISKS
+
+
+@pytest.mark.parametrize(
+    "error", [ArgumentError("no such hop"), OSError(28, "full"), ModuleNotFoundError("no stretch")]
+)
+def test_what_is_wrong_with_what_a_recipe_is_given_is_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["recipes/train.py"])
+    with pytest.raises(SystemExit, match=r"^train\.py: ") as said, one_line_errors():
+        raise error
+    assert str(error) in str(said.value)
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as said, one_line_errors():
+        raise KeyboardInterrupt
+    assert said.value.code == 130 and capsys.readouterr().err.endswith(": interrupted\n")
+
+
+def test_mistakes_of_ours_keep_their_traceback() -> None:
+    with pytest.raises(ValueError, match="broadcast"), one_line_errors():
+        raise ValueError("operands could not be broadcast together")
