@@ -6,6 +6,7 @@ PyTorch and pyannote.audio are imported by the functions that use them, so that 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import warnings
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pyannote.core import Annotation
 
     from pyannote_pix2seq.enrolment import Enrolment
+    from pyannote_pix2seq.output import Pix2SeqOutput
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
@@ -128,11 +130,11 @@ def _check(options: Namespace) -> None:
     if options.into is None:
         if len(options.files) > 1:
             raise UsageError(f"{len(options.files)} files need a folder to write to: add --into DIR.")
-        if options.picture or options.overwrite:
-            raise UsageError("--picture and --overwrite are about a folder to write to: add --into DIR.")
+        if options.picture or options.json or options.overwrite:
+            raise UsageError("--picture, --json and --overwrite are about a folder to write to: add --into DIR.")
 
 
-def _run(find_turns: Callable[[Job], Annotation], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
+def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are only counted."""
     from pyannote_pix2seq.audio.samples import AudioError, reason
 
@@ -141,7 +143,7 @@ def _run(find_turns: Callable[[Job], Annotation], jobs: Sequence[Job], options: 
             if job.is_done and not options.overwrite:  # there is no picture of what was written before
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
-                contents = _contents(find_turns(job), job, options.picture)
+                contents = _contents(find_turns(job), job, options)
             _write(contents, job)
         except DiskError:
             raise
@@ -164,7 +166,7 @@ def _make(folder: Path | None) -> None:
         raise UsageError(f"--into {folder} cannot be a folder to write to: {error}") from error
 
 
-def _listener(options: Namespace) -> Callable[[Job], Annotation]:
+def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
     """What finds turns: the pipeline that the options ask for, with the people of `--known` enrolled."""
     from pyannote_pix2seq.limits import SpeakerLimits
 
@@ -223,23 +225,19 @@ def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
         raise UsageError(f"--device {options.device} cannot be used here, cpu can: {error}") from error
 
 
-def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namespace, job: Job) -> Annotation:
+def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namespace, job: Job) -> Pix2SeqOutput:
+    limits = {name: getattr(options, name) for name in ("num_speakers", "min_speakers", "max_speakers")}
     with bar_of_steps(job.uri, options.quiet) as hook:
-        output: Any = pipeline(
-            job.recording,
-            known=people,
-            hook=hook,
-            num_speakers=options.num_speakers,
-            min_speakers=options.min_speakers,
-            max_speakers=options.max_speakers,
-        )
-    return output.speaker_diarization
+        output: Any = pipeline(job.recording, known=people, hook=hook, **limits)
+    return output
 
 
-def _contents(turns: Annotation, job: Job, with_picture: bool) -> dict[str, bytes]:
+def _contents(output: Pix2SeqOutput, job: Job, options: Namespace) -> dict[str, bytes]:
     """What is to be written about a recording, by suffix; the RTTM is the last, as it says that the job is done."""
-    picture = {".png": _picture(turns, job)} if with_picture else {}
-    return {**picture, ".rttm": turns.to_rttm().encode()}
+    turns = output.speaker_diarization
+    picture = {".png": _picture(turns, job)} if options.picture else {}
+    details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}
+    return {**picture, **details, ".rttm": turns.to_rttm().encode()}
 
 
 def _picture(turns: Annotation, job: Job) -> bytes:
@@ -268,7 +266,7 @@ def _read_turns(job: Job) -> Annotation:
 def _write(contents: Mapping[str, bytes], job: Job) -> None:
     """Write turns to stdout or, each file all or nothing, everything to the job's folder.
 
-    A picture of the turns that are replaced is removed.
+    What was written beside turns that are replaced is removed.
 
     Raises
     ------
@@ -279,8 +277,8 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         _print(contents[".rttm"].decode())
         return
     try:
-        if ".png" not in contents and job.is_done:
-            job.path(".png").unlink(missing_ok=True)
+        for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.is_done else ():
+            job.path(suffix).unlink(missing_ok=True)
         for suffix, content in contents.items():
             with atomic_write(job.path(suffix)) as part:
                 part.write_bytes(content)

@@ -1,5 +1,6 @@
 """The command line: what it writes where, how it goes on, and what it says when it cannot."""
 
+import json
 import os
 import shlex
 import signal
@@ -386,6 +387,19 @@ def test_what_is_not_turns_of_a_recording_is_not_drawn_as_such(talk, diarize, wr
     assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]
     Path("out/talk.rttm").write_text("")
     assert diarize(talk, "--into", "out", "--picture")[0] == 0 and Path("out/talk.png").exists()
+
+
+def test_json_has_the_confidence_of_each_turn(talk, diarize):
+    assert diarize(talk, "--into", "out", "--json")[0] == 0
+    turns = json.loads(Path("out/talk.json").read_text())["diarization"]
+    written = [line.split() for line in Path("out/talk.rttm").read_text().splitlines()]
+    assert [turn["speaker"] for turn in turns] == [fields[7] for fields in written] != []
+    assert [turn["start"] for turn in turns] == pytest.approx([float(fields[3]) for fields in written], abs=1e-3)
+    assert all(0 <= turn["confidence"] <= 1 for turn in turns)
+    assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
+    assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]  # what was said of other turns is gone
+    status, _, said = diarize(talk, "--json")
+    assert status == 2 and "--json and --overwrite are about a folder to write to" in said[0]
 
 
 @pytest.mark.parametrize("command", ["vocabulary", "diarize"])
