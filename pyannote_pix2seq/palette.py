@@ -1,6 +1,11 @@
-"""Colours of pictures, and words in them."""
+"""What pictures look like: colours, words, axes."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, PINK, VIOLET = "#3a6fb7", "#e58339", "#3d9a6a", "#c04d77", "#8562b5"
 OCHRE, CYAN, BROWN, ROSE, SLATE = "#bf9d2a", "#2d9dad", "#93603f", "#db86b6", "#6c7e8e"
@@ -11,3 +16,21 @@ INK, FAINT, GRID, SOUND = "#22272e", "#68717d", "#e4e7eb", "#b9c0c9"
 def plain(text: object) -> str:
     """Keep matplotlib from reading dollars as mathematics."""
     return str(text).replace("$", r"\$")
+
+
+def style_axes(axes: Axes, grid: Literal["x", "y", "both"] | None = None, **ticks: Any) -> None:
+    """Axes without frame and tick marks, with faint lines behind what is drawn.
+
+    Parameters
+    ----------
+    axes : Axes
+    grid : {"x", "y", "both"}, optional
+        Where these lines are.
+    **ticks
+        Of `Axes.tick_params`.
+    """
+    axes.set_axisbelow(True)
+    if grid is not None:
+        axes.grid(axis=grid, color=GRID, linewidth=0.8)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(**{"length": 0, "labelsize": 8, "colors": FAINT, **ticks})

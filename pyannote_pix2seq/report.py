@@ -19,7 +19,7 @@ from torch import Tensor
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.der import der_components, der_metric
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SOUND, plain
+from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND, plain, style_axes
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
 """Seconds between ticks."""
@@ -191,10 +191,7 @@ def draw_time(panels: Sequence[Axes], duration: float) -> None:
     """Give all the panels one time axis, in m:ss."""
     step = next((step for step in TICKS if duration / step <= 16), 2 * TICKS[-1])
     for axes in panels:
-        axes.set_axisbelow(True)
-        axes.grid(axis="x", color=GRID, linewidth=0.8)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, colors=INK)
+        style_axes(axes, "x", labelsize=9, colors=INK)
         axes.set_facecolor("#f8f9fa")
     panels[-1].set_xlim(0, duration)
     panels[-1].xaxis.set_major_locator(MultipleLocator(step))

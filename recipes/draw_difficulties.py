@@ -30,7 +30,7 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
 from pyannote_pix2seq.evaluation.page import Place, table
-from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND
+from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND, style_axes
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
 from pyannote_pix2seq.simulation import Noises, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
@@ -115,8 +115,7 @@ def draw_turns(axes: Axes, annotation: Annotation) -> None:
 
 def finish(figure: Figure, panels: Sequence[Axes], seconds: tuple[float, float], path: Path) -> None:
     for axes in panels:
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, labelsize=8, colors=FAINT)
+        style_axes(axes)
     panels[-1].set_xlim(*seconds)
     panels[-1].set_xlabel("s", fontsize=8, color=FAINT)
     figure.savefig(path)

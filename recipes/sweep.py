@@ -31,7 +31,7 @@ from pyannote_pix2seq.evaluation.lineup import parse_systems
 from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.evaluation.scoreboard import write_csv
 from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure
-from pyannote_pix2seq.palette import COLOURS, FAINT, GRID, INK, SLATE, SOUND
+from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import to_annotation
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.anatomy import Measure
@@ -235,10 +235,7 @@ def _styles(results: Sequence[SystemScores]) -> list[tuple[str, str]]:
 def _finish(axes: Axes) -> None:
     axes.set_ylabel("DER, %", fontsize=10, color=INK)
     axes.set_ylim(bottom=0)
-    axes.set_axisbelow(True)
-    axes.grid(axis="y", color=GRID)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=9, colors=FAINT)
+    style_axes(axes, "y", labelsize=9)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

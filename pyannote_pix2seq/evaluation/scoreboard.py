@@ -23,7 +23,7 @@ from pyannote_pix2seq.evaluation.scores import (
     levels,
     measure,
 )
-from pyannote_pix2seq.palette import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain
+from pyannote_pix2seq.palette import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain, style_axes
 
 PARTS = {"false_alarm": OCHRE, "missed_detection": BLUE, "confusion": ORANGE}
 HEAD = (
@@ -210,9 +210,6 @@ def _colours(results: Sequence[SystemScores]) -> list[str]:
 
 
 def _finish(axes: Axes, label: str, grid: Literal["x", "y", "both"]) -> None:
-    axes.set_axisbelow(True)
-    axes.grid(axis=grid, color=GRID, linewidth=0.8)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0, labelsize=8, colors=FAINT, labelcolor=INK)
+    style_axes(axes, grid, labelcolor=INK)
     if label:
         axes.set_xlabel(label, fontsize=9, color=FAINT)
