@@ -26,7 +26,7 @@ from pyannote_pix2seq.evaluation.system import peak_memory
 from pyannote_pix2seq.evaluation.worker import read
 
 A_DAY = 1440
-"""Minutes."""
+"""Longest recording, in minutes: a day."""
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
 

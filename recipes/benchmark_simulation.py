@@ -50,9 +50,9 @@ WAYS: dict[str, dict[str, Any]] = {
     "everything on, opus instead of mp3 and vorbis": {**RARELY, "codecs": ("opus",)},
 }
 UTTERANCES, LONGEST = 30, 15.0
-"""Of each voice, lhotse is given this many regions, of at most so many seconds."""
+"""Regions of each voice that lhotse is given at most, and the longest duration of one, in seconds."""
 TRIES = 5000
-"""Conversations that are described, at most, to find some of the wanted number of people."""
+"""Most conversations that are described to find some with the right number of speakers."""
 NOISE = 180
 """Seconds of each kind of noise that lhotse is given."""
 
@@ -72,13 +72,13 @@ def parse() -> argparse.Namespace:
 
 
 def conversations_of(simulator: Simulator, num_speakers: int) -> Iterator[Conversation]:
-    """Conversations of exactly so many people."""
+    """Conversations with exactly `num_speakers` speakers."""
     described = (simulator.describe(f"Benchmark-{number:06d}") for number in range(TRIES))
     return (conversation for conversation in described if len(conversation.voices) == num_speakers)
 
 
 def measure(simulator: Simulator, options: argparse.Namespace) -> float:
-    """Seconds of conversation in a second of one core."""
+    """Speed of the simulation: seconds of conversation per second of one core."""
     chosen = islice(conversations_of(simulator, options.speakers), options.conversations)
     seconds = [fastest(simulator, conversation.uri, options.runs) for conversation in chosen]
     if len(seconds) < options.conversations:
@@ -100,7 +100,7 @@ def fastest(simulator: Simulator, uri: str, runs: int) -> float:
 
 
 def describe_many(simulator: Simulator, number: int) -> str:
-    """Describe conversations and forget them, and see how much memory that takes."""
+    """Describe and discard conversations, and report how much peak memory grows."""
     peaks = []
     start = time.process_time()
     for index in range(number):
@@ -114,7 +114,7 @@ def describe_many(simulator: Simulator, number: int) -> str:
 
 
 def write_utterances(voices: Voices, noise: Path, folder: Path) -> None:
-    """The same speech for others: one wav file a voice, the regions listed in speech.tsv; and recordings of noise."""
+    """Write the same speech for lhotse: one wav file per voice, its regions in speech.tsv; and recordings of noise."""
     lines = ["speaker\tpath\tstart\tseconds"]
     for speaker in voices.speakers:
         regions = [region[: int(LONGEST * SAMPLE_RATE)] for region in islice(voices.regions(speaker), UTTERANCES)]
@@ -132,7 +132,7 @@ def write_utterances(voices: Voices, noise: Path, folder: Path) -> None:
 
 
 def measure_lhotse(voices: Voices, options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of conversation in a second of one core, of lhotse's simulator."""
+    """Speed of lhotse's simulator: seconds of conversation per second of one core."""
     sizes = ["--meetings", options.conversations, "--speakers", options.speakers, "--seconds", options.duration]
     sizes += ["--runs", options.runs]
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from pyannote_pix2seq.simulation.turns import Turns
 
 THIRDS = ("0", "1", "2")
 DURATION = 600.0
-"""Seconds of a simulated conversation."""
+"""Duration of a simulated conversation, in seconds."""
 
 TITLES = {
     "overlap": "overlap, % of 30 s",
@@ -67,7 +67,7 @@ class Comparison(NamedTuple):
         return cls(title, values, {way: habits(each) for way, each in listed.items()})
 
     def distance(self, way: str, name: str) -> float:
-        """Kolmogorov-Smirnov distance to the real ones."""
+        """Kolmogorov-Smirnov distance to the real conversations."""
         return float(ks_2samp(self.values["real"][name], self.values[way][name]).statistic)
 
 
@@ -81,20 +81,20 @@ def draw(turns: TurnTaking, number: int) -> Iterator[Turns]:
 
 
 def corpus_of(name: str, folder: str, third: str) -> tuple[str, Path, int]:
-    """A corpus as it was asked for."""
+    """Check a corpus that was given on the command line."""
     if third not in THIRDS:
         raise Pix2SeqError(f"There is no third {third!r} of {folder}. There are {', '.join(THIRDS)}.")
     return name, Path(folder), int(third)
 
 
 def hold_out(folder: Path, third: int) -> tuple[list[Path], list[Path]]:
-    """Files of that third, and of the others."""
+    """Files of one third, and of the two others."""
     thirds = in_thirds(find_rttms(folder))
     return thirds.pop(third), sorted(file for part in thirds for file in part)
 
 
 def compare(name: str, folder: Path, third: int, number: int) -> Comparison:
-    """All ways of turn-taking with one third."""
+    """Compare all ways of drawing turns with one third of the real recordings."""
     held_out, rest = hold_out(folder, third)
     ways: dict[str, TurnTaking] = {
         "fitted": FittedTurns.ready(name),
@@ -107,7 +107,7 @@ def compare(name: str, folder: Path, third: int, number: int) -> Comparison:
 
 
 def cross_validate(name: str, folder: Path, number: int) -> Iterator[Comparison]:
-    """Each third, a fit to the others, and the others."""
+    """Compare each third with a fit to the two others, and with the others themselves."""
     for third in map(int, THIRDS):
         held_out, rest = hold_out(folder, third)
         fitted = draw(FittedTurns.fit(*rest), number)
@@ -115,7 +115,7 @@ def cross_validate(name: str, folder: Path, number: int) -> Iterator[Comparison]
 
 
 def tabulate(comparisons: list[Comparison], crossed: list[Comparison]) -> str:
-    """Distances, deciles, habits, distances of all thirds: four Markdown tables."""
+    """Format distances, deciles, habits, and distances of all thirds: four Markdown tables."""
     names = list(TITLES)
     distances = [
         [comparison.title, way, *(f"{comparison.distance(way, name):.3f}" for name in names)]
@@ -160,7 +160,7 @@ def _deciles(values: Values, name: str) -> list[str]:
 
 
 def paint(comparisons: list[Comparison], path: Path) -> None:
-    """Distribution functions, a row for each corpus and a column for each characteristic."""
+    """Draw distribution functions, a row for each corpus and a column for each characteristic."""
     figure = Figure(figsize=(14, 3 * len(comparisons) + 0.4), dpi=130, layout="constrained")
     grid = figure.subplots(len(comparisons), len(TITLES), squeeze=False, sharey=True)
     for row, comparison in zip(grid, comparisons, strict=True):

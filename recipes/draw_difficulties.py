@@ -37,11 +37,11 @@ from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 SHOWN = 40.0
-"""Seconds of each difficulty."""
+"""Seconds that are shown of each difficulty."""
 CLOSE = (9.0, 22.0)
 """Seconds of a conversation whose labels are shown."""
 FRAME, BAND = 512, 4
-"""Samples of a frame, and frequencies that are shown as one."""
+"""Samples of a frame, and number of frequencies that are averaged into one band."""
 HEAT = colormaps["magma"].resampled(12)
 STYLES = {
     "as heard": HEARD,
@@ -64,7 +64,7 @@ def parse() -> argparse.Namespace:
 
 
 def draw_difficulties(protocols: dict[str, SyntheticProtocol], path: Path) -> None:
-    """Spectrum and turns of the first development conversation of each protocol."""
+    """Draw spectrogram and turns of the first development conversation of each protocol."""
     figure = Figure(figsize=(12, 2.1 * len(protocols)), dpi=110, layout="constrained")
     panels = figure.subplots(2 * len(protocols), 1, sharex=True, height_ratios=[3, 2] * len(protocols))
     for (name, protocol), spectrum, lanes in zip(protocols.items(), panels[::2], panels[1::2], strict=True):
@@ -76,7 +76,7 @@ def draw_difficulties(protocols: dict[str, SyntheticProtocol], path: Path) -> No
 
 
 def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
-    """What is heard of a conversation, and how it is labelled in each style."""
+    """Draw the clean speech of a conversation, and its labels in each style."""
     conversation = simulator.describe(uri)
     clean = simulator.tracks(conversation).sum(axis=0)
     figure = Figure(figsize=(12, 0.8 * (len(STYLES) + 1)), dpi=110, layout="constrained")
@@ -91,7 +91,7 @@ def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
 
 
 def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
-    """Power over time and frequency, in dB below the loudest; as coarse as keeps the picture small."""
+    """Draw a spectrogram, in dB with a range of 80 dB; as coarse as keeps the picture small."""
     frames = waveform[: len(waveform) // FRAME * FRAME].reshape(-1, FRAME) * np.hanning(FRAME)
     power = np.square(np.abs(np.fft.rfft(frames)[:, 1:])).reshape(len(frames), -1, BAND).mean(axis=-1)
     decibels = 10 * np.log10(power.T + 1e-12)
@@ -104,7 +104,7 @@ def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
 
 
 def draw_turns(axes: Axes, annotation: Annotation) -> None:
-    """One row and one colour a speaker, in the order in which they are first heard."""
+    """Draw turns with a row and a colour for each speaker, in order of appearance."""
     speakers = list(dict.fromkeys(label for _, _, label in annotation.itertracks(yield_label=True)))
     for row, speaker in enumerate(speakers):
         bars = [(segment.start, segment.duration) for segment in annotation.label_timeline(speaker)]
@@ -122,7 +122,7 @@ def finish(figure: Figure, panels: Sequence[Axes], seconds: tuple[float, float],
 
 
 def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_scored: int) -> list[str]:
-    """A line of the table: medians over conversations, and the error rate of the first ones."""
+    """A row of the table: medians over conversations, and the error rate of the first ones."""
     annotations = [file["annotation"] for file in files]
     spoken = np.array([annotation.get_timeline().support().duration() for annotation in annotations])
     overlap = np.array([annotation.get_overlap().duration() for annotation in annotations])
@@ -144,7 +144,7 @@ def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_sco
 
 
 def tabulate(protocols: dict[str, SyntheticProtocol], options: argparse.Namespace) -> str:
-    """What development conversations are like: a Markdown table."""
+    """Describe the development conversations of each protocol in a Markdown table."""
     pipeline = Pipeline.from_pretrained(options.pipeline) if options.pipeline else None
     head = ["", "what it stands for", "speakers heard", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
     rows = []

@@ -42,7 +42,7 @@ from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.vocabulary import Triplet
 
 PEOPLE, KNOWN, SECONDS = 5, 3, 10.0
-"""Who speaks in a meeting, who of them is enrolled, and how much is heard of each for that."""
+"""Speakers of a meeting, how many of them are enrolled, and seconds of speech that each is enrolled with."""
 COLUMNS = (
     "meeting",
     "pipeline",
@@ -55,7 +55,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Meeting:
-    """A recording, and recordings of those who were enrolled by their names."""
+    """A recording, and the recordings that speakers are enrolled with, by name."""
 
     audio: Path
     known: dict[str, Path]
@@ -81,7 +81,7 @@ def parse() -> argparse.Namespace:
 
 
 def simulators(options: argparse.Namespace) -> list[Simulator]:
-    """Where what people are enrolled by comes from, and where meetings do."""
+    """Simulators of the recordings for enrolment and of the meetings, with different speech of the same voices."""
     noises = Noises(options.noise) if options.noise else None
     return [
         simulator("Meeting", voices, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
@@ -90,7 +90,7 @@ def simulators(options: argparse.Namespace) -> list[Simulator]:
 
 
 def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator) -> Iterator[Meeting]:
-    """Meetings, made if they are not there."""
+    """Meetings, simulated if they are not there yet."""
     speakers = cycle(np.random.default_rng(0).permutation(together.voices.speakers).tolist())
     for number in range(1, options.meetings + 1):
         described = together.describe(f"{options.split}-{options.minutes:g}min-{number}")
@@ -107,7 +107,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
 
 
 def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder: Path) -> Path:
-    """Write what somebody says alone, close to a microphone; it is done again each time."""
+    """Write the recording for a speaker's enrolment, alone and close to a microphone; it is written again each time."""
     uri = f"{conversation.uri}-{conversation.voices[speaker]}"
     alone = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
     soundfile.write(folder / f"{uri}.wav", other.tracks(alone)[speaker], SAMPLE_RATE)
@@ -115,7 +115,7 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
 
 
 def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
-    """What a pipeline hears in a meeting, once for each state of its files."""
+    """Diarization of a meeting by a pipeline, computed once for each state of its files."""
     path = meeting.audio.with_suffix(f".{strategy}.{System.of_pipeline(pipeline).fingerprint}.rttm")
     if not path.exists():
         output = read(pipeline, strategy)({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
@@ -125,7 +125,7 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
 
 
 def row(name: str, strategy: str, people: Naming, strangers: Naming) -> list[str]:
-    """Shares in %."""
+    """A row of the table: shares in %."""
     alone = strangers.wrong - strangers.beside
     called = [
         f"{percent(strangers.wrong, whole)} ({percent(alone, whole)})" for whole in (strangers.total, strangers.found)
@@ -153,7 +153,7 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    """Make meetings, diarize them, and print the table."""
+    """Simulate meetings, diarize them, and print the table."""
     place = Place(options.docs, "enrolment") if options.docs else None
     options.into.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)

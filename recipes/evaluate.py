@@ -72,7 +72,7 @@ def register(path: Path) -> None:
     Raises
     ------
     ProtocolError
-        If it is none.
+        If the file cannot be used as one.
     """
     try:
         registry.load_database(path)
@@ -81,7 +81,7 @@ def register(path: Path) -> None:
 
 
 def registered() -> list[str]:
-    """Names of all protocols."""
+    """Names of all registered protocols."""
     databases = {name: registry.get_database(name) for name in registry.databases}
     return [
         f"{name}.{task}.{protocol}"
@@ -92,7 +92,7 @@ def registered() -> list[str]:
 
 
 def write(evaluations: list[Evaluation], folder: Path) -> None:
-    """Table, CSV and picture."""
+    """Write the table, the CSV file and the picture."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scores.md").write_text("\n\n".join(map(markdown, evaluations)) + "\n", encoding="utf-8")
     write_csv(evaluations, folder / "scores.csv")
@@ -103,7 +103,7 @@ def write(evaluations: list[Evaluation], folder: Path) -> None:
 
 
 def clear(finished: set[Path], unfinished: Path) -> None:
-    """Remove the places of evaluations in which nothing failed, and the folder that they are in if it is empty."""
+    """Remove the folders of evaluations in which nothing failed, and the folder that they are in if it is empty."""
     for place in finished:
         shutil.rmtree(place)
     if any(unfinished.iterdir()):

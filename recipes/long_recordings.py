@@ -51,7 +51,7 @@ COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / co
 
 
 class NoAnswerError(Pix2SeqError):
-    """A meeting that a system did not diarize."""
+    """A meeting that a system failed to diarize."""
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
 
 
 def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Path) -> Path:
-    """Write a part of a recording, and of its whole reference."""
+    """Write a part of a recording, and of the reference of the whole."""
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{audio.stem}@{start:g}s.wav"
     first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
@@ -95,7 +95,7 @@ def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Pa
 
 
 def parts(whole: Path, longest: float, seconds: float, options: argparse.Namespace) -> list[Path]:
-    """All of a recording, or parts of it, evenly spread from its first one on."""
+    """The whole recording, or parts of it: the first at its beginning, the others evenly spread."""
     if seconds == longest:
         return [whole]
     reference = load_rttm(whole.with_suffix(".rttm"))[whole.stem]
@@ -104,7 +104,7 @@ def parts(whole: Path, longest: float, seconds: float, options: argparse.Namespa
 
 
 def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The first minute of a meeting, and all parts of it."""
+    """The first minute of a meeting, which only warms systems up, and all of its parts."""
     references = {path.stem: load_rttm(path.with_suffix(".rttm")).get(path.stem, Annotation()) for path in audio}
     samples, _ = soundfile.read(audio[0], frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
     opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE}
@@ -114,7 +114,7 @@ def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
-    """Let a system diarize parts of a meeting, each on its own, and measure it.
+    """Let a system diarize parts of a meeting, each on its own, and score it.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
-    """What `run` says, once for each reference and each state of the system."""
+    """Result of `run`, computed once for each reference and each state of the system."""
     references = "".join(path.with_suffix(".rttm").read_text(encoding="utf-8") for path in audio)
     digest = hashlib.sha256(f"{system.fingerprint} {references}".encode()).hexdigest()[:8]
     path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")

@@ -59,7 +59,7 @@ def parse() -> argparse.Namespace:
 
 
 def listen(hearing: RefinementFeatures, options: argparse.Namespace) -> dict[str, ExampleCache]:
-    """What segmentation and CAM++ hear of the conversations of each subset."""
+    """Compute and cache the outputs of segmentation and CAM++ for the conversations of each subset."""
     protocol, heard = conversations.protocol_of(options), {}
     for subset in ("train", "development"):
         folder = options.into / "heard" / subset

@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
-    """A difficulty as a protocol of a finite size."""
+    """Make the protocol of a difficulty, of a finite size."""
     noises = Noises(options.noise) if options.noise else None
     return SyntheticProtocol(
         name,
@@ -54,7 +54,7 @@ def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
 
 
 def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All that a rendered protocol depends on, but for its size."""
+    """Provenance of a rendered protocol: all that it depends on except its size."""
     return {
         "difficulty": asdict(DIFFICULTIES[name]),
         "labels": str(Labels.of(options)),

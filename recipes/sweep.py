@@ -40,9 +40,9 @@ from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.turns import Turns
 
 DRAWS = 100
-"""Draws of turns, of which the one that comes closest to what is wished is taken."""
+"""Number of draws of turns, of which the one closest to the target is taken."""
 OVERLAP, SPEAKERS = 10.0, 3
-"""Of conversations on the axes where something else changes: % of the speech, and people who are heard."""
+"""Overlap, in % of the speech, and number of speakers, on the axes along which something else changes."""
 ACOUSTICS = Acoustics(
     loudness=0.0,
     quiet_probability=0.0,
@@ -58,19 +58,19 @@ ACOUSTICS = Acoustics(
     telephone_probability=0.0,
     codec_probability=0.0,
 )
-"""How conversations sound on the axes where something else changes: a small room, little noise, nobody is quiet."""
+"""Acoustics on the axes along which something else changes: a small room, little noise, no quiet speakers."""
 
 
 @dataclass(frozen=True)
 class Wished:
-    """Turn-taking of AMI meetings, of many draws the one that comes closest to what is wished.
+    """Turn-taking of AMI meetings: of many draws, the one that is closest to the target.
 
     Parameters
     ----------
     overlap : float
-        % of the time with speech in which two or more speak.
+        % of the time with speech in which two or more speak. Defaults to 10.
     num_speakers : int
-        Who are heard.
+        Speakers who have turns. Defaults to 3.
     """
 
     overlap: float = OVERLAP
@@ -82,7 +82,7 @@ class Wished:
         return min((turns.draw(rng, duration) for _ in range(DRAWS)), key=lambda drawn: self._miss(drawn, duration))
 
     def _miss(self, turns: Turns, duration: float) -> tuple[int, float]:
-        """How many speakers are missing, and how many points the overlap is off."""
+        """Differences from the target: in the number of speakers, and in points of overlap."""
         if not turns:
             return self.num_speakers, 100.0
         found = Measure(turns).stretch(0, duration)
@@ -91,7 +91,7 @@ class Wished:
 
 
 class Axis(NamedTuple):
-    """What gets harder, how hard, and what that does to turns and sound."""
+    """An axis of difficulty: its title, its points, and the turns and acoustics of each."""
 
     title: str
     points: tuple[float, ...]
@@ -118,11 +118,11 @@ DOMAINS = {
     "broadcast": ("Broadcast", None),
     "telephone": ("Telephone", None),
 }
-"""Difficulty (see docs/simulation.md), and corpus of the voices unless they are of all."""
+"""Difficulty (see docs/simulation.md), and corpus of the voices; None is all."""
 
 
 def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[tuple[str, str, Simulator]]:
-    """Axis or "domain", point, and where conversations come from."""
+    """Axis or "domain", point, and simulator of its conversations."""
     voices = Voices(options.voices, "dev")
     for name in options.axes:
         for point in AXES[name].points[:: options.every]:
@@ -136,7 +136,7 @@ def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[t
 
 
 def conversations(made: Iterable[tuple[str, str, Simulator]], number: int, labels: Labels) -> Iterator[dict[str, Any]]:
-    """Files of every point; what is random in a conversation is the same at all points of an axis."""
+    """Files of every point; random numbers of a conversation are the same at all points of an axis."""
     for name, point, source in made:
         for index in range(number):
             conversation = source.describe(f"{point if name == 'domain' else name}-{index}")
@@ -181,7 +181,7 @@ def _cell(scores: list[Score]) -> str:
 
 
 def draw_axes(evaluation: Evaluation, names: Sequence[str], path: Path) -> None:
-    """A panel for each axis, a line for each system, its interval as a band."""
+    """Draw a panel for each axis, a line for each system, and its bootstrap interval as a band."""
     figure = Figure(figsize=(13, 4.3 * -(-len(names) // 2) + 0.5), dpi=130, layout="constrained")
     panels = figure.subplots(-(-len(names) // 2), 2, squeeze=False).ravel()
     for axes, name in zip(panels, names, strict=False):
@@ -201,7 +201,7 @@ def draw_axes(evaluation: Evaluation, names: Sequence[str], path: Path) -> None:
 
 
 def draw_domains(evaluation: Evaluation, path: Path) -> None:
-    """A group of bars for each domain."""
+    """Draw a group of bars for each domain."""
     figure = Figure(figsize=(11, 4.6), dpi=130, layout="constrained")
     axes = figure.subplots()
     points = points_of(evaluation, "domain")

@@ -34,7 +34,8 @@ from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
 AVERAGING = 0.998
-"""The weights that are validated and kept are a running mean over some 500 steps, over fewer at first: `average`."""
+"""Decay of the running mean of the weights, which is validated and kept: over some 500 steps, fewer at first, see
+`average`."""
 
 
 def parse() -> argparse.Namespace:
@@ -89,7 +90,7 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
 
 
 def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | int) -> None:
-    """Move averaged weights towards those of a step: fast at first, or they would long be those of the beginning."""
+    """Move averaged weights towards those of a step; faster at first, so that initial weights are soon forgotten."""
     decay = min(AVERAGING, (1 + int(num_steps)) / (10 + int(num_steps)))
     get_ema_multi_avg_fn(decay)(averaged, weights, num_steps)
 

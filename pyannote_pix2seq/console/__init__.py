@@ -1,1 +1,1 @@
-"""What the programs share: arguments, jobs, progress bars, complaints in one line."""
+"""What the command-line programs share: arguments, jobs, progress bars, one-line error messages."""

@@ -1,4 +1,4 @@
-"""What the command line understands, and its help."""
+"""Arguments of the command line, and its help."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ How many tokens does it take to write times with a wanted precision?
   pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
 """
 ENROLLED = ".npz"
-"""How files of people who were enrolled end."""
+"""Suffix of files of enrolled speakers."""
 
 
 class Parser(argparse.ArgumentParser):
-    """Options have to be written out, what is wrong with them is one line, and help is laid out as it is written."""
+    """Argument parser without abbreviated options, with one-line error messages and help laid out as it is written."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
@@ -64,10 +64,10 @@ class Parser(argparse.ArgumentParser):
 
 
 class CommandParser(Parser):
-    """Of a program that has several commands."""
+    """Argument parser of a program that has several commands."""
 
     def parse_args(self, *given: Any, **more: Any) -> Any:
-        """Parse a whole command line; of an option that no command has, the help of this command is named."""
+        """Parse a whole command line; the error about an unknown option names the help of the given command."""
         options, unknown = self.parse_known_args(*given, **more)
         if unknown:
             self.prog = f"{self.prog} {options.command}"
@@ -133,12 +133,12 @@ def _add_vocabulary(commands: Any) -> None:
 
 
 def _known(text: str) -> tuple[str, Path] | Path:
-    """A name and a file, or a file of people who were enrolled."""
+    """Parse NAME=FILE, or a file of enrolled speakers."""
     return Path(text) if text.endswith(ENROLLED) and "=" not in text else _person(text)
 
 
 def _person(text: str) -> tuple[str, Path]:
-    """A name and a file."""
+    """Parse NAME=FILE."""
     name, is_there, file = text.partition("=")
     if not (name and is_there and file):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
@@ -151,7 +151,7 @@ def _person(text: str) -> tuple[str, Path]:
 
 
 def _seconds(text: str) -> float:
-    """A duration."""
+    """Parse a duration, in seconds."""
     try:
         return positive(text)
     except argparse.ArgumentTypeError:
@@ -159,7 +159,7 @@ def _seconds(text: str) -> float:
 
 
 def positive(text: str) -> float:
-    """A finite number above 0, as an option."""
+    """Parse an option that is a finite number above 0."""
     number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
@@ -167,7 +167,7 @@ def positive(text: str) -> float:
 
 
 def not_negative(text: str) -> float:
-    """A finite number, 0 or more, as an option."""
+    """Parse an option that is a finite number, 0 or more."""
     number = _number(text)
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, 0 or more")
@@ -182,7 +182,7 @@ def _number(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """A whole number, 0 or more, as an option: of something, or a seed."""
+    """Parse an option that is a whole number from 0 to 2**63 - 1, such as a count or a seed."""
     number = _whole(text)
     if not 0 <= number < 2**63:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number from 0 to 2**63 - 1")
@@ -190,7 +190,7 @@ def whole(text: str) -> int:
 
 
 def at_least_one(text: str) -> int:
-    """A whole number, 1 or more, as an option."""
+    """Parse an option that is a whole number, 1 or more."""
     number = _whole(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not a whole number, 1 or more")
@@ -198,5 +198,5 @@ def at_least_one(text: str) -> int:
 
 
 def _whole(text: str) -> int:
-    """-1 for what is none, or has more digits than anything can count."""
+    """Parse a whole number; -1 for anything else, and for numbers of 20 digits or more."""
     return int(text) if text.isdecimal() and len(text) < 20 else -1

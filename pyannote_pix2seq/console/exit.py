@@ -1,4 +1,4 @@
-"""How programs end."""
+"""Exit status and error messages of programs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from pathlib import Path
 from pyannote_pix2seq.errors import Pix2SeqError
 
 TERMINATED = 128 + signal.SIGTERM
-"""Exit status of a program that SIGTERM ended, as shells have it."""
+"""Exit status of a program that is ended by SIGTERM, as in shells."""
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the program with one line about what it was given, e.g. a folder without voices, in the place of a traceback.
+    """End the program with one line about its input, e.g. a folder without voices, instead of a traceback.
 
     Raises
     ------
     SystemExit
-        With status 1, for each error of this package about what it is given, each file that cannot be read or written
-        and each module that is not installed; with status 130 for Ctrl-C. Anything else is a mistake of ours and keeps
-        its traceback.
+        With status 1, for each error of this package about its input, each file that cannot be read or written and each
+        module that is not installed; with status 130 for Ctrl-C. Any other exception is a bug, and keeps its traceback.
     """
     try:
         yield

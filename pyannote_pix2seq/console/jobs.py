@@ -1,4 +1,4 @@
-"""Recordings that a command is to diarize."""
+"""Recordings that a command diarizes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.errors import Pix2SeqError
 
 LONGEST_NAME = 255
-"""Bytes."""
+"""Longest name of a file, in bytes."""
 
 
 class UsageError(Pix2SeqError):
-    """A command that cannot be obeyed; the message is all that the user needs to read."""
+    """A command line that cannot be carried out; the message is all that the user needs to read."""
 
 
 class Job(NamedTuple):
@@ -27,11 +27,11 @@ class Job(NamedTuple):
     ----------
     file : Path
     uri : str
-        Its name.
+        Name of the recording.
     folder : Path or None
         Where its turns are written; None is stdout.
     channel : int or None
-        The one to hear; None is the mean of all.
+        Channel to diarize; None is the mean of all.
     """
 
     file: Path
@@ -45,23 +45,23 @@ class Job(NamedTuple):
         return {"audio": self.file, "uri": self.uri, "channel": self.channel}
 
     def path(self, suffix: str) -> Path:
-        """A file that is written about it."""
+        """Path of an output file about the recording."""
         return (self.folder or Path()) / f"{self.uri}{suffix}"
 
     @property
     def is_done(self) -> bool:
-        """Whether its turns were written before."""
+        """Whether its turns have been written already."""
         return self.folder is not None and self.path(".rttm").is_file()
 
     @property
     def is_drawn(self) -> bool:
-        """Whether its turns were drawn before."""
+        """Whether its turns have been drawn already."""
         return self.folder is not None and self.path(".png").is_file()
 
 
 @dataclass
 class Tally:
-    """How many files there are, and what became of them."""
+    """Number of files, in total and by outcome."""
 
     total: int
     skipped: int
@@ -79,22 +79,22 @@ class Tally:
 
 
 def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None) -> tuple[list[Job], list[str]]:
-    """What there is to do.
+    """Plan the jobs of a command.
 
     Parameters
     ----------
     files : sequence of Path
-        One that is named twice is diarized once.
+        One that is given twice is diarized once.
     folder : Path or None
         Where turns are written; None is stdout.
     channel : int, optional
-        The one to hear of each file.
+        Channel of each file to diarize.
 
     Returns
     -------
     jobs : list of Job
     refused : list of str
-        What is wrong with each of the other files: its name cannot be written, or another one has the same.
+        What is wrong with each of the other files: its name cannot be written, or is the same as another's.
     """
     from pyannote_pix2seq.audio.recording import LazyFile
 
@@ -106,7 +106,7 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
 
 
 def _complaint(job: Job, has_namesake: bool) -> str:
-    """What is wrong with the name of a file, if anything is."""
+    """What is wrong with the name of a file; empty if nothing is."""
     if not job.uri.isprintable():
         return f"{str(job.file)!r} has a name that cannot be written in RTTM. Rename it."
     if job.folder is not None and len(os.fsencode(part_of(job.path(".rttm")).name)) > LONGEST_NAME:

@@ -1,4 +1,4 @@
-"""Progress bars: they are drawn where somebody looks, and nowhere else."""
+"""Progress bars, which are drawn on terminals only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 @contextmanager
 def bar_of_steps(name: str, quiet: bool = False) -> Iterator[Callable[..., None]]:
-    """A hook for pipelines of pyannote.audio that draws how far each of their steps is.
+    """Make a hook for pipelines of pyannote.audio that draws the progress of each of their steps.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""How good diarization systems are, on the same recordings, and how sure that is."""
+"""Evaluation of diarization systems on the same recordings, with bootstrap intervals."""

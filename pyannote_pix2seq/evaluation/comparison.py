@@ -1,4 +1,4 @@
-"""Several diarization systems on the same recordings, measured alike."""
+"""Comparison of diarization systems on the same recordings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EvaluationError(Pix2SeqError, ValueError):
 
 @dataclass(frozen=True)
 class SystemScores:
-    """What a system reached.
+    """Scores of a system.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class SystemScores:
     scores : sequence of Score
         The same recordings in the same order for every system.
     memory : sequence of int
-        Most that the system had while it was at each of them, in bytes; 0: not measured. Empty: a baseline.
+        Peak memory of the system on each of them, in bytes; 0: not measured. Empty: a baseline.
     """
 
     name: str
@@ -51,13 +51,13 @@ class SystemScores:
 
     @property
     def peak_memory(self) -> int:
-        """Most that the system had at any of them, in bytes; 0: not measured."""
+        """Peak memory of the system on any recording, in bytes; 0: not measured."""
         return max(self.memory, default=0)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Systems on the recordings that all of them could diarize.
+    """Scores of systems on the recordings that all of them could diarize.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Recording:
-    """What an evaluation needs to know of a recording."""
+    """A recording of an evaluation, with its reference and the part of it that is scored."""
 
     uri: str
     reference: Annotation
@@ -90,9 +90,9 @@ def evaluate(
     threads: int = 2,
     place: Path | None = None,
 ) -> Evaluation:
-    """Let systems diarize the same recordings, one system after the other, and measure them.
+    """Let systems diarize the same recordings, one system after the other, and score them.
 
-    Every system hears the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
+    Every system gets the same samples: mono, 16 kHz, 16 bit. A recording that cannot be read, or that one of the
     systems fails on, is left out for all; a system that fails on all of them is left out itself.
 
     Parameters
@@ -102,14 +102,19 @@ def evaluate(
         "uri", "annotation", what `audio.load` needs and, unless all is to be scored, "annotated".
     systems : sequence of System
     threads : int, optional
-        That each system may use.
+        That each system may use. Defaults to 2.
     place : Path, optional
-        Folder in which recordings and answers stay, so that what is stopped goes on where it was; see `System.answer`.
+        Folder in which recordings and answers are kept, so that an interrupted evaluation can go on; see
+        `System.answer`. Defaults to a temporary one.
+
+    Returns
+    -------
+    evaluation : Evaluation
 
     Raises
     ------
     EvaluationError
-        If somebody else is at it in that place.
+        If another evaluation is using that folder.
     """
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +125,7 @@ def evaluate(
 
 @contextmanager
 def _alone(place: Path) -> Iterator[None]:
-    """Be the only one who uses a folder, which is made if need be."""
+    """Lock a folder for this evaluation; it is created if needed."""
     place.mkdir(parents=True, exist_ok=True)
     with open(place / "lock", "w") as lock:
         try:
@@ -148,7 +153,7 @@ def _evaluated(
 
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
-    """Write what systems are called with; the recordings, and what is wrong with others."""
+    """Write the files that systems are called with; return the recordings, and what is wrong with others."""
     recordings: dict[str, Recording] = {}
     listed, failures = [], []
     for number, file in enumerate(files):
@@ -170,7 +175,7 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
 
 
 def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
-    """Write a recording as systems hear it.
+    """Write a recording as systems get it.
 
     Raises
     ------
@@ -205,7 +210,7 @@ def _score(recording: Recording, answer: Answer) -> Score:
 
 
 def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:
-    """What systems without a certain ability would reach if they were perfect otherwise."""
+    """Scores of systems that lack one ability and are perfect otherwise."""
     ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
     return [
         SystemScores(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
@@ -214,12 +219,12 @@ def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:
 
 
 def one_speaker(reference: Annotation) -> Annotation:
-    """What a perfect detector of speech that cannot tell speakers apart would write."""
+    """Output of a perfect speech detector that cannot tell speakers apart."""
     return reference.get_timeline().support().to_annotation(generator=repeat("everyone"))
 
 
 def never_two(reference: Annotation) -> Annotation:
-    """What a perfect system that can never write two speakers at once would write: whoever began first goes on."""
+    """Output of a perfect system that cannot write overlap: the speaker who began first goes on."""
     numbers = {label: number for number, label in enumerate(reference.labels())}
     turns = [Turn(turn.start, turn.end, numbers[label], -turn.start) for turn, _, label in _tracks(reference)]
     return to_annotation(exclusive(turns), str(reference.uri), {number: label for label, number in numbers.items()})

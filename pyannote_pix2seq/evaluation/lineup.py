@@ -1,4 +1,4 @@
-"""Which systems are compared, as a command line says."""
+"""Options of a command line that choose the systems to compare."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyannote_pix2seq.strategies.strategy import STRATEGIES
 def parse_systems(
     parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
 ) -> tuple[argparse.Namespace, list[System]]:
-    """Parse a command line that also says which systems to compare; what is wrong with them ends the program.
+    """Parse a command line that also chooses the systems to compare; the program ends if they are not valid.
 
     Returns
     -------

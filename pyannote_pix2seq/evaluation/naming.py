@@ -1,4 +1,4 @@
-"""Whether speech carries the right names: what enrolment is for."""
+"""Scores of enrolment: whether speech is labelled with the right names."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pyannote.core import Annotation
 
 @dataclass(frozen=True)
 class Naming:
-    """What some people's speech was called, in seconds; where several of them speak at once, each counts.
+    """Seconds of speech by how they are labelled; in overlap, the speech of each speaker counts.
 
     Attributes
     ----------
     right : float
-        By the speaker's own name.
+        With the speaker's own name.
     wrong : float
-        By the name of somebody else, who does not speak then.
+        With the name of an enrolled speaker who does not speak at that time.
     nameless : float
-        As a stranger.
+        With the label of a speaker who is not enrolled.
     missed : float
-        Nothing: nobody is written who could be the speaker.
+        Missed: no label is left that could be the speaker's.
     beside : float
-        Part of `wrong`: the name stands beside a label that the speaker can have, so that it is a false alarm as well.
-        Strangers only.
+        Part of `wrong` where there is also a label that could be the speaker's, so that the name is a false alarm as
+        well. Strangers only.
     """
 
     right: float = 0.0
@@ -44,24 +44,24 @@ class Naming:
 
     @property
     def found(self) -> float:
-        """Seconds of speech that was not missed."""
+        """Seconds of speech that is not missed."""
         return self.right + self.wrong + self.nameless
 
 
 def naming(reference: Annotation, hypothesis: Annotation, known: Collection[str]) -> tuple[Naming, Naming]:
-    """What the speech of those who were enrolled is called, and that of strangers.
+    """Score the labels of the speech of enrolled speakers, and of all others, the strangers.
 
     Parameters
     ----------
     reference, hypothesis : Annotation
-        Those who were enrolled have the same names in both.
+        Enrolled speakers have the same names in both.
     known : collection of str
         These names.
 
     Returns
     -------
     people, strangers : Naming
-        A stranger's speech cannot be `right`; at best it is `nameless`.
+        Of enrolled speakers, and of strangers. A stranger's speech cannot be `right`; at best it is `nameless`.
     """
     edges = np.unique([edge for turns in (reference, hypothesis) for part in turns.itersegments() for edge in part])
     moments, seconds = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
@@ -87,7 +87,7 @@ def naming(reference: Annotation, hypothesis: Annotation, known: Collection[str]
 
 
 def _active(annotation: Annotation, labels: Sequence[str], moments: np.ndarray) -> np.ndarray:
-    """Who speaks at which moment: (num_labels, num_moments) bool."""
+    """Whether each speaker is active at each moment: (num_labels, num_moments) bool."""
     active = np.zeros((len(labels), len(moments)), dtype=bool)
     for row, label in enumerate(labels):
         for segment in annotation.label_timeline(label):

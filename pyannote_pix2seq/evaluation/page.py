@@ -1,4 +1,4 @@
-"""Tables in Markdown, and the place in a page where they belong."""
+"""Tables in Markdown, and the places of a page that they go into."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pyannote_pix2seq.errors import Pix2SeqError
 
 
 class PageError(Pix2SeqError, ValueError):
-    """A page that has no place for what is to be put in."""
+    """A page without the place that is to be filled."""
 
 
 class Place:
-    """Whatever stands between two comments of a page, `<!-- name:begin -->` and `<!-- name:end -->`.
+    """The text between two comments of a page, `<!-- name:begin -->` and `<!-- name:end -->`.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Place:
         self._parts()
 
     def fill(self, text: str) -> None:
-        """Replace what stands there; errors are those of the class."""
+        """Replace the text; raises what the constructor raises."""
         before, after = self._parts()
         self.page.write_text(f"{before}{self._begin}\n{text}\n{self._end}{after}", encoding="utf-8")
 
@@ -50,5 +50,5 @@ class Place:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Cells as a table in Markdown."""
+    """Format cells as a Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

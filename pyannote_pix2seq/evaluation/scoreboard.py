@@ -1,4 +1,4 @@
-"""How systems compare, for people and for spreadsheets: a table, a CSV file, a picture."""
+"""Comparison of systems as a Markdown table, a CSV file and a picture."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ HEAD = (
 )
 MARKERS = "oDs^vP"
 HIGHEST = 200.0
-"""Higher error rates, in %, are drawn at the upper edge."""
+"""Error rates above this, in %, are drawn at the upper edge."""
 MOST_NAMED = 30
-"""More recordings than these have no name in the picture."""
+"""Most recordings that are named in the picture."""
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -83,7 +83,7 @@ def _with_range(value: float, limits: tuple[float, float], digits: int) -> str:
 
 
 def _differences(results: Sequence[SystemScores]) -> list[str]:
-    """How far the DER of the first system is from those of the others, on the same draws of recordings."""
+    """Difference between the DER of the first system and that of each other, with paired bootstrap intervals."""
     first, *others = results
     lines = []
     for other in others:
@@ -103,9 +103,9 @@ def _cell(score: Score) -> str:
 
 
 def write_csv(evaluations: Iterable[Evaluation], path: Path | str) -> None:
-    """One line for each recording of each system, and three for each system: total, low and high end of its interval.
+    """Write one line for each recording of each system, and three for its total and the ends of its interval.
 
-    Columns are `MEASURES`; empty is what cannot be measured.
+    Columns are `MEASURES`; cells are empty where a measure is not defined.
     """
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -128,7 +128,7 @@ def _values(values: Iterable[float]) -> list[object]:
 
 
 def draw(evaluations: Sequence[Evaluation], path: Path | str) -> None:
-    """Draw a picture (PNG): for each evaluation the errors in total, by recording, and the calibration."""
+    """Draw a picture (PNG): for each evaluation the total errors, the DER by recording, and the calibration."""
     evaluations = [evaluation for evaluation in evaluations if evaluation.results]
     heights = [1.5 + 0.42 * max(5, len(evaluation.results)) for evaluation in evaluations]
     figure = Figure(figsize=(15, sum(heights)), dpi=130)
@@ -143,7 +143,7 @@ def draw(evaluations: Sequence[Evaluation], path: Path | str) -> None:
 
 
 def _draw_totals(axes: Axes, results: Sequence[SystemScores]) -> None:
-    """Stacked bars of the parts of the DER, with its interval."""
+    """Stacked bars of false alarm, missed detection and confusion, with the interval of the DER."""
     rows = np.arange(len(results))
     totals = [measure(result.scores) for result in results]
     left = np.zeros(len(results))
@@ -164,7 +164,7 @@ def _draw_totals(axes: Axes, results: Sequence[SystemScores]) -> None:
 
 
 def _draw_recordings(axes: Axes, results: Sequence[SystemScores]) -> None:
-    """DER of each recording, a marker for each system; many recordings are sorted by that of the first system."""
+    """DER of each recording, one marker per system; many recordings are sorted by that of the first system."""
     rates = np.array([[measure([score])["der"] for score in result.scores] for result in results])
     top = 1.08 * max(1.0, min(rates.max(), HIGHEST))
     uris = [score.uri for score in results[0].scores]
@@ -186,7 +186,7 @@ def _draw_recordings(axes: Axes, results: Sequence[SystemScores]) -> None:
 
 
 def _draw_calibration(axes: Axes, results: Sequence[SystemScores]) -> None:
-    """How much is right of what is claimed with a confidence; on the diagonal, confidence means what it says."""
+    """Share of turns at each confidence that is right; on the diagonal, confidence is calibrated."""
     axes.plot([0, 100], [0, 100], color=GRID, linewidth=3, zorder=1)
     for result, colour in zip(results, _colours(results), strict=True):
         seconds, claimed, right = levels(result.scores).T
@@ -205,7 +205,7 @@ def _draw_calibration(axes: Axes, results: Sequence[SystemScores]) -> None:
 
 
 def _colours(results: Sequence[SystemScores]) -> list[str]:
-    """A colour for each system; baselines, which take no time, are grey."""
+    """A colour for each system; baselines, which have no measured memory, are grey."""
     return [colour if result.memory else SLATE for result, colour in zip(results, COLOURS * len(results), strict=False)]
 
 

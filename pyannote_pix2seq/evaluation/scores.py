@@ -1,4 +1,4 @@
-"""How good a diarization is: everything that is measured of one recording, and of many with intervals."""
+"""Scores of a diarization: all measures of one recording, and of many with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pyannote_pix2seq.der import DerComponents, der_metric
 from pyannote_pix2seq.errors import ArgumentError
 
 NUM_LEVELS = 10
-"""Levels of confidence that are told apart in `Score.calibration`."""
+"""Levels of confidence in `Score.calibration`."""
 RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
 class Score:
-    """What is measured of one recording, in a form that adds up over recordings.
+    """Measurements of one recording, in a form that adds up over recordings.
 
     Attributes
     ----------
@@ -57,7 +57,7 @@ def score(
     duration: float | None = None,
     elapsed: float = 0.0,
 ) -> Score:
-    """Measure one recording: collar 0, overlap scored.
+    """Score one recording, with collar 0 and overlap scored.
 
     Parameters
     ----------
@@ -65,13 +65,13 @@ def score(
         Name of the recording.
     reference, hypothesis : Annotation
     scored : Timeline
-        What to score; whatever lies outside is cut away first.
+        Part to score; everything outside of it is cut away first.
     confidence : (num_turns,) floats, optional
         Of each turn of the hypothesis, in the order of `itertracks()`.
     duration : float, optional
-        Of the recording, in seconds; defaults to that of what is scored.
+        Of the recording, in seconds; defaults to that of `scored`.
     elapsed : float, optional
-        Seconds that it took.
+        Seconds that diarization took. Defaults to 0: not measured.
     """
     truth, found = (annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis))
     metric = der_metric()
@@ -92,12 +92,12 @@ def score(
 def boundary_errors(
     reference: Annotation, hypothesis: Annotation, mapping: Mapping[object, object], scored: Timeline
 ) -> np.ndarray:
-    """How far off the boundaries of matched turns are.
+    """Distances between the boundaries of matched turns.
 
     A turn of the reference and one of the hypothesis match if their speakers are mapped to each other and each of the
-    two turns overlaps the other more than any other turn of that speaker. Turns of one speaker that touch are one
-    turn. Each match has two distances, of starts and of ends; but where the scored part begins or ends is no boundary.
-    Turns without a match do not count: these are errors of another kind.
+    two turns overlaps the other more than any other turn of that speaker. Turns of one speaker that touch are one turn.
+    Each match has two distances, of starts and of ends; but where the scored part begins or ends is no boundary. Turns
+    without a match do not count: they are errors of another kind.
 
     Parameters
     ----------
@@ -128,7 +128,7 @@ def _bounds(turns: Timeline) -> np.ndarray:
 
 
 def _matches(there: np.ndarray, here: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of turns, each (start, end), that overlap each other the most."""
+    """Pairs of turns, each (start, end), that overlap each other more than any other."""
     if not len(there) or not len(here):
         return []
     overlap = np.minimum(there[:, None, 1], here[:, 1]) - np.maximum(there[:, None, 0], here[:, 0])
@@ -145,15 +145,15 @@ def calibration(
     mapping: Mapping[object, object],
     scored: Timeline,
 ) -> np.ndarray:
-    """How much of what is claimed with each level of confidence is right.
+    """Seconds of turns at each level of confidence, and how many of them are right.
 
-    A turn is right for as long as the reference speaker whom its speaker is mapped to speaks.
+    A turn is right for as long as the reference speaker that its speaker is mapped to speaks.
 
     Returns
     -------
     levels : (NUM_LEVELS, 3) float64
-        For turns whose confidence is in the same tenth: seconds of turns, their sum weighted by confidence, and how
-        many of them are right.
+        For turns whose confidence is in the same tenth: seconds of turns, their sum weighted by confidence, and seconds
+        that are right.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def calibration(
 
 
 def components(scores: Sequence[Score]) -> DerComponents:
-    """The DER of recordings together, and what it is made of."""
+    """DER of recordings together, with its components."""
     return DerComponents.from_seconds({name: sum(score.errors[name] for score in scores) for name in scores[0].errors})
 
 
@@ -194,7 +194,7 @@ def _boundary(scores: Sequence[Score]) -> float:
 
 
 def levels(scores: Sequence[Score]) -> np.ndarray:
-    """`calibration` of many recordings; nothing but zeros where there is no confidence."""
+    """Sum of `calibration` over recordings; all zeros where there is no confidence."""
     return sum((score.calibration for score in scores if score.calibration is not None), np.zeros((NUM_LEVELS, 3)))
 
 
@@ -220,19 +220,20 @@ MEASURES: dict[str, Callable[[Sequence[Score]], float]] = {
     "calibration_error": _calibration_error,
     "speed": _speed,
 }
-"""Measures of one or more recordings: the DER with its three parts, in %; the Jaccard error rate, in %; by how many the
-number of speakers is wrong on average, and in how many % of the recordings it is right; the median of
-`boundary_errors`, in ms; the expected calibration error, in % (Guo et al., "On Calibration of Modern Neural Networks",
-ICML 2017; turns weigh as much as they last); how many times faster than real time. NaN is what cannot be measured."""
+"""Measures of one or more recordings: the DER with its three components, in %; the Jaccard error rate, in %; the
+mean absolute error of the number of speakers, and the share of recordings in which that number is right, in %; the
+median of `boundary_errors`, in ms; the expected calibration error, in % (Guo et al., "On Calibration of Modern
+Neural Networks", ICML 2017; turns are weighted by duration); the speed, as a multiple of real time. NaN where a
+measure is not defined."""
 
 
 def measure(scores: Sequence[Score]) -> dict[str, float]:
-    """All `MEASURES` of recordings together: errors are added up before they are divided."""
+    """All `MEASURES` of recordings together: errors are summed before they are divided."""
     return {name: function(scores) for name, function in MEASURES.items()}
 
 
 def resampled(num_recordings: int) -> np.ndarray:
-    """(RESAMPLES, num_recordings) indices: as many sets of as many recordings, drawn with replacement."""
+    """Bootstrap samples: (RESAMPLES, num_recordings) indices of recordings, drawn with replacement."""
     return np.random.default_rng(0).integers(num_recordings, size=(RESAMPLES, num_recordings))
 
 
@@ -240,7 +241,7 @@ def intervals(scores: Sequence[Score], names: Iterable[str] = tuple(MEASURES)) -
     """Bootstrap intervals over recordings: the middle 95 % of what other recordings of the same kind might give.
 
     Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979). With few recordings,
-    intervals are too short.
+    intervals are too narrow.
 
     Parameters
     ----------
@@ -257,9 +258,14 @@ def intervals(scores: Sequence[Score], names: Iterable[str] = tuple(MEASURES)) -
 
 
 def difference(scores: Sequence[Score], others: Sequence[Score]) -> tuple[float, float, float]:
-    """DER of one system minus that of another on the same recordings, and its bootstrap interval.
+    """DER of one system minus that of another on the same recordings, and its paired bootstrap interval.
 
-    Both are drawn together, so that what makes a recording hard for both does not widen the interval.
+    The same recordings are drawn for both, so that what makes a recording hard for both does not widen the interval.
+
+    Returns
+    -------
+    difference, low, high : float
+        In percentage points.
 
     Raises
     ------

@@ -3,10 +3,10 @@
 A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
 
     recordings.json   [{"uri": "a", "audio": "/folder/000000.wav", "sha256": "..."}, ...], 16 kHz mono 16-bit wav
-    answers.jsonl     an `Answer` a line, written as soon as there is one
+    answers.jsonl     one `Answer` per line, written as soon as there is one
 
-What a system prints is nobody's business. This module needs nothing but the standard library, so that a system can
-import `respond` with the Python of another environment.
+What a system prints is not read. This module needs nothing but the standard library, so that a system can import
+`respond` with the Python of another environment.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from pyannote_pix2seq.numeric import is_number
 
 ROOT = Path(__file__).parents[2]
 REFERENCES = "references.json"
-"""Beside recordings.json: {uri: [[start, end, speaker], ...]}, for systems that are told the truth on purpose."""
+"""Beside recordings.json: {uri: [[start, end, speaker], ...]}, for oracle systems, which are given the reference."""
 
 WORKER = (sys.executable, "-m", f"{__package__}.worker")
-"""Runs pipelines."""
+"""Command that runs a pipeline."""
 
 Turns = Sequence[tuple[float, float, str]]
 
 
 class UnknownSystemError(Pix2SeqError, ValueError):
-    """A system that cannot be called."""
+    """A system that is not known, or cannot be called."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system says about one recording.
+    """Output of a system for one recording.
 
     Attributes
     ----------
@@ -59,10 +59,10 @@ class Answer:
     confidence : sequence of float, optional
         Of each turn; None where a system gives none.
     seconds : float
-        That it took, reading the recording included.
+        Time taken, reading the recording included.
     memory : int
-        Most that the process had meanwhile, in bytes, or that it ever had, where the kernel does not forget; 0: not
-        measured.
+        Peak memory of the process for this recording, in bytes, or since it started, where the kernel cannot reset the
+        peak; 0: not measured.
     error : str, optional
         Why there are no turns.
     """
@@ -102,9 +102,9 @@ class System:
 
     @classmethod
     def of_pipeline(cls, pipeline: str, strategy: str | None = None, seed: int | None = None) -> System:
-        """Anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
+        """System for anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
 
-        With a strategy or a seed, it has to be one of ours, and is called after these as well.
+        With a strategy or a seed, which become part of the name, the pipeline has to be one of ours.
         """
         name, options = Path(pipeline).name, []
         if strategy is not None:
@@ -115,17 +115,17 @@ class System:
 
     @classmethod
     def of_peer(cls, text: str) -> System:
-        """`NAME=COMMAND`; one that begins with a .py file or the folder of a pipeline is run by this Python.
+        """System for `NAME=COMMAND`; a command that is a .py file or the folder of a pipeline is run by this Python.
 
         Raises
         ------
         UnknownSystemError
-            If it is something else.
+            If the text is not of this form, or there is no such command, file or folder.
         """
         name, _, command = text.partition("=")
         try:
             words = shlex.split(command)
-        except ValueError as error:  # a quotation that does not end
+        except ValueError as error:  # an unclosed quotation
             raise UnknownSystemError(f"The peer {text!r} cannot be read: {error}.") from error
         if not name or not words:
             raise UnknownSystemError(
@@ -138,9 +138,9 @@ class System:
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the command, with what is in the files and folders that it names, notes (.md) left out.
+        """Short hash of the command, and of the files and folders that it names, without notes (.md).
 
-        What it does not see is code that is merely imported, such as this package.
+        It does not cover code that is merely imported, such as this package.
         """
         digest = hashlib.sha256()
         for word in self.command:
@@ -151,10 +151,11 @@ class System:
         return digest.hexdigest()[:16]
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
-        """Let the system diarize recordings, but for those to which it has given turns before.
+        """Let the system diarize the recordings for which there are no turns from it yet.
 
-        Its answers stay beside the recordings, in `{digest}.jsonl` and `{digest}.given.jsonl`, and are worth nothing to
-        another system, to other recordings or references, and with other threads. Where it failed, it is asked again.
+        Its answers stay beside the recordings, in `{digest}.jsonl` and `{digest}.given.jsonl`. They are not used for
+        another system, for other recordings or references, or with another number of threads. Recordings on which it
+        failed are tried again.
 
         Parameters
         ----------
@@ -166,7 +167,7 @@ class System:
         Returns
         -------
         answers : dict
-            By uri, and one for each recording: an error where the system gave none.
+            By uri, one for each recording: an error where the system gave none.
         """
         listed = json.loads(recordings.read_text())
         kept = recordings.with_name(f"{self._question(listed, recordings.with_name(REFERENCES), threads)}.jsonl")
@@ -186,7 +187,7 @@ class System:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def _run(self, left: Sequence[dict[str, str]], recordings: Path, answers: Path, threads: int) -> str:
-        """Call the system with what is left; why there is no answer where there is none."""
+        """Call the system with what is left; return the error for recordings without an answer."""
         recordings.write_text(json.dumps(left))
         answers.write_text("")
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -200,7 +201,7 @@ class System:
 
 
 def _answers(path: Path) -> dict[str, Answer]:
-    """The last answer to each recording; lines of nothing, such as one that was never finished, are passed over."""
+    """The last answer to each recording; lines that cannot be read, such as unfinished ones, are skipped."""
     answers = {}
     for line in path.read_bytes().split(b"\n") if path.exists() else []:
         with suppress(KeyError, TypeError, ValueError):
@@ -210,7 +211,7 @@ def _answers(path: Path) -> dict[str, Answer]:
 
 
 def _answer(content: dict[str, Any]) -> Answer:
-    """An answer, or what is wrong with it."""
+    """An answer, or an error that says what is wrong with it."""
     try:
         return Answer(**content)
     except (TypeError, ValueError) as error:
@@ -219,8 +220,8 @@ def _answer(content: dict[str, Any]) -> Answer:
 
 @contextmanager
 def _ending_together() -> Iterator[None]:
-    """Be ended by SIGTERM as by an error, at which `subprocess` ends whatever it waits for."""
-    if threading.current_thread() is not threading.main_thread():  # only that one gets signals
+    """Turn SIGTERM into an exception, so that `subprocess` ends the process that it waits for."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
@@ -231,10 +232,10 @@ def _ending_together() -> Iterator[None]:
 
 
 def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:
-    """Be a system: diarize every recording, whatever happens to the others.
+    """Act as a system: diarize every recording, even if others fail.
 
-    The first is diarized twice, so that what only has to be done once does not count. It ends before the next recording
-    if the process that started it has ended.
+    The first recording is diarized twice, so that one-time costs do not count. The process ends before the next
+    recording if its parent has ended.
 
     Parameters
     ----------
@@ -248,10 +249,10 @@ def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], reco
         for recording in listed[:1]:
             _attempt(diarize, recording)
         for number, recording in enumerate(listed, 1):
-            if os.getppid() != asked_by:  # who asked was killed, and nobody will read the answers
+            if os.getppid() != asked_by:  # the parent was killed: nobody will read the answers
                 raise SystemExit(f"{recordings}: nobody waits for answers any more")
             answer = _attempt(diarize, recording)
-            print(json.dumps(asdict(answer), default=float), file=file, flush=True)  # NumPy's as well
+            print(json.dumps(asdict(answer), default=float), file=file, flush=True)  # for NumPy's numbers
             print(f"{number} of {len(listed)}: {answer.uri}, {answer.seconds:.1f} s", file=sys.stderr)
 
 
@@ -261,20 +262,20 @@ def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], rec
     try:
         turns, confidence = diarize(recording["audio"])
         return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
-    except Exception as error:  # whatever a system raises, or answers
+    except Exception as error:  # a system may raise or return anything
         return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
 
 
 def _forget_peak() -> None:
-    """Let `peak_memory` begin anew, where that can be done: see clear_refs in proc(5)."""
+    """Reset the peak of `peak_memory`, where possible: see clear_refs in proc(5)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def peak_memory() -> int:
-    """Most memory that this process has had, in bytes; since `_forget_peak`, where that can be done.
+    """Peak memory of this process, in bytes; since `_forget_peak`, where possible.
 
-    On Linux, `ru_maxrss` begins with what the parent had when it forked; VmHWM does not.
+    On Linux, `ru_maxrss` starts from the memory of the parent at the fork; VmHWM does not.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

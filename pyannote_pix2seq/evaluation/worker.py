@@ -1,4 +1,4 @@
-"""Be a system that `pyannote_pix2seq.evaluation.system` can call: any pipeline of pyannote.audio.
+"""Any pipeline of pyannote.audio, as a system that `pyannote_pix2seq.evaluation.system` can call.
 
 python -m pyannote_pix2seq.evaluation.worker PIPELINE [--strategy chain] [--seed 1] recordings.json answers.jsonl
 """
@@ -27,12 +27,12 @@ from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 
 def read(source: str, strategy: str | None = None, seed: int | None = None) -> Pipeline:
-    """The pipeline, with another strategy or seed than its own if one is given.
+    """Load a pipeline, with another strategy or seed than its own if one is given.
 
     Raises
     ------
     ModelError
-        If there is no such pipeline, or it has neither, or not that strategy.
+        If there is no such pipeline, or it has no strategies and seeds, or not that one.
     """
     if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
         raise ModelError(
@@ -56,13 +56,13 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
 
 
 def answer(pipeline: Pipeline, file: Mapping[str, Any]) -> tuple[Turns, Sequence[float] | None]:
-    """What `respond` asks for, of a pipeline; it may return an `Annotation` or a `DiarizeOutput`."""
+    """Turns and confidence of a file; the pipeline may return an `Annotation` or a `DiarizeOutput`."""
     with bar_of_steps(file["uri"]) as hook:
         return turns_and_confidence(pipeline(file, hook=hook))
 
 
 def turns_and_confidence(output: Any) -> tuple[Turns, Sequence[float] | None]:
-    """Turns of what a pipeline returns, and their confidence where it has one."""
+    """Turns in the output of a pipeline, and their confidence if it has any."""
     annotation = getattr(output, "speaker_diarization", output)
     turns = [(turn.start, turn.end, str(speaker)) for turn, _, speaker in annotation.itertracks(yield_label=True)]
     confidence = getattr(output, "confidence", None)

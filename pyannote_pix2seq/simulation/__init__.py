@@ -1,4 +1,4 @@
-"""Conversations made from single-speaker speech: one name -> one recording and who speaks when in it."""
+"""Simulated conversations made from single-speaker speech: one name -> one recording and its turns."""
 
 from .acoustics import Acoustics
 from .conversation import Conversation, Simulator

@@ -1,4 +1,4 @@
-"""How conversations sound: loudness, pitch, rooms, noise, telephones, files."""
+"""Acoustics of simulated conversations: loudness, pitch, rooms, noise, telephones, files."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ LIMITS: dict[str, Range] = {
     "peak": (-60, 0),
     "compression": (0, 0.99),
 }
-"""What numbers may be, both ends included; probabilities are between 0 and 1."""
+"""Allowed values, both ends included; probabilities are between 0 and 1."""
 
 
 class AcousticsError(Pix2SeqError, ValueError):
-    """Options of acoustics that make no sense."""
+    """Invalid options of acoustics."""
 
 
 @dataclass(frozen=True)
 class Acoustics:
-    """How conversations sound; everything is drawn anew for each of them.
+    """Acoustics of simulated conversations; everything is drawn anew for each of them.
 
-    Ranges are drawn from uniformly. What an option changes is drawn apart from everything else: with another
+    Ranges are drawn from uniformly. What an option changes is drawn independently of everything else: with another
     `noise_probability`, the same conversation has the same room.
 
     Parameters
@@ -60,7 +60,7 @@ class Acoustics:
     noises : Noises, optional
         Recorded noise; without it, all noise is generated.
     bystanders : Voices, optional
-        Voices of an unlabelled crowd; without it, there is none. Who takes part is not in the crowd.
+        Voices of an unlabelled crowd; without it, there is none. Speakers of the conversation are not in the crowd.
     loudness : float
         Standard deviation of the speakers' levels, in dB.
     quiet_probability : float
@@ -70,9 +70,9 @@ class Acoustics:
     drift : float
         Standard deviation of how much the level of a speaker changes in 5 s, within turns too, in dB.
     speed : (float, float)
-        How many times faster voices are played, pitch included.
+        Factor by which voices are played faster, which raises their pitch too.
     pitch_probability : float
-        How often a voice is made higher or lower, its speed kept.
+        How often the pitch of a voice is shifted at constant speed.
     pitch : (float, float)
         How much higher, in semitones.
     room_probability, distant_probability : float
@@ -80,11 +80,11 @@ class Acoustics:
     rt60 : (float, float)
         Reverberation time of rooms, in seconds.
     near, distant : (float, float)
-        Distance of the speakers from a microphone that is near, and from one that is far, in metres.
+        Horizontal distance of the speakers from a microphone that is near, and from one that is far, in metres.
     noise_probability, recorded_probability : float
         How often there is noise, and how often noise is recorded rather than generated.
     signal_to_noise : (float, float)
-        Level of speech over noise, in dB.
+        Signal-to-noise ratio, in dB.
     crowd_probability : float
         How often a crowd can be heard.
     crowd_size : (int, int)
@@ -94,24 +94,24 @@ class Acoustics:
     clipping_probability : float
         How often the recording is clipped.
     clipping : (float, float)
-        How far the highest peak was above what could be recorded, in dB.
+        How far the highest peak was above the clipping level, in dB.
     peak : (float, float)
-        Highest peak of what was recorded, in dBFS.
+        Highest peak of the recording, in dBFS.
     telephone_probability : float
         How often the recording went over a telephone.
     telephones : tuple of str
-        Codecs of telephones, all as likely; see `codec.TELEPHONES`.
+        Codecs of telephones, all equally likely; see `codec.TELEPHONES`.
     codec_probability : float
         How often the recording was kept in a lossy file.
     codecs : tuple of str
-        Codecs of files, all as likely; see `codec.FILES`. "opus" takes longer than all the rest together.
+        Codecs of files, all equally likely; see `codec.FILES`. "opus" takes longer than all the rest together.
     compression : (float, float)
         Of files, see `codec.transmit`.
 
     Raises
     ------
     AcousticsError
-        If a number is out of its limits, a range is upside down, or there is no such codec.
+        If a number is out of its limits, a range is reversed, or a codec does not exist or is missing in libsndfile.
     """
 
     noises: Noises | None = None
@@ -156,17 +156,17 @@ class Acoustics:
 
     @classmethod
     def none(cls) -> Acoustics:
-        """Nothing but voices side by side, as they are, all at one level."""
+        """Acoustics that add nothing: voices as they are, all at one level."""
         never: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_probability")}
         return cls(loudness=0.0, drift=0.0, speed=(1.0, 1.0), peak=(-1.0, -1.0), **never)
 
     def draw(self, voices: Sequence[str], rng: np.random.Generator) -> Scene:
-        """Decide how a conversation sounds.
+        """Draw the scene of a conversation.
 
         Parameters
         ----------
         voices : (num_speakers,) sequence of str
-            Who takes part.
+            Voices of its speakers.
         rng : np.random.Generator
         """
         speakers, place, line, kind, crowd = rng.spawn(5)
@@ -192,12 +192,12 @@ class Acoustics:
         )
 
     def apply(self, tracks: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-        """Make one recording of what each speaker says.
+        """Mix the speakers of a conversation into one recording.
 
         Parameters
         ----------
         tracks : (num_speakers, num_samples) float32
-            Speech at `LEVEL`, silent (0) where a speaker is.
+            Speech of each speaker at `LEVEL`; 0 where they are silent.
         scene : Scene
         rng : np.random.Generator
 
@@ -233,7 +233,7 @@ class Acoustics:
     def _in_room(
         self, tracks: np.ndarray, crowd: np.ndarray, scene: Scene, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Speakers together, and the crowd from behind them: two times (num_samples,)."""
+        """Reverberant mix of all speakers, and the crowd at a distance: two times (num_samples,)."""
         if scene.rt60 is None:
             return tracks.sum(axis=0), crowd
         distances = [self.distant if scene.is_distant else self.near] * len(tracks)
@@ -257,7 +257,7 @@ class Acoustics:
 
 
 def _record(mixture: np.ndarray, scene: Scene) -> np.ndarray:
-    """What is left of a sound after the microphone, the line and the file: (num_samples,) float32."""
+    """The recording of a sound after clipping, telephone line and lossy file: (num_samples,) float32."""
     if scene.clipping is not None:
         mixture = clip(mixture, scene.clipping)
     recording = transmit(to_peak(mixture, scene.peak), scene.telephone, scene.codec, scene.compression)

@@ -1,4 +1,4 @@
-"""What a conversation is made of: turns as events, and how full a stretch of time is."""
+"""Turns as events (pauses, gaps, interruptions, backchannels), and measures of stretches of time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from .turns import SHORTEST_TURN, Turns, join_pauses
 
 FIRST, PAUSE, GAP, INTERRUPTION, BACKCHANNEL = "first", "pause", "gap", "interruption", "backchannel"
 TAKES = (PAUSE, GAP, INTERRUPTION)
-"""How a turn takes the floor: its speaker had it before, another had it, another has it still."""
+"""Ways in which a turn takes the floor: the same speaker had it before, another one had it, another one still has
+it."""
 
 CHORUS = "chorus"
-"""Backchannels at the same time as others."""
+"""Backchannels that overlap another backchannel."""
 
 
 class Event(NamedTuple):
@@ -33,7 +34,7 @@ class Event(NamedTuple):
     offset : float
         Seconds from the end of the turn that holds the floor to the start of this one; negative where they overlap.
     held : float
-        Seconds that the turn that holds the floor lasts.
+        Duration of the turn that holds the floor, in seconds.
     """
 
     name: str
@@ -43,19 +44,19 @@ class Event(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Seconds that this turn lasts."""
+        """Duration of this turn, in seconds."""
         return self.turn.end - self.turn.start
 
 
 class Stretch(NamedTuple):
-    """How full a stretch of time is.
+    """Speech, overlap, turns and speakers in a stretch of time.
 
     Attributes
     ----------
     speech, overlap : float
         Share of the time in which anybody speaks, and in which two or more do.
     num_turns, num_speakers : int
-        Turns and speakers that are heard for `SHORTEST_TURN` or longer.
+        Turns that have `SHORTEST_TURN` or more in it, and their speakers.
     """
 
     speech: float
@@ -68,13 +69,13 @@ def dissect(turns: Turns) -> list[Event]:
     """Events of a recording, one for each turn.
 
     The four ways in which a turn follows another are those of Landini et al., "From Simulated Mixtures to Simulated
-    Conversations as Training Data for End-to-End Neural Diarization" (2022), arXiv 2204.00890, section 3, with its
-    overlaps told apart: interruptions take the floor, backchannels do not.
+    Conversations as Training Data for End-to-End Neural Diarization" (2022), arXiv 2204.00890, section 3, with overlaps
+    divided in two: interruptions take the floor, backchannels do not.
 
     Parameters
     ----------
     turns : list of Triplet
-        Sorted; nobody overlaps himself, see `join_pauses`.
+        Sorted; turns of one speaker do not overlap, see `join_pauses`.
     """
     events: list[Event] = []
     holder = turns[0]
@@ -94,7 +95,7 @@ def dissect(turns: Turns) -> list[Event]:
 
 
 def habits(recordings: Iterable[Turns]) -> dict[str, float]:
-    """How turns follow one another.
+    """How often turns follow one another in each way.
 
     Parameters
     ----------
@@ -104,8 +105,8 @@ def habits(recordings: Iterable[Turns]) -> dict[str, float]:
     Returns
     -------
     shares : dict of str to float
-        PAUSE, GAP, INTERRUPTION, BACKCHANNEL: share of all turns that follow another. CHORUS: share of all
-        backchannels that overlap another backchannel.
+        PAUSE, GAP, INTERRUPTION, BACKCHANNEL: share of all turns that follow another. CHORUS: share of all backchannels
+        that overlap another backchannel.
     """
     counts = dict.fromkeys((FIRST, *TAKES, BACKCHANNEL, CHORUS), 0)
     for turns in filter(None, recordings):
@@ -160,20 +161,20 @@ class Measure:
         )
 
     def stretches(self, seconds: float) -> list[Stretch]:
-        """Consecutive stretches from the first turn's start to the last turn's end; what remains is left out."""
+        """Consecutive stretches from the first turn's start to the last turn's end; the remainder is left out."""
         number = int((self.end - self.start) / seconds)
         return [self.stretch(self.start + i * seconds, self.start + (i + 1) * seconds) for i in range(number)]
 
 
 def characteristics(recordings: Iterable[Turns], seconds: float = 30.0) -> dict[str, np.ndarray]:
-    """What simulated and real conversations are compared by.
+    """Values whose distributions are compared between simulated and real conversations.
 
     Parameters
     ----------
     recordings : iterable of list of Triplet
-        Turns of each recording, sorted. Recordings without turns are passed over.
+        Turns of each recording, sorted. Recordings without turns are skipped.
     seconds : float
-        How long the stretches are whose fullness is measured.
+        Duration of the stretches.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Who was heard how recently, as a conversation goes on."""
+"""How recently each speaker has spoken, as a conversation goes on."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pyannote_pix2seq.vocabulary import Triplet
 
 
 class Listener(NamedTuple):
-    """Somebody who does not have the floor.
+    """A speaker who does not have the floor.
 
     Attributes
     ----------
     speaker : int
     rank : int
-        How many others, whoever has the floor not counted, were heard since he was.
+        How many others, not counting the one who has the floor, have spoken since this speaker.
     silence : float
-        Seconds since he was heard; negative while he speaks, infinite before he is heard at all.
+        Seconds since the end of this speaker's last turn; negative while they speak, infinite before they first speak.
     """
 
     speaker: int
@@ -27,7 +27,7 @@ class Listener(NamedTuple):
 
 
 class Audience:
-    """All speakers of a conversation; nobody was heard yet.
+    """All speakers of a conversation, in which nobody has spoken yet.
 
     Parameters
     ----------
@@ -39,13 +39,13 @@ class Audience:
         self._silent_since = [-inf] * num_speakers
 
     def hear(self, turn: Triplet) -> None:
-        """A turn is spoken."""
+        """Record a turn."""
         self._recent.remove(turn.speaker)
         self._recent.insert(0, turn.speaker)
         self._silent_since[turn.speaker] = turn.end
 
     def listeners(self, holder: int, moment: float) -> Iterator[Listener]:
-        """Everybody but who has the floor, those first who were heard last."""
+        """All speakers but the one who has the floor, most recent first."""
         others = (speaker for speaker in self._recent if speaker != holder)
         for rank, speaker in enumerate(others):
             yield Listener(speaker, rank, moment - self._silent_since[speaker])

@@ -1,4 +1,4 @@
-"""What a recording goes through on its way: telephone lines and lossy files."""
+"""Transmission channels of a recording: telephone lines and lossy files."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ FILES = {"mp3": ("MP3", "MPEG_LAYER_III"), "vorbis": ("OGG", "VORBIS"), "opus": 
 
 LINE_RATE = SAMPLE_RATE // 2
 LINE = firwin(255, (300, 3400), pass_zero=False, fs=LINE_RATE).astype(np.float32)
-"""Band of a telephone line; symmetric, so that it delays nothing once it is centred."""
+"""Band-pass filter of a telephone line; symmetric, so that it adds no delay once it is centred."""
 
 BLOCK = 10 * SAMPLE_RATE
-"""Samples written at a time: libvorbis keeps all that it is given at once on the stack."""
+"""Samples written at a time: libvorbis keeps all that it is given in one call on the stack."""
 
 
 class CodecError(Pix2SeqError, ValueError):
@@ -32,14 +32,14 @@ class CodecError(Pix2SeqError, ValueError):
 
 
 def transmit(waveform: np.ndarray, telephone: str | None, file: str | None, compression: float) -> np.ndarray:
-    """Hear a recording at the other end of a telephone line, or as a lossy file, or both.
+    """Pass a recording through a telephone line, a lossy file, or both.
 
-    A line lets 300 to 3400 Hz through; what comes over it is filed at 8 kHz.
+    A line passes 300 to 3400 Hz; a file after it is at 8 kHz.
 
     Parameters
     ----------
     waveform : (num_samples,) float32
-        At 16 kHz; what is above 1 is cut off.
+        At 16 kHz; what is above 1 is clipped.
     telephone : str or None
         One of `TELEPHONES`.
     file : str or None
@@ -51,7 +51,7 @@ def transmit(waveform: np.ndarray, telephone: str | None, file: str | None, comp
     Returns
     -------
     waveform : (num_samples,) float32
-        As long as it was, and not delayed.
+        Of the same length, without delay.
 
     Raises
     ------
@@ -72,7 +72,7 @@ def transmit(waveform: np.ndarray, telephone: str | None, file: str | None, comp
 
 
 def _through(waveform: np.ndarray, sample_rate: int, format: str, subtype: str, **options: Any) -> np.ndarray:
-    """Encode and decode in memory; libsndfile takes the delay of the encoder away again."""
+    """Encode and decode in memory; libsndfile compensates for the delay of the encoder."""
     memory = io.BytesIO()
     with soundfile.SoundFile(memory, "w", sample_rate, 1, subtype, format=format, **options) as file:
         for start in range(0, len(waveform), BLOCK):
@@ -82,5 +82,5 @@ def _through(waveform: np.ndarray, sample_rate: int, format: str, subtype: str, 
 
 
 def _to_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
-    """Cut, or pad with silence, the few samples that block sizes and resampling add or leave out."""
+    """Cut or zero-pad to a length: block sizes and resampling add or drop a few samples."""
     return np.pad(waveform[:num_samples], (0, max(num_samples - len(waveform), 0)))

@@ -1,4 +1,4 @@
-"""One name -> one recording: who says what when, and how it sounds."""
+"""Simulated conversations: one name -> one recording, its turns, its voices and its acoustics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .turns import TurnTaking, crop, shift
 from .voices import Voices
 
 DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
-"""Each part of a conversation has a stream of random numbers of its own."""
+"""Parts of a conversation, each of which has its own stream of random numbers."""
 
 
 PIECE = 300.0
@@ -31,7 +31,7 @@ PIECE = 300.0
 
 @dataclass(frozen=True)
 class Conversation:
-    """What a simulated recording holds; it can be changed by hand before it is rendered.
+    """A simulated conversation; it can be changed by hand before it is rendered.
 
     Attributes
     ----------
@@ -40,11 +40,11 @@ class Conversation:
     duration : float
         Seconds.
     turns : tuple of Triplet
-        Sorted; speakers are named in the order in which they are first heard.
+        Sorted; speakers are numbered in order of appearance.
     voices : tuple of str
         Name of the voice of each speaker.
     scene : Scene, optional
-        How it sounds. Left out, it is drawn when the conversation is rendered.
+        Its acoustics. Left out, they are drawn when the conversation is rendered.
     """
 
     uri: str
@@ -62,11 +62,11 @@ class Conversation:
 
     @property
     def digest(self) -> str:
-        """Hash of all that it is: what has another sounds otherwise."""
+        """Hash of its duration, turns, voices and scene: conversations with another one sound different."""
         return hashlib.sha256(repr((self.duration, self.turns, self.voices, self.scene)).encode()).hexdigest()
 
     def pieces(self) -> Iterator[Conversation]:
-        """Parts of 5 minutes, of the same people in the same places of the same scene, to be rendered one by one.
+        """Parts of 5 minutes, with the same speakers in the same places of the same scene, to be rendered one by one.
 
         Turns that cross a border are cut there. Where no scene is given, each part draws its own.
         """
@@ -78,16 +78,16 @@ class Conversation:
 
 
 class Simulator:
-    """Imagines conversations.
+    """Draws conversations, and renders them.
 
     Parameters
     ----------
     voices : Voices
-        Who can speak.
+        Voices to choose from.
     turns : TurnTaking
-        Who speaks when.
+        Draws who speaks when.
     acoustics : Acoustics
-        How it sounds.
+        Draws and applies the acoustics.
     duration : float
         Of every conversation, in seconds.
 
@@ -123,7 +123,7 @@ class Simulator:
         return Conversation(uri, self.duration, tuple(turns), voices, self._draw_scene(uri, voices))
 
     def render(self, conversation: Conversation) -> np.ndarray:
-        """Make a conversation heard: the same samples for the same conversation in any process.
+        """Render a conversation: the same samples for the same conversation in any process.
 
         Returns
         -------
@@ -139,16 +139,16 @@ class Simulator:
         return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def digest(self, conversation: Conversation) -> str:
-        """Hash of a conversation, and of the voices: what has another sounds otherwise."""
+        """Hash of a conversation and of the store of voices: conversations with another one sound different."""
         return f"{conversation.digest} of {self.voices.digest}"
 
     def tracks(self, conversation: Conversation) -> np.ndarray:
-        """What each speaker says, and nothing else: no room, no noise, all at one level.
+        """Speech of each speaker, and nothing else: no room, no noise, all at one level.
 
         Returns
         -------
         tracks : (num_speakers, num_samples) float32
-            Silent (0) outside of each speaker's turns.
+            0 outside of each speaker's turns.
         """
         rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
         num_samples = round(conversation.duration * SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Recordings taken apart for a fit."""
+"""Recordings decomposed into events, kinds and moods, to be fitted to."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .estimators import cluster
 from .turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
 
 AROUND = 15.0
-"""The mood of a turn is that of so many seconds before and after its start."""
+"""Seconds before and after the start of a turn that determine its mood."""
 
 SMALLEST_MOOD = 30
-"""Turns that take the floor, on average over moods."""
+"""Least number of turns that take the floor, on average over moods."""
 
 TOUCHING = 1e-6
-"""Turns that are nearer than this are not apart, in seconds."""
+"""Turns of one speaker that are nearer than this are joined, in seconds."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Recordings taken apart.
+    """Recordings decomposed into events.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Corpus:
     events : list of Event
         Of one recording after the other.
     recordings : (num_events,) int
-        Which recording an event is of.
+        Index of the recording of each event.
     floor : (num_events,) bool
         Whether an event takes the floor.
     around : list of Stretch
@@ -56,7 +56,7 @@ class Corpus:
 
 
 def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> Corpus:
-    """Find the events of recordings, which recordings are alike (kinds), and which moments are (moods).
+    """Decompose recordings into events, and cluster recordings into kinds and turns into moods.
 
     Raises
     ------
@@ -93,13 +93,13 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
 
 
 def _around(measure: Measure, event: Event) -> Stretch:
-    """Half a minute around the start of a turn, moved into the recording where it can be."""
+    """Half a minute around the start of a turn, moved into the recording where it fits."""
     start = max(min(event.turn.start - AROUND, measure.end - 2 * AROUND), measure.start)
     return measure.stretch(start, start + 2 * AROUND)
 
 
 def _features(stretches: Sequence[Stretch], seconds: np.ndarray) -> np.ndarray:
-    """Stretches that are alike are near: (num_stretches, 4) float."""
+    """Features by which stretches are clustered: (num_stretches, 4) float."""
     speech, overlap, num_turns, num_speakers = np.array(stretches, dtype=float).T
     rate = np.maximum(num_turns, 1) / seconds
     return np.column_stack([np.log(1.03 - speech), np.sqrt(overlap), np.log(rate), np.log(np.maximum(num_speakers, 1))])

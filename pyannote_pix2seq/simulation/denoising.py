@@ -1,4 +1,4 @@
-"""Recordings without the noise that is also heard in their pauses."""
+"""Reduction of the steady noise of a recording."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 SHORTEST_SAMPLE = SAMPLE_RATE // 2
-"""Pauses that are shorter than this, all together, do not say what the noise is like."""
+"""Least samples of pauses, all together, from which noise is estimated."""
 
 OPTIONS = {"n_fft": 512, "freq_mask_smooth_hz": None, "time_mask_smooth_ms": 50, "prop_decrease": 0.8}
-"""Of noisereduce. Gates are smoothed over time alone: over frequency too, those that noise has closed would shut out
-the voice beside them, and clean speech would become worse than it was."""
+"""Options of noisereduce. Gates are smoothed over time alone: over frequency too, those that noise has closed would
+attenuate the speech beside them, and degrade clean speech."""
 
 
 def denoise(waveform: np.ndarray, speech: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -32,7 +32,7 @@ def denoise(waveform: np.ndarray, speech: Sequence[tuple[int, int]]) -> np.ndarr
     Returns
     -------
     waveform : (num_samples,) float32
-        As it was where there is no half second of pauses.
+        Unchanged where pauses last less than half a second in all, or are digital silence.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def denoise(waveform: np.ndarray, speech: Sequence[tuple[int, int]]) -> np.ndarr
 
 
 def noisereduce() -> Any:
-    """The optional package.
+    """Import noisereduce, which is optional.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Conversations as hard as you ask for: kinds of conversation by name."""
+"""Named kinds of simulated conversations, from easy to hard."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .noise import Noises
 from .voices import Voices, VoicesError
 
 SPLITS = {"train": "train", "development": "dev", "test": "test"}
-"""Split of the store of voices that is heard in each subset of a protocol."""
+"""Split of the store of voices that each subset of a protocol uses."""
 
 TRAINING_SECONDS = 50.0
-"""How long training conversations are unless you say otherwise."""
+"""Default duration of training conversations, in seconds."""
 
 
 class DifficultyError(Pix2SeqError, ValueError):
@@ -27,18 +27,18 @@ class DifficultyError(Pix2SeqError, ValueError):
 
 @dataclass(frozen=True)
 class Difficulty:
-    """A kind of conversation.
+    """A kind of simulated conversation.
 
     Attributes
     ----------
     about : str
         What it stands for, in one sentence.
     turns : str
-        Real conversations whose turn-taking it has: a ready fit of `FittedTurns`.
+        Ready fit of `FittedTurns` whose turn-taking it has.
     num_speakers : (int, int)
-        Fewest and most people who take part; in a short conversation, some of them may say nothing.
+        Fewest and most speakers; in a short conversation, some of them may not speak.
     acoustics : Acoustics
-        How it sounds. Noise and bystanders are those of whoever simulates.
+        Its acoustics; noise and bystanders are added by `simulator`.
     duration : float
         Of development and test conversations, in seconds.
     """
@@ -70,7 +70,7 @@ EASY = Difficulty(
         codec_probability=0.0,
     ),
 )
-"""An interview. What goes wrong here goes wrong everywhere: look at it first."""
+"""An interview. Errors that are made here are made everywhere: look at it first."""
 
 MEETING = Difficulty(
     about="colleagues around a table, quick and often at once, one microphone near or far",
@@ -89,7 +89,7 @@ MEETING = Difficulty(
         codec_probability=0.1,
     ),
 )
-"""AMI, AliMeeting, AISHELL-4. Backchannels, interruptions and echoes are what makes it hard."""
+"""Like AMI, AliMeeting, AISHELL-4. Backchannels, interruptions and reverberation make it hard."""
 
 BROADCAST = Difficulty(
     about="debates, talk shows and reports: long turns, many voices, from the studio to the street",
@@ -111,7 +111,7 @@ BROADCAST = Difficulty(
         codec_probability=0.7,
     ),
 )
-"""VoxConverse. Who returns after minutes has to be known again, over whatever noise there is by then."""
+"""Like VoxConverse. Speakers who return after minutes have to be recognised, whatever the noise is by then."""
 
 TELEPHONE = Difficulty(
     about="a call of two people, now and then three, in one narrow, compressed channel",
@@ -132,7 +132,7 @@ TELEPHONE = Difficulty(
         codec_probability=0.0,
     ),
 )
-"""CALLHOME. Half of what tells voices apart is filtered away, and one end is louder than the other."""
+"""Like CALLHOME. Half of what distinguishes voices is filtered out, and one end is louder than the other."""
 
 CROWD = Difficulty(
     about="five to eight people at a party, far from the microphone, among others who are not labelled",
@@ -154,7 +154,7 @@ CROWD = Difficulty(
         telephone_probability=0.0,
     ),
 )
-"""CHiME, DIHARD's restaurants. As hard as it gets: nobody does well here yet."""
+"""Like CHiME, or DIHARD's restaurants. The hardest of all: no system does well here yet."""
 
 DIFFICULTIES = {"Easy": EASY, "Meeting": MEETING, "Broadcast": BROADCAST, "Telephone": TELEPHONE, "Crowd": CROWD}
 """By name, as in `Synthetic.SpeakerDiarization.<Name>`."""
@@ -170,8 +170,8 @@ def simulators(
     name : str
         One of `DIFFICULTIES`.
     voices : Path or str
-        Store made by `recipes/prepare_voices.py`. Training, development and test conversations have the voices of its
-        splits "train", "dev" and "test"; test has those of "dev" where there is no split "test".
+        Store made by `recipes/prepare_voices.py`. Training, development and test conversations use its splits "train",
+        "dev" and "test"; test conversations use "dev" where there is no split "test".
     noises : Noises, optional
         Recorded noise; without it, all noise is generated.
     train_duration : float
@@ -210,7 +210,7 @@ def find(name: str) -> Difficulty:
 
 
 def _load(folder: Path | str, split: str) -> Voices:
-    """Voices of a split; where no voice is kept for tests, those of development."""
+    """Voices of a split; those of "dev" where there is no split "test"."""
     try:
         return Voices(folder, split)
     except VoicesError:
@@ -231,7 +231,7 @@ def simulator(
     duration: float | None = None,
     num_speakers: tuple[int, int] | None = None,
 ) -> Simulator:
-    """Simulator of one difficulty, with these voices.
+    """Make the simulator of one difficulty with these voices.
 
     `duration`, in seconds, and the fewest and most speakers are those of the difficulty unless they are given.
 

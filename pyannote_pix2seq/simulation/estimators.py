@@ -1,4 +1,4 @@
-"""Three estimators: clusters of points, what choices are due to, and who does something more than others."""
+"""Three estimators: clusters of points, causes of choices, and rates of groups compared with all others."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ ROUNDS = 30
 
 
 def cluster(points: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
-    """Lloyd's k-means, from centres spread as k-means++ does it; the same clusters every time.
+    """Weighted k-means (Lloyd), initialised as in k-means++; deterministic.
 
     Parameters
     ----------
     points : (num_points, num_features) float
-        Brought to zero mean and unit variance before.
+        Standardised to zero mean and unit variance first.
     weights : (num_points,) float
     number : int
-        Of clusters; fewer if there are fewer points.
+        Of clusters; fewer if there are fewer distinct points.
 
     Returns
     -------
     labels : (num_points,) int
-        0, 1, ... without holes, largest cluster first.
+        0, 1, ... without gaps, largest cluster first.
     """
     points = (points - points.mean(axis=0)) / np.maximum(points.std(axis=0), 1e-9)
     rng = np.random.default_rng(0)
@@ -46,15 +46,15 @@ def cluster(points: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
 def balance(
     causes: Sequence[np.ndarray], sizes: Sequence[int], chosen: np.ndarray, smoothing: float
 ) -> list[np.ndarray]:
-    """Explain choices: the probability of a candidate is proportional to the product of a weight for each cause.
+    """Explain choices: the probability of a candidate is proportional to the product of one weight for each cause.
 
-    Iterative scaling (Deming and Stephan, 1940): the weights of each cause in turn are multiplied by how often what
-    they stand for was chosen, over how often it was expected to be.
+    Iterative scaling (Deming and Stephan, 1940): the weights of each cause in turn are multiplied by the observed
+    number of choices of what they stand for, over the expected one.
 
     Parameters
     ----------
     causes : sequence of (num_choices, num_candidates) int
-        Number of the weight that a candidate has of each cause; -1 for what cannot be chosen.
+        Index of the weight that a candidate has of each cause; -1 for what cannot be chosen.
     sizes : sequence of int
         Number of weights of each cause.
     chosen : (num_choices,) int
@@ -86,15 +86,15 @@ def balance(
 def excess(
     amounts: np.ndarray, exposures: np.ndarray, situations: np.ndarray, groups: np.ndarray, smoothing: float
 ) -> np.ndarray:
-    """How many times as much there is in each group as if it did in each situation as all groups do.
+    """Ratio of the amount in each group to what is expected if it had the rates of all groups in each situation.
 
     Parameters
     ----------
     amounts, exposures : (num_events,) float
-        What there is, and what it is proportional to.
+        What is counted, and what it is proportional to.
     situations, groups : (num_events,) int
     smoothing : float
-        Exposure to an average situation, added to what each group has.
+        Exposure to an average situation, added to that of each group.
 
     Returns
     -------
@@ -107,5 +107,5 @@ def excess(
 
 
 def _distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared: (num_points, num_centres)."""
+    """Squared distances: (num_points, num_centres)."""
     return np.square(points[:, None] - centres).sum(axis=2)

@@ -1,4 +1,4 @@
-"""Who speaks when, drawn from distributions that were fitted to real recordings."""
+"""Turn-taking drawn from distributions that were fitted to real recordings."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ class FittedTurns:
 
     One turn at a time has the floor. The next takes it after a pause (the same speaker goes on), after a gap (another
     begins) or by an interruption (another begins before the end); backchannels, turns of others, come during a turn and
-    leave it the floor. Their distributions, drawn independently of one another, are those of Landini et al., "From
+    leave it the floor. Distributions of these, drawn independently of one another, are those of Landini et al., "From
     Simulated Mixtures to Simulated Conversations as Training Data for End-to-End Neural Diarization", Interspeech 2022
     (arXiv 2204.00890), and "Multi-Speaker and Wide-Band Simulated Conversations as Training Data for End-to-End Neural
     Diarization", ICASSP 2023 (arXiv 2211.06750).
 
-    But conversations differ, and change while they go on. So here each is of a kind (debates, lectures...), which has
-    its numbers of speakers and its dominance of some over others, and moves between moods (one presents, two talk, all
-    talk at once...), which have their own distributions. Who speaks next depends on how recently each has spoken, how
-    long ago, and how much he is involved in the topic of these minutes.
+    But conversations differ, and change as they go on. So here each is of a kind (debates, lectures...), which has its
+    numbers of speakers and its dominance of some over others, and moves between moods (one presents, two talk, all talk
+    at once...), which have their own distributions. Who speaks next depends on each speaker's rank by recency, on how
+    long ago they spoke, and on how much they are involved in the current topic.
 
     Parameters
     ----------
     fit : Fit
         See `fit`, `load` and `ready`.
     num_speakers : (int, int), optional
-        Fewest and most people in a conversation, each number as likely as the others; in a short conversation not all
-        of them are heard. Kinds that have about as many are preferred. Without it, as many as in the recordings.
+        Fewest and most speakers of a conversation, all numbers equally likely; in a short conversation, some of them
+        may not speak. Kinds that have about as many are preferred. Without it, as many as in the recordings.
 
     Raises
     ------
     TurnsError
-        If `num_speakers` is not two whole numbers, the fewest are less than one, or more than the most.
+        If `num_speakers` is not two whole numbers, or not 1 <= fewest <= most.
     """
 
     def __init__(self, fit: Fit, num_speakers: tuple[int, int] | None = None) -> None:
@@ -67,7 +67,7 @@ class FittedTurns:
         *paths : Path or str
             Files, and folders of them.
         num_kinds, num_moods : int
-            Kinds of recordings and moods of conversations to tell apart; fewer where there is little data.
+            Number of kinds of recordings and of moods of conversations; fewer where there is little data.
         **options
             Further parameters of the class.
 
@@ -86,7 +86,7 @@ class FittedTurns:
         Raises
         ------
         TurnsError
-            If the file cannot be read, lacks a key, or has one that nothing reads.
+            If the file cannot be read, lacks a key, or has an unknown one.
         """
         return cls(Fit.load(path), **options)
 
@@ -105,7 +105,7 @@ class FittedTurns:
         return cls.load(FITS / f"{name}.json", **options)
 
     def save(self, path: Path | str) -> None:
-        """Write the fit, without `num_speakers`, as JSON that people can read, see `moods.Fit`."""
+        """Write the fit, without `num_speakers`, as human-readable JSON, see `moods.Fit`."""
         self._fit.save(path)
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class FittedTurns:
         )
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
-        """Part of a conversation that began before it, see `TurnTaking.draw`."""
+        """Draw part of a conversation that began before it, see `TurnTaking.draw`."""
         kind, num_speakers, _ = self._casts[choose(self._chances, rng)]
         talk = Talk(self._fit, kind, num_speakers, rng)
         while talk.floor.start < duration:
@@ -130,7 +130,7 @@ def _is_range(numbers: Any) -> bool:
 
 
 def _casts(fit: Fit, num_speakers: tuple[int, int] | None) -> list[tuple[Kind, int, float]]:
-    """Kinds and numbers of speakers, and how likely they go together."""
+    """Kinds and numbers of speakers, and the probability of each pair."""
     if num_speakers is None:
         return [(kind, int(number), kind.share * part) for kind in fit.kinds for number, part in kind.speakers.items()]
     casts = []
@@ -141,5 +141,5 @@ def _casts(fit: Fit, num_speakers: tuple[int, int] | None) -> list[tuple[Kind, i
 
 
 def _likeness(kind: Kind, number: int) -> float:
-    """Large where recordings of a kind have about that number of speakers."""
+    """Weight of a kind for a number of speakers: large where its recordings have about that many."""
     return sum(part * (min(number, int(n)) / max(number, int(n))) ** 4 for n, part in kind.speakers.items())

@@ -1,4 +1,4 @@
-"""What is known about turn-taking, estimated from recordings."""
+"""Estimation of the parameters of turn-taking from recordings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mo
 from .turns import Turns
 
 REMEMBERED = 4
-"""Whoever was heard before the last three others is as likely as anybody like that."""
+"""Ranks of recency that are told apart: all speakers before the last three others are equally likely."""
 
 SMOOTHING = 5
-"""Turns of all moods that are added to those of each."""
+"""Turns of all moods that are added to those of each mood."""
 
 CLASSES = range(len(LENGTHS) + 1)
 
@@ -41,7 +41,7 @@ def fit_turns(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> Fi
 
 
 def _fit_moods(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
-    """Probability of each mood after each, and by what each kind multiplies it.
+    """Transition probabilities between moods, and the factor of each kind on each mood.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def _fit_moods(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
     following = np.arange(1, len(moods) + 1)
     starts = np.flatnonzero(np.diff(recordings, prepend=-1))
     following[np.append(starts[1:], len(moods)) - 1] = starts
-    # Each recording begins anew at its end: so moods are as frequent in the long run as they were in it.
+    # The end of each recording is followed by its start, so that long-run frequencies of moods are those in it.
     candidates = np.arange(num_moods)
     causes = [moods[:, None] * num_moods + candidates, corpus.kinds[recordings][:, None] * num_moods + candidates]
     # (num_turns, num_moods)
@@ -62,7 +62,7 @@ def _fit_moods(corpus: Corpus) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit_speakers(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What decides who speaks next: how recently he spoke, how long ago, and who he is.
+    """What decides who speaks next: the rank by recency, the time since the last turn, and the speaker.
 
     Returns
     -------
@@ -93,20 +93,20 @@ def _dominance(shares: np.ndarray) -> np.ndarray:
 def _choices(
     corpus: Corpus, num_topics: np.ndarray, first: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Wherever somebody speaks after somebody else: who could have spoken.
+    """Who could have spoken, and who did, wherever a speaker follows another.
 
     Parameters
     ----------
     num_topics : (num_recordings,) int
         Each recording has that many topics, all of the same length.
     first : (num_recordings,) int
-        Number of a recording's first speaker in its first topic.
+        Index of a recording's first speaker in its first topic.
 
     Returns
     -------
     ranks, absences, speakers : (num_choices, max_speakers) int
-        Of each speaker: how many others were heard since he was; class of `ABSENCES`; number of him among the speakers
-        of all topics of all recordings. -1 for whoever has the floor.
+        Of each speaker: how many others have spoken since they did; class of `ABSENCES`; index among the speakers of
+        all topics of all recordings. -1 for the one who has the floor.
     chosen : (num_choices,) int
         Who spoke.
     """
@@ -132,14 +132,14 @@ def _choices(
 
 
 def _fit_habits(corpus: Corpus) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """By what each kind multiplies what the moods have it do.
+    """Factors of each kind on what is expected in its moods.
 
     Returns
     -------
     takes : (num_kinds, 3) float
-        How often the floor is taken in each way.
+        On how often the floor is taken in each way.
     backchannels, length : (num_kinds,) float
-        How many backchannels there are, and how long turns are.
+        On the number of backchannels, and on the duration of turns.
     """
     kinds, num_kinds, num_moods = corpus.kinds[corpus.recordings], corpus.kinds.max() + 1, corpus.moods.max() + 1
     taken = np.array([event.name in TAKES for event in corpus.events])
@@ -207,7 +207,7 @@ def _mood(corpus: Corpus, elsewhere: Values, mood: int, then: np.ndarray, memory
 
 
 def _values(events: Iterable[Event]) -> Values:
-    """Everything that has a distribution, see `Mood`."""
+    """All values that have a distribution, see `Mood`."""
     values: dict[tuple[str, str | int], list[float]] = {
         **{("silence", name): [] for name in (PAUSE, GAP)},
         **{(INTERRUPTION, index): [] for index in CLASSES},
@@ -230,19 +230,19 @@ def _values(events: Iterable[Event]) -> Values:
 
 
 def _complete(values: Values) -> Values:
-    """What a corpus lacks is like what is nearest to it, and 1 where there is nothing like it."""
+    """Fill distributions without values from similar ones, or with 1 where there is none."""
     alike = {which: [value for key in values if key[0] == which for value in values[key]] for which, _ in values}
     return {key: values[key] or alike[key[0]] or [1.0] for key in values}
 
 
 def _quantiles(values: Sequence[float], elsewhere: Sequence[float]) -> list[float]:
-    """Of the values of a mood, and of a few that stand for all moods."""
+    """Quantiles of the values of a mood, together with a few values that represent all moods."""
     few = np.quantile(elsewhere, (np.arange(SMOOTHING) + 0.5) / SMOOTHING)
     return _rounded(np.quantile([*values, *few], LEVELS))
 
 
 def _takes(events: Sequence[Event], elsewhere: Sequence[Event]) -> dict[str, list[float]]:
-    """Shares of pauses, gaps and interruptions after turns of each class, where there are few mixed with all turns'."""
+    """Shares of pauses, gaps and interruptions after turns of each class, smoothed with those after all turns."""
     everywhere = np.array([sum(event.name == name for event in elsewhere) for name in TAKES])
     counts = np.zeros((len(TAKES), len(CLASSES)))
     for event in events:
@@ -254,7 +254,7 @@ def _takes(events: Sequence[Event], elsewhere: Sequence[Event]) -> dict[str, lis
 
 
 def _backchannels(events: Iterable[Event]) -> tuple[float, float]:
-    """How many there are in a second of other turns, and the squared coefficient of variation of their rate."""
+    """Backchannels per second of other turns, and the squared coefficient of variation of their rate."""
     seconds: list[float] = []
     numbers: list[int] = []
     for event in events:
@@ -265,7 +265,7 @@ def _backchannels(events: Iterable[Event]) -> tuple[float, float]:
             numbers.append(0)
     rate = sum(numbers) / sum(seconds)
     expected = rate * np.array(seconds)
-    excess = np.square(numbers - expected) - expected  # over the variance of a Poisson process
+    excess = np.square(numbers - expected) - expected  # beyond the variance of a Poisson process
     return rate, max(float(excess.sum() / max(np.square(expected).sum(), 1e-9)), 0.0)
 
 
@@ -274,7 +274,7 @@ def _shares(weights: np.ndarray) -> np.ndarray:
 
 
 def _round(value: float) -> float:
-    """To three digits."""
+    """Round to three significant digits."""
     return float(f"{value:.3g}")
 
 

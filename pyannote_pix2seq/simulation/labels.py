@@ -1,4 +1,4 @@
-"""How a conversation is labelled: turns as they are heard, or as somebody would have annotated them."""
+"""Styles of labels: turns exactly as they are spoken, or as an annotator would mark them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from pyannote_pix2seq.vocabulary import Triplet
 from .turns import SHORTEST_TURN, Turns, join_pauses
 
 DECIMALS = 3
-"""Times are written in whole milliseconds, as RTTM has them."""
+"""Times are rounded to milliseconds, as in RTTM."""
 
 
 class LabelsError(Pix2SeqError, ValueError):
-    """A style of labels that makes no sense."""
+    """An invalid style of labels."""
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Style of labels; what is heard stays the same.
+    """Style of labels; the audio stays the same.
 
     No two corpora are annotated alike: forced alignment to words ends a turn at every pause, and people who mark turns
-    by hand leave out short pauses and leave room before and after. A model that is to be scored on a corpus should
+    by hand ignore short pauses and leave margins before and after. A model that is to be scored on a corpus should
     learn from labels of its style.
 
     Parameters
@@ -34,8 +34,8 @@ class Labels:
     merge_pauses : float
         Pauses of one speaker that are shorter than this are labelled as speech, in seconds.
     padding : float
-        How much earlier each turn begins, and later it ends, than it is heard, in seconds: loose labels. Below 0, that
-        much is cut off: tight labels; 0.1 s of each turn are always left.
+        Margin by which each label begins before and ends after its turn, in seconds: loose labels. Below 0, that much
+        is cut off: tight labels; at least 0.1 s of each turn is left.
 
     Raises
     ------
@@ -61,14 +61,14 @@ class Labels:
 
     @staticmethod
     def add_options(parser: ArgumentParser) -> None:
-        """Let a command line say what style of labels it wants; `of` reads it."""
+        """Add the options of a style of labels to a command line; `of` reads them."""
         add = partial(parser.add_argument, type=float, default=0.0, metavar="SECONDS")
         add("--merge-pauses", help="label shorter pauses of a speaker as speech (default: 0)")
         add("--padding", help="labels begin earlier and end later than turns; below 0, the other way (default: 0)")
 
     @classmethod
     def of(cls, options: Namespace) -> Labels:
-        """Style that a command line asks for.
+        """Style of labels that a command line asks for.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Labels:
         return cls(options.merge_pauses, options.padding)
 
     def __str__(self) -> str:
-        """One word, as it is kept with whatever is labelled in this style."""
+        """The style as one word, which is part of the provenance of whatever is labelled in it."""
         return f"merge_pauses={self.merge_pauses:g},padding={self.padding:g}"
 
     def apply(self, turns: Iterable[Triplet], duration: float) -> Turns:
@@ -87,14 +87,14 @@ class Labels:
         Parameters
         ----------
         turns : iterable of Triplet
-            As they are heard, in seconds.
+            As they are spoken, in seconds.
         duration : float
             Of the recording, in seconds. No label goes beyond it.
 
         Returns
         -------
         labels : list of Triplet
-            Sorted, in whole milliseconds. Nobody overlaps himself, and nobody who speaks is left out.
+            Sorted, in whole milliseconds. Labels of one speaker never overlap, and no speaker is left out.
         """
         last = math.floor(round(duration * 10**DECIMALS, DECIMALS)) / 10**DECIMALS
         padded = (self._pad(turn, last) for turn in join_pauses(turns, self.merge_pauses))
@@ -107,4 +107,4 @@ class Labels:
 
 
 HEARD = Labels()
-"""Every turn from where it is heard to where it is not."""
+"""Labels that begin and end exactly with the turns."""

@@ -1,4 +1,4 @@
-"""Where recordings of single speakers lie, and who speaks in them."""
+"""Layouts of single-speaker corpora: where the recordings are, and who speaks in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
 
 
 class LayoutError(Pix2SeqError, ValueError):
-    """Recordings that are missing, or of which nobody can tell who speaks in them."""
+    """Recordings that are missing, or whose speakers are not known."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class Layout:
     Attributes
     ----------
     people : str
-        Whose numbers its speakers have: reader 19 is one person in all corpora made from LibriVox.
+        Source of its speaker numbers: reader 19 is one person in all corpora made from LibriVox.
     example : str
         A file.
     pattern : str
-        The end of a path, with a group `speaker`; a file with a group `copy` was recorded by a second microphone.
+        Regular expression for the end of a path, with a group `speaker`; a file with a group `copy` was recorded by a
+        second microphone.
     """
 
     people: str
@@ -51,7 +52,7 @@ class Layout:
     pattern: str
 
     def match(self, path: str) -> re.Match[str] | None:
-        """Look for a speaker in a path that has `/` between its parts."""
+        """Match the pattern with a path that has `/` between its parts."""
         return re.search(f"(?:^|/){self.pattern}[.][^./]+$", path)
 
 
@@ -73,7 +74,7 @@ LAYOUTS = {
         r"wav48(?:_silence_trimmed)?/(?P<speaker>[ps]\d+)/(?P=speaker)_\d+(?:_mic1|(?P<copy>_mic2))?",
     ),
 }
-"""Corpora that are known by the names of their files."""
+"""Corpora that are recognised by their file names."""
 
 AUTO, COMMON_VOICE, SPEAKERS = "auto", "commonvoice", "speakers"
 CHOICES = (AUTO, *LAYOUTS, COMMON_VOICE, SPEAKERS)
@@ -86,17 +87,17 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
     ----------
     sources : Path or sequence of Path
         Manifests: tab-separated values with columns speaker, path (relative to the manifest's folder) and, if there
-        are any, corpus and split. Folders: LibriSpeech, LibriTTS, Libri-light, VCTK, Common Voice, or one folder a
+        are any, corpus and split. Folders: LibriSpeech, LibriTTS, Libri-light, VCTK, Common Voice, or one folder per
         speaker (`{speaker}/**`).
     layout : str
-        One of `CHOICES`. "auto" knows a folder by the names of its files; with another layout, only files that are
-        named like it are taken.
+        One of `CHOICES`. "auto" recognises a folder by its file names; with another layout, only files that are named
+        like it are taken.
 
     Returns
     -------
     speakers : list of Recordings
-        By name. A speaker's split depends on the name alone, unless a manifest says otherwise, and the name says who
-        it is, whatever the corpus: nobody is ever in two splits, or two people.
+        Sorted by name. The split depends on the name alone, unless a manifest says otherwise. One name is one speaker
+        in all corpora, and is in one split.
 
     Raises
     ------
@@ -126,7 +127,7 @@ def split_of(speaker: str) -> str:
 
 
 def _rows(source: Path, layout: str) -> list[Row]:
-    """What a source holds, and never nothing."""
+    """Rows of a source, at least one."""
     if not source.exists():
         raise LayoutError(f"There is no {source}. Give a manifest, or a folder with one folder a speaker.")
     if source.is_file():
@@ -170,7 +171,7 @@ def _read_manifest(manifest: Path) -> Iterator[Row]:
 
 
 def _scan(folder: Path, layout: str) -> Iterator[Row]:
-    """Recordings of a folder, by the names of the files."""
+    """Recordings of a folder, by their file names."""
     names = {path: f"{folder.resolve().name}/{path.relative_to(folder).as_posix()}" for path in find_recordings(folder)}
     if layout == AUTO:
         layout = _recognise(folder, names.values())
@@ -194,7 +195,7 @@ def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
 
 
 def _recognise(folder: Path, names: Iterable[str]) -> str:
-    """The one layout that all files have."""
+    """The one layout that all files follow."""
     known = Counter(next((key for key, layout in LAYOUTS.items() if layout.match(name)), SPEAKERS) for name in names)
     if len(known) > 1:
         found = ", ".join(f"{number} like {layout}" for layout, number in known.most_common())
@@ -211,7 +212,7 @@ def _clips(folder: Path) -> list[Path]:
 
 
 def _read_common_voice(folder: Path) -> Iterator[Row]:
-    """Validated clips; people are told apart by the hash that is their `client_id`, in all languages and releases."""
+    """Validated clips; speakers are identified by the hash that is their `client_id`, in all languages and releases."""
     for clips in _clips(folder):
         table = clips.parent / "validated.tsv"
         if not table.is_file():

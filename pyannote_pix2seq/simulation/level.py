@@ -1,4 +1,4 @@
-"""How loud things are."""
+"""Levels of waveforms, in dB."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 LOUDNESS_LIMITS = (-20.0, 10.0)
-"""Speakers get neither quieter nor louder than this, in dB over the usual level."""
+"""Lowest and highest level of a speaker, in dB over the usual level."""
 
 HOP = 5 * SAMPLE_RATE
-"""Between two moments at which the level of a speaker is drawn."""
+"""Samples between two moments at which the level of a speaker is drawn."""
 
 
 def rms(waveform: np.ndarray) -> float:
@@ -21,12 +21,12 @@ def rms(waveform: np.ndarray) -> float:
 
 
 def amplitude(decibels: np.ndarray | float) -> np.ndarray:
-    """Factor by which a waveform is to be multiplied to become that much louder."""
+    """Factor that makes a waveform louder by a number of decibels."""
     return np.asarray(10 ** (np.asarray(decibels) / 20), dtype=np.float32)
 
 
 def wandering_gains(levels: Sequence[float], drift: float, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """What to multiply each speaker's speech with: a random walk around each level, within turns too.
+    """Gain of each speaker over time: a random walk around their level, within turns too.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def mix(mixture: np.ndarray, level: float, noise: np.ndarray, decibels: float) -
 
 
 def clip(waveform: np.ndarray, excess: float) -> np.ndarray:
-    """Cut off what is above `excess` dB below the highest peak: (num_samples,) float32."""
+    """Clip a waveform at `excess` dB below its highest peak: (num_samples,) float32."""
     limit = np.abs(waveform).max(initial=0) * amplitude(-excess)
     return np.clip(waveform, -limit, limit)
 

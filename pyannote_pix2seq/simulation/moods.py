@@ -1,4 +1,4 @@
-"""What is known about the turn-taking of a corpus, and how it is written down."""
+"""Parameters of the turn-taking of a corpus, and their file format."""
 
 from __future__ import annotations
 
@@ -11,51 +11,51 @@ from typing import Any
 from .turns import TurnsError
 
 LEVELS = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
-"""Levels of the quantiles by which a distribution is kept; between two of them it is uniform."""
+"""Levels of the quantiles that represent a distribution; between two of them it is uniform."""
 
 LENGTHS = (1.0, 3.0, 10.0)
-"""What follows a turn depends on how long it is: up to 1 s, 3 s, 10 s, or longer."""
+"""Classes of turn duration: up to 1 s, 3 s, 10 s, or longer. What follows a turn depends on its class."""
 
 ABSENCES = (5.0, 15.0, 30.0, 60.0, 120.0)
-"""Who speaks next depends on how long nobody has heard him: up to 5 s, ..., 120 s, or longer."""
+"""Classes of a speaker's silence: up to 5 s, ..., 120 s, or longer. Who speaks next depends on them."""
 
 LAST_SECONDS = 10.0
-"""Interruptions overlap a share of the turn that they interrupt, or of its last 10 s if it is longer."""
+"""An interruption overlaps a share of the interrupted turn, or of its last 10 s if it is longer."""
 
 TOPIC = 180.0
-"""For so many seconds, the same people are involved in a conversation."""
+"""Seconds of a topic, in which the same speakers are involved in a conversation."""
 
 Quantiles = list[float]
 
 
 @dataclass(frozen=True)
 class Mood:
-    """How a conversation goes for a while: one presents, two talk, all talk at once...
+    """How a conversation goes for a while: one speaker presents, two talk, all talk at once...
 
     Attributes
     ----------
     share : float
         Of all turns that take the floor.
     speech, overlap, turns_per_minute, speakers : float
-        Means over half a minute around those turns. Nothing is drawn from them, they tell moods apart for people.
+        Means over half a minute around those turns. They describe the mood to readers; nothing is drawn from them.
     then : list of float
         Probability of each mood at the next turn that takes the floor.
     takes : dict of str to list of float
-        "pause", "gap", "interruption": probability that the floor is taken in this way, for each class of `LENGTHS`
-        of the turn that had it.
+        "pause", "gap", "interruption": probability that the floor is taken in this way, for each class of `LENGTHS` of
+        the turn that had it.
     silence : dict of str to Quantiles
         "pause", "gap": seconds.
     interrupted : list of Quantiles
         Share of a turn, see `LAST_SECONDS`, that an interruption overlaps, for each class of `LENGTHS` of the turn.
     length : dict of str to Quantiles
-        Seconds that a turn lasts that took the floor in this way. Those of an interruption count from the end of the
-        turn that it interrupts.
+        Duration of a turn that took the floor in this way, in seconds; for interruptions, from the end of the
+        interrupted turn.
     backchannels_per_minute, bursts : float
-        Of the turn that has the floor; and how unevenly they come, the squared coefficient of variation of their rate.
+        Rate of backchannels during the turn that has the floor, and the squared coefficient of variation of that rate.
     backchannel : list of Quantiles
-        Seconds that they last, for each class of `LENGTHS` of the turn that has the floor.
+        Duration of backchannels, in seconds, for each class of `LENGTHS` of the turn that has the floor.
     memory : list of float
-        How likely the last other speaker is heard next, the last but one, ..., anybody before.
+        How likely the last other speaker is to speak next, the last but one, ..., any before.
     """
 
     share: float
@@ -76,26 +76,25 @@ class Mood:
 
 @dataclass(frozen=True)
 class Kind:
-    """What some recordings have in common: debates, lectures...
+    """A kind of recordings, such as debates or lectures.
 
     Attributes
     ----------
     share : float
-        Of the time of all recordings.
+        Of the duration of all recordings.
     speech, overlap, turns_per_minute : float
-        Means over the recordings. Nothing is drawn from them, they tell kinds apart for people.
+        Means over the recordings. They describe the kind to readers; nothing is drawn from them.
     speakers : dict of str to float
         Probability of each number of speakers.
     dominance, involvement : float
-        How unevenly speakers take part in the whole conversation, and in one topic, see `TOPIC`. 0: everybody as much
-        as everybody else, 1: one speaks alone.
+        How unevenly speakers take part in the whole conversation, and in one topic, see `TOPIC`. 0: all equally, 1: one
+        speaks alone.
     moods : list of float
-        How many times as likely as elsewhere each mood is.
+        Factor by which each mood is more likely than elsewhere.
     takes : dict of str to float
-        How many times as likely as elsewhere, in the same moods, the floor is taken in each way.
+        Factor by which each way of taking the floor is more likely than elsewhere, in the same moods.
     backchannels, length : float
-        How many times as many backchannels there are, and how many times as long turns are, as elsewhere in the same
-        moods.
+        Factors by which backchannels are more frequent, and turns longer, than elsewhere in the same moods.
     """
 
     share: float
@@ -120,9 +119,9 @@ class Fit:
     recordings : int
         Number of recordings that it was fitted to.
     hours : float
-        How long they are together.
+        Their total duration.
     absence : list of float
-        How many times as likely somebody is heard next, for each class of `ABSENCES`.
+        Factor on the probability of speaking next, for each class of `ABSENCES`.
     kinds : list of Kind
     moods : list of Mood
     """
@@ -134,7 +133,7 @@ class Fit:
     moods: list[Mood]
 
     def save(self, path: Path | str) -> None:
-        """Write JSON that people can read, in a folder that is made if need be."""
+        """Write human-readable JSON; the folder is created if needed."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(_to_json(asdict(self)) + "\n", encoding="utf-8")
 
@@ -145,7 +144,7 @@ class Fit:
         Raises
         ------
         TurnsError
-            If the file cannot be read, lacks a key, or has one that nothing reads.
+            If the file cannot be read, lacks a key, or has an unknown one.
         """
         try:
             entries = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -160,7 +159,7 @@ class Fit:
 
 
 def class_of(value: float, limits: tuple[float, ...]) -> int:
-    """Index of a class of `LENGTHS` or `ABSENCES`."""
+    """Index of the class of `LENGTHS` or `ABSENCES` that a value is in."""
     return bisect_left(limits, value)
 
 
@@ -174,7 +173,7 @@ def _check(entry: Any, of: type, where: str) -> None:
 
 
 def _to_json(value: Any, depth: int = 0) -> str:
-    """JSON in which numbers that belong together are on one line."""
+    """JSON in which short values and lists of numbers are on one line."""
     line = json.dumps(value)
     if (
         len(line) <= 100

@@ -1,4 +1,4 @@
-"""What else can be heard: recorded and generated noise."""
+"""Recorded and generated noise."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pyannote_pix2seq.errors import Pix2SeqError
 from .recording import duration_of, fade, find_recordings, read_piece
 
 PIECE = 10
-"""Seconds that are read, and kept, at a time: however long recordings are, memory is bounded."""
+"""Seconds that are read and cached at a time, so that memory is bounded however long recordings are."""
 
 _read = lru_cache(maxsize=512)(read_piece)
 _duration = lru_cache(maxsize=65536)(duration_of)
 
 
 class NoiseError(Pix2SeqError, ValueError):
-    """A source of noise that cannot be understood."""
+    """A source of noise that cannot be used."""
 
 
 class Noises:
@@ -32,9 +32,13 @@ class Noises:
     Parameters
     ----------
     source : Path or str
-        Tab-separated values with columns path (relative to the manifest's folder) and kind; or a folder of
-        audio files, whose kind is the name of the folder they are in. A folder with a `manifest.tsv` is read
-        by it.
+        Tab-separated values with columns path (relative to the manifest's folder) and kind; or a folder of audio files,
+        whose kind is the name of the folder they are in. If the folder has a `manifest.tsv`, that is used instead.
+
+    Attributes
+    ----------
+    kinds : list of str
+        Sorted.
 
     Raises
     ------
@@ -99,7 +103,7 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 
 def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
-    """Samples of a recording from one on, as many as there are up to a number: (<= num_samples,)."""
+    """Up to `num_samples` samples of a recording, from one of them on: (<= num_samples,)."""
     first, end = start // (PIECE * SAMPLE_RATE), min((start + num_samples) / SAMPLE_RATE, _duration(path))
     pieces = [
         _read(path, number, PIECE) for number in range(first * PIECE, max(math.ceil(end), first * PIECE + 1), PIECE)

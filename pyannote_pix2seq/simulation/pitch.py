@@ -1,4 +1,4 @@
-"""The pitch of a voice, apart from its speed."""
+"""Pitch shifting at constant speed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 
 FRAME, HOP = 3 * SAMPLE_RATE // 50, SAMPLE_RATE // 50
-"""60 ms, a few periods of a low voice, and 20 ms: half as much as is usual for music, and a quarter faster."""
+"""60 ms, a few periods of a low voice, and 20 ms: half of what is usual for music, and a quarter faster."""
 
 
 def shift_pitch(speech: np.ndarray, semitones: float) -> np.ndarray:
-    """Make a voice higher or lower, as fast as it was: (num_samples,) float32.
+    """Make a voice higher or lower at constant speed: (num_samples,) float32.
 
     By Signalsmith Stretch (Luff, 2022, https://github.com/Signalsmith-Audio/signalsmith-stretch), which moves the peaks
-    of short-time spectra and keeps their phases together.
+    of short-time spectra and keeps their phases coherent.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A conversation as a picture."""
+"""Picture of a simulated conversation."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from .conversation import Conversation
 
 MARKS = {INTERRUPTION: "v", BACKCHANNEL: "o"}
-"""Events that are marked where they begin, see `anatomy.dissect`."""
+"""Markers of the events that are marked where they begin, see `anatomy.dissect`."""
 
 OVERLAP = "#f6dfe6"
 
 
 def draw(conversation: Conversation, waveform: np.ndarray, path: Path | str) -> None:
-    """Draw the waveform, who speaks when, overlaps, interruptions and backchannels, and say how it sounds.
+    """Draw the waveform, turns, overlaps, interruptions and backchannels, and describe the scene.
 
     Parameters
     ----------
     conversation : Conversation
     waveform : (1, num_samples) float32
-        What it sounds like, at 16 kHz.
+        The rendered conversation, at 16 kHz.
     path : Path or str
         Of the PNG picture.
     """
@@ -55,7 +55,7 @@ def draw(conversation: Conversation, waveform: np.ndarray, path: Path | str) -> 
 
 
 def _draw_events(axes: Axes, conversation: Conversation) -> None:
-    """Put a mark on the beginning of each turn that interrupts another, or is said during it."""
+    """Mark the start of each interruption and each backchannel."""
     events = dissect(list(conversation.turns)) if conversation.turns else []
     for name, mark in MARKS.items():
         found = [event.turn for event in events if event.name == name]

@@ -1,7 +1,7 @@
-"""Recordings of single speakers -> a store of voices (see `voices.py`).
+"""Preparation of single-speaker recordings as a store of voices (see `voices.py`).
 
-Every speaker is prepared by itself and kept under `folder/.speakers` until all are done, so that an
-interrupted preparation goes on where it stopped.
+Each speaker is prepared separately and kept under `folder/.speakers` until all are done, so that an interrupted
+preparation goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from .seed import seed_of
 from .voices import PARTS, check_store, to_level, write_voices
 
 LONGEST_PAUSE = 0.3
-"""Longer pauses are cut out, in seconds."""
+"""Longest pause that is kept, in seconds; longer ones are cut out."""
 
 MIN_SPEECH = 3.0
-"""Speakers with less speech are refused, in seconds."""
+"""Least speech of a speaker, in seconds; speakers with less are refused."""
 
 MOST_SPEECH = 1800.0
-"""Nobody needs more speech, in seconds; audio books are much longer."""
+"""Speech of a speaker that is enough, in seconds; audio books are much longer."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """What was left out, and why."""
+    """A recording or a speaker that was left out, and why."""
 
     speaker: str
     path: str
@@ -49,14 +49,14 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How recordings become voices.
+    """Options of the preparation of recordings.
 
     Parameters
     ----------
     is_denoised : bool
         Whether steady noise is reduced, see `denoising.py`.
     most_speech : float
-        Recordings of a speaker are passed over once there is this much speech, in seconds.
+        Further recordings of a speaker are skipped once there is this much speech, in seconds.
     """
 
     is_denoised: bool = False
@@ -82,8 +82,12 @@ def prepare_voices(
     folder : Path
         Where the store goes.
     num_jobs : int
-        Processes that work side by side.
+        Number of parallel processes.
     preparation : Preparation
+
+    Returns
+    -------
+    refusals : list of Refusal
 
     Raises
     ------
@@ -92,7 +96,7 @@ def prepare_voices(
     ModuleNotFoundError
         If silero-vad is not installed, or noisereduce where it is asked for.
     VoicesError
-        If every speaker is refused, or what is in the folder would be replaced and is no store.
+        If every speaker is refused, or the folder has files that are not a store's and would be replaced.
     """
     check_store(folder)
     speakers = find_speakers(sources, layout)
@@ -114,9 +118,9 @@ def prepare_voices(
 
 
 def speech_regions(waveform: np.ndarray, preparation: Preparation) -> list[np.ndarray]:
-    """Speech of a (num_samples,) float32 waveform: pauses longer than 0.3 s cut out, regions at one level.
+    """Speech of a (num_samples,) float32 waveform: pauses longer than 0.3 s are cut out, regions are at one level.
 
-    Voice activity is found by Silero VAD (Silero Team, 2024, https://github.com/snakers4/silero-vad).
+    Voice activity is detected by Silero VAD (Silero Team, 2024, https://github.com/snakers4/silero-vad).
     """
     from silero_vad import get_speech_timestamps
 
@@ -188,7 +192,7 @@ def _accepted(
 
 
 def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path:
-    """Where a speaker is kept; elsewhere if it has other recordings, or is prepared in another way."""
+    """File of a prepared speaker; another one if the recordings or the options of the preparation differ."""
     return parts / f"{seed_of(repr((recordings, preparation))):016x}.npz"
 
 

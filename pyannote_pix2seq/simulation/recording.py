@@ -1,4 +1,4 @@
-"""Recordings on disk, and the ends of what is cut from them."""
+"""Reading recordings from disk, and fading what is cut from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
 FADE = SAMPLE_RATE // 100
-"""10 ms."""
+"""Samples of a fade: 10 ms."""
 
 
 def read_recording(path: Path) -> np.ndarray:
@@ -40,7 +40,7 @@ def read_piece(path: Path, start: int, seconds: int) -> np.ndarray:
 
 
 def duration_of(path: Path) -> float:
-    """Seconds of an audio file.
+    """Duration of an audio file, in seconds.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Rooms: one impulse response for each speaker's place."""
+"""Room acoustics: one impulse response for the position of each speaker."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ SMALLEST, LARGEST = (3.0, 3.0, 2.4), (9.0, 7.0, 3.5)
 """Length, width and height of rooms, in metres."""
 
 MARGIN = 0.3
-"""Nobody stands closer to a wall, in metres."""
+"""Least distance of a speaker from a wall, in metres."""
 
 MAX_ORDER = 10
 MIXING_TIME = 0.05
-"""Up to this moment, in seconds after the direct sound, echoes are computed one by one. In the lowest room,
-all of them are of order `MAX_ORDER` or lower."""
+"""Up to this moment, in seconds after the direct sound, reflections are computed one by one. In the lowest room, all
+of them are of order `MAX_ORDER` or lower."""
 
 AUDIBLE = 45.0
-"""Responses end when the sound has decayed by this much, in dB."""
+"""Impulse responses end when the sound has decayed by this much, in dB."""
 
 LEAD = SAMPLE_RATE // 1000
 """Samples kept before the direct sound: part of the filter that places it between two samples."""
 
 
 def impulse_responses(rt60: float, distances: Sequence[tuple[float, float]], rng: np.random.Generator) -> np.ndarray:
-    """Responses from some places to one microphone in a random shoebox room.
+    """Impulse responses from several positions to one microphone in a random shoebox room.
 
-    Early echoes come from the image method (Allen and Berkley, 1979), in pyroomacoustics; the late ones, too
-    dense to tell apart, are Gaussian noise that decays at the same rate (as in Lehmann and Johansson,
-    "Diffuse reverberation model for efficient image-source simulation of room impulse responses", 2010).
+    Early reflections come from the image method (Allen and Berkley, 1979), in pyroomacoustics; late reverberation, too
+    dense to be resolved, is Gaussian noise that decays at the same rate (as in Lehmann and Johansson, "Diffuse
+    reverberation model for efficient image-source simulation of room impulse responses", 2010).
 
     Parameters
     ----------
     rt60 : float
-        Time in which the sound decays by 60 dB, in seconds.
+        Reverberation time, in which the sound decays by 60 dB, in seconds.
     distances : (num_places,) sequence of (float, float)
-        Shortest and longest distance from each place to the microphone, in metres; shorter where the room is.
+        Shortest and longest horizontal distance from each position to the microphone, in metres; less near a wall.
     rng : np.random.Generator
 
     Returns
     -------
     responses : (num_places, num_taps) float32
-        Unit energy; the direct sound comes 1 ms after the beginning, however far it came from.
+        Unit energy; the direct sound comes 1 ms after the beginning, whatever the distance.
     """
     size = rng.uniform(SMALLEST, LARGEST)
     microphone = rng.uniform((1.0, 1.0, 0.7), (size[0] - 1, size[1] - 1, 1.3))
@@ -57,7 +57,7 @@ def impulse_responses(rt60: float, distances: Sequence[tuple[float, float]], rng
 
 
 def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
-    """Sum of all tracks, each convolved with its response and cut to the length of the track.
+    """Sum of all tracks, each convolved with its impulse response and cut to the length of the track.
 
     Overlap-add in blocks as long as a response; blocks in which a track is silent cost nothing.
 
@@ -88,14 +88,14 @@ def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
 def _place(
     microphone: np.ndarray, size: np.ndarray, distance: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Somebody's mouth, around the microphone but inside the room."""
+    """Random position of a mouth, around the microphone but inside the room."""
     radius, angle = rng.uniform(*distance), rng.uniform(0, 2 * np.pi)
     x, y = microphone[:2] + radius * np.array([np.cos(angle), np.sin(angle)])
     return np.clip((x, y, rng.uniform(1.1, 1.7)), MARGIN, size - MARGIN)
 
 
 def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, places: list[np.ndarray]) -> np.ndarray:
-    """Direct sound and echoes up to the mixing time: (num_places, num_samples) float32."""
+    """Direct sound and reflections up to the mixing time: (num_places, num_samples) float32."""
     pra = _pyroomacoustics()
     volume, surface = np.prod(size), 2 * (size[0] * size[1] + size[1] * size[2] + size[2] * size[0])
     absorption = 1 - np.exp(-0.161 * volume / (surface * rt60))  # Eyring
@@ -113,7 +113,7 @@ def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, places:
 
 
 def _pyroomacoustics() -> Any:
-    """The optional package, on one thread: how sums are split over threads changes their last bits."""
+    """Import pyroomacoustics, which is optional, with one thread: how sums are split changes their last bits."""
     try:
         import pyroomacoustics
     except ModuleNotFoundError as error:
@@ -126,7 +126,7 @@ def _pyroomacoustics() -> Any:
 
 
 def _with_tail(early: np.ndarray, rt60: float, rng: np.random.Generator) -> np.ndarray:
-    """Early echoes, then late ones at their level: (num_places, num_taps) float32."""
+    """Early reflections, followed by late reverberation at their level: (num_places, num_taps) float32."""
     num_places, num_early = early.shape
     level = np.sqrt(np.mean(np.square(early[:, num_early // 2 :]), axis=1, keepdims=True))
     num_taps = fft.next_fast_len(max(round(rt60 * AUDIBLE / 60 * SAMPLE_RATE), num_early), real=True)

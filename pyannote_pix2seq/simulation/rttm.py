@@ -1,4 +1,4 @@
-"""Reading who spoke when from RTTM files."""
+"""Reading turns from RTTM files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def read_rttm(path: Path) -> dict[str, Turns]:
     Parameters
     ----------
     path : Path
-        Lines of another type than SPEAKER, comments (;;) and empty lines are passed over.
+        Lines of another type than SPEAKER, comments (;;) and empty lines are skipped.
 
     Returns
     -------
     recordings : dict of str to list of Triplet
-        Turns of each uri, sorted, speakers numbered in order of appearance.
+        Turns of each uri, sorted; speakers are numbered in order of appearance.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def read_rttm(path: Path) -> dict[str, Turns]:
 
 
 def find_rttms(*paths: Path | str) -> list[Path]:
-    """RTTM files of folders, sorted, and files as they are.
+    """RTTM files of folders, sorted, and files as they are given.
 
     Raises
     ------
@@ -73,9 +73,9 @@ def find_rttms(*paths: Path | str) -> list[Path]:
 
 
 def in_thirds(files: Iterable[Path]) -> list[list[Path]]:
-    """Three parts, the same every time, to fit to two of them and to measure on the other.
+    """Split files into three parts, the same every time, to fit to two of them and to measure on the third.
 
-    Meetings of the same people stay together: names that differ by nothing but a letter after a number, as ES2005a and
+    Meetings of the same people stay together: their names differ by nothing but a letter after a number, as ES2005a and
     ES2005b.
     """
     thirds: list[list[Path]] = [[], [], []]

@@ -1,4 +1,4 @@
-"""How one conversation sounds, once it has been decided."""
+"""Acoustic scene of one conversation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scene:
-    """What `Acoustics` drew for one conversation; it can be changed by hand before it is rendered.
+    """Acoustics that `Acoustics` drew for one conversation; they can be changed by hand before it is rendered.
 
     Attributes
     ----------
     levels : (num_speakers,) tuple of float
         Level of each speaker, in dB over the usual one.
     speeds : (num_speakers,) tuple of float
-        How many times faster each voice is played, pitch included.
+        Factor by which each voice is played faster, which raises its pitch too.
     pitches : (num_speakers,) tuple of float
-        How much higher each voice is, speed kept, in semitones.
+        Pitch shift of each voice at constant speed, in semitones.
     rt60 : float or None
-        Reverberation time of the room, in seconds; None outdoors.
+        Reverberation time of the room, in seconds; None without a room.
     room : str or None
-        Name of the room: in all conversations that have it, the same people sit in the same places. None for a room
+        Name of the room: in all conversations that have it, the same speakers sit in the same places. None for a room
         that no other conversation is in.
     is_distant : bool
         Whether the microphone is far from everyone.
@@ -29,19 +29,19 @@ class Scene:
     signal_to_noise : float
         In dB.
     crowd : tuple of str
-        Voices of the crowd that is heard and not labelled.
+        Voices of the unlabelled crowd.
     signal_to_crowd : float
         In dB.
     clipping : float or None
-        How far the highest peak was above what could be recorded, in dB.
+        How far the highest peak was above the clipping level, in dB.
     peak : float
-        Highest peak of what was recorded, in dBFS.
+        Highest peak of the recording, in dBFS.
     telephone : str or None
         Codec of the telephone line, see `codec.TELEPHONES`.
     codec : str or None
         Codec of the file, see `codec.FILES`.
     compression : float
-        Its level of compression, see `codec.transmit`.
+        Level of compression of the file, see `codec.transmit`.
     """
 
     levels: tuple[float, ...]

@@ -1,4 +1,4 @@
-"""Who speaks when, taken from real recordings."""
+"""Turn-taking that is taken from real recordings."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ HESITATION = (0.25, 0.8)
 
 
 class TakenTurns:
-    """Turn-taking of real recordings: a random window of one, sometimes with silence put in.
+    """Turn-taking of real recordings: a random window of one, sometimes with silence inserted.
 
-    Every corpus is as likely as every other, and so is every moment of a corpus. Recorded conversations have
-    little silence where they were annotated, and a network that never heard any writes turns over it: hence
-    the pauses and the nearly empty windows.
+    All corpora are equally likely, and so are all moments of a corpus. Annotated parts of recorded conversations have
+    little silence, and a network that has never heard any writes turns over it: hence the pauses and the nearly empty
+    windows.
 
     Parameters
     ----------
@@ -32,18 +32,18 @@ class TakenTurns:
     max_speakers : int
         Windows with more speakers are drawn again.
     pause_probability : float
-        How often a pause of 1 to 8 s is put in at a random moment.
+        How often a pause of 1 to 8 s is inserted at a random moment, in windows that are not nearly empty.
     empty_probability : float
         How often only 1 to 5 s of the window keep their turns.
     hesitations : float
-        How many times a second, on average, somebody who speaks hesitates for 0.25 to 0.8 s. Annotators hear one turn
+        How many times per second of speech, on average, a speaker hesitates for 0.25 to 0.8 s. Annotators mark one turn
         there (see `Labels.merge_pauses`), and so do the RTTMs that turns are taken from.
 
     Raises
     ------
     TurnsError
         If a corpus has no recording with a turn, a probability is not between 0 and 1, `merge_pauses` or `hesitations`
-        is negative, or nobody may speak.
+        is negative, or `max_speakers` is less than 1.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class TakenTurns:
         Parameters
         ----------
         *paths : Path or str
-            Folders, each of them one corpus, and files, which are one more corpus together.
+            Folders, each of them one corpus, and files, which together are one more corpus.
         **options
             Further parameters of the class.
 
@@ -131,13 +131,13 @@ class TakenTurns:
 
 
 def _keep_stretch(turns: Turns, rng: np.random.Generator, duration: float) -> Turns:
-    """Only what is said in one stretch of 1 to 5 s."""
+    """Only the turns in one stretch of 1 to 5 s."""
     start = rng.uniform(0, duration)
     return crop(turns, start, min(start + rng.uniform(1, 5), duration))
 
 
 def _insert_pause(turns: Turns, rng: np.random.Generator, duration: float) -> Turns:
-    """Silence of 1 to 8 s at a random moment; a turn that goes on over it is split."""
+    """Insert silence of 1 to 8 s at a random moment; a turn that spans it is split."""
     moment, pause = rng.uniform(0, duration), rng.uniform(1, 8)
     before = crop(turns, 0, moment)
     after = shift(crop(turns, moment, duration), pause)
@@ -145,7 +145,7 @@ def _insert_pause(turns: Turns, rng: np.random.Generator, duration: float) -> Tu
 
 
 def _hesitate(turns: Turns, rng: np.random.Generator, rate: float) -> Turns:
-    """Turns with short pauses in them, `rate` a second."""
+    """Insert short pauses into turns, `rate` per second on average."""
     parts: Turns = []
     for turn in turns:
         for moment in sorted(rng.uniform(turn.start, turn.end, rng.poisson(rate * (turn.end - turn.start)))):

@@ -1,4 +1,4 @@
-"""One conversation, drawn turn by turn."""
+"""One simulated conversation, drawn turn by turn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mo
 from .turns import Turns
 
 WARM_UP = 120.0
-"""Seconds that go before moment 0, so that it is in the middle of a conversation."""
+"""Seconds of conversation before time 0, so that time 0 is in the middle of it."""
 
 LEAST_SHARE = 1e-3
-"""Of what is said: nobody is silent for good."""
+"""Least share of a speaker, so that nobody is silent for good."""
 
 
 class Talk:
@@ -36,7 +36,7 @@ class Talk:
     Attributes
     ----------
     turns : list of Triplet
-        So far. The first ones are before moment 0; a backchannel may come after a turn that starts later.
+        Turns so far. The first ones are before time 0; a backchannel may come after a turn that starts later.
     floor : Triplet
         The turn that has the floor.
     """
@@ -74,7 +74,7 @@ class Talk:
             speaker = self._next_speaker(moment)
             if speaker != holder:
                 return Triplet(moment, end + self._kind.length * self._draw(mood.length[way]), speaker)
-            way = GAP  # nobody else is silent then
+            way = GAP  # all others speak then
         speaker = holder if way == PAUSE else self._next_speaker(end)
         way = PAUSE if speaker == holder else GAP
         moment = end + self._draw(mood.silence[way])
@@ -102,11 +102,11 @@ class Talk:
         return self._moods[choose([c * times for c, times in zip(chances, self._kind.moods, strict=True)], self._rng)]
 
     def _next_topic(self) -> list[float]:
-        """How much each speaker is involved from now on."""
+        """Draw how much each speaker is involved in the next topic."""
         return draw_shares(self._shares, self._kind.dominance, self._kind.involvement, self._rng).tolist()
 
     def _next_speaker(self, moment: float) -> int:
-        """Somebody who is silent at that moment; whoever has the floor if nobody else is."""
+        """Draw a speaker who is silent at a moment; the one who has the floor if nobody else is."""
         listeners = list(self._audience.listeners(self.floor.speaker, moment))
         chances = [self._chance(listener) if listener.silence >= 0 else 0.0 for listener in listeners]
         return listeners[choose(chances, self._rng)].speaker if any(chances) else self.floor.speaker
@@ -116,7 +116,7 @@ class Talk:
         return memory * self._involved[listener.speaker] * self._absence[class_of(listener.silence, ABSENCES)]
 
     def _draw(self, quantiles: Quantiles) -> float:
-        """A value of a distribution."""
+        """Draw a value of a distribution."""
         level = self._rng.random()
         index = bisect_right(LEVELS, level) - 1
         below, above = quantiles[index], quantiles[index + 1]
@@ -124,19 +124,20 @@ class Talk:
 
 
 def choose(chances: Iterable[float], rng: np.random.Generator) -> int:
-    """Index of one of several things, each as likely as its share of the sum."""
+    """Draw the index of one of several things, with a probability proportional to its weight."""
     cumulated = list(accumulate(chances))
     return min(bisect_right(cumulated, rng.random() * cumulated[-1]), len(cumulated) - 1)
 
 
 def draw_shares(means: np.ndarray, before: float, after: float, rng: np.random.Generator) -> np.ndarray:
-    """Dirichlet distributed shares of speakers that are as uneven, on average, as is asked for.
+    """Draw the shares of speakers from a Dirichlet distribution that is, on average, as uneven as asked for.
 
     Parameters
     ----------
     means : (num_speakers,) float
     before, after : float
-        How uneven the means are on average, and how uneven what is drawn shall be. 0: all are alike, 1: one has all.
+        How uneven the means are on average, and how uneven the shares shall be. 0: all are equal, 1: one speaker has
+        all.
     """
     if after <= before:
         return means

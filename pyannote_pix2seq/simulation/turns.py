@@ -1,4 +1,4 @@
-"""Who speaks when: what every way of imagining it has in common, and the plainest way."""
+"""Turn-taking: what all ways of drawing it have in common, and the simplest one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyannote_pix2seq.vocabulary import Triplet
 Turns = list[Triplet]
 
 SHORTEST_TURN = 0.1
-"""Shorter turns, left over where turns are cut, are dropped, in seconds."""
+"""Shortest turn, in seconds; shorter ones, left over where turns are cut, are dropped."""
 
 
 class TurnsError(Pix2SeqError, ValueError):
@@ -24,10 +24,10 @@ class TurnsError(Pix2SeqError, ValueError):
 
 
 class TurnTaking(Protocol):
-    """Anything that can imagine who speaks when."""
+    """Anything that can draw who speaks when."""
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
-        """Turns of one conversation.
+        """Draw the turns of one conversation.
 
         Parameters
         ----------
@@ -38,15 +38,14 @@ class TurnTaking(Protocol):
         Returns
         -------
         turns : list of Triplet
-            Sorted; inside [0, duration]; speakers 0, 1, ... in the order in which they are first heard; a
-            speaker never overlaps himself.
+            Sorted; inside [0, duration]; speakers 0, 1, ... in order of appearance; turns of one speaker never overlap.
         """
         ...
 
 
 @dataclass(frozen=True)
 class PlainTurns:
-    """One speaker after the other, for a length of time drawn uniformly.
+    """One speaker after the other, each for a duration drawn uniformly.
 
     The rule of nanodrz (https://github.com/mogwai/nanodrz), whose `min_secs` and `max_secs` are `min_seconds` and
     `max_seconds` here: each turn belongs to a speaker other than the one before, and starts at a moment drawn uniformly
@@ -61,7 +60,7 @@ class PlainTurns:
     silence_max : float
         Longest silence between two turns, in seconds.
     max_speakers : int
-        Every number of speakers from 1 to this one is as likely.
+        Most speakers; all numbers from 1 to this one are equally likely.
 
     Raises
     ------
@@ -84,7 +83,7 @@ class PlainTurns:
             raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative.")
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
-        """Turns until the time is over, see `TurnTaking.draw`."""
+        """Draw turns until the time is over, see `TurnTaking.draw`."""
         num_speakers = int(rng.integers(1, self.max_speakers + 1))
         free_at = np.zeros(num_speakers)
         turns: Turns = []
@@ -109,17 +108,17 @@ def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
 
 
 def crop(turns: Iterable[Triplet], start: float, end: float) -> Turns:
-    """Parts of turns between two moments; what is left of a turn may be too short to keep."""
+    """Parts of turns between two moments; parts shorter than `SHORTEST_TURN` are dropped."""
     parts = (Triplet(max(turn.start, start), min(turn.end, end), turn.speaker) for turn in turns)
     return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
 
 
 def shift(turns: Iterable[Triplet], seconds: float) -> Turns:
-    """Turns that many seconds later."""
+    """Turns shifted by a number of seconds."""
     return [Triplet(turn.start + seconds, turn.end + seconds, turn.speaker) for turn in turns]
 
 
 def in_order_of_appearance(turns: Iterable[Triplet]) -> Turns:
-    """Sort turns, and name speakers 0, 1, ... in the order in which they are first heard."""
+    """Sort turns, and number speakers 0, 1, ... in order of appearance."""
     names: dict[int, int] = {}
     return sorted(turn._replace(speaker=names.setdefault(turn.speaker, len(names))) for turn in sorted(turns))

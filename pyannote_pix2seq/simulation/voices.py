@@ -1,10 +1,10 @@
-"""Who can speak: a store of single-speaker speech, cut at its pauses and brought to one level.
+"""A store of single-speaker speech, cut at its pauses and brought to one level.
 
     folder/
       speech.int16    speech regions one after the other, 16 kHz
       voices.json     speaker -> corpus, split, [[offset, length], ...] in samples
 
-Recordings become a store in `preparation.py`.
+`preparation.py` makes a store of recordings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .recording import fade
 
 SPEECH_FILE = "speech.int16"
 PARTS = ".speakers"
-"""Folder of what `preparation.py` has prepared so far."""
+"""Folder of the speakers that `preparation.py` has prepared so far."""
 INDEX_FILE = "voices.json"
 
 LEVEL = 10 ** (-26 / 20)
@@ -42,13 +42,13 @@ CHOOSE = (
 )
 
 NUM_HASHED = 100
-"""Seconds of speech in `Voices.digest`."""
+"""Seconds of speech that `Voices.digest` hashes."""
 PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
-"""Shortest and longest pause where two regions are joined."""
+"""Shortest and longest pause between two regions that follow each other, in samples."""
 
 
 class VoicesError(Pix2SeqError, ValueError):
-    """A store of voices that is missing, damaged, or asked for what it does not hold."""
+    """A store of voices that is missing or damaged, or does not have what is asked of it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Voices:
     Raises
     ------
     VoicesError
-        If there is no store in the folder, it is damaged, or there is no such speaker in the split.
+        If there is no store in the folder, it is damaged, or the split has no such speaker.
     """
 
     def __init__(self, folder: Path | str, split: str, corpus: str | None = None) -> None:
@@ -105,7 +105,7 @@ class Voices:
         self.speakers = sorted(self._voices)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Travel between processes as a path and places in a file, not as gigabytes of speech."""
+        """Pickle the path and the index, not gigabytes of speech."""
         return {name: value for name, value in vars(self).items() if name not in ("_samples", "_probabilities")}
 
     def __repr__(self) -> str:
@@ -120,7 +120,7 @@ class Voices:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the index and of parts of the speech, of all splits: most of what may be done to it changes those."""
+        """Hash of the index and of parts of the speech, of all splits; most changes to a store change it."""
         digest = hashlib.sha256((self.folder / INDEX_FILE).read_bytes())
         for start in np.linspace(0, len(self._samples), NUM_HASHED, endpoint=False).astype(int):
             digest.update(self._samples[start : start + SAMPLE_RATE].tobytes())
@@ -134,7 +134,7 @@ class Voices:
         return np.array([0.5 / (len(size) * size[corpus]) + 0.5 / len(corpora) for corpus in corpora])
 
     def choose(self, num_speakers: int, rng: np.random.Generator, excluding: Collection[str] = ()) -> tuple[str, ...]:
-        """Draw distinct speakers, small corpora more often than their size alone would have it.
+        """Draw distinct speakers, those of small corpora more often than the number of speakers would give.
 
         Parameters
         ----------
@@ -161,17 +161,22 @@ class Voices:
         return tuple(self.speakers[number] for number in drawn)
 
     def apart(self, seconds: float) -> tuple[Voices, Voices]:
-        """The same speakers twice, nothing that they say in both: to know somebody by other speech of his.
+        """Split the speech of each speaker in two, e.g. to enrol speakers with other speech than is simulated.
 
         Parameters
         ----------
         seconds : float
-            How much of each speaker both have at least. Who says too little for that is in neither.
+            Least speech of each speaker in either half. Speakers who have too little are in neither.
+
+        Returns
+        -------
+        first, second : Voices
+            The same speakers, with different speech.
 
         Raises
         ------
         VoicesError
-            If nobody says enough.
+            If no speaker has enough.
         """
         first, second = copy(self), copy(self)
         first._voices, second._voices = {}, {}
@@ -199,8 +204,8 @@ class Voices:
     def speech(self, speaker: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         """Speech of one speaker that begins with an onset and goes on without a long pause.
 
-        Regions follow one another in random order, and again from the first when all have been heard, each
-        faded in and out over 10 ms and followed by a pause of 50 to 250 ms.
+        Regions follow one another in random order, and again from the start when all have been used, each faded in and
+        out over 10 ms and followed by a pause of 50 to 250 ms.
 
         Parameters
         ----------
@@ -242,12 +247,12 @@ def _is(voice: Voice, split: str, corpus: str | None) -> bool:
 
 
 def check_store(folder: Path) -> None:
-    """Check that there is no file in a folder that only has the name of one of a store.
+    """Check that a folder has no other file of the name of one of a store, which would be replaced.
 
     Raises
     ------
     VoicesError
-        If there is.
+        If it has.
     """
     if (folder / INDEX_FILE).exists():
         _read_index(folder)
@@ -268,7 +273,7 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     Raises
     ------
     VoicesError
-        If there is no speaker at all, one comes twice, or one has no speech.
+        If there is no speaker at all, one is given twice, or one has no speech.
     """
     folder.mkdir(parents=True, exist_ok=True)
     index: dict[str, dict] = {}
@@ -297,7 +302,7 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
 
 
 def to_level(region: np.ndarray) -> np.ndarray:
-    """Scale a (num_samples,) float waveform to `LEVEL`, as int16; the rare peak above full scale is cut."""
+    """Scale a (num_samples,) float waveform to `LEVEL`, as int16; rare peaks above full scale are clipped."""
     return np.clip(region * (LEVEL / max(rms(region), 1e-6) * 32768), -32768, 32767).astype(np.int16)
 
 
@@ -322,7 +327,7 @@ def _voice(entry: Mapping[str, Any]) -> Voice:
 
 
 def _check_size(path: Path, voices: Mapping[str, Voice]) -> None:
-    """A file that is too short would be heard as another voice, or not at all."""
+    """Check that the speech file is complete: a truncated one would give other speech, or none."""
     num_samples = max((int(voice.regions.sum(axis=1).max()) for voice in voices.values()), default=0)
     size = path.stat().st_size if path.is_file() else 0
     if size < num_samples * np.dtype(np.int16).itemsize:

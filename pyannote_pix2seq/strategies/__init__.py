@@ -1,1 +1,1 @@
-"""How recordings of any length are read, chunk by chunk, and who is who in all of them."""
+"""Strategies that read recordings of any length chunk by chunk, and identify the speakers across chunks."""

@@ -1,4 +1,4 @@
-"""Who is in a recording, according to the voices of what was written about its chunks."""
+"""Assigning parts of turns to the speakers of a recording, by clustering their voices."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions
 
 PART_DURATION = 3.0
-"""Seconds of a turn, about, whose voice is compared as a whole: short enough to be one person's."""
+"""Approximate length of the parts of a turn whose voices are compared, in seconds: short enough to have one speaker."""
 CLEAR, AUDIBLE = 2.0, 0.75
-"""Seconds of a part that nobody else may speak for its voice to be grouped: where there are few such parts, those count
-as well in which it is less."""
+"""Seconds without overlap that a part needs to be clustered. Where few parts have `CLEAR` seconds, the longest of
+those that have `AUDIBLE` seconds are added."""
 DISTANCE = 0.45
-"""Voices whose mean distance is smaller are one person's, see `clustering.distances`..."""
+"""Groups of voices whose mean distance is at most this are one speaker, see `clustering.distances`..."""
 FEW, WIDER = 500, 0.03
-"""... if they are as few as this, or fewer, for which less clear ones are added. Among twice as many, so much more: the
-nearest ones of each are nearer there. But not where people can be told apart by far, see `clustering.APART`."""
+"""... if there are no more parts than this, up to which number less clear ones are added. With each doubling of
+their number, the cut moves by `WIDER`, since the nearest neighbours of each are nearer; but not where speakers are
+well separated, see `clustering.APART`."""
 MIN_DURATION = 30.0
 MIN_SHARE = 0.01
-"""Who is heard for fewer seconds than this and for less than this share of a recording is a mistake."""
+"""A group with fewer seconds of speech than `MIN_DURATION`, and than this share of the recording, is not a speaker."""
 MAX_CLUSTERED = 2000
-"""Parts that are grouped; of more, they are taken from all of the recording. The others follow them."""
+"""Most parts that are clustered; of more, evenly spread ones are taken. The others are assigned to the nearest
+speaker."""
 
 
 def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
-    """Who says what: (num_parts,) int, people are numbered from 0.
+    """Assign each part to a speaker: (num_parts,) int, speakers are numbered from 0.
 
-    The voices of the clearest parts are grouped; those that were written for two speakers of one chunk not as readily
-    (`clustering.PARTED`). All others are told to the person whose mean voice is nearest.
+    The voices of the clearest parts are clustered; those that were written for two speakers of one chunk are farther
+    apart (`clustering.PARTED`). All other parts are assigned to the speaker whose mean voice is nearest.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
     duration : float
         Of the recording, in seconds.
     limits : SpeakerLimits
-        Obeyed if there are as many parts as people.
+        Met if there are at least as many parts as speakers.
     """
     if not parts:
         return np.zeros(0, dtype=int)
@@ -72,29 +74,29 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
 
 
 def _widest(num_voices: int) -> float:
-    """At which voices of one person may be parted from those of another, if these are blurred."""
+    """Distance of the cut for a number of voices, where speakers are not well separated."""
     return DISTANCE + WIDER * math.log2(max(num_voices / FEW, 1.0))
 
 
 def _parted(parts: Sequence[Part]) -> np.ndarray:
-    """Which parts are of one chunk and were written for two speakers: (num_parts, num_parts) bool."""
+    """Pairs of parts that were written for two speakers of one chunk: (num_parts, num_parts) bool."""
     chunks, speakers = np.array([part.written for part in parts]).T
     return (chunks[:, None] == chunks) & (speakers[:, None] != speakers)
 
 
 def _clearest(seconds: np.ndarray, min_speakers: int) -> np.ndarray:
-    """Indices of the parts whose voices are clear; where these are few, of others as well; of all if it has to be."""
+    """Indices of the clearest parts; of all parts if the clear ones are fewer than `min_speakers`."""
     clear, audible = (int((seconds >= shortest).sum()) for shortest in (CLEAR, AUDIBLE))
     longest = np.argsort(-seconds, kind="stable")[: max(clear, min(audible, FEW))]
     return np.sort(longest) if len(longest) >= max(min_speakers, 1) else np.arange(len(seconds))
 
 
 def _spread(indices: np.ndarray, number: int) -> np.ndarray:
-    """So many of them at most, evenly spread."""
+    """At most `number` of the indices, evenly spread."""
     return indices[np.linspace(0, len(indices) - 1, min(len(indices), number)).round().astype(int)]
 
 
 def _means(voices: Tensor, seconds: np.ndarray, groups: Sequence[np.ndarray]) -> Tensor:
-    """Mean voice of each group, (num_groups, voice_dim), unit length."""
+    """Mean voice of each group, weighted by seconds: (num_groups, voice_dim), unit length."""
     weighted = voices * torch.from_numpy(seconds).float()[:, None]
     return F.normalize(torch.stack([weighted[group].sum(0) for group in groups]), dim=-1)

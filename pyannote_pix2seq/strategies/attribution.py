@@ -1,7 +1,7 @@
-"""Whose turns they are: what was written, checked against voices.
+"""Attribution: the speakers of turns, checked against voices.
 
-A model that is prompted with people may write a turn for one who does not sound like it, or go on with a turn while
-somebody else takes over. Where a turn is nobody else's, its voice says so.
+A model that is prompted with speakers may write a turn for one whose voice it does not have, or continue a turn after
+another speaker has taken over. Where there is no overlap, the voice of the turn shows it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voice_of, voices_of
 
 PART_DURATION = 2.0
-"""Seconds of a turn, about, that are told to one speaker as a whole."""
+"""Approximate length of the parts of a turn that are each assigned to one speaker, in seconds."""
 MIN_SOLO = 0.5
-"""Seconds that nobody else may speak for the voice of a part to count."""
+"""Least seconds without overlap for the voice of a part to count."""
 MARGIN = 0.1
-"""A part is somebody else's if the cosine of its voice and his is larger by more than this."""
+"""A part is reassigned if its cosine with another speaker's voice is larger than with its own speaker's by more than
+this."""
 REACH = 0.4
-"""Where the next part is told to another speaker, up to this share of each may go over to the other, unless others talk
-over it."""
+"""Where the next part has another speaker, the boundary between the two moves by at most this share of a part, and
+not into overlap."""
 
 
 def attribute(
     turns: Sequence[Turn], audio: AudioTokens, speakers: Sequence[Speaker], token_duration: float
 ) -> list[Turn]:
-    """Give parts of turns to those of whom they are clearly the voice.
+    """Reassign parts of turns to the speakers whose voices they clearly have.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def attribute(
     audio : AudioTokens
         (num_tokens, ...)
     speakers : sequence of Speaker
-        Those whom a part may be given to: numbers 0, 1, ... of the turns. Turns of others stay as they are.
+        Speakers 0, 1, ... of the turns: their turns may be reassigned, to one another. Turns of others stay as they
+        are.
     token_duration : float
         Seconds.
     """
@@ -57,7 +59,7 @@ def attribute(
 
 
 def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
-    """Equal parts of a turn, of about so many seconds."""
+    """Equal parts of a turn, of about `seconds` seconds each."""
     edges = np.linspace(turn.start, turn.end, max(round(turn.segment.duration / seconds), 1) + 1).tolist()
     return (turn._replace(start=start, end=end) for start, end in pairwise(edges))
 
@@ -65,14 +67,14 @@ def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
 def solo_voice(
     part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float
 ) -> tuple[torch.Tensor | None, float]:
-    """What the speaker of a part of a turn sounds like where nobody else speaks.
+    """Voice of a part of a turn, where nobody else speaks.
 
     Parameters
     ----------
     part : Turn
         In seconds from the beginning of the audio.
     others : iterable of Segment
-        Turns of everybody else.
+        Turns of all other speakers.
     audio : AudioTokens
         (num_tokens, ...)
     token_duration : float
@@ -81,9 +83,9 @@ def solo_voice(
     Returns
     -------
     voice : (voice_dim,) tensor or None
-        Sum of the first voices; None if nobody else speaks for less than `MIN_SOLO`.
+        Sum of the first voices; None if there are fewer than `MIN_SOLO` seconds without overlap.
     seconds : float
-        For how long nobody else speaks.
+        Seconds without overlap.
     """
     segments = list(Timeline([part.segment]).extrude(Timeline(others)))
     seconds = sum(segment.duration for segment in segments)
@@ -106,7 +108,7 @@ def _attributed(
 def _reassigned(
     turn: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> Iterator[Turn]:
-    """Parts of a turn, each told to whom it sounds like, up to where its voice becomes that of the next."""
+    """Parts of a turn, each assigned to the speaker whose voice it has, with boundaries where the voice changes."""
     parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, PART_DURATION)]
     borders = [_border(*two, others, audio, voices, token_duration) for two in pairwise(parts)]
     starts, ends = [turn.start, *borders], [*borders, turn.end]
@@ -116,7 +118,7 @@ def _reassigned(
 def _border(
     part: Turn, following: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
 ) -> float:
-    """The end of a part, or where most that sounds like its speaker lies before and like the following one behind."""
+    """The boundary after a part: where its speaker's voice gives way to the following one's, if the speakers differ."""
     if part.speaker == following.speaker:
         return part.end
     reach = REACH * part.segment.duration

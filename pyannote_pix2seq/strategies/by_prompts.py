@@ -1,4 +1,4 @@
-"""A chunk that is read once: who speaks is known by the prompts alone."""
+"""Reading a chunk once, with speakers identified by prompts alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pyannote_pix2seq.strategies.writer import Writer
 
 
 class ByPrompts:
-    """Reads chunks of a chain behind prompts of those who may be in them; others who speak are newcomers.
+    """Reads chunks of a chain behind prompts of the speakers who may be in them; all others are new speakers.
 
     Parameters
     ----------
     writer : Writer
-    cast : Cast
-        Learns whom it hears.
+    inventory : SpeakerInventory
+        Updated with the speakers of each chunk.
     """
 
     def __init__(self, writer: Writer, inventory: SpeakerInventory):
@@ -27,7 +27,7 @@ class ByPrompts:
         self.inventory = inventory
 
     def read(self, audio: AudioTokens, chunk: Chunk, needed: int) -> list[Turn]:
-        """Turns of a chunk where it is believed, in which `needed` people at least speak for the first time."""
+        """Turns in the core of a chunk, in which at least `needed` speakers speak for the first time."""
         inventory, capacity, token_duration = self.inventory, self.writer.capacity, self.writer.token_duration
         allowed = inventory.allowed
         candidates = [number for number in inventory.speakers if allowed != 0 or number in inventory.heard]
@@ -43,7 +43,7 @@ class ByPrompts:
     def _remember(
         self, turns: list[Turn], voices: dict[int, Speaker], prompted: list[int], needed: int, chunk: Chunk
     ) -> list[Turn]:
-        """Find out who the speakers of a chunk are, and learn from them."""
+        """Identify the speakers of a chunk, update the inventory, and return the turns with their numbers."""
         inventory, said = self.inventory, cropped(turns, chunk.core)
         first = {turn.speaker: turn.start for turn in sorted(said, reverse=True)}
         numbers = {
@@ -72,7 +72,7 @@ class ByPrompts:
     def _arrivals(
         self, voices: dict[int, Speaker], numbers: dict[int, int], first: dict[int, float], needed: int
     ) -> list[int]:
-        """Speakers of a chunk heard for the first time: all who are believed to speak, and `needed` at least."""
+        """New speakers: those who first speak in the core of this chunk, and others if `needed` are not reached."""
         new = [local for local in voices if numbers.get(local) not in self.inventory.heard]
         said = (local for local in new if local in first)
         sure = sorted(said, key=lambda local: (local not in numbers, first[local]))
@@ -81,12 +81,12 @@ class ByPrompts:
 
 
 def _may_be(heard: Speaker, known: Speaker) -> bool:
-    """Whether somebody who was named by a prompt sounds like the one who was enrolled."""
+    """Whether a voice that was written for a prompt may be that speaker's: only enrolled speakers are checked."""
     has_voice = known.name is not None and len(known.voice) > 0
     return not has_voice or similarity([heard.voice], [known.voice]).item() >= MIN_SIMILARITY
 
 
 def _surest(turns: Iterable[Turn], speaker: int, chunk: Chunk) -> Turn:
-    """The surest turn of somebody who has to be heard, wherever it is in the chunk."""
+    """The most confident turn of a speaker who has to appear, wherever it is in the chunk."""
     turn = max((turn for turn in turns if turn.speaker == speaker), key=lambda turn: turn.confidence)
     return turn.within(chunk.start, max(chunk.core.end, chunk.start + SHORTEST_TURN))

@@ -1,4 +1,4 @@
-"""A chunk that is read twice: who speaks is told by the voices of all that was heard so far."""
+"""Reading a chunk twice, with speakers identified by clustering all voices so far."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from pyannote_pix2seq.strategies.speakers import MIN_SIMILARITY, Speaker, match_
 from pyannote_pix2seq.strategies.writer import Writer
 
 NEW = 10**9
-"""Numbers from here on are of those who are met in a chunk, and have none of their own until they are heard."""
+"""Numbers from here on are temporary: a new speaker in a chunk has one until they have a turn in its core."""
 
 
 class ByVoices:
     """Reads each chunk of a chain twice.
 
-    First on its own, to find out who is in it: the voices of all that was said so far are told apart again with those
-    of the chunk, see `PartHistory`. Then behind prompts of them and of others whose voices those are. A chunk before
-    which nobody was heard is read once.
+    The first pass reads the chunk on its own, to find its speakers: its voices are clustered with all earlier ones, see
+    `PartHistory`. The second pass reads it behind prompts of the speakers, known or new, who are likeliest to be in it.
+    Chunks are read only once until somebody has spoken.
 
     Parameters
     ----------
     writer : Writer
-    cast : Cast
-        Learns whom it hears.
+    inventory : SpeakerInventory
+        Updated with the speakers of each chunk.
     enrolled : sequence of Speaker
-        Those of the cast, as they were enrolled.
+        Enrolled speakers of the inventory, as they were enrolled.
 
     Attributes
     ----------
-    recollection : Recollection
-        Of what was heard.
+    history : PartHistory
+        Parts of the turns so far.
     """
 
     def __init__(self, writer: Writer, inventory: SpeakerInventory, enrolled: Sequence[Speaker]):
@@ -51,7 +51,7 @@ class ByVoices:
         self._enrolled = enrolled
 
     def read(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
-        """Turns of a chunk where it is believed."""
+        """Turns in the core of a chunk."""
         inventory = self.inventory
         reading, parts = self._first_pass(audio, chunk)
         met = {number: reading.speakers[number] for number in reading.speakers if number not in inventory.heard}
@@ -69,14 +69,14 @@ class ByVoices:
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
     def forget(self, number: int) -> None:
-        """Let go of all that somebody said."""
+        """Remove all parts of a speaker from the history."""
         self.history.forget(number)
 
     def _first_pass(self, audio: AudioTokens, chunk: Chunk) -> tuple[Reading, list[Part]]:
-        """Who is in a chunk that is read on its own, and its parts that begin where it is believed.
+        """Read a chunk on its own, identify its speakers, and return its parts that begin before its core ends.
 
-        What lies before that is left out: it is remembered already, and nobody sounds as much like it as it does.
-        Whoever begins just before its end is remembered, or the next chunk would not know whom it goes on with.
+        Parts before the core are left out: they are in the history already, and would be their own nearest neighbours.
+        A speaker who begins just before the end of the core is included, so that the next chunk knows who goes on.
         """
         reading = self._write_first(audio, chunk)
         parts = [part for part in reading.parts(PART_DURATION) if part.turn.segment.middle >= chunk.core.start]
@@ -93,7 +93,7 @@ class ByVoices:
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
     def _write_first(self, audio: AudioTokens, chunk: Chunk) -> Reading:
-        """A chunk that is read on its own; with care if that is all there will be to know of it."""
+        """Read a chunk on its own; with all decoding samples where that is the only pass."""
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
         writer = self.writer.at_most(**FIRST_PASS) if self.inventory.heard else self.writer
         max_speakers = self.inventory.limits.at_once(self.writer.capacity)
@@ -101,7 +101,7 @@ class ByVoices:
         return reading
 
     def _assign(self, reading: Reading, parts: Sequence[Part], until: float) -> tuple[list[int], list[Group]]:
-        """Group of each part. As long as nobody was heard, they are the speakers of the chunk."""
+        """Group of each part. Until somebody has spoken, groups are the speakers of the chunk."""
         if self.inventory.heard:
             return self.history.assign(parts, until, self.inventory.limits.max_speakers)
         order = list(reading.speakers)
@@ -109,13 +109,13 @@ class ByVoices:
         return [order.index(part.turn.speaker) for part in parts], groups
 
     def _enrolled_groups(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
-        """Numbers of groups that sound like somebody enrolled; if they speak in a chunk, there as well."""
+        """Numbers of enrolled speakers by group; a group that speaks in the chunk has to match there as well."""
         claims = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
         here = similarity(voices_of(self._enrolled), [group.here for group in groups])
         return {group: ~row for row, group in claims if group not in present or here[row, group] >= MIN_SIMILARITY}
 
     def _numbers(self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
-        """Their own numbers, those of newcomers or, where there is no room for one, of who sounds most like him."""
+        """Number of each group: its own, a new one or, if no more may appear, that of the most similar speaker."""
         allowed = self.inventory.allowed
         room = inf if allowed is None else allowed
         numbers = {**own}
@@ -127,14 +127,14 @@ class ByVoices:
         return numbers
 
     def _update(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
-        """Know those better who were heard before: clips by what they say in a chunk, voices by all that is theirs."""
+        """Update speakers who have spoken before: clips from this chunk, voices from all parts of their group."""
         for number in self.inventory.heard & voices.keys():
             if number in reading.speakers:
                 self.inventory.speakers[number].update(reading.speakers[number])
             self.inventory.speakers[number].voice = voices[number]
 
     def _single_pass(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
-        """Turns of a chunk before which nobody was heard: there is nothing to learn but whose voice is whose."""
+        """Turns of a chunk before which nobody has spoken: they are only attributed by voice, not written again."""
         order = list(people)
         turns = [turn.later(-reading.start)._replace(speaker=order.index(turn.speaker)) for turn in reading.turns]
         assigned = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)

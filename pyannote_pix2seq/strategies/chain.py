@@ -1,4 +1,4 @@
-"""Chunk after chunk, each prompted with the speakers known so far: what a stream needs."""
+"""Strategy "chain": chunk after chunk, each with the speakers known so far, as a stream needs it."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from pyannote_pix2seq.strategies.writer import Writer
 
 
 class Chain:
-    """Reads chunks in their order and remembers who speaks.
+    """Reads chunks in order, and keeps an inventory of their speakers.
 
-    Who speaks is told by voices (`by_voices.py`). Only where somebody has to speak for the first time, or else there
-    would be too few people in the recording, and where the frontend hears no voices, is it told by prompts alone
-    (`by_prompts.py`).
+    Speakers are identified by their voices (`by_voices.py`). They are identified by prompts alone (`by_prompts.py`)
+    only where the frontend has no voices, and where new speakers have to appear for the recording to have its minimum
+    number.
 
     Parameters
     ----------
     writer : Writer
     limits : SpeakerLimits
-        On those who speak in the recording.
+        On the number of speakers in the recording.
     known : sequence of Speaker, optional
-        Who was enrolled.
+        Enrolled speakers.
 
     Attributes
     ----------
-    cast : Cast
-        People so far.
+    inventory : SpeakerInventory
+        Speakers so far.
     """
 
     def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
@@ -43,7 +43,7 @@ class Chain:
         self._by_prompts = ByPrompts(writer, self.inventory)
 
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
-        """Diarize a recording; what is done is reported as (step, completed, total)."""
+        """Diarize a recording; progress is reported as (step, completed, total)."""
         stitcher, turns, everybody = Stitcher(), [], dict(self.inventory.speakers)
         report("chunks", 0, num_chunks)
         for done, chunk in enumerate(chunks, 1):
@@ -54,7 +54,7 @@ class Chain:
         return Diarization(turns + stitcher.close(), everybody)
 
     def read(self, chunk: Chunk, later: int) -> list[Turn]:
-        """Turns of the next chunk where it is believed; at least `later` chunks come after it."""
+        """Turns in the core of the next chunk; at least `later` chunks come after it."""
         for number in self.inventory.forget(chunk.core.start):
             self._by_voices.forget(number)
         needed = self.inventory.needed(later * self.writer.capacity)

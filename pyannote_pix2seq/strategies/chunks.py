@@ -1,7 +1,7 @@
-"""A recording in chunks that overlap, and one diarization of their turns.
+"""Cutting a recording into overlapping chunks, and stitching their turns together.
 
-Where two chunks have a part in common, the first is believed up to the middle of it and the second from there on: each
-hears what lies before and after the moments on which it is believed. Turns that cross the middle are written by both
+Where two chunks overlap, the turns of the first count up to the middle of the overlap, and those of the second from
+there on, so that each chunk has context on both sides of its core. Turns that cross the middle are written by both
 chunks and joined.
 """
 
@@ -25,9 +25,9 @@ from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 MIN_DURATION = 0.1
 """Shortest recording, in seconds."""
 BORDER = 0.1
-"""Turns of one speaker with at most so many seconds between them are one."""
+"""Turns of one speaker with at most this many seconds between them are joined."""
 MOST_BLOCKS = 1000
-"""That wait to be put together: small ones take much memory beside their samples."""
+"""Most blocks that wait to be concatenated: small ones take much memory besides their samples."""
 
 
 class Chunk(NamedTuple):
@@ -38,8 +38,8 @@ class Chunk(NamedTuple):
     waveform : (1, num_samples) tensor
     start : float
         Where it begins in the recording, in seconds.
-    believed : Segment
-        Where it is believed, in seconds of the recording.
+    core : Segment
+        Part of the chunk whose turns count, in seconds of the recording.
     is_last : bool
     """
 
@@ -50,15 +50,16 @@ class Chunk(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Where chunks begin: on the grid of audio tokens.
+    """Where chunks begin, in whole audio tokens.
 
     Attributes
     ----------
     chunk, hop : int
-        Length of a chunk, and how much later the next one begins, in audio tokens.
+        Length of a chunk and hop between chunks, in audio tokens.
     token : int
         Samples of an audio token.
     sample_rate : int
+        In Hz.
     """
 
     chunk: int
@@ -68,13 +69,12 @@ class Grid(NamedTuple):
 
     @classmethod
     def of(cls, chunk: float, hop: float, frontend: Frontend, longest: float) -> Grid:
-        """Chunks of so many seconds, each of which begins `hop` times their length after the one before.
+        """Make the grid for chunks of `chunk` seconds, whose hop is `hop` times that.
 
         Raises
         ------
         ValueError
-            If a chunk is shorter than a second or longer than `longest`, the hop is less than a fifth of it, or it
-            leaves audio out.
+            If a chunk is shorter than a second or longer than `longest` seconds, or the hop is below 0.2 or above 1.
         """
         if not (is_number(chunk) and 1.0 <= chunk <= longest):
             raise ArgumentError(
@@ -95,28 +95,28 @@ class Grid(NamedTuple):
         return cls(num_tokens, max(round(hop * num_tokens), 1), frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:
-        """Duration of so many audio tokens."""
+        """Duration of a number of audio tokens, in seconds."""
         return num_tokens * self.token / self.sample_rate
 
     @property
     def latency(self) -> float:
-        """Longest time from when something is said until a chunk is complete that is believed on it, in seconds."""
+        """Longest time from any sound to the end of the chunk whose core it is in, in seconds."""
         return self.seconds((self.chunk + self.hop) / 2)
 
     def num_chunks(self, duration: float) -> int:
-        """Chunks of a recording that lasts so many seconds."""
+        """Number of chunks of a recording of a duration in seconds."""
         return 1 + math.ceil(max(duration - self.seconds(self.chunk), 0.0) / self.seconds(self.hop) - 1e-9)
 
     def begins(self, number: int) -> float:
-        """From when on a chunk is believed, in seconds: the middle of what it has in common with the one before."""
+        """Where the core of a chunk begins, in seconds: the middle of its overlap with the chunk before."""
         return self.seconds(number * self.hop + (self.chunk - self.hop) / 2) if number else 0.0
 
 
 class Chunker:
-    """Cuts audio into chunks as it comes.
+    """Cuts audio into chunks as it arrives.
 
-    All chunks are as long: the last one begins earlier, so that it has the rest of its length in common with the one
-    before it. Nothing else is ever cut short but a recording that is shorter than a chunk.
+    All chunks have the same length: the last one begins earlier instead, and overlaps more with the one before. Only a
+    recording shorter than a chunk makes a shorter one.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ class Chunker:
     def __init__(self, grid: Grid):
         self.grid = grid
         self.number = 0
-        self._blocks = [torch.zeros(1, 0)]  # put together only when a chunk is complete: there may be thousands
+        self._blocks = [torch.zeros(1, 0)]  # concatenated only when a chunk is complete: there may be thousands
         self._num_samples = 0
         self._first = 0  # token of the recording at which the blocks begin
 
@@ -136,7 +136,7 @@ class Chunker:
         return self.grid.seconds(self._first) + self._num_samples / self.grid.sample_rate
 
     def push(self, block: Tensor) -> Iterator[Chunk]:
-        """Chunks that a block (1, num_samples) completes. The last one is known by its end: see `close`."""
+        """Chunks that a block (1, num_samples) completes. The last chunk comes from `close`."""
         self._blocks.append(block.clone())
         self._num_samples += block.shape[1]
         if len(self._blocks) == MOST_BLOCKS:
@@ -147,7 +147,7 @@ class Chunker:
             self._forget((self.number - 1) * self.grid.hop)
 
     def chunks(self, blocks: Iterable[Tensor]) -> Iterator[Chunk]:
-        """All chunks of blocks that are a whole recording."""
+        """All chunks of a whole recording, which is given in blocks."""
         for block in blocks:
             yield from self.push(block)
         yield self.close()
@@ -164,16 +164,16 @@ class Chunker:
         return Chunk(waveform, self.grid.seconds(start), core, is_last)
 
     def _length(self, start: int) -> int:
-        """Samples from a token on."""
+        """Number of samples from a token of the recording on."""
         return self._num_samples - (start - self._first) * self.grid.token
 
     def _forget(self, start: int) -> None:
-        """Let go of all audio before a token."""
+        """Drop all audio before a token of the recording."""
         left = self._audio()[:, (start - self._first) * self.grid.token :].clone()
         self._blocks, self._num_samples, self._first = [left], left.shape[1], start
 
     def _audio(self) -> Tensor:
-        """All blocks as one, (1, num_samples)."""
+        """All blocks concatenated, (1, num_samples)."""
         if len(self._blocks) > 1:
             self._blocks = [torch.cat(self._blocks, dim=1)]
         return self._blocks[0]
@@ -198,30 +198,30 @@ def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
 
 
 def cropped(turns: Iterable[Turn], where: Segment) -> list[Turn]:
-    """Parts of turns that lie in a segment; what is left of one may be too short to keep."""
+    """Parts of turns that lie in a segment; parts shorter than `SHORTEST_TURN` are dropped."""
     parts = (turn._replace(start=max(turn.start, where.start), end=min(turn.end, where.end)) for turn in turns)
     return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
 
 
 class Stitcher:
-    """Joins the turns of chunks, as they come.
+    """Joins the turns of consecutive chunks.
 
     Attributes
     ----------
     open : list of Turn
-        Turns that may yet go on.
+        Turns that may go on in the next chunk.
     """
 
     def __init__(self) -> None:
         self.open: list[Turn] = []
 
     def push(self, turns: Iterable[Turn], until: float) -> list[Turn]:
-        """Add turns of the next chunk, which is believed until then; return those that are over."""
+        """Add turns of the next chunk, whose core ends at `until` seconds; return the turns that are over."""
         joined = join([*self.open, *turns], BORDER)
         self.open = [turn for turn in joined if turn.end + BORDER >= until]
         return [turn for turn in joined if turn.end + BORDER < until]
 
     def close(self) -> list[Turn]:
-        """All that is still open."""
+        """Return all turns that are still open."""
         rest, self.open = self.open, []
         return rest

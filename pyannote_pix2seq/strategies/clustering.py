@@ -1,4 +1,4 @@
-"""Which voices are one person's: agglomerative clustering."""
+"""Agglomerative clustering of voices into speakers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
 NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
-"""Voices, or share of all voices where that is less, by which it is judged how alike the voices of a person are."""
+"""Number of nearest neighbours, or share of all voices where that is less, that set the local scale of a voice."""
 APART = 0.3
-"""Where no two groups of one person are as far apart as this, people are easily told, and the cut is not widened."""
+"""If no merge below the cut is at this distance or more, speakers are well separated and the cut is not widened."""
 LEAST_LIKENESS = 0.45
-"""No two voices of a person are thought less alike than this: one may have no neighbours of the same person."""
+"""Floor of the local scale of a voice, which may have no neighbours of the same speaker."""
 PARTED = 0.2
-"""Voices that were taken for two people's by whoever heard them side by side are farther apart by so much."""
+"""Added to the distance of two voices that the model wrote for two speakers of one chunk."""
 
 
 def cluster(
@@ -26,36 +26,35 @@ def cluster(
     widest: float = 0.0,
     parted: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Group voices.
+    """Cluster voices into speakers.
 
-    Average linkage over distances that say how much less alike two voices are than each and its nearest neighbours, see
-    `distances`. People are the groups that said enough; the others are outliers, which the caller has to tell to
-    somebody. Where another number of people is asked for than there is at that distance, the tree is cut at the nearest
-    level that has it.
+    Average linkage over locally scaled cosine distances, see `distances`. Groups with enough speech are speakers; the
+    others are outliers, which the caller has to assign. Where there are more or fewer speakers than asked for, the tree
+    is cut at the nearest level that has the right number.
 
     Parameters
     ----------
     voices : (num_voices, dimension) array
         Unit length.
     seconds : (num_voices,) array
-        For how long each was heard.
+        Seconds of speech of each.
     distance : float
-        Groups whose mean distance is not larger are one person.
+        Groups whose mean distance is at most this are merged.
     shortest : float
-        Seconds that a group has to be heard to be a person.
+        Least seconds of speech of a speaker.
     min_speakers, max_speakers : int, optional
-        Fewest and most people; `min_speakers` is obeyed if there are as many voices.
+        Fewest and most speakers; `min_speakers` is met if there are as many voices.
     widest : float, optional
-        Distance in the place of `distance`, if it is larger and groups no farther apart than `distance` are blurred:
-        some of them are `APART` or more.
+        Cut in place of `distance`, if larger, where speakers are not well separated: some merges at or below `distance`
+        are at `APART` or more.
     parted : (num_voices, num_voices) bool array, optional
-        Pairs of voices that were heard side by side and taken for two people's. Among few voices, such pairs are many
-        and say much; among those of hours they are few, and only keep apart what would be grouped first.
+        Pairs of voices that were written for two speakers of one chunk. Among few voices, such pairs are many and carry
+        much information; among those of hours they are few, and only keep apart what would be merged first.
 
     Returns
     -------
     people : list of int arrays
-        Indices of the voices of each, in the order of the first ones; none is in two of them.
+        Indices of the voices of each speaker, ordered by the first of each; no voice is in two of them.
     """
     if len(voices) == 0:
         return []
@@ -66,18 +65,19 @@ def cluster(
     wanted = max(counts[natural], min_speakers, 1)
     wanted = min(wanted, max_speakers or wanted)
     levels = [level for level, count in enumerate(counts) if count == wanted]
-    if not levels:  # so many people were asked for that some have hardly said anything, or nobody has
+    if not levels:  # more speakers are asked for than groups have enough speech, or no group has enough
         return _groups(merges, max(len(voices) - wanted, 0), len(voices))
     groups = _groups(merges, min(levels, key=lambda level: abs(level - natural)), len(voices))
     return [group for group in groups if seconds[group].sum() >= shortest]
 
 
 def distances(voices: np.ndarray) -> np.ndarray:
-    """1 minus the cosine of each pair of voices, over what it is between voices of one person.
+    """Cosine distance of each pair of voices, scaled by how similar each is to its nearest neighbours.
 
-    Noise and echoes make all voices of a recording less alike, and some of them more than others. So a cosine is
-    divided by the likeness of both voices, the mean cosine with their nearest neighbours: a local scale for each point,
-    as in self-tuning spectral clustering (Zelnik-Manor and Perona, NIPS 2004).
+    Noise and reverberation make all voices of a recording less similar, and some more so than others. So a cosine is
+    divided by the geometric mean of two local scales, one for each voice, which is its mean cosine with its nearest
+    neighbours: as in self-tuning spectral clustering (Zelnik-Manor and Perona, NIPS 2004). The distance is 1 minus
+    that.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def distances(voices: np.ndarray) -> np.ndarray:
 
 
 def _tree(voices: np.ndarray, parted: np.ndarray | None) -> np.ndarray:
-    """(num_voices - 1, 4) merges, as scipy has them."""
+    """Merges of average linkage, (num_voices - 1, 4), as scipy returns them."""
     apart = distances(voices)
     if parted is not None:
         apart[parted] += PARTED
@@ -108,7 +108,7 @@ def _tree(voices: np.ndarray, parted: np.ndarray | None) -> np.ndarray:
 
 
 def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> list[int]:
-    """How many groups are heard for long enough, after each number of merges."""
+    """How many groups have enough speech, after each number of merges."""
     total = [*seconds.tolist()]
     counts = [sum(heard >= shortest for heard in total)]
     for first, second in merges[:, :2].astype(int):
@@ -119,7 +119,7 @@ def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> lis
 
 
 def _groups(merges: np.ndarray, num_merges: int, num_voices: int) -> list[np.ndarray]:
-    """Members of each group after a number of merges, in the order of their first ones."""
+    """Members of each group after a number of merges, ordered by the first of each."""
     members = {number: [number] for number in range(num_voices)}
     for number, (first, second) in enumerate(merges[:num_merges, :2].astype(int)):
         members[num_voices + number] = members.pop(first) + members.pop(second)

@@ -1,4 +1,4 @@
-"""Voices of what was said so far, told apart anew whenever there is more."""
+"""History of the voices in a recording, clustered anew with each chunk."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions, match
 
 MAX_PARTS = 1000
-"""Parts that are remembered; of more, those who said the most lose their least clear ones, then their oldest."""
+"""Most parts that are kept. Beyond that, the speaker with the most parts loses the one with the fewest seconds
+without overlap; all those of `CLEAR` seconds or more count as equal, and the oldest of equals goes first."""
 MIN_COMMON = 0.1
-"""Seconds that a part counts for, at least, and that a group and a person have to have in common to be the same."""
+"""Least weight of a part, in seconds, and least seconds that a group shares with a speaker to be matched to them."""
 
 
 class Group(NamedTuple):
-    """Parts of turns that are one person's.
+    """A cluster of parts of turns: one speaker.
 
     Attributes
     ----------
     voice : (voice_dim,) tensor
-        Sum of the directions of their voices, each weighted by how long it was heard alone; not of unit length.
+        Sum of the directions of the parts' voices, each weighted by its seconds without overlap; not of unit length.
     here : (voice_dim,) tensor
-        Sum over those alone that are in the chunk; 0 where none is.
+        The same sum over the parts in the current chunk only; 0 if there are none.
     seconds : dict of int to float
-        How much of what is remembered of it was told to each person, by their numbers.
+        Seconds of the group's earlier parts that are assigned to each speaker, by speaker number.
     """
 
     voice: torch.Tensor
@@ -39,11 +40,11 @@ class Group(NamedTuple):
 
 
 class PartHistory:
-    """Audible parts of turns, and who was said to speak in them.
+    """Parts of turns with audible voices, and the speakers that they were assigned to.
 
-    Clustering all that was heard so far again with each chunk, instead of comparing it with people as they are known,
-    mends what was told wrongly when little was known: somebody who was taken for two becomes one, and he keeps the
-    number that he had for longer. What was said about the past stays as it is.
+    With each chunk, all parts so far are clustered again, instead of comparing the new ones with the speakers found so
+    far. This corrects mistakes made early on little speech: a speaker who was split into two becomes one, and keeps the
+    number that they had for longer. Turns that were returned are not revised.
     """
 
     def __init__(self) -> None:
@@ -53,20 +54,20 @@ class PartHistory:
         return len(self._parts)
 
     def assign(self, parts: Sequence[Part], until: float, max_speakers: int | None) -> tuple[list[int], list[Group]]:
-        """Who says what in the next chunk.
+        """Cluster the parts of the next chunk together with all earlier ones.
 
         Parameters
         ----------
         parts : sequence of Part
-            Of all turns of the chunk, one at least.
+            Of all turns of the chunk; at least one.
         until : float
-            Where the recording has got to, in seconds.
+            How much of the recording has been read, in seconds.
         max_speakers : int or None
-            People in it.
+            Most speakers in the recording; None for any number.
 
         Returns
         -------
-        told : list of int
+        assigned : list of int
             Index of a group for each part.
         groups : list of Group
         """
@@ -84,7 +85,7 @@ class PartHistory:
         return assigned[len(self) :].tolist(), groups
 
     def add(self, parts: Iterable[Part]) -> None:
-        """Remember what is audible, and any of people of whom nothing is; turns are those of people's numbers."""
+        """Add audible parts, and all parts of speakers who have none yet; the turns have final speaker numbers."""
         known = {part.turn.speaker for part in self._parts}
         self._parts += [part for part in parts if part.seconds >= AUDIBLE or part.turn.speaker not in known]
         while len(self) > MAX_PARTS:
@@ -93,23 +94,24 @@ class PartHistory:
             del self._parts[min(own, key=lambda index: min(self._parts[index].seconds, CLEAR))]
 
     def forget(self, number: int) -> None:
-        """Let go of all that somebody said."""
+        """Remove all parts of a speaker."""
         self._parts = [part for part in self._parts if part.turn.speaker != number]
 
 
 def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, int]:
-    """Numbers of groups of whom something was told to somebody before.
+    """Match groups with the speakers that their parts were assigned to before.
 
     Parameters
     ----------
     groups : sequence of Group
     given : mapping of int to int
-        Numbers that are given already, by the index of their group: those of people who were enrolled.
+        Numbers that are assigned already, by index of the group: those of enrolled speakers.
 
     Returns
     -------
-    numbers : dict
-        Those given, and those of strangers: each of one group at most, so that as much as possible stays whose it was.
+    numbers : dict of int to int
+        By index of the group: those given, and numbers of other speakers, each for one group at most, chosen so that as
+        many seconds as possible keep their speaker. New speakers have none.
     """
     others = [group for group in range(len(groups)) if group not in given]
     known = sorted({number for group in groups for number in group.seconds if number >= 0})

@@ -1,4 +1,4 @@
-"""People whom a chain of chunks knows so far."""
+"""Inventory of the speakers that a chain of chunks knows so far."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from pyannote_pix2seq.output import SHORTEST_TURN
 from pyannote_pix2seq.strategies.speakers import Speaker, new_numbers, numbered, similarity, voices_of
 
 REMEMBERED = 64
-"""Strangers who are remembered from chunk to chunk, however many there are in a recording."""
+"""Most speakers, besides the enrolled ones, that are kept from chunk to chunk, however many a recording has."""
 
 
 class SpeakerInventory:
-    """The enrolled, and strangers in order of appearance.
+    """Enrolled speakers, and others in order of appearance.
 
-    No more than `REMEMBERED` strangers are kept, so that what is kept does not grow with the recording: others are
-    forgotten, those first who are silent for the longest time in proportion to what they said alone. A stranger who is
-    forgotten and speaks again is somebody new; nobody else ever has his number. Who was enrolled is never forgotten.
+    At most `REMEMBERED` speakers who are not enrolled are kept, so that memory does not grow with the recording: those
+    who have been silent longest, relative to how long they spoke alone, are forgotten first. A forgotten speaker who
+    speaks again is a new one; numbers are never reused. Enrolled speakers are never forgotten.
 
     Parameters
     ----------
     limits : SpeakerLimits
-        On those who speak in the recording.
+        On the number of speakers in the recording.
     known : sequence of Speaker, optional
-        Who was enrolled.
+        Enrolled speakers.
 
     Attributes
     ----------
     speakers : dict of int to Speaker
         By their numbers, see `speakers.numbered`.
     heard : set of int
-        Numbers of those of them who spoke.
+        Numbers of the speakers who have spoken and are not forgotten.
     present : set of int
-        Numbers of those who still are somebody, as far as voices tell: whoever was taken for two is one of both.
+        Numbers of the speakers found in the latest clustering of voices: when two numbers turn out to be one speaker,
+        only one of them stays.
     num_heard : int
-        How many spoke, those who are forgotten included.
+        How many speakers have spoken, including those forgotten.
     """
 
     def __init__(self, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
@@ -51,30 +52,30 @@ class SpeakerInventory:
 
     @property
     def allowed(self) -> int | None:
-        """How many more may be heard; None is any number."""
+        """How many more speakers may appear; None for any number."""
         return self.limits.allowed(self.num_heard)
 
     def needed(self, later: int) -> int:
-        """How many have to be heard now, if `later` ones can be afterwards."""
+        """How many speakers have to appear now, if `later` ones can appear afterwards."""
         return self.limits.needed(self.num_heard, later)
 
     def new_number(self) -> int:
-        """The number of the next stranger."""
+        """The number of the next new speaker."""
         return next(self._new)
 
     def add(self, number: int) -> None:
-        """Somebody is heard for the first time."""
+        """Record that a speaker speaks for the first time."""
         self.heard.add(number)
         self.present.add(number)
         self.num_heard += 1
 
     def most_similar(self, voice: Tensor) -> int:
-        """Number of the speaker among those heard who sounds most like somebody for whom there is no room."""
+        """Number of the most similar speaker of those who have spoken, for a voice that cannot be a new speaker."""
         heard = [number for number in self.speakers if number in self.heard]
         return heard[int(similarity([voice], voices_of(self.speakers[number] for number in heard)).argmax())]
 
     def forget(self, now: float) -> list[int]:
-        """Let go of strangers of whom there are too many at a moment, in seconds; their numbers."""
+        """Remove the excess of speakers at a moment, in seconds, and return their numbers; the enrolled ones stay."""
 
         def silence(number: int) -> float:
             speaker = self.speakers[number]

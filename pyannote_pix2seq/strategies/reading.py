@@ -1,4 +1,4 @@
-"""How a chunk is read twice, and what the first time finds."""
+"""The two passes over a chunk, and what the first one finds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from pyannote_pix2seq.strategies.speakers import Speaker, likeliest, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
 FIRST_PASS = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
-"""Decoding options of a first pass, which only has to tell voices apart: few samples should not vary much."""
+"""Decoding options of a first pass, which only has to tell voices apart: its few samples should vary little."""
 SECOND_PASS = {"num_samples": 16}
-"""Those of the second pass, which knows more than a pass that is the only one. Both are the most that is used."""
+"""Decoding options of a second pass, which knows more than a single pass would. All options of both are upper
+limits."""
 
 
 class Part(NamedTuple):
@@ -31,12 +32,12 @@ class Part(NamedTuple):
     turn : Turn
         In seconds of the recording.
     voice : (voice_dim,) tensor
-        Sum over where nobody else speaks; if that is too little, the voice of the speaker in the chunk, see `Speaker`.
+        Sum over where nobody else speaks; if that is too short, the voice of the speaker in the chunk, see `Speaker`.
     seconds : float
-        Where nobody else speaks.
+        Seconds without overlap.
     written : tuple of float and int
-        Where the chunk begins, and number of the speaker for whom the part was written there, whomever it is told to
-        now.
+        Where the chunk begins, in seconds, and the speaker number that the part was written with there, whoever it is
+        assigned to now.
     """
 
     turn: Turn
@@ -45,13 +46,13 @@ class Part(NamedTuple):
     written: tuple[float, int]
 
     def assigned_to(self, speaker: int) -> Part:
-        """The same, told to a speaker."""
+        """The same part, assigned to a speaker."""
         return self._replace(turn=self.turn._replace(speaker=speaker))
 
 
 @dataclass
 class Reading:
-    """A chunk that was listened to.
+    """Audio tokens of a chunk, and the turns that were found in it.
 
     Parameters
     ----------
@@ -61,15 +62,15 @@ class Reading:
         Seconds.
     start : float
         Where the chunk begins, in seconds of the recording.
-    believed : Segment
-        Where it is believed.
+    core : Segment
+        Part of the chunk whose turns count, in seconds of the recording.
 
     Attributes
     ----------
     turns : list of Turn
         In seconds of the recording.
     speakers : dict of int to Speaker
-        Those of the turns.
+        Speakers of the turns, by number.
     """
 
     audio: AudioTokens
@@ -81,20 +82,20 @@ class Reading:
 
     @property
     def tokens(self) -> AudioTokens:
-        """The audio in single precision."""
+        """The audio tokens in single precision."""
         return self.audio.to(torch.float)
 
     def set_turns(self, turns: Sequence[Turn]) -> None:
-        """Say who speaks when, in seconds of the recording."""
+        """Set the turns, in seconds of the recording, and the speakers that follow from them."""
         self.turns = join(turns, 0.0)
         self.speakers = speakers_in(self.tokens, self.turns, self.start, self.token_duration)
 
     def forget(self) -> None:
-        """Forget who speaks when: clips of everybody in many chunks are large."""
+        """Drop turns and speakers: the clips of all speakers in many chunks are large."""
         self.turns, self.speakers = [], {}
 
     def parts(self, seconds: float) -> Iterator[Part]:
-        """Parts of about so many seconds of all turns."""
+        """Parts of all turns, of about `seconds` seconds each."""
         tokens, turns = self.tokens, [turn.later(-self.start) for turn in self.turns]
         for turn in turns:
             others = [other.segment for other in turns if other.speaker != turn.speaker]
@@ -106,7 +107,7 @@ class Reading:
 
 
 def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:
-    """Who speaks when in chunks, behind prompts of those people who are the likeliest to be heard in each.
+    """Write the turns of chunks, behind prompts of the speakers who are likeliest to be in each.
 
     Parameters
     ----------
@@ -114,12 +115,12 @@ def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     audio : sequence of AudioTokens
         Of each chunk, (num_tokens, ...).
     people : mapping of int to Speaker
-        Nobody else is heard, so that without people, nobody is.
+        All speakers that can be written, by number; without any, there are no turns.
 
     Returns
     -------
     turns : list of lists of Turn
-        In seconds from the beginning of each chunk, of people by their numbers.
+        In seconds from the beginning of each chunk, with the speaker numbers of `people`.
     """
     if not people:
         return [[] for _ in audio]

@@ -18,29 +18,29 @@ from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segment
 from pyannote_pix2seq.output import Turn, speaker_label
 
 MIN_SIMILARITY = 0.45
-"""Nobody is called by the name of an enrolled speaker unless the cosine of their voices is this or more."""
+"""Least cosine similarity of voices at which a speaker is given the name of an enrolled one."""
 MIN_PRESENT = 1.0
-"""Seconds that have to sound like somebody for him to be thought present."""
+"""Seconds of the audio tokens most similar to a speaker, over which `likeliest` averages the similarity."""
 
 
 @dataclass(eq=False, repr=False)
 class Speaker:
-    """Somebody who was heard. What is remembered is on the CPU, wherever it was heard.
+    """A speaker, enrolled or found in the recording; the tensors are on the CPU.
 
     Attributes
     ----------
     clip : AudioTokens
         The best prompt so far, (num_tokens, ...).
     quality : float
-        Seconds of the clip times the model's confidence in it; 0 if others talk over it.
+        Seconds of the clip that fit into a prompt, times the model's confidence in it; 0 if the clip is of overlap.
     voice : (voice_dim,) tensor
-        Sum of the voices of all that he said alone; not scaled to unit length.
-    alone : float
-        Seconds that he spoke alone.
+        Sum of the voices of all audio tokens in which the speaker speaks alone; not of unit length.
+    solo_duration : float
+        Seconds in which the speaker speaks alone.
     last_heard : float
-        Seconds from the beginning of the recording; minus infinity for somebody who was only enrolled.
+        End of the speaker's last turn, in seconds of the recording; minus infinity if the speaker was only enrolled.
     name : str or None
-        What an enrolled speaker is called.
+        Name of an enrolled speaker; None for all others.
     """
 
     clip: AudioTokens
@@ -54,7 +54,13 @@ class Speaker:
         return f"Speaker({self.name or 'a stranger'}, {self.solo_duration:.1f} s alone)"
 
     def update(self, heard: Speaker) -> None:
-        """Hear more of him: his voice is that of all he said, his clip the better one."""
+        """Add what was found in another chunk: voices are summed, and the better of the two clips is kept.
+
+        Parameters
+        ----------
+        heard : Speaker
+            The same speaker in the other chunk.
+        """
         self.voice = self.voice + heard.voice
         self.solo_duration += heard.solo_duration
         self.last_heard = max(self.last_heard, heard.last_heard)
@@ -63,7 +69,18 @@ class Speaker:
 
 
 def merged(heard: Sequence[Speaker]) -> Speaker:
-    """One person who was heard several times."""
+    """Merge what several chunks have of one speaker.
+
+    Parameters
+    ----------
+    heard : sequence of Speaker
+        At least one; none of them is changed.
+
+    Returns
+    -------
+    speaker : Speaker
+        With the name of the first.
+    """
     person = replace(heard[0])
     for more in heard[1:]:
         person.update(more)
@@ -71,7 +88,7 @@ def merged(heard: Sequence[Speaker]) -> Speaker:
 
 
 def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
-    """What a chunk tells of its speakers.
+    """Speakers of a chunk, with the clips and voices that it has of them.
 
     Parameters
     ----------
@@ -86,9 +103,9 @@ def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_d
 
     Returns
     -------
-    speakers : dict
-        By their numbers in `turns`. The clip of each is what he said alone, at most 5 s, that is longest and surest; of
-        somebody who never speaks alone, it is of overlap.
+    speakers : dict of int to Speaker
+        By their numbers in `turns`. A clip is the beginning, at most 5 s, of the segment without overlap that has the
+        most seconds (up to 5) times confidence. A speaker who never speaks alone has a clip and a voice of overlap.
     """
     turns = [turn.later(-start) for turn in turns]
     return {
@@ -105,7 +122,7 @@ def _hear(
     quality, best = max(pieces)
     clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
     return Speaker(
-        clip=clip.to("cpu", copy=True),  # or else all of the chunk would be kept
+        clip=clip.to("cpu", copy=True),  # a view would keep the whole chunk in memory
         quality=quality if solo else 0.0,
         voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
         solo_duration=sum(segment.duration for segment in solo),
@@ -114,52 +131,148 @@ def _hear(
 
 
 def _sureness(segment: Segment, own: Sequence[Turn]) -> float:
-    """Seconds of a segment that fit into a prompt, times the confidence in the turn that it is from."""
+    """Seconds of a segment that fit into a prompt, times the confidence in the turn that it is part of."""
     confidence = max(turn.confidence for turn in own if turn.segment & segment)
     return min(segment.duration, PROMPT) * confidence
 
 
 def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: float) -> torch.Tensor:
-    """Sum of the first voice over segments of audio, (voice_dim,); nothing where the frontend has no voices."""
+    """Sum of the first voice of each audio token over segments.
+
+    Parameters
+    ----------
+    audio : AudioTokens
+        (num_tokens, ...)
+    segments : sequence of Segment
+        In seconds from the beginning of the audio; at least one.
+    token_duration : float
+        Seconds.
+
+    Returns
+    -------
+    voice : (voice_dim,) tensor
+        On the CPU; all zeros or empty where the frontend has no voices.
+    """
     voices = [cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]
     return torch.stack(voices).sum(0).cpu()
 
 
 def directions(voices: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Voices (voice_dim,) of any length at unit length: (num_voices, voice_dim)."""
+    """Scale voices to unit length.
+
+    Parameters
+    ----------
+    voices : sequence of (voice_dim,) tensors
+
+    Returns
+    -------
+    directions : (num_voices, voice_dim) float32 tensor
+        (0, 0) if there are no voices.
+    """
     return F.normalize(torch.stack(list(voices)).float(), dim=-1) if voices else torch.zeros(0, 0)
 
 
 def numbered(known: Iterable[Speaker]) -> dict[int, Speaker]:
-    """Enrolled people by their numbers: -1, -2... Those of strangers are the numbers in their labels."""
+    """Number enrolled speakers -1, -2...; all others have the number in their label, from 0 on.
+
+    Parameters
+    ----------
+    known : iterable of Speaker
+        Enrolled speakers.
+
+    Returns
+    -------
+    speakers : dict of int to Speaker
+    """
     return {~index: speaker for index, speaker in enumerate(known)}
 
 
 def new_numbers(known: Iterable[Speaker]) -> Iterator[int]:
-    """Numbers for strangers in order of appearance; those whose label is the name of somebody known are left out."""
+    """Numbers of new speakers in order of appearance: 0, 1...
+
+    Parameters
+    ----------
+    known : iterable of Speaker
+        Enrolled speakers; a number whose label (SPEAKER_00...) is the name of one of them is skipped.
+
+    Returns
+    -------
+    numbers : iterator of int
+        Without end.
+    """
     names = {speaker.name for speaker in known}
     return (number for number in count() if speaker_label(number) not in names)
 
 
 def names_of(speakers: Mapping[int, Speaker]) -> dict[int, str]:
-    """Names of those who have one, by their numbers."""
+    """Names of the speakers who have one.
+
+    Parameters
+    ----------
+    speakers : mapping of int to Speaker
+        By number.
+
+    Returns
+    -------
+    names : dict of int to str
+        By number.
+    """
     return {number: speaker.name for number, speaker in speakers.items() if speaker.name is not None}
 
 
 def voices_of(speakers: Iterable[Speaker]) -> list[torch.Tensor]:
-    """What each of them sounds like."""
+    """Voices of speakers.
+
+    Parameters
+    ----------
+    speakers : iterable of Speaker
+
+    Returns
+    -------
+    voices : list of (voice_dim,) tensors
+    """
     return [speaker.voice for speaker in speakers]
 
 
 def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> np.ndarray:
-    """Cosines of voices, (len(first), len(second)); 0 where voices have no dimension."""
+    """Cosine similarity of each voice of one sequence with each of another.
+
+    Parameters
+    ----------
+    first, second : sequence of (voice_dim,) tensors
+
+    Returns
+    -------
+    similarity : (len(first), len(second)) array
+        0 where voices have no dimension.
+    """
     if not first or not second:
         return np.zeros((len(first), len(second)))
     return (directions(first) @ directions(second).T).numpy()
 
 
 def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token_duration: float) -> list[int]:
-    """Numbers of the `count` speakers who may be heard in a chunk: whose voices sound in it, else who spoke last."""
+    """Choose the speakers who are likeliest to speak in a chunk.
+
+    They are ranked by the cosine of their voices with those of the audio tokens, times the certainty of these, averaged
+    over the `MIN_PRESENT` seconds of tokens where it is highest. Of equals, as all are where there are no voices, the
+    last to have spoken comes first.
+
+    Parameters
+    ----------
+    speakers : sequence of Speaker
+    audio : AudioTokens
+        Of the chunk, (num_tokens, ...).
+    count : int
+        How many to choose at most.
+    token_duration : float
+        Seconds.
+
+    Returns
+    -------
+    numbers : list of int
+        Their indices in `speakers`, sorted.
+    """
     if len(speakers) <= count:
         return list(range(len(speakers)))
     voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
@@ -171,19 +284,57 @@ def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token
 
 
 def clips(speakers: Sequence[Speaker], seconds: float, token_duration: float) -> list[AudioTokens]:
-    """Prompts of speakers; with the silence after each, they last no more than `seconds` together."""
+    """Clips of speakers, shortened so that all prompts fit into a duration.
+
+    Parameters
+    ----------
+    speakers : sequence of Speaker
+    seconds : float
+        Longest duration of all prompts together, including the silence after each.
+    token_duration : float
+        Seconds.
+
+    Returns
+    -------
+    clips : list of AudioTokens
+        Each at most 5 s long, and at least one audio token.
+    """
     share = seconds / max(len(speakers), 1) - num_silent_tokens(token_duration) * token_duration
     num_tokens = max(int(min(share, PROMPT) / token_duration), 1)
     return [AudioTokens(*(field[:num_tokens] for field in speaker.clip)) for speaker in speakers]
 
 
 def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:
-    """One-to-one pairs of rows and columns that are at least so similar, the most similar ones together."""
+    """Pair rows and columns one to one, so that the sum of their similarities in excess of a threshold is largest.
+
+    Parameters
+    ----------
+    similarity : (num_rows, num_columns) array
+    threshold : float
+        Least similarity of a pair.
+
+    Returns
+    -------
+    pairs : dict of int to int
+        Column of each row that has one.
+    """
     gain = np.maximum(similarity - threshold, 0.0)
     pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
     return {int(row): int(column) for row, column in pairs if similarity[row, column] >= threshold}
 
 
 def match_enrolled(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
-    """Who of those that were enrolled sounds like which of some voices: one-to-one pairs of their indices."""
+    """Match enrolled speakers with voices, one to one, where the cosine is at least `MIN_SIMILARITY`.
+
+    Parameters
+    ----------
+    known : sequence of Speaker
+        Enrolled speakers.
+    voices : sequence of (voice_dim,) tensors
+
+    Returns
+    -------
+    pairs : dict of int to int
+        Index of the voice of each index of `known` that has one.
+    """
     return match(similarity(voices_of(known), voices), MIN_SIMILARITY)

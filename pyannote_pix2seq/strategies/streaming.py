@@ -1,4 +1,4 @@
-"""Diarization of audio as it comes."""
+"""Diarization of audio as it arrives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pyannote_pix2seq.strategies.writer import Writer
 
 
 class LabelledTurn(NamedTuple):
-    """A turn of somebody by his label.
+    """A turn with the label of its speaker.
 
     Attributes
     ----------
@@ -38,16 +38,15 @@ class LabelledTurn(NamedTuple):
 
 
 class StreamError(Pix2SeqError, RuntimeError):
-    """Audio for a stream that is closed."""
+    """Audio was pushed to a stream that is closed."""
 
 
 class Stream:
-    """Diarizes audio as it comes, exactly as the strategy "chain" diarizes the whole of it.
+    """Diarizes audio as it arrives, with the same result as the strategy "chain" on the whole recording.
 
-    `push` returns turns that are over; `going_on` are those that are not, as far as they are known. What is said is
-    known `latency` seconds later at most, and never revised. However long it goes on, memory is that of two chunks, of
-    those who were enrolled, of `inventory.REMEMBERED` others and of `history.MAX_PARTS` voices. Made by
-    `Pix2SeqDiarization.stream`.
+    `push` returns turns that are over; `going_on` has the others, as far as they are known. A turn is returned at most
+    `latency` seconds after it ends, and never revised. However long the stream, memory holds two chunks, the enrolled
+    speakers, `inventory.REMEMBERED` others and `history.MAX_PARTS` voices. Made by `Pix2SeqDiarization.stream`.
 
     Parameters
     ----------
@@ -55,10 +54,10 @@ class Stream:
     grid : Grid
         Where chunks begin.
     sample_rate : int
-        Of the audio that comes, in Hz.
+        Of the audio that is pushed, in Hz.
     limits : SpeakerLimits
     known : sequence of Speaker, optional
-        Who was enrolled.
+        Enrolled speakers.
 
     Examples
     --------
@@ -82,26 +81,26 @@ class Stream:
 
     @property
     def latency(self) -> float:
-        """Longest time from when somebody stops to speak until his turn is returned, but for computing, in seconds."""
+        """Longest time from the end of a turn until it is returned, not counting computation, in seconds."""
         return self._chunker.grid.latency + BORDER
 
     @property
     def going_on(self) -> list[LabelledTurn]:
-        """Turns that are not over, or just over, as far as they are known."""
+        """Turns that are not over, or have just ended, as far as they are known."""
         return self._labelled(self._stitcher.open)
 
     def push(self, block: Tensor | np.ndarray) -> list[LabelledTurn]:
-        """Hear the next block.
+        """Add a block of audio.
 
         Parameters
         ----------
         block : (channel, num_samples) or (num_samples,) tensor or array
-            Of any size, even none; channels are averaged.
+            Of any length, even 0; channels are averaged.
 
         Returns
         -------
         turns : list of LabelledTurn
-            That are over now, sorted.
+            Turns that are now over, sorted.
 
         Raises
         ------
@@ -123,7 +122,7 @@ class Stream:
         return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
 
     def close(self) -> list[LabelledTurn]:
-        """The rest of the turns; nothing can be pushed afterwards."""
+        """Close the stream and return the remaining turns; nothing can be pushed afterwards."""
         if not self._is_open:
             return []
         chunks = list(self._chunker.push(self._resampler.close()))

@@ -1,4 +1,4 @@
-"""All of a recording twice: once to find out who is in it, once more to say when each of them speaks."""
+"""Strategy "two_pass": read the whole recording to find its speakers, and again to find when each of them speaks."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
 from pyannote_pix2seq.strategies.writer import Writer
 
 BATCH = 4
-"""Chunks that are written about at once."""
+"""Chunks that are decoded at once."""
 
 
 class TwoPass:
-    """Reads every chunk on its own, groups the voices of what it wrote, and reads every chunk again.
+    """Reads every chunk on its own, clusters the voices, and reads every chunk again.
 
-    The second time, a chunk is prompted with the best clips that the whole recording has of those who may be in it. The
-    audio tokens are kept, and clips of them: about a megabyte for a minute.
+    In the second pass, a chunk is prompted with the speakers who are likeliest to be in it, by their best clips in the
+    whole recording. Audio tokens, and clips of them, are kept: about 1 MB per minute.
 
     Parameters
     ----------
     writer : Writer
     limits : SpeakerLimits
     known : sequence of Speaker, optional
-        Who was enrolled.
+        Enrolled speakers.
     """
 
     def __init__(self, writer: Writer, limits: SpeakerLimits, known: Sequence[Speaker] = ()):
@@ -40,7 +40,7 @@ class TwoPass:
         self.known = known
 
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
-        """Diarize a recording; what is done is reported as (step, completed, total)."""
+        """Diarize a recording; progress is reported as (step, completed, total)."""
         readings = self._listen(chunks, num_chunks, report)
         self._write_first(readings, 0, report)
         if sum(len(reading.speakers) for reading in readings) < self.limits.min_speakers:
@@ -55,7 +55,7 @@ class TwoPass:
         return self._numbered(turns + self._missing_turns(people, surest, turns), people)
 
     def _single_pass(self, reading: Reading) -> Diarization:
-        """The first pass over a recording that is one chunk: there is nothing to learn but whose voice is whose."""
+        """Turns of a recording that is one chunk: they are only attributed by voice, not written again."""
         people = [reading.speakers[local] for local in sorted(reading.speakers)]
         self._name_enrolled(people)
         numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
@@ -65,7 +65,7 @@ class TwoPass:
         return self._numbered(join(assigned if is_obeyed else turns, BORDER), people)
 
     def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
-        """Those who speak, by the numbers that are theirs for good: see `speakers.numbered`."""
+        """Give the speakers who have turns their final numbers, see `speakers.numbered`."""
         new, names = new_numbers(self.known), [speaker.name for speaker in self.known]
         order = dict.fromkeys(turn.speaker for turn in sorted(turns))
         numbers = {i: next(new) if people[i].name is None else ~names.index(people[i].name) for i in order}
@@ -73,7 +73,7 @@ class TwoPass:
         return Diarization(turns, {numbers[i]: people[i] for i in order})
 
     def _name_enrolled(self, people: Sequence[Speaker]) -> None:
-        """Give people the names of those enrolled who sound like them."""
+        """Name the speakers who match enrolled ones."""
         for row, column in match_enrolled(self.known, voices_of(people)).items():
             people[column].name = self.known[row].name
 
@@ -87,7 +87,7 @@ class TwoPass:
         return readings
 
     def _write_first(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
-        """Write about chunks on their own, with `min_speakers` speakers in each."""
+        """First pass over all chunks, with at least `min_speakers` speakers in each."""
         max_speakers = self.limits.at_once(self.writer.capacity)
         writer = self.writer if len(readings) == 1 else self.writer.at_most(**FIRST_PASS)
         for done, batch in _batches(readings):
@@ -98,9 +98,10 @@ class TwoPass:
         report("first pass", len(readings), len(readings))
 
     def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
-        """Who is in the recording, and the surest turn of each in the first pass.
+        """Speakers of the recording, and the most confident turn of each in the first pass.
 
-        From here on, what was written about each chunk is told to people of the recording, not to speakers of a chunk.
+        The turns of all readings are reassigned from speakers of a chunk to speakers of the recording, and then
+        dropped.
         """
         parts = [list(reading.parts(PART_DURATION)) for reading in readings]
         duration = readings[-1].core.end
@@ -118,7 +119,7 @@ class TwoPass:
     def _write_again(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: ProgressCallback
     ) -> Iterator[list[Turn]]:
-        """Turns of each chunk behind prompts of people."""
+        """Second pass: turns of each chunk, in seconds of the recording."""
         everybody = dict(enumerate(people))
         for done, batch in _batches(readings):
             report("second pass", done, len(readings))
@@ -128,7 +129,7 @@ class TwoPass:
         report("second pass", len(readings), len(readings))
 
     def _missing_turns(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
-        """A turn of the first pass for each of those who have none in the second, and have to have one."""
+        """First-pass turns of speakers who have none in the second pass, where there are too few speakers."""
         silent = sorted(
             set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].solo_duration
         )
@@ -137,11 +138,11 @@ class TwoPass:
 
 
 def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
-    """Readings in batches, and how many came before each."""
+    """Readings in batches, and the number of readings before each."""
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
 
 
 def _surest(readings: Sequence[Reading], number: int) -> Turn:
-    """The surest turn of a person."""
+    """The most confident turn of a speaker."""
     own = (turn for reading in readings for turn in reading.turns if turn.speaker == number)
     return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].core.end)

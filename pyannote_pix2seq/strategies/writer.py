@@ -1,4 +1,4 @@
-"""A model that reads chunks behind prompts and writes about them."""
+"""The model as strategies use it: it reads chunks behind prompts, and writes their turns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROMPTS = ("compact", "clip")
 
 
 class Writer:
-    """Writes about chunks.
+    """Writes the turns of chunks, behind prompts of known speakers.
 
     Parameters
     ----------
@@ -32,12 +32,13 @@ class Writer:
     decoding : DecodingOptions
         Its limits on the number of speakers are not used.
     prompts : {"compact", "clip"}, optional
-        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them.
+        Whether a prompt is one audio token that stands for up to 5 s of a speaker, or all of these audio tokens.
+        Defaults to "compact".
 
     Raises
     ------
     ValueError
-        If there are no such prompts, or they are compact and the frontend is learned: see `WindowSampler`.
+        If `prompts` is neither, or is "compact" and the frontend is learned: see `WindowSampler`.
     """
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
@@ -53,18 +54,18 @@ class Writer:
         self.prompts = prompts
 
     def at_most(self, **most: float) -> Writer:
-        """The same with decoding options that are no larger than these, e.g. `num_samples=4`."""
+        """The same writer with decoding options capped at these values, e.g. `num_samples=4`."""
         options = {name: min(getattr(self.decoding, name), value) for name, value in most.items()}
         return Writer(self.model, replace(self.decoding, **options), self.prompts)
 
     @property
     def capacity(self) -> int:
-        """How many speakers a chunk can have."""
+        """Most speakers that a chunk can have."""
         return self.model.vocabulary.num_speakers
 
     @property
     def token_duration(self) -> float:
-        """Seconds of an audio token."""
+        """Duration of an audio token, in seconds."""
         return self.model.frontend.token_duration
 
     def listen(self, waveform: Tensor) -> AudioTokens:
@@ -79,22 +80,23 @@ class Writer:
         min_speakers: int = 0,
         max_speakers: int | None = None,
     ) -> list[list[Turn]]:
-        """Who speaks when in chunks.
+        """Write the turns of chunks.
 
         Parameters
         ----------
         audio : sequence of AudioTokens
             Of each chunk, (num_tokens, ...).
         prompted : sequence of sequences of Speaker
-            Whom each chunk is prompted with.
+            Speakers that each chunk is prompted with.
         min_speakers, max_speakers : int, optional
-            Speakers of each chunk, those of the prompts included.
+            Fewest and most speakers of each chunk, including those of the prompts.
 
         Returns
         -------
         turns : list of lists of Turn
             In seconds from the beginning of each chunk. Speakers are numbered: first those of the prompts, then others.
-            What was written for somebody who was prompted and is clearly the voice of another of them, is the other's.
+            Parts of turns of prompted speakers that clearly have the voice of another prompted speaker are reassigned,
+            see `attribute`.
         """
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
         options = replace(self.decoding, min_speakers=min_speakers, max_speakers=max_speakers)
@@ -119,7 +121,7 @@ class Writer:
 
 
 def _turns_of(found: Hypothesis, behind: Prompted) -> list[Turn]:
-    """Turns of a chunk without those of its prompts."""
+    """Turns of a chunk, in seconds from its beginning, without those of its prompts."""
     turns = []
     for (start, end, speaker), sure in list(zip(found.turns, found.confidence, strict=True))[len(behind.turns) :]:
         start = max(start - behind.offset, 0.0)

@@ -42,7 +42,7 @@ from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_poolin
 TUNED = Path(__file__).with_suffix(".yaml")
 BATCH_SIZE = 32
 NOWHERE = 1e-6
-"""Weight of frames outside of the mask of a speaker, so that one who is never active has an embedding too."""
+"""Weight of frames outside of the mask of a speaker, so that a speaker who is never active has an embedding too."""
 
 
 class CampPlusEmbedding(Model):
@@ -53,7 +53,7 @@ class CampPlusEmbedding(Model):
     frontend : SpeakerFrontend
         Its CAM++ is used as it is there, in bfloat16 unless the frontend says otherwise.
     once : bool, optional
-        Waveforms that are the same as the one before are not heard again.
+        Embed a waveform that is the same as the one before only once. Defaults to False.
     """
 
     dimension = EMBEDDING_DIM
@@ -64,13 +64,13 @@ class CampPlusEmbedding(Model):
         self.once = once
 
     def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
-        """Embed what a speaker says.
+        """Embed the speech of a speaker.
 
         Parameters
         ----------
         waveforms : (batch, 1, num_samples) torch.Tensor
         weights : (batch, num_frames) torch.Tensor, optional
-            How much of each frame, whatever its duration, to listen to. Defaults to all of each.
+            Weight of each frame; frames may have any duration. Defaults to 1 for all.
 
         Returns
         -------
@@ -90,21 +90,21 @@ class CampPlusEmbedding(Model):
 
 
 class NoPLDA(PLDA):
-    """Only VBx clustering needs one, but the pipeline fetches it from a hub unless it is given one."""
+    """Placeholder for a PLDA, which only VBx clustering needs, but which the pipeline otherwise fetches from a hub."""
 
     def __init__(self) -> None:
         pass
 
 
 class OracleDiarization(SpeakerDiarization):
-    """Clusters are those of the reference, so that no embedding is needed; `file["annotation"]` is the reference."""
+    """Pipeline with oracle clustering, which needs no embeddings; `file["annotation"]` is the reference."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.clustering = Clustering["OracleClustering"].value(metric="cosine")
 
     def get_embeddings(self, *arguments: Any, **options: Any) -> None:
-        """Nothing."""
+        """Do nothing: oracle clustering needs no embeddings."""
 
 
 def load_frontend(path: Path | None) -> SpeakerFrontend:
@@ -119,13 +119,13 @@ def load_frontend(path: Path | None) -> SpeakerFrontend:
 def make(
     frontend: SpeakerFrontend, segmentation_step: float, oracle: bool = False, once: bool = False
 ) -> SpeakerDiarization:
-    """The pipeline, its hyper-parameters left open.
+    """Make the pipeline, without its hyper-parameters.
 
     Parameters
     ----------
     frontend : SpeakerFrontend
     segmentation_step : float
-        Step of the chunks, in parts of a chunk of 10 s.
+        Hop of the chunks, as a share of a chunk of 10 s.
     oracle, once : bool, optional
         See `OracleDiarization` and `CampPlusEmbedding`.
     """

@@ -29,11 +29,11 @@ from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 @torch.inference_mode()
 def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
-    """Probability that each speaker is active, (num_bins, num_speakers), by time bin.
+    """Probability that each speaker is active in each time bin, (num_bins, num_speakers).
 
     Raises
     ------
-    ValueError
+    Pix2SeqError
         If the recording is longer than a chunk.
     """
     model = pipeline.model
@@ -45,7 +45,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
     context = model.listen(AudioTokens(*(field[None] for field in tokens)))
     step = model.bin_duration
     bins = SlidingWindow(start=-step / 2, duration=step, step=step)  # Binarize puts edges in the middle of frames
-    silence = torch.zeros(1, model.vocabulary.num_speakers)  # in which whoever speaks until the end has ended
+    silence = torch.zeros(1, model.vocabulary.num_speakers)  # so that turns that last until the end are closed
     return SlidingWindowFeature(torch.cat([context.activity[0].sigmoid(), silence]).numpy(), bins)
 
 

@@ -72,7 +72,7 @@ def with_everything(meeting: Cut, noises: list[Cut], rng: random.Random) -> Cut:
 
 
 def fastest(meetings: list[Cut], runs: int) -> float:
-    """Least processor time that it takes to render meetings, in seconds, after a run to warm up."""
+    """Least processor time that it takes to render meetings, in seconds, after one run to warm up."""
     return sum(min([processor_seconds(meeting.load_audio) for _ in range(1 + runs)][1:]) for meeting in meetings)
 
 

@@ -27,7 +27,7 @@ METHODS = ("centroid", "average")
 THRESHOLDS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 SMALLEST_CLUSTERS = (1, 4, 8, 12, 20)
 PAUSES = (0.0, 0.25, 0.5, 1.0)
-"""Of one speaker: shorter ones are filled (`min_duration_off`), in seconds."""
+"""Shorter pauses of one speaker are filled (`min_duration_off`), in seconds."""
 
 
 def grid() -> Iterator[dict[str, Any]]:
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def tune(options: argparse.Namespace) -> None:
-    """Try all of the grid, and write what is best."""
+    """Try all of the grid, and write the hyper-parameters with the lowest DER."""
     if options.registry:
         registry.load_database(options.registry)
     protocol = registry.get_protocol(options.protocol, preprocessors={"audio": FileFinder()})
