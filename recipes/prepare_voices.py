@@ -17,7 +17,8 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
-from pyannote_pix2seq.simulation.voices import CHOOSE, Voices, VoicesError
+from pyannote_pix2seq.simulation.store import VoicesError
+from pyannote_pix2seq.simulation.voices import CHOOSE, Voices
 
 SHOWN = 10
 """Refusals that are printed; all of them are in refused.tsv."""

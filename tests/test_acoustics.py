@@ -12,7 +12,8 @@ from pyannote_pix2seq.simulation.acoustics import LIMITS, Acoustics, AcousticsEr
 from pyannote_pix2seq.simulation.level import clip, wandering_gains
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
-from pyannote_pix2seq.simulation.voices import LEVEL, Voices
+from pyannote_pix2seq.simulation.store import LEVEL
+from pyannote_pix2seq.simulation.voices import Voices
 
 SILENT = Acoustics.none()
 ALONE = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.0), pitches=(0.0, 0.0))

@@ -20,9 +20,10 @@ from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.fitted import FittedTurns
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.scene import Scene
+from pyannote_pix2seq.simulation.store import LEVEL, VoicesError
 from pyannote_pix2seq.simulation.taken import TakenTurns
 from pyannote_pix2seq.simulation.turns import PlainTurns, TurnTaking
-from pyannote_pix2seq.simulation.voices import LEVEL, Voices, VoicesError
+from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
 
 DURATION = 8.0

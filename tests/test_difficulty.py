@@ -17,7 +17,7 @@ from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
 from pyannote_pix2seq.simulation.labels import Labels
-from pyannote_pix2seq.simulation.voices import VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.store import VoicesError, to_level, write_voices
 from pyannote_pix2seq.training.conversations import protocol_of
 
 RECIPES = Path(__file__).parent.parent / "recipes"

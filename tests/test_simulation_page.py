@@ -13,7 +13,7 @@ from pyannote.database import registry
 from toy import SAMPLE_RATE, toy_voice, write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
-from pyannote_pix2seq.simulation.voices import to_level, write_voices
+from pyannote_pix2seq.simulation.store import to_level, write_voices
 
 PAGE = Path(__file__).parent.parent / "docs" / "simulation.md"
 

@@ -11,7 +11,8 @@ from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 from pyannote_pix2seq.simulation import preparation
 from pyannote_pix2seq.simulation.layout import split_of
 from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, Preparation, prepare_voices
-from pyannote_pix2seq.simulation.voices import LEVEL, Voices, VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.store import LEVEL, VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.voices import Voices
 
 
 @pytest.fixture()

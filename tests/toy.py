@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pyannote.core import Annotation, Segment
 
-from pyannote_pix2seq.simulation.voices import to_level, write_voices
+from pyannote_pix2seq.simulation.store import to_level, write_voices
 
 SAMPLE_RATE = 16000
 

@@ -18,7 +18,8 @@ from .noise import Noises, coloured_noise
 from .room import heard_in_room, impulse_responses
 from .scene import Scene
 from .seed import seed_of
-from .voices import LEVEL, Voices
+from .store import LEVEL
+from .voices import Voices
 
 Value = TypeVar("Value")
 Range = tuple[float, float]

@@ -12,7 +12,8 @@ from .acoustics import Acoustics
 from .conversation import Simulator
 from .fitted import FittedTurns
 from .noise import Noises
-from .voices import Voices, VoicesError
+from .store import VoicesError
+from .voices import Voices
 
 SPLITS = {"train": "train", "development": "dev", "test": "test"}
 """Split of the store of voices that each subset of a protocol uses."""

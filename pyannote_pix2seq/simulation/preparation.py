@@ -1,4 +1,4 @@
-"""Preparation of single-speaker recordings as a store of voices (see `voices.py`).
+"""Preparation of single-speaker recordings as a store of voices (see `store.py`).
 
 Each speaker is prepared separately and kept under `folder/.speakers` until all are done, so that an interrupted
 preparation goes on where it stopped.
@@ -26,7 +26,7 @@ from .denoising import denoise, noisereduce
 from .layout import AUTO, Recordings, find_speakers
 from .recording import read_recording
 from .seed import seed_of
-from .voices import PARTS, check_store, to_level, write_voices
+from .store import PARTS, check_store, to_level, write_voices
 
 LONGEST_PAUSE = 0.3
 """Longest pause that is kept, in seconds; longer ones are cut out."""

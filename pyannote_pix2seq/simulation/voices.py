@@ -1,40 +1,22 @@
-"""A store of single-speaker speech, cut at its pauses and brought to one level.
-
-    folder/
-      speech.int16    speech regions one after the other, 16 kHz
-      voices.json     speaker -> corpus, split, [[offset, length], ...] in samples
-
-`preparation.py` makes a store of recordings.
-"""
+"""Voices: the speakers of a store, and what they say."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import Pix2SeqError
 
-from .level import rms
 from .recording import fade
-
-SPEECH_FILE = "speech.int16"
-PARTS = ".speakers"
-"""Folder of the speakers that `preparation.py` has prepared so far."""
-INDEX_FILE = "voices.json"
-
-LEVEL = 10 ** (-26 / 20)
-"""Root mean square of every speech region: -26 dBFS, the usual active level of telephony (ITU-T P.56)."""
+from .store import INDEX_FILE, SPEECH_FILE, Voice, VoicesError, check_size, read_index
 
 CHOOSE = (
     "One name in ten is of split 'dev' and one of 'test': prepare more speakers, or give a manifest whose column "
@@ -45,26 +27,6 @@ NUM_HASHED = 100
 """Seconds of speech that `Voices.digest` hashes."""
 PAUSE = (SAMPLE_RATE // 20, SAMPLE_RATE // 4)
 """Shortest and longest pause between two regions that follow each other, in samples."""
-
-
-class VoicesError(Pix2SeqError, ValueError):
-    """A store of voices that is missing or damaged, or does not have what is asked of it."""
-
-
-@dataclass(frozen=True)
-class Voice:
-    """One speaker of a store.
-
-    Attributes
-    ----------
-    corpus, split : str
-    regions : (num_regions, 2) int64
-        Offset and length of each speech region, in samples.
-    """
-
-    corpus: str
-    split: str
-    regions: np.ndarray
 
 
 class Voices:
@@ -93,8 +55,8 @@ class Voices:
         self.folder = Path(folder)
         self.split = split
         self.corpus = corpus
-        voices = _read_index(self.folder)
-        _check_size(self.folder / SPEECH_FILE, voices)
+        voices = read_index(self.folder)
+        check_size(self.folder / SPEECH_FILE, voices)
         self._voices = {speaker: voice for speaker, voice in voices.items() if _is(voice, split, corpus)}
         if not self._voices:
             of, kind = ("", "{0.split}") if corpus is None else (f" and corpus {corpus!r}", "{0.split} ({0.corpus})")
@@ -244,91 +206,3 @@ class Voices:
 
 def _is(voice: Voice, split: str, corpus: str | None) -> bool:
     return voice.split == split and corpus in (None, voice.corpus)
-
-
-def check_store(folder: Path) -> None:
-    """Check that a folder has no other file of the name of one of a store, which would be replaced.
-
-    Raises
-    ------
-    VoicesError
-        If it has.
-    """
-    if (folder / INDEX_FILE).exists():
-        _read_index(folder)
-    elif (folder / SPEECH_FILE).exists() and not (folder / PARTS).exists():
-        raise VoicesError(f"{folder / SPEECH_FILE} is no store's and would be replaced. Name another folder.")
-
-
-def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]) -> None:
-    """Write a store.
-
-    Parameters
-    ----------
-    folder : Path
-        Created if it does not exist. A store that is already there is replaced when the new one is complete.
-    voices : iterable of (speaker, corpus, split, regions)
-        Regions are (num_samples,) int16, see `to_level`.
-
-    Raises
-    ------
-    VoicesError
-        If there is no speaker at all, one is given twice, or one has no speech.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    index: dict[str, dict] = {}
-    offset = 0
-    with (
-        atomic_write(folder / INDEX_FILE) as index_part,
-        atomic_write(folder / SPEECH_FILE) as speech_part,
-        speech_part.open("wb") as file,
-    ):
-        for speaker, corpus, split, regions in voices:
-            if speaker in index:
-                raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
-            if not any(map(len, regions)):
-                raise VoicesError(f"Speaker {speaker!r} has no speech. Leave out whoever says nothing.")
-            placed = []
-            for region in regions:
-                file.write(region.tobytes())
-                placed.append((offset, len(region)))
-                offset += len(region)
-            index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
-        if not index:
-            raise VoicesError(
-                f"No speaker is left to be kept in {folder}. If recordings were refused, refused.tsv says why."
-            )
-        index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
-
-
-def to_level(region: np.ndarray) -> np.ndarray:
-    """Scale a (num_samples,) float waveform to `LEVEL`, as int16; rare peaks above full scale are clipped."""
-    return np.clip(region * (LEVEL / max(rms(region), 1e-6) * 32768), -32768, 32767).astype(np.int16)
-
-
-def _read_index(folder: Path) -> dict[str, Voice]:
-    try:
-        speakers = json.loads((folder / INDEX_FILE).read_text())["speakers"]
-        return {speaker: _voice(entry) for speaker, entry in speakers.items()}
-    except FileNotFoundError as error:
-        raise VoicesError(
-            f"No {INDEX_FILE} in {folder}: not a store of voices. Make one with recipes/prepare_voices.py."
-        ) from error
-    except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise VoicesError(
-            f"{folder / INDEX_FILE} is damaged ({error!r}), or no store's. Prepare voices in another folder, or "
-            f"remove it."
-        ) from error
-
-
-def _voice(entry: Mapping[str, Any]) -> Voice:
-    regions = np.array(entry["regions"], dtype=np.int64).reshape(-1, 2)
-    return Voice(entry["corpus"], entry["split"], regions)
-
-
-def _check_size(path: Path, voices: Mapping[str, Voice]) -> None:
-    """Check that the speech file is complete: a truncated one would give other speech, or none."""
-    num_samples = max((int(voice.regions.sum(axis=1).max()) for voice in voices.values()), default=0)
-    size = path.stat().st_size if path.is_file() else 0
-    if size < num_samples * np.dtype(np.int16).itemsize:
-        raise VoicesError(f"{path} has {size} bytes of {2 * num_samples}: it is damaged. Prepare the voices again.")

@@ -49,13 +49,9 @@ def attribute(
     """
     if not speakers or not audio.voice.shape[1]:
         return list(turns)
-    voices = directions(voices_of(speakers))
-    others = {speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))}
-    reassigned = (
-        _reassigned(turn, others[turn.speaker], audio, voices, token_duration) if turn.speaker in others else [turn]
-        for turn in turns
-    )
-    return join(chain.from_iterable(reassigned), 0.0)
+    attribution = _Attribution(turns, audio, directions(voices_of(speakers)), token_duration)
+    parts = (attribution.parts(turn) if turn.speaker in attribution.others else [turn] for turn in turns)
+    return join(chain.from_iterable(parts), 0.0)
 
 
 def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
@@ -92,40 +88,45 @@ def solo_voice(
     return (voice_of(audio, segments, token_duration) if seconds >= MIN_SOLO else None), seconds
 
 
-def _attributed(
-    part: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
-) -> Turn:
-    voice, _ = solo_voice(part, others, audio, token_duration)
-    if voice is None:
-        return part
-    cosines = voices @ F.normalize(voice.float(), dim=0)
-    # (num_speakers,)
-    likeliest = int(cosines.argmax())
-    is_clear = cosines[likeliest] - cosines[part.speaker] > MARGIN
-    return part._replace(speaker=likeliest) if is_clear else part
+class _Attribution:
+    """Turns whose parts are compared with the voices of speakers, (num_speakers, voice_dim), of unit length."""
 
+    def __init__(self, turns: Sequence[Turn], audio: AudioTokens, voices: torch.Tensor, token_duration: float):
+        self.audio = audio
+        self.voices = voices
+        self.token_duration = token_duration
+        self.others = {
+            speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))
+        }
 
-def _reassigned(
-    turn: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
-) -> Iterator[Turn]:
-    """Parts of a turn, each assigned to the speaker whose voice it has, with boundaries where the voice changes."""
-    parts = [_attributed(part, others, audio, voices, token_duration) for part in parts_of(turn, PART_DURATION)]
-    borders = [_border(*two, others, audio, voices, token_duration) for two in pairwise(parts)]
-    starts, ends = [turn.start, *borders], [*borders, turn.end]
-    return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))
+    def parts(self, turn: Turn) -> Iterator[Turn]:
+        """Parts of a turn, each assigned to the speaker whose voice it has, with boundaries where the voice changes."""
+        others = self.others[turn.speaker]
+        parts = [self._assigned(part, others) for part in parts_of(turn, PART_DURATION)]
+        borders = [self._border(*two, others) for two in pairwise(parts)]
+        starts, ends = [turn.start, *borders], [*borders, turn.end]
+        return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))
 
+    def _assigned(self, part: Turn, others: list[Segment]) -> Turn:
+        voice, _ = solo_voice(part, others, self.audio, self.token_duration)
+        if voice is None:
+            return part
+        cosines = self.voices @ F.normalize(voice.float(), dim=0)
+        # (num_speakers,)
+        likeliest = int(cosines.argmax())
+        is_clear = cosines[likeliest] - cosines[part.speaker] > MARGIN
+        return part._replace(speaker=likeliest) if is_clear else part
 
-def _border(
-    part: Turn, following: Turn, others: list[Segment], audio: AudioTokens, voices: torch.Tensor, token_duration: float
-) -> float:
-    """The boundary after a part: where its speaker's voice gives way to the following one's, if the speakers differ."""
-    if part.speaker == following.speaker:
-        return part.end
-    reach = REACH * part.segment.duration
-    near = Timeline([Segment(part.end - reach, part.end + reach)]).extrude(Timeline(others))
-    alone = [segment for segment in near if segment.start <= part.end <= segment.end]
-    if not alone:
-        return part.end
-    first, last = (round(edge / token_duration) for edge in (alone[0].start, alone[-1].end))
-    nearer = audio.voice[first:last, 0].float().cpu() @ (voices[part.speaker] - voices[following.speaker])
-    return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * token_duration
+    def _border(self, part: Turn, following: Turn, others: list[Segment]) -> float:
+        """The boundary after a part: where its speaker's voice gives way to the following one's, if these differ."""
+        if part.speaker == following.speaker:
+            return part.end
+        reach = REACH * part.segment.duration
+        near = Timeline([Segment(part.end - reach, part.end + reach)]).extrude(Timeline(others))
+        alone = [segment for segment in near if segment.start <= part.end <= segment.end]
+        if not alone:
+            return part.end
+        first, last = (round(edge / self.token_duration) for edge in (alone[0].start, alone[-1].end))
+        difference = self.voices[part.speaker] - self.voices[following.speaker]
+        nearer = self.audio.voice[first:last, 0].float().cpu() @ difference
+        return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * self.token_duration
