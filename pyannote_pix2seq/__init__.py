@@ -1,6 +1,6 @@
 """Speaker diarization written as a language.
 
-Importing this package is quick: whatever needs PyTorch is imported when it is first asked for.
+Importing this package is quick: modules that need PyTorch are imported on first access.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ __all__ = [
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Folder of the pipeline that comes with this package: `Pipeline.from_pretrained(PRETRAINED)`."""
 PRETRAINED_MEL = Path(__file__).parent / "pretrained_mel"
-"""Folder of one that learned everything from scratch: a point of reference, not for use."""
+"""Folder of a pipeline in which nothing is pretrained: a point of reference, not for use."""
 
 try:
     __version__ = version("pyannote-pix2seq")
-except PackageNotFoundError:  # a folder of sources on the path, not installed
+except PackageNotFoundError:  # a source folder on the path, not an installed package
     __version__ = "0+unknown"
 
 MODULES = {

@@ -1,4 +1,4 @@
-"""`python -m pyannote_pix2seq` is `pyannote-pix2seq`."""
+"""Run the command line: `python -m pyannote_pix2seq` is the same as `pyannote-pix2seq`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Who is active when, according to tokens."""
+"""Speaker activity from tokens."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pyannote_pix2seq.vocabulary import Vocabulary
 
 
 def rasterize(vocabulary: Vocabulary, tokens: Sequence[int], activity: Tensor) -> Tensor:
-    """Mark who is active when.
+    """Mark the time bins in which each speaker is active, according to a token sequence.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     tokens : sequence of int
     activity : (num_bins, num_speakers) tensor
-        Made of zeros; changed in place.
+        All zeros; modified in place.
 
     Returns
     -------
     activity : (num_bins, num_speakers) tensor
-        1 where a speaker is active.
+        The same tensor, 1 where a speaker is active.
     """
     for start, end, speaker in vocabulary.spans(tokens):
         activity[start : end + 1, speaker] = 1

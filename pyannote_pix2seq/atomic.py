@@ -1,4 +1,4 @@
-"""Files that appear when they are complete."""
+"""Atomic writing of files: a file appears only once it is complete."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 def part_of(path: Path) -> Path:
-    """Where a file is until all of it is written."""
+    """Path of the temporary file to which `path` is written first."""
     return path.with_name(f".{path.name}.part")
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Another path in the same folder to write to, which becomes `path` when all is written.
+    """Yield a temporary path in the same folder, which replaces `path` once writing has succeeded.
 
-    It is hidden, and ends in `.part`. Where writing fails, `path` stays as it was and nothing else is left; where the
-    process is killed, the other path is, until `path` is written again. One writer of a path at a time.
+    The temporary file is hidden and ends in `.part`. If writing fails, `path` is unchanged and the temporary file is
+    removed; if the process is killed, the temporary file stays until `path` is written again. One writer per path.
     """
     part = part_of(path)
     try:

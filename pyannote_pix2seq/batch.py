@@ -1,4 +1,4 @@
-"""Recordings that are diarized one after the other."""
+"""Diarization of several recordings, one after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyannote_pix2seq.audio.samples import reason
 
 
 def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:
-    """Check that files are several, and that options are those of what is applied to each.
+    """Check that `files` is a collection and that `options` are parameters of `apply`.
 
     Raises
     ------
@@ -35,15 +35,15 @@ def one_by_one(
     diarize: Callable[[LazyFile], Any],
     progress: bool = False,
 ) -> Iterator[tuple[Any, Any]]:
-    """Diarize files; one that fails is reported in a warning and passed over.
+    """Diarize files; one that fails is reported in a warning and skipped.
 
-    A last warning names those that have no result: scores of the others are not scores of all.
+    A final warning lists the files without a result, because scores on the others are not scores on the whole set.
 
     Parameters
     ----------
     files : iterable
     prepare : callable
-        Of a file, once, before it is diarized.
+        Called once on each file, before it is diarized.
     diarize : callable
     progress : bool, optional
         Show a progress bar.
@@ -59,7 +59,7 @@ def one_by_one(
         lazy = prepare(file)
         try:
             output = diarize(lazy)
-        except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+        except Exception as error:  # whatever is wrong with one file must not stop the others
             warnings.warn(f"{lazy['uri']} is left out: {reason(error)}", stacklevel=2)
             failed.append(lazy["uri"])
         else:

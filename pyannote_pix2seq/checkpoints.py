@@ -26,11 +26,11 @@ UNREADABLE = (
     UnpicklingError,
     ValueError,
 )
-"""What loading a file that is no checkpoint of ours may raise."""
+"""Exceptions that loading may raise if the file is not a checkpoint of this package."""
 
 
 class ModelError(Pix2SeqError, ValueError):
-    """A checkpoint that is no Pix2Seq model."""
+    """A checkpoint that is missing or does not hold a Pix2Seq model."""
 
 
 def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
@@ -39,7 +39,8 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     Raises
     ------
     ModelError
-        If the checkpoint is not there, or holds something else. A name that is no path of one may be on a hub.
+        If the checkpoint does not exist or holds something else. Only a `Path`, or a name with the suffix of a
+        checkpoint, has to exist as a file: other names may be those of models on a hub.
     """
     if isinstance(model, dict) and "checkpoint" not in model:
         raise ModelError(f"A model was given as {model!r}; it has to say which: {{'checkpoint': 'model.ckpt'}}.")
@@ -60,7 +61,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
 
 
 def _is_path(source: Any) -> TypeGuard[str | Path]:
-    """Whether it can be nothing but a path; other names may be those of models on a hub."""
+    """Whether `source` can only be a path; other names may be those of models on a hub."""
     return isinstance(source, Path) or (isinstance(source, str) and source.endswith((".bin", ".ckpt", ".pt", ".pth")))
 
 
@@ -70,12 +71,12 @@ def _check_exists(path: Path) -> None:
 
 
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
-    """Put a file's weights into a frontend.
+    """Load the weights of a frontend from a file.
 
     Returns
     -------
     state_dict : dict of str to torch.Tensor
-        What the file holds, in the precision that it has.
+        Contents of the file, in the precision in which they are stored.
 
     Raises
     ------
@@ -96,6 +97,6 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
 
 
 def _of_this_version(error: Exception) -> str:
-    """What to add where all that is wrong is that weights have other names or shapes than they have now."""
+    """Addition to an error message, if weights only have names or shapes of another version; empty otherwise."""
     is_other = str(error).startswith("Error(s) in loading state_dict")
     return " of this version of pyannote-pix2seq: another one, with which it still works, may have made it" * is_other

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
-"""What is wrong with a disk, not with one file on it."""
+"""Error numbers that concern a disk rather than one file on it."""
 
 
 class DiskError(OSError):
-    """No other file could be written either."""
+    """A write error that would affect all other files, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        What the process exits with: 0; 1 if a file failed; 2 if the command cannot be obeyed; 130 on Ctrl-C.
+        Exit status: 0; 1 if a file failed; 2 if the command cannot be carried out; 130 on Ctrl-C.
 
     Raises
     ------
@@ -65,14 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # nor is it needed
+            warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # and is not needed
             warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
             warnings.showwarning = lambda message, *_: _say(f"{PROGRAM}: {message}")
             return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
     except UsageError as error:
         _say(f"{PROGRAM}: {error}")
         return 2
-    except OSError as error:  # a full disk, a folder that may not be written to
+    except OSError as error:  # a full disk, a folder without write permission
         _say(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def diarize(options: Namespace) -> int:
-    """Diarize files; the status to exit with."""
+    """Diarize files, and return the exit status."""
     _check(options)
     jobs, refused = plan(options.files, options.into, options.channel)
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
@@ -102,7 +102,7 @@ def diarize(options: Namespace) -> int:
 
 
 def enrol(options: Namespace) -> int:
-    """Write a file of people to know; the status to exit with."""
+    """Enrol speakers and save them to a file, and return the exit status."""
     if options.into.suffix != ENROLLED:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
     people = _people(_read_pipeline(options), options.people)
@@ -112,7 +112,7 @@ def enrol(options: Namespace) -> int:
 
 
 def vocabulary(options: Namespace) -> int:
-    """Print how precise vocabularies are; the status to exit with."""
+    """Print the quantisation errors of vocabularies, and return the exit status."""
     from pyannote_pix2seq.vocabulary import VocabularyError, quantization_report
 
     errors = {"errors": options.error} if options.error else {}
@@ -124,7 +124,7 @@ def vocabulary(options: Namespace) -> int:
 
 
 def _check(options: Namespace) -> None:
-    """Refuse what makes no sense together."""
+    """Refuse options that contradict each other."""
     if options.num_speakers is not None and (options.min_speakers, options.max_speakers) != (None, None):
         raise UsageError("--num-speakers says it all: leave out --min-speakers and --max-speakers.")
     if options.into is None:
@@ -135,19 +135,19 @@ def _check(options: Namespace) -> None:
 
 
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
-    """Diarize recordings one by one; those that fail are only counted."""
+    """Diarize recordings one by one; those that fail are reported and counted."""
     from pyannote_pix2seq.audio.samples import AudioError, reason
 
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
-            if job.is_done and not options.overwrite:  # there is no picture of what was written before
+            if job.is_done and not options.overwrite:  # diarized before, but the picture is missing
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
                 contents = _contents(find_turns(job), job, options)
             _write(contents, job)
         except DiskError:
             raise
-        except Exception as error:  # whatever is wrong with one file, the others are not to be lost
+        except Exception as error:  # whatever is wrong with one file must not stop the others
             says_which = isinstance(error, AudioError) and str(job.file) in str(error)
             _say(str(error) if says_which else f"{job.file}: {reason(error)}")
             tally.failed += 1
@@ -157,7 +157,7 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
 
 
 def _make(folder: Path | None) -> None:
-    """Make the folder to write to, if there is to be one, and see whether it can be written to."""
+    """Create the output folder, if one is given, and check that it is writable."""
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -167,7 +167,7 @@ def _make(folder: Path | None) -> None:
 
 
 def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
-    """What finds turns: the pipeline that the options ask for, with the people of `--known` enrolled."""
+    """Function that diarizes a job with the pipeline that the options ask for and the speakers of `--known`."""
     from pyannote_pix2seq.limits import SpeakerLimits
 
     pipeline = _read_pipeline(options)
@@ -184,7 +184,7 @@ def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
 
 
 def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
-    """Who was enrolled before, or is by recordings of each."""
+    """Known speakers: those loaded from files, and those enrolled now from recordings."""
     from pyannote_pix2seq.audio.samples import AudioError
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 
@@ -201,7 +201,7 @@ def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Pat
 
 
 def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
-    """Read the folder of a pipeline, or its config.yaml, and move it to its device."""
+    """Load a pipeline from its folder or config.yaml, and move it to the requested device."""
     import torch
     from pyannote.audio import Pipeline
 
@@ -215,7 +215,7 @@ def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
         )
     try:
         pipeline = Pipeline.from_pretrained(config)
-    except Exception as error:  # a file from anywhere may be wrong in any way
+    except Exception as error:  # a file of unknown origin may fail in any way
         raise UsageError(f"--model {config} is no config.yaml to use: {type(error).__name__}: {error}") from error
     if not isinstance(pipeline, Pix2SeqDiarization):
         raise UsageError(f"{config} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
@@ -233,7 +233,7 @@ def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namesp
 
 
 def _contents(output: Pix2SeqOutput, job: Job, options: Namespace) -> dict[str, bytes]:
-    """What is to be written about a recording, by suffix; the RTTM is the last, as it says that the job is done."""
+    """Contents of a recording's output files, by suffix; the RTTM comes last, as it marks the job as done."""
     turns = output.speaker_diarization
     picture = {".png": _picture(turns, job)} if options.picture else {}
     details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}
@@ -250,7 +250,7 @@ def _picture(turns: Annotation, job: Job) -> bytes:
 
 
 def _read_turns(job: Job) -> Annotation:
-    """What was written about a recording before; nothing if nobody spoke."""
+    """Turns that an earlier run wrote for a recording; none if the RTTM is empty."""
     from pyannote.core import Annotation
     from pyannote.database.util import load_rttm
 
@@ -264,14 +264,14 @@ def _read_turns(job: Job) -> Annotation:
 
 
 def _write(contents: Mapping[str, bytes], job: Job) -> None:
-    """Write turns to stdout or, each file all or nothing, everything to the job's folder.
+    """Write turns to stdout, or all files to the job's folder, each of them atomically.
 
-    What was written beside turns that are replaced is removed.
+    What was written beside turns that are replaced is removed, unless it is replaced as well.
 
     Raises
     ------
     DiskError
-        If it is not this file that is wrong.
+        If the error concerns the disk rather than this file.
     """
     if job.folder is None:
         _print(contents[".rttm"].decode())
@@ -289,11 +289,11 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
 
 
 def _print(text: str) -> None:
-    """Write to stdout, now: a full disk or a closed pipe is found here, not when Python ends."""
+    """Write to stdout and flush, so that a full disk or a closed pipe is noticed here and not when Python exits."""
     try:
         print(text, end="", flush=True)
     except OSError as error:
-        sys.stdout = None  # or Python would try again at its end
+        sys.stdout = None  # otherwise Python would try again at exit
         raise DiskError(error.errno, f"{error.strerror}: stdout") from error
 
 

@@ -1,4 +1,4 @@
-"""What can be chosen about how sequences are written."""
+"""Options of decoding."""
 
 from __future__ import annotations
 
@@ -10,42 +10,44 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.numeric import is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
-"""Turns as they are written."""
+"""Options that leave turns as they are decoded."""
 NUMBERS = ("num_beams", "num_samples", "max_turns")
 STRATEGIES = ("greedy", "sample", "beam", "consensus")
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """How to write.
+    """Options of decoding: strategy, post-processing and limits.
 
     Parameters
     ----------
     strategy : {"greedy", "sample", "beam", "consensus"}
-        Greedy writing takes the median of each time: the next turn starts where it has more likely begun than not,
-        or never if stopping is likelier, and ends where it is more likely over than not, which costs the least speech
-        in expectation. (The likeliest bin is a bad guess: a time that is sharp beats one that is likely.) The speaker
-        is the likeliest one. A consensus is what enough of several samples say, see `decoding/consensus.py`; where it
-        breaks the limits on the number of speakers, the likeliest sample.
+        Greedy decoding takes the median of each time distribution, which minimises the expected error in seconds: a
+        turn starts in the first bin by which it has more likely started than not (or there is none, if `<eos>` holds
+        more than half of the probability), and ends in the first bin by which it is more likely over than not. (The
+        mode is a poor estimate: a sharp peak beats a broad one that holds more probability.) The speaker is the
+        likeliest one. A consensus is a vote of several samples, see `decoding/consensus.py`; if it breaks the limits
+        on the number of speakers, the likeliest sample is taken instead.
     temperature, top_k, top_p : optional
         For sampling: divide logits by a temperature; keep the `top_k` likeliest tokens; keep the likeliest tokens
         that together have a probability of `top_p` (Holtzman et al., arXiv 1904.09751).
     num_beams : int
-        For beam search.
+        Beam width of beam search.
     num_samples : int
-        For a consensus. Two passes take no more than are useful there, see `strategies/reading.py`.
+        For a consensus. The two-pass strategy caps it, see `strategies/reading.py`.
     threshold : float
-        At each moment of a consensus so many speak as more than this share of the samples say, at least.
+        In each time bin of a consensus, n speakers are active if more than this share of the samples have n or more;
+        the largest such n counts.
     min_duration_off : float
-        Pauses of one speaker that are shorter are bridged, in seconds.
+        Pauses of one speaker shorter than this are filled, in seconds.
     pad_onset, pad_offset : float
-        Turns begin so much earlier, and end so much later, than was written, in seconds, rounded to whole time bins:
-        before pauses are bridged, and not beyond the audio. See `decoding/style.py`.
+        Turns are extended by this much at their start and at their end, in seconds, rounded to whole time bins: before
+        pauses are filled, and not beyond the audio. See `decoding/postprocessing.py`.
     max_turns : int
-        Sequences end after that many turns, prompts included, unless more are needed for `min_speakers`. So do the
-        samples of a consensus; it may say more than each of them.
+        Sequences end after this many turns, prompts included, unless more are needed to reach `min_speakers`. This
+        holds for each sample of a consensus; the consensus itself may have more turns.
     min_speakers, max_speakers : int, optional
-        Limits on the number of speakers, prompted ones included. Defaults to whatever the vocabulary can name.
+        Limits on the number of speakers, prompted ones included. Default to any number that the vocabulary can name.
     seed : int
         For sampling.
 
@@ -98,12 +100,12 @@ class DecodingOptions:
 
     @classmethod
     def of(cls, options: Mapping[str, Any], refused: Sequence[str] = ()) -> DecodingOptions:
-        """Options by name, but for some that are refused.
+        """Build options from a mapping, in which some names are refused.
 
         Raises
         ------
         TypeError
-            If these are no options by name, or there is no such option.
+            If `options` is not a mapping, or has an unknown or refused name.
         ValueError
             If an option is out of its range.
         """

@@ -1,4 +1,4 @@
-"""The diarization error rate: without collar, overlap scored, in its three parts."""
+"""Diarization error rate (DER) and its three components, without collar and with overlap scored."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 
 
 def der_metric() -> Any:
-    """What counts the errors, a `DiarizationErrorRate`."""
+    """The metric, without collar and with overlap scored."""
     return DiarizationErrorRate(collar=0.0, skip_overlap=False)
 
 
 @dataclass(frozen=True)
 class DerComponents:
-    """A diarization error rate and the three errors it is made of, in % of the reference speech."""
+    """A diarization error rate as its three components, in % of the reference speech."""
 
     false_alarm: float
     missed_detection: float
@@ -25,17 +25,17 @@ class DerComponents:
 
     @property
     def total(self) -> float:
-        """The diarization error rate itself, in %."""
+        """The diarization error rate, in %."""
         return self.false_alarm + self.missed_detection + self.confusion
 
     @classmethod
     def from_seconds(cls, detail: Mapping[str, float]) -> DerComponents:
-        """Turn the seconds that pyannote.metrics counts into rates.
+        """Convert the durations that pyannote.metrics counts to rates.
 
         Parameters
         ----------
         detail : mapping
-            `metric(reference, hypothesis, detailed=True)` or, over many files, `metric[:]`. Where the
+            `metric(reference, hypothesis, detailed=True)` or, over many files, `metric[:]`. If the
             reference has no speech at all, any error is 100 %, as in pyannote.metrics.
         """
         errors = [detail["false alarm"], detail["missed detection"], detail["confusion"]]
@@ -44,7 +44,7 @@ class DerComponents:
 
     @property
     def brief(self) -> str:
-        """The error rate and, in brackets, what it is made of: `12.3 (4.5 / 6.7 / 1.1)`."""
+        """The error rate with its components in brackets: `12.3 (4.5 / 6.7 / 1.1)`."""
         return f"{self.total:.1f} ({self.false_alarm:.1f} / {self.missed_detection:.1f} / {self.confusion:.1f})"
 
     def __str__(self) -> str:
@@ -55,13 +55,13 @@ class DerComponents:
 
 
 def der_components(reference: Annotation, hypothesis: Annotation, uem: Timeline | None = None) -> DerComponents:
-    """Diarization error rate of one file without collar, overlap included.
+    """Diarization error rate of one file, without collar and with overlap scored.
 
     Parameters
     ----------
     reference, hypothesis : Annotation
     uem : Timeline, optional
-        What to score. Defaults to everything from the first turn of either to the last.
+        Regions to score. Defaults to the extent of the turns of both.
     """
     if uem is None:
         extent = reference.get_timeline().extent() | hypothesis.get_timeline().extent()
@@ -70,7 +70,7 @@ def der_components(reference: Annotation, hypothesis: Annotation, uem: Timeline 
 
 
 def error_rate(pipeline: Callable[..., Any], files: Iterable[Mapping[str, Any]]) -> DerComponents:
-    """Diarization error rate of a pipeline on files together, overlap included, without collar.
+    """Diarization error rate of a pipeline on several files, without collar and with overlap scored.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""People we know: what is kept of recordings of one person each."""
+"""Enrolment: what is kept of recordings of one speaker each."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from pyannote_pix2seq.strategies.chunks import Chunker, Grid
 from pyannote_pix2seq.strategies.speakers import Speaker, merged
 
 SPEECH = 0.5
-"""Least probability of speech of an audio token that is somebody's voice."""
+"""Minimum probability of speech of an audio token that contributes to a speaker's voice."""
 ENOUGH = 1.0
-"""Seconds of speech that it takes to know somebody."""
+"""Minimum duration of speech to enrol a speaker, in seconds."""
 FIELDS = ("content", "voice", "mean", "alone", "quality")
 
 
 Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
-"""What a caller may give for people whom we know, see `Enrolment.given`."""
+"""Forms in which a caller may give known speakers, see `Enrolment.given`."""
 
 
 DAMAGED = (
@@ -45,20 +45,20 @@ DAMAGED = (
     ValueError,
     zlib.error,
 )
-"""What reading a file that holds no people, or is damaged, may raise."""
+"""Exceptions that reading may raise if the file is damaged or not an enrolment."""
 
 
 class EnrolmentError(Pix2SeqError, ValueError):
-    """People who cannot be enrolled: the message says who, and the way out."""
+    """Speakers who cannot be enrolled or used; the message says who, and what to do about it."""
 
 
 class Enrolment(Sequence[Speaker]):
-    """People who were enrolled, each with a prompt and a voice. No audio can be made of it.
+    """Enrolled speakers, each with a prompt and a voice. Audio cannot be reconstructed from it.
 
     Parameters
     ----------
     speakers : iterable of Speaker
-        With names.
+        Each with a name.
     """
 
     def __init__(self, speakers: Iterable[Speaker]):
@@ -76,18 +76,19 @@ class Enrolment(Sequence[Speaker]):
 
     @classmethod
     def of(cls, known: Mapping[str, Any], frontend: Frontend) -> Enrolment:
-        """Enrol people.
+        """Enrol speakers from recordings.
 
         Parameters
         ----------
         known : mapping of str to recording, or list of recordings
-            Each is whatever `audio.load` takes, and of one person.
+            Each is anything that `audio.load` takes, with a single speaker.
         frontend : Frontend
 
         Raises
         ------
         EnrolmentError
-            If a name is empty or has white space, or there is less than 1 s of speech of somebody.
+            If a name is empty or has white space or unprintable characters, there is less than 1 s of speech of a
+            speaker, or `known` has another form.
         AudioError
             If a recording cannot be read.
         """
@@ -101,7 +102,7 @@ class Enrolment(Sequence[Speaker]):
 
     @classmethod
     def given(cls, known: Known, frontend: Frontend) -> Enrolment:
-        """People in any of the forms that a caller may have them in, checked.
+        """Known speakers, given in any of several forms, and checked.
 
         Parameters
         ----------
@@ -111,7 +112,7 @@ class Enrolment(Sequence[Speaker]):
         Raises
         ------
         EnrolmentError
-            If it is something else, cannot be read, or cannot be used with this frontend: see `of`, `load`, `check`.
+            If `known` has another form, cannot be read, or does not fit this frontend: see `of`, `load`, `check`.
         AudioError
             If a recording cannot be read.
         """
@@ -125,7 +126,7 @@ class Enrolment(Sequence[Speaker]):
         return people
 
     def save(self, path: Path | str) -> None:
-        """Write a small file: about 40 kB a person."""
+        """Save to a small file, about 40 kB per speaker."""
         fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
         for number, speaker in enumerate(self):
             values = (
@@ -140,12 +141,12 @@ class Enrolment(Sequence[Speaker]):
 
     @classmethod
     def load(cls, path: Path | str) -> Enrolment:
-        """Read what `save` wrote.
+        """Load what `save` wrote.
 
         Raises
         ------
         EnrolmentError
-            If it is not there, or is something else.
+            If the file does not exist, or is not an enrolment.
         """
         if not Path(path).is_file():
             raise EnrolmentError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
@@ -161,7 +162,7 @@ class Enrolment(Sequence[Speaker]):
             ) from error
 
     def check(self, frontend: Frontend) -> None:
-        """Check that these people were enrolled with audio tokens of the same kind, each by a name of their own.
+        """Check that speakers have audio tokens of this frontend's sizes, and distinct names.
 
         Raises
         ------
@@ -209,7 +210,7 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
 
 
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
-    """Audio tokens of a recording, 30 s at a time."""
+    """Audio tokens of a recording, in consecutive pieces of 30 s."""
     num_tokens = round(30.0 / frontend.token_duration)
     chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
     device = next(frontend.parameters(), torch.zeros(0)).device
@@ -222,14 +223,14 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
 
 
 def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
-    """The 5 s in which a person speaks the most, and the voice of all that he says."""
+    """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
     speech = frontend.speech(audio.content).float()
     is_speech = speech >= SPEECH
     length = min(int(PROMPT / frontend.token_duration), len(speech))
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
     clip = AudioTokens(*(field[first : first + length] for field in audio))
     return Speaker(
-        clip=clip.to("cpu", copy=True),  # or else all that was heard would be kept
+        clip=clip.to("cpu", copy=True),  # a view would keep all audio tokens in memory
         quality=float(speech[first : first + length].sum()) * frontend.token_duration,
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         solo_duration=int(is_speech.sum()) * frontend.token_duration,

@@ -1,13 +1,13 @@
-"""What goes wrong with what this package is given."""
+"""Base classes of the errors of this package."""
 
 
 class Pix2SeqError(Exception):
-    """Something that this package cannot work with; its message says what was given, what is allowed and the way out.
+    """Invalid input; the message says what was given, what is allowed and how to fix it.
 
-    All errors that this package raises about what it is given are of this class, and of a built-in one as well:
-    ValueError, mostly.
+    Errors about input derive from this class and from a built-in one, mostly ValueError. The exceptions are unknown
+    options and some arguments of a wrong type, for which a plain TypeError is raised.
     """
 
 
 class ArgumentError(Pix2SeqError, ValueError):
-    """An argument that is out of its range, or that does not fit others."""
+    """An argument that is out of its range, or inconsistent with others."""

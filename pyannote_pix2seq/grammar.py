@@ -1,4 +1,4 @@
-"""What may be written next: one grammar for decoding and for training targets."""
+"""Grammar of the token language, shared by decoding and training targets."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ def grammar(
     num_bins: Tensor | None = None,
     last: bool = False,
 ) -> Tensor:
-    """What may be written after each prefix of `tokens`.
+    """Tokens that are allowed after each prefix of `tokens`.
 
-    Start, end and speaker come in turn; an end is later than its start; starts never go back; a new speaker is always
-    the next letter; a speaker who is still speaking does not start again; the end of sequence stands between triplets
-    only, and not before `min_speakers` have spoken; nothing but padding follows it. There is always something to write.
+    Start, end and speaker alternate; an end is later than its start; starts never decrease; a new speaker always gets
+    the next letter; turns of one speaker do not overlap; `<eos>` is allowed between triplets only, and not before
+    `min_speakers` have spoken unless no time is left for another turn; only padding follows it. At least one token is
+    always allowed.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     tokens : (batch, num_tokens) int64
-        Sequences that follow the grammar themselves, without the leading `<diarize>`.
+        Sequences that obey the grammar, without the leading `<diarize>`.
     min_speakers, max_speakers : int, optional
-        How many speakers have to speak, and may. Defaults to any number that the vocabulary can name.
+        Minimum and maximum number of speakers. Default to any number that the vocabulary can name.
     num_bins : (batch,) int64, optional
-        Time bins that the audio of each sequence has. Defaults to those of the whole window.
+        Number of time bins of the audio of each sequence. Defaults to the whole window.
     last : bool, optional
         Return the last position only.
 
     Returns
     -------
     allowed : (batch, num_tokens + 1, size) bool, or (batch, 1, size) if `last`
-        `allowed[:, i]` holds for the tokens that may stand at position `i`.
+        `allowed[:, i]` is True for the tokens that are allowed at position `i`.
     """
     max_speakers = vocabulary.num_speakers if max_speakers is None else max_speakers
     if not 0 <= min_speakers <= max_speakers <= vocabulary.num_speakers or max_speakers < 1:
@@ -72,16 +73,16 @@ def grammar(
 
 
 class _GrammarState(NamedTuple):
-    """What the past says about the triplet that is being written."""
+    """State of the grammar in each triplet, given the triplets before it."""
 
     start: Tensor
-    """(batch, num_triplets) bin where it starts; meaningless before its start is written"""
+    """(batch, num_triplets) bin in which it starts; meaningless until its start is written"""
     earliest: Tensor
-    """(batch, num_triplets) first bin where it may start"""
+    """(batch, num_triplets) first bin in which it may start"""
     known: Tensor
-    """(batch, num_triplets) number of speakers heard before it"""
+    """(batch, num_triplets) number of speakers named before it"""
     busy_until: Tensor
-    """(batch, num_triplets, num_speakers) bin where each of them ends"""
+    """(batch, num_triplets, num_speakers) last bin of the turns of each speaker before it"""
 
     @classmethod
     def read(cls, vocabulary: Vocabulary, tokens: Tensor, max_speakers: int) -> _GrammarState:

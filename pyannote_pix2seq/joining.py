@@ -1,4 +1,4 @@
-"""Turns of one speaker that become one."""
+"""Joining turns of one speaker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 
 class Spoken(Protocol):
-    """Whatever has a start, an end and a speaker, and is sorted by these."""
+    """Anything with a start, an end and a speaker that can be sorted by these."""
 
     @property
     def start(self) -> float: ...
@@ -24,21 +24,21 @@ Said = TypeVar("Said", bound=Spoken)
 def joined(
     turns: Iterable[Said], are_one: Callable[[Said, Said], bool], union: Callable[[Said, Said], Said]
 ) -> list[Said]:
-    """Join each turn with the one of the same speaker before it, where the two are one.
+    """Join each turn with the previous one of the same speaker, where a predicate says so.
 
     Parameters
     ----------
     turns : iterable
         In any order.
     are_one : callable
-        (what came before, joined as far as it is; the next turn) -> bool
+        (previous turn, possibly joined already; next turn) -> whether to join them
     union : callable
-        Both as one.
+        (previous turn, next turn) -> joined turn
 
     Returns
     -------
     joined : list
-        By their starts.
+        Sorted by start.
     """
     found: list[Said] = []
     last: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""How many speakers a recording has."""
+"""Limits on the number of speakers of a recording."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pyannote_pix2seq.numeric import is_whole
 
 
 class SpeakerCountError(Pix2SeqError, ValueError):
-    """A number of speakers that cannot be obeyed."""
+    """A number of speakers that is invalid or cannot be reached."""
 
 
 class SpeakerLimits(NamedTuple):
-    """How many speakers a recording has at least and at most."""
+    """Minimum and maximum number of speakers of a recording."""
 
     min_speakers: int
     max_speakers: int | None
@@ -23,14 +23,15 @@ class SpeakerLimits(NamedTuple):
     def check(
         cls, exactly: int | None, min_speakers: int | None, max_speakers: int | None, capacity: float = inf
     ) -> SpeakerLimits:
-        """Limits that can be obeyed where there can be `capacity` speakers, as far as that is known.
+        """Check limits for a recording in which at most `capacity` speakers can be named.
 
-        No limits are None or, as pyannote.audio has them, at least 0 and at most infinitely many.
+        An absent limit is None or, as in pyannote.audio, a minimum of 0 or a maximum of infinity.
 
         Raises
         ------
         SpeakerCountError
-            If they cannot.
+            If a limit is not a whole number of 1 or more, limits contradict each other, or the minimum exceeds the
+            capacity.
         """
         min_speakers, max_speakers = (
             None if is_whole(min_speakers, 0) and min_speakers == 0 else min_speakers,
@@ -55,13 +56,13 @@ class SpeakerLimits(NamedTuple):
         return limits
 
     def at_once(self, capacity: int) -> int:
-        """How many may speak in one chunk, if it can have `capacity` speakers."""
+        """Maximum number of speakers in one chunk, in which the model can name `capacity`."""
         return min(self.max_speakers or capacity, capacity)
 
     def needed(self, heard: int, later: int) -> int:
-        """How many have to be heard now, if so many were heard before and `later` ones can be afterwards."""
+        """Minimum number of new speakers now, given those found before and the most that can be found later."""
         return max(self.min_speakers - heard - later, 0)
 
     def allowed(self, heard: int) -> int | None:
-        """How many more may be heard, if so many were before; None is any number."""
+        """Maximum number of new speakers, given those found before; None if there is no limit."""
         return None if self.max_speakers is None else self.max_speakers - heard

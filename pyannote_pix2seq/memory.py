@@ -1,9 +1,9 @@
-"""How a chunk is prompted with the speakers known so far.
+"""Prompts: audio of known speakers before a chunk.
 
-A prompt is up to 5 s of a known speaker. Prompts stand before the chunk, each followed by 200 ms of silence (in whole
-audio tokens: 320), and the written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence,
-chunk`. Prompts are audio tokens, so a speaker of the recording is prompted with tokens that were computed when he was
-heard. A prompt may be compact: one audio token that stands for all of the clip.
+A prompt is up to 5 s of a known speaker. Prompts precede the chunk, each followed by 200 ms of silence (320 ms in whole
+audio tokens), and the written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`.
+Prompts are audio tokens, so a speaker of the recording is prompted with tokens that have already been computed. A
+prompt may be compact: one audio token that summarises the whole clip.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from pyannote_pix2seq.vocabulary import Triplet
 PROMPT = 5.0
 """Longest prompt, in seconds."""
 SILENCE = 0.2
-"""Silence after each prompt, in seconds."""
+"""Silence after each prompt, in seconds, before it is rounded up to whole audio tokens."""
 
 
 class Prompted(NamedTuple):
-    """A chunk behind its prompts.
+    """A chunk preceded by its prompts.
 
     Attributes
     ----------
     audio : AudioTokens
         (num_tokens, ...), prompts and silences included.
     turns : list of Triplet
-        One for each prompt, in seconds from the beginning of the first prompt.
+        One for each prompt, in seconds from the start of the first prompt.
     offset : float
-        Where the chunk begins, in seconds.
+        Start of the chunk, in seconds.
     """
 
     audio: AudioTokens
@@ -46,7 +46,7 @@ class Prompted(NamedTuple):
 
 
 def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: float) -> Prompted:
-    """Put prompts before a chunk.
+    """Prepend prompts to a chunk.
 
     Parameters
     ----------
@@ -70,26 +70,26 @@ def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: flo
 
 
 def compact(clip: AudioTokens) -> AudioTokens:
-    """One audio token in the place of those of a clip: the mean of their content, and of their voices' directions."""
+    """Average a clip into one audio token: mean content, direction of the sum of its voices, and their mean norm."""
     lengths = clip.voice.norm(dim=-1, keepdim=True).mean(0, keepdim=True)
     voice = F.normalize(clip.voice.sum(0, keepdim=True), dim=-1) * lengths
     return AudioTokens(clip.content.mean(0, keepdim=True), voice)
 
 
 def num_silent_tokens(token_duration: float) -> int:
-    """Audio tokens of the silence after a prompt."""
+    """Number of audio tokens of the silence after a prompt."""
     return math.ceil(SILENCE / token_duration)
 
 
 def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTokens:
-    """Audio tokens that lie within a segment: one at least."""
+    """Audio tokens that lie entirely within a segment, at least one."""
     first = min(math.ceil(segment.start / token_duration - 1e-6), len(audio.content) - 1)
     last = max(math.floor(segment.end / token_duration + 1e-6), first + 1)
     return AudioTokens(audio.content[first:last], audio.voice[first:last])
 
 
 def solo_segments(turns: Sequence[Spoken], speaker: int) -> list[Segment]:
-    """Where a speaker speaks and nobody else does, longest first."""
+    """Segments in which a speaker speaks alone, longest first."""
     own = Timeline(Segment(turn.start, turn.end) for turn in turns if turn.speaker == speaker).support()
     others = Timeline(Segment(turn.start, turn.end) for turn in turns if turn.speaker != speaker)
     return sorted(own.extrude(others), key=lambda segment: segment.duration, reverse=True)

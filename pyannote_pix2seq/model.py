@@ -1,4 +1,4 @@
-"""Pix2Seq: audio tokens in, written tokens out. A pyannote.audio Model."""
+"""Pix2Seq: from audio tokens to written tokens, as a pyannote.audio Model."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PE
 
 LEARNING_RATE = 1e-3
 COMPARISON = (10.0, -5.0)
-"""At first, a speaker with a cosine of c to the turn's voice has a logit of 10 c - 5 more than one without a name."""
+"""Initially, a speaker whose voice has a cosine of c with the turn's gets a logit 10 c - 5 above that of a new one."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """All that the model has heard and written so far.
+    """Audio that the model has read, and tokens that it has written so far.
 
     Attributes
     ----------
     cache : Cache
         Keys and values of audio and written positions.
     pointers : (num_recordings, num_bins, width)
-        One key for each time bin of the audio.
+        One key for each time bin of the audio, see `Pointing`.
     activity : (num_recordings, num_bins, num_speakers)
-        Logits of the auxiliary frame head: is a speaker, in order of arrival, active in a time bin.
+        Logits of the auxiliary frame head: whether a speaker, in order of arrival, is active in a time bin.
     content : (num_recordings, num_audio_tokens + 1, content_dim)
-        Running sum of the audio tokens' content, from which the mean over any region is read.
+        Running sum of the audio tokens' content, from which the mean over any region is computed.
     written : (batch, num_written) int64
-        Tokens written so far, `<diarize>` included: as many sequences about each recording as about the others, those
-        about the first recording first.
+        Tokens written so far, `<diarize>` included: the same number of sequences for each recording, those of the
+        first recording first.
     """
 
     cache: Cache
@@ -60,37 +60,37 @@ class Context:
         return self.cache.heard_voice
 
     def reorder(self, index: Tensor) -> Context:
-        """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
+        """Select, repeat or reorder the sequences; each recording must keep the same number of them."""
         return replace(self, cache=self.cache.reorder(index), written=self.written[index])
 
     def repeat(self, count: int) -> Context:
-        """Go on with `count` sequences in the place of each; what was heard is shared, not copied."""
+        """Replace each sequence by `count` copies; the cache of the audio is shared, not copied."""
         index = torch.arange(len(self.written), device=self.written.device)
         return self.reorder(index.repeat_interleave(count))
 
 
 class Pix2Seq(Model):
-    """Decoder-only transformer that listens to audio tokens, then writes who speaks when.
+    """Decoder-only transformer that reads audio tokens, then writes who speaks when.
 
-    Speaker diarization as Pix2Seq (Chen et al., arXiv 2109.10852) does object detection: the vocabulary comes from the
-    specifications, which a task (or `specifications_of`) provides. It writes about what it hears, token by token: it is
-    for `Pix2SeqDiarization`, not for pyannote.audio's `Inference`.
+    It treats speaker diarization as Pix2Seq treats object detection (Chen et al., arXiv 2109.10852). The vocabulary
+    comes from the specifications, which a task (or `specifications_of`) provides. The model is autoregressive: it is
+    meant for `Pix2SeqDiarization`, not for pyannote.audio's `Inference`.
 
     Parameters
     ----------
     frontend : {"mel", "speaker"}, optional
-        What turns waveforms into audio tokens. The speaker frontend is never trained with the model: it has to be given
-        weights, see `checkpoints.load_frontend`, or come with a pretrained model.
+        What turns waveforms into audio tokens. The speaker frontend is never trained with the model: its weights have
+        to be loaded, see `checkpoints.load_frontend`, or come with a pretrained model.
     width, num_layers, num_heads, dropout : optional
         Size of the transformer.
     sample_rate, num_channels : int, optional
-        As pyannote.audio models have them: 16000 and 1.
+        As in other pyannote.audio models: 16000 and 1.
     task : Task, optional
 
     Raises
     ------
     ValueError
-        If there is no such frontend, or it does not work at this sample rate.
+        If there is no such frontend, or it does not support this sample rate.
     """
 
     def __init__(
@@ -142,12 +142,12 @@ class Pix2Seq(Model):
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """The language that the specifications describe.
+        """The vocabulary that the specifications describe.
 
         Raises
         ------
         VocabularyError
-            If the classes are not those of a vocabulary over the specifications' duration.
+            If the classes are not those of a vocabulary for the specifications' duration.
         """
         specifications = cast(Specifications, self.specifications)
         cached = self.__dict__.get("_vocabulary")
@@ -158,13 +158,13 @@ class Pix2Seq(Model):
 
     @property  # type: ignore[misc]
     def example_input_array(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Two seconds of noise, and one triplet about them."""
+        """Two seconds of noise, and one triplet."""
         waveforms = torch.randn(1, 1, 2 * self.frontend.sample_rate, device=self.device)
         triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
         return waveforms, torch.tensor([triplet], device=self.device)
 
     def to(self, *args: Any, **kwargs: Any) -> Pix2Seq:
-        """Move to a device, or stay where it is if that cannot be done."""
+        """Move to a device; if that fails, move back before the error is raised."""
         before = self.device
         try:
             return super().to(*args, **kwargs)
@@ -173,13 +173,13 @@ class Pix2Seq(Model):
             raise
 
     def forward(self, waveforms: Tensor, tokens: Tensor) -> Tensor:  # type: ignore[override]
-        """Logits of every next token.
+        """Logits of the next token at every position.
 
         Parameters
         ----------
         waveforms : (batch, 1, num_samples)
         tokens : (batch, num_tokens) int64
-            What has been written about them.
+            Tokens written so far, without `<diarize>`.
 
         Returns
         -------
@@ -222,7 +222,7 @@ class Pix2Seq(Model):
         )
 
     def write(self, context: Context, tokens: Tensor) -> tuple[Tensor, Context]:
-        """Write more tokens; the first one ever written is `<diarize>`.
+        """Write more tokens; the first token of a sequence is `<diarize>`.
 
         Parameters
         ----------
@@ -232,9 +232,9 @@ class Pix2Seq(Model):
         Returns
         -------
         logits : (batch, num_tokens, size)
-            Prediction of the token after each of `tokens`, minus infinity for what is impossible: times beyond the
-            audio; speakers, unless a turn has just ended; times and `<eos>`, if it has. The rest is up to the grammar,
-            `<pad>` included, whose logit is 0.
+            Prediction of the token after each of `tokens`: minus infinity for times beyond the audio, for speakers
+            except after an end, and for times and `<eos>` after an end. The other rules are left to the grammar, as is
+            `<pad>`, whose logit is 0.
         context : Context
         """
         context = replace(context, written=torch.cat([context.written, tokens], dim=1))
@@ -247,30 +247,30 @@ class Pix2Seq(Model):
         precise = torch.promote_types(state.dtype, torch.float)
         logits = state.new_full((*tokens.shape, self.vocabulary.size), -torch.inf, dtype=precise)
         logits[..., PAD] = 0
-        is_end = written.role == END_ROLE  # after which a speaker is named
+        is_end = written.role == END_ROLE  # after which comes a speaker
         if not is_end.all():
             where = ~is_end
             times = self._point(state[:, where], positions.at(where), written.at(where), context)
             logits[:, where, EOS : EOS + times.shape[-1]] = times.to(precise)
-        if is_end.any() or state.requires_grad:  # all weights need a gradient, even where nobody is named
+        if is_end.any() or state.requires_grad:  # all weights need a gradient, even if no speaker comes next
             names = self._name(state[:, is_end], positions.at(is_end), written.at(is_end), context.voice, claims)
             logits[:, is_end, self.vocabulary.first_speaker :] = names.to(precise)
         return logits, context
 
     def _point(self, state: Tensor, positions: Positions, written: Written, context: Context) -> Tensor:
-        """Logits of `<eos>` and of time bins, as far as they have names: (batch, num_positions, 1 + bins)."""
+        """Logits of `<eos>` and of the time bins in the vocabulary: (batch, num_positions, 1 + bins)."""
         voices = positions.voice, context.voice
         times, never = self.pointing(state, positions.time, written, context.pointers, voices, context.cache.is_real)
         return torch.cat([self.stop(state) + never, times[..., : self.vocabulary.num_bins]], dim=-1)
 
     def _name(self, state: Tensor, positions: Positions, written: Written, voice: Tensor, claims: Claims) -> Tensor:
-        """Logits of speakers after some positions: (batch, num_positions, num_speakers)."""
+        """Logits of the speakers: (batch, num_positions, num_speakers)."""
         named = claims.similarities(written, positions.voice, voice).to(state.dtype) @ self.compare(state)[..., None]
         # (B, T, S, V + 1) x (B, T, V + 1, 1) -> (B, T, S, 1)
         return self.name(state) + named.squeeze(-1)
 
     def _embed_written(self, written: Written, voice: Tensor, content: Tensor) -> Positions:
-        """Positions of written tokens, which carry the mean content and the voices of the region they are about."""
+        """Embed written tokens, with the mean content and the voices of the regions that they refer to."""
         is_turn = (written.role != DIARIZE_ROLE)[:, None]
         mean = region_mean(content, by_recording(written.regions, content))
         mean = torch.where(is_turn, mean.view(*written.regions.shape[:2], -1), 0)
@@ -292,7 +292,7 @@ class Pix2Seq(Model):
         return self.frontend.num_tokens(num_samples)
 
     def receptive_field_size(self, num_frames: int = 1) -> int:
-        """Samples that `num_frames` audio tokens cover."""
+        """Number of samples that `num_frames` audio tokens span."""
         return round(num_frames * self.frontend.token_duration * self.frontend.sample_rate)
 
     def receptive_field_center(self, frame: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""Whether something that was given is a number; True and False are none."""
+"""Checks of numbers; True and False do not count as numbers."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number, of Python or NumPy."""
+    """Whether `value` is a finite number, of Python or NumPy."""
     return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
 
 
 def is_whole(value: Any, least: int) -> bool:
-    """Whether it is a whole number, of Python or NumPy, and no smaller than the least."""
+    """Whether `value` is a whole number, of Python or NumPy, and not below `least`."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

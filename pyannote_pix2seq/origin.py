@@ -1,4 +1,4 @@
-"""What a folder was made from: what is made from something else does not belong into it."""
+"""Record of what a folder was made from, so that files of different origins are not mixed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pyannote_pix2seq.atomic import atomic_write
 
 
 def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
-    """Note what a folder is made from, where that is not noted yet.
+    """Record what a folder is made from, unless a record exists already.
 
     Parameters
     ----------
     note : Path
-        A file of JSON; its folder is made where it is missing.
+        JSON file; its folder is created if it does not exist.
     origin : mapping
-        What JSON can hold, by name.
+        Values that JSON can hold, by name.
     """
     if not note.exists():
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
 
 
 def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
-    """What is otherwise than noted, as phrases; nothing where there is no note. See `note_origin`."""
+    """Differences from the recorded origin, as phrases; none if there is no record. See `note_origin`."""
     if not note.exists():
         return []
     noted = json.loads(note.read_text(encoding="utf-8"))

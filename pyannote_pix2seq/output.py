@@ -1,4 +1,4 @@
-"""Turns of a whole recording as what pyannote.audio 4 expects of a diarization pipeline."""
+"""Turns of a whole recording, and the output that pyannote.audio 4 expects of a diarization pipeline."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pyannote.core import Annotation, Segment
 from pyannote_pix2seq.joining import joined
 
 SHORTEST_TURN = 0.01
-"""Seconds."""
+"""Minimum duration of a turn, in seconds."""
 
 
 class Turn(NamedTuple):
@@ -24,11 +24,12 @@ class Turn(NamedTuple):
     Attributes
     ----------
     start, end : float
-        Seconds from the beginning of the recording or, where that is said, of a chunk.
+        Seconds from the start of the recording or, where stated, of a chunk.
     speaker : int
         Number of the speaker.
     confidence : float
-        Probability that the model gives to this turn; parts of one that were told to several people share it.
+        Probability of this turn according to the model; parts of a turn that are attributed to different speakers
+        share it.
     """
 
     start: float
@@ -38,41 +39,41 @@ class Turn(NamedTuple):
 
     @property
     def segment(self) -> Segment:
-        """The turn without its speaker."""
+        """Segment of the turn."""
         return Segment(self.start, self.end)
 
     def later(self, seconds: float) -> Turn:
-        """The turn so many seconds later."""
+        """The turn shifted by a number of seconds."""
         return self._replace(start=self.start + seconds, end=self.end + seconds)
 
     def within(self, start: float, end: float) -> Turn:
-        """The part of the turn between two moments, or the `SHORTEST_TURN` nearest to it."""
+        """The part of the turn between two times or, if that is too short, the nearest `SHORTEST_TURN` between them."""
         first = min(max(self.start, start), end - SHORTEST_TURN)
         return self._replace(start=first, end=max(min(self.end, end), first + SHORTEST_TURN))
 
 
 @dataclass
 class Pix2SeqOutput(DiarizeOutput):
-    """What pyannote.audio 4 expects, and how sure the model is.
+    """Output that pyannote.audio 4 expects, with the confidence of each turn.
 
     Attributes
     ----------
     speaker_diarization : Annotation
-        Speakers are SPEAKER_00, SPEAKER_01... in order of appearance, or have the names that they were enrolled by.
+        Speakers are SPEAKER_00, SPEAKER_01... in order of appearance, or have the names that they were enrolled under.
     exclusive_speaker_diarization : Annotation
-        The same without overlap: where several people speak, the turn that the model is surest of is kept. As with
-        pyannote.audio's own, whoever never speaks alone and is never the surest has no turn.
+        The same without overlap: where several speakers are active, the turn with the highest confidence is kept. As
+        in pyannote.audio, a speaker who never speaks alone and never has the highest confidence has no turn.
     speaker_embeddings : (num_speakers, dimension) array or None
-        Mean voice of each speaker, unit length, in the order of `speaker_diarization.labels()`. None where the
-        frontend has no voices.
+        Mean voice (speaker embedding) of each speaker, of unit length, in the order of `speaker_diarization.labels()`.
+        None if the frontend has no voices.
     confidence : list of float
-        Probability that the model gives to each turn of `speaker_diarization`, in the order of `itertracks()`.
+        Probability of each turn of `speaker_diarization` according to the model, in the order of `itertracks()`.
     """
 
     confidence: Sequence[float] = ()
 
     def serialize(self) -> dict[str, Any]:
-        """What pyannote.audio makes for JSON, with the confidence of each turn of "diarization"."""
+        """Convert to what JSON can hold, as pyannote.audio does, with the confidence of each turn of "diarization"."""
         content = super().serialize()
         for turn, sure in zip(content["diarization"], self.confidence, strict=bool(self.confidence)):
             turn["confidence"] = round(float(sure), 3)
@@ -92,9 +93,9 @@ def to_output(
     voices : mapping of int to (dimension,) array
         Mean voice of each speaker, of unit length.
     dimension : int
-        0 where there are no voices.
+        Dimension of a voice; 0 if there are no voices.
     names : mapping of int to str
-        What speakers are called; those who are not in it are strangers.
+        Names of enrolled speakers; the others are labelled by number.
     """
     turns = sorted(turns)
     labels = {speaker: label_of(speaker, names) for speaker in {turn.speaker for turn in turns}}
@@ -109,7 +110,7 @@ def to_output(
 
 
 def to_annotation(turns: Iterable[Turn], uri: str, labels: Mapping[int, str]) -> Annotation:
-    """Turns with the labels of their speakers; tracks are numbered, so equal segments are kept apart."""
+    """Annotation of turns, with the labels of their speakers; numbered tracks keep equal segments apart."""
     annotation = Annotation(uri=uri)
     for track, turn in enumerate(sorted(turns)):
         annotation[turn.segment, f"{track:06d}"] = labels[turn.speaker]
@@ -117,29 +118,29 @@ def to_annotation(turns: Iterable[Turn], uri: str, labels: Mapping[int, str]) ->
 
 
 def label_of(speaker: int, names: Mapping[int, str]) -> str:
-    """The name of a speaker; a stranger is called after his number."""
+    """Label of a speaker: the name, if there is one, or else SPEAKER_ and the number."""
     return names[speaker] if speaker in names else speaker_label(speaker)
 
 
 def speaker_label(number: int) -> str:
-    """SPEAKER_00, SPEAKER_01..."""
+    """Label of a speaker without a name: SPEAKER_00, SPEAKER_01..."""
     return f"SPEAKER_{number:02d}"
 
 
 def join(turns: Iterable[Turn], pause: float) -> list[Turn]:
-    """Join turns of one speaker that overlap or have at most `pause` seconds between them.
+    """Join turns of one speaker that overlap or are at most `pause` seconds apart.
 
-    A joined turn is as sure as its parts are on average, each weighted by its duration.
+    The confidence of a joined turn is the mean over its parts, weighted by their durations.
     """
     return joined(turns, lambda before, turn: turn.start - before.end <= pause, _union)
 
 
 def exclusive(turns: Iterable[Turn]) -> list[Turn]:
-    """Resolve overlap: every moment goes to the surest of the turns that claim it, and none is left to nobody."""
+    """Resolve overlap: every moment goes to the active turn with the highest confidence, so that no speech is lost."""
     ranked = sorted(turns, key=lambda turn: turn.confidence, reverse=True)
     waiting = sorted(range(len(ranked)), key=lambda rank: ranked[rank].start, reverse=True)
     edges = sorted({edge for turn in ranked for edge in (turn.start, turn.end)})
-    active: list[int] = []  # a heap, the surest first
+    active: list[int] = []  # a heap, the highest confidence first
     parts: list[tuple[int, float, float]] = []
     for start, end in pairwise(edges):
         while waiting and ranked[waiting[-1]].start <= start:

@@ -1,4 +1,4 @@
-"""What pictures look like: colours, words, axes."""
+"""Colours, text and axes of pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INK, FAINT, GRID, SOUND = "#22272e", "#68717d", "#e4e7eb", "#b9c0c9"
 
 
 def plain(text: object) -> str:
-    """Keep matplotlib from reading dollars as mathematics."""
+    """Escape dollar signs, which matplotlib would read as mathematics."""
     return str(text).replace("$", r"\$")
 
 

@@ -1,4 +1,4 @@
-"""The same for many things, in several processes."""
+"""Parallel map over several processes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ Result = TypeVar("Result")
 
 
 def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], num_jobs: int) -> Iterator[Result]:
-    """What a function gives for each of some items, in any order.
+    """Yield the result of a function for each item, in any order.
 
     Parameters
     ----------
     function : callable
-        That can be pickled, unless there is one job.
+        Has to be picklable, unless `num_jobs` is 1.
     items : sequence
     num_jobs : int
-        Processes of one torch thread each; 1 for this process alone, as it is. So is a single item.
+        Number of processes, of one torch thread each. With 1, or for a single item, this process does the work and
+        keeps its number of threads.
 
     Raises
     ------
     ValueError
-        If there is less than one job.
+        If `num_jobs` is less than 1.
     """
     if num_jobs < 1:
         raise ArgumentError(f"{num_jobs} processes were asked for; it has to be 1 or more.")

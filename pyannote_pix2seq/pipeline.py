@@ -33,25 +33,24 @@ from pyannote_pix2seq.strategies.writer import Writer
 
 
 class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
-    """Speaker diarization written by a Pix2Seq model.
+    """Speaker diarization with a Pix2Seq model.
 
-    A recording is cut into chunks that overlap, and each is prompted with audio of speakers who may be in it: of those
-    known so far, chunk after chunk (`strategies/chain.py`), or of those of the whole recording
-    (`strategies/two_pass.py`).
+    A recording is cut into overlapping chunks, and each is prompted with audio of speakers who may occur in it: those
+    found in earlier chunks (`strategies/chain.py`), or those of the whole recording (`strategies/two_pass.py`).
 
     Parameters
     ----------
     model : Pix2Seq, str, Path or dict
         Pretrained model, or anything that `pyannote.audio.pipelines.utils.get_model` turns into one.
     chunk : float, optional
-        Length of chunks, in seconds. What it leaves of the model's window is for prompts.
+        Length of chunks, in seconds, at most half of the model's window. The rest of the window is for prompts.
     hop : float, optional
-        How much later than one chunk the next begins, as a share of its length.
+        Step from the start of one chunk to that of the next, as a share of the length of a chunk.
     strategy : {"chain", "two_pass"}, optional
-        Two passes need a frontend that hears voices. Defaults to two passes with such a frontend, and to a chain.
+        Two passes need a frontend with voices; they are the default with such a frontend, and a chain without.
     prompts : {"compact", "clip"}, optional
-        Prompt with one audio token that stands for up to 5 s of a speaker, or with all of them. Defaults to compact
-        prompts, and to clips if the frontend is learned.
+        Prompt with one audio token that summarises up to 5 s of a speaker, or with all of them. Defaults to compact
+        prompts, and to clips if the frontend is trained with the model.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
     legacy : bool, optional
@@ -64,8 +63,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ModelError
         If the checkpoint holds no Pix2Seq model.
     ValueError
-        If the chunk does not fit the model, it cannot have such prompts or such a strategy, or the hop or a decoding
-        option is out of its range.
+        If the chunk does not fit the model's window, the model does not support such prompts or such a strategy, or
+        the hop or a decoding option is out of its range.
     TypeError
         If there is no such decoding option.
 
@@ -100,9 +99,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @property
     def decoding(self) -> DecodingOptions:
-        """How sequences are written; a mapping may be set as well.
+        """Options of decoding; they may be set to a mapping as well.
 
-        It is all of it: what a mapping leaves out has its default. To change something,
+        Setting them replaces all of them: options that a mapping leaves out have their defaults. To change some only,
         `pipeline.decoding = dataclasses.replace(pipeline.decoding, temperature=1.0)`.
         """
         return self._decoding
@@ -116,23 +115,23 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self._decoding = options
 
     def check(self) -> None:
-        """Check that chunks, prompts and strategy can be, now and not at the first recording.
+        """Check chunks, prompts and strategy now rather than at the first recording.
 
         Raises
         ------
         ValueError
-            If not.
+            If they are not valid for this model.
         """
         _ = self.grid, self.writer, self._strategy
 
     @property
     def grid(self) -> Grid:
-        """Where chunks begin."""
+        """Positions of the chunks."""
         return Grid.of(self.chunk, self.hop, self.model.frontend, longest=self.model.vocabulary.window / 2)
 
     @property
     def _strategy(self) -> type[Chain] | type[TwoPass]:
-        """What reads chunks."""
+        """Class of the strategy."""
         strategies: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
         if not self.model.frontend.num_voices:
             del strategies["two_pass"]
@@ -145,19 +144,19 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @property
     def writer(self) -> Writer:
-        """What writes about chunks."""
+        """What decodes chunks."""
         return Writer(self.model, self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
-        """There is nothing to tune."""
+        """No parameters: there is nothing to tune."""
         return {}
 
     def classes(self) -> Iterator[str]:
-        """SPEAKER_00, SPEAKER_01..."""
+        """Labels of speakers: SPEAKER_00, SPEAKER_01..."""
         return (speaker_label(number) for number in count())
 
     def get_metric(self) -> DiarizationErrorRate:
-        """Diarization error rate without collar, overlap scored."""
+        """Diarization error rate, without collar and with overlap scored."""
         return der_metric()
 
     def get_direction(self) -> str:
@@ -165,7 +164,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return "minimize"
 
     def prepare_one(self, file: Any, preload: bool = False) -> LazyFile:
-        """Prepare a file to be diarized; unlike pyannote.audio's own, this needs no FFmpeg.
+        """Prepare a file for `apply`; unlike pyannote.audio's own method, this needs no FFmpeg.
 
         Parameters
         ----------
@@ -176,7 +175,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Raises
         ------
         AudioError
-            If the file is to be loaded and cannot be.
+            If `preload` is set and the file cannot be loaded.
         """
         lazy = LazyFile(file, getattr(self, "preprocessors", None))
         if preload:
@@ -193,18 +192,18 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         known: Known = None,
         hook: Callable[..., None] | None = None,
     ) -> Pix2SeqOutput | Annotation:
-        """Diarize a recording, of which only a few chunks are in memory at a time.
+        """Diarize a recording, with only a few chunks in memory at a time.
 
         Parameters
         ----------
         file : mapping
             See `pyannote_pix2seq.audio.load`.
         num_speakers, min_speakers, max_speakers : int, optional
-            How many people speak; obeyed exactly.
+            Number of speakers, exactly, at least and at most; always respected.
         known : Enrolment, path of one that was saved, or mapping of str to recordings, optional
-            People who may speak, see `enrol`. Their turns carry their names.
+            Speakers who may occur, see `enrol`. Their turns carry their names.
         hook : callable, optional
-            Called as `hook(step, artifact, file=..., total=..., completed=...)` while each step goes on.
+            Called as `hook(step, artifact, file=..., total=..., completed=...)` during each step.
 
         Returns
         -------
@@ -215,9 +214,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         AudioError
             If the file cannot be read or lasts less than 100 ms.
         SpeakerCountError
-            If the number of speakers cannot be obeyed.
+            If the number of speakers is invalid or cannot be reached.
         EnrolmentError
-            If people cannot be enrolled, or were enrolled with another frontend.
+            If speakers cannot be enrolled, or were enrolled with another frontend.
         """
         hook = self.setup_hook(file, hook=hook)
         reader = Reader(file, self.model.frontend.sample_rate)
@@ -229,7 +228,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         def chunks() -> Iterator[Chunk]:
             for number, chunk in enumerate(chunks_of(reader, self.grid), 1):
                 if chunk.is_last:
-                    limits(number)  # which may be fewer than the head of the file promised
+                    limits(number)  # which may be fewer than the file's header implied
                 yield chunk
 
         def report(step: str, completed: int, total: int) -> None:
@@ -243,7 +242,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return output.speaker_diarization if self.legacy else output
 
     def apply_batch(self, files: Iterable[Any], progress: bool = False, **options: Any) -> Iterator[tuple[Any, Any]]:
-        """Diarize files one after the other; one that fails is reported in a warning and passed over: see `one_by_one`.
+        """Diarize files one after the other; one that fails is reported in a warning and skipped, see `one_by_one`.
 
         Parameters
         ----------
@@ -251,7 +250,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         progress : bool, optional
             Show a progress bar, as `pyannote-audio benchmark` asks for.
         **options
-            See `apply`; those that a file has under "pipeline_kwargs" come first.
+            See `apply`; those that a file has under "pipeline_kwargs" take precedence.
 
         Returns
         -------
@@ -263,11 +262,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         ValueError
             As `check` does.
         TypeError
-            If there is no such option, or one file is given in the place of several.
+            If there is no such option, or a single file is given instead of several.
         SpeakerCountError
-            If no recording could have that number of speakers.
+            If the number of speakers is invalid.
         EnrolmentError
-            As `apply` does; people are enrolled once for all files.
+            As `apply` does; speakers are enrolled once for all files.
         """
         self.check()
         check_batch(files, options, self.apply)
@@ -284,7 +283,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:
-        """Remember people from recordings of them alone; `Enrolment.save` keeps it for another day.
+        """Enrol speakers from recordings of each of them alone; `Enrolment.save` keeps the result for later use.
 
         Parameters
         ----------
@@ -294,7 +293,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Raises
         ------
         EnrolmentError
-            If a name has white space, or there is less than 1 s of speech of somebody.
+            As `Enrolment.of` does: if a name has white space, or there is less than 1 s of speech of a speaker.
         AudioError
             If a recording cannot be read.
         """
@@ -308,12 +307,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         max_speakers: int | None = None,
         known: Known = None,
     ) -> Stream:
-        """Diarize audio as it comes, see `Stream`; options as of `apply`.
+        """Diarize audio as it arrives, see `Stream`; the options are those of `apply`.
 
         Raises
         ------
         SpeakerCountError
-            If the number of speakers cannot be obeyed: a stream can promise as many as the model names in one chunk.
+            If the number of speakers is invalid, or more are needed than the model can name in one chunk.
         AudioError
             If the sample rate is not a whole number of Hz, 1 or more.
         EnrolmentError

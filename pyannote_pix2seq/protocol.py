@@ -26,31 +26,31 @@ from pyannote_pix2seq.simulation.labels import HEARD, Labels
 DATABASE, TASK = "Synthetic", "SpeakerDiarization"
 SUBSETS = ("train", "development", "test")
 SCOPE = "database"
-"""In which a label is one speaker: labels are names of voices."""
+"""Scope of labels: a label is the same speaker in the whole database, as labels are names of voices."""
 
 NUM_HASHED = 5
-"""Files of a protocol that are looked at to know it again."""
+"""Number of files of a protocol that `origin` hashes."""
 ENDLESS = 10**9
-"""More conversations than anybody will hear."""
+"""Number of conversations of a subset that does not end."""
 
 
 class SyntheticProtocol(SpeakerDiarizationProtocol):
-    """Conversations that are imagined when they are asked for.
+    """Protocol of conversations that are simulated on demand.
 
     Files hold `uri`, `database`, `subset`, `annotation` (whose labels are names of voices), `annotated`, `labels` (the
     style of the annotation, in one word), `digest` (of the conversation), `scope` and `sample_rate`; `waveform`, (1,
-    num_samples) float32, is rendered when it is read, which `"waveform" in file` does too. The uri of a file,
-    `{name}-{subset}-{number}`, is all that its conversation depends on: development and test sets are the same every
-    time. Training does not end: ask for as many conversations as you want (`num_train`), or stop.
+    num_samples) float32, is rendered on access, also by `"waveform" in file`. The uri of a file,
+    `{name}-{subset}-{number}`, determines its conversation: development and test sets are the same every time. The
+    training set does not end by default: ask for a number of conversations (`num_train`), or stop.
 
     Parameters
     ----------
     name : str
         Name of the protocol.
     train, development : Simulator
-        Where conversations come from. Give `development` voices that training never hears.
+        Simulators of the conversations. Give `development` voices that are not used in training.
     test : Simulator, optional
-        Defaults to that of development.
+        Defaults to `development`.
     labels : Labels
         How conversations are annotated.
     num_train, num_development, num_test : int
@@ -61,7 +61,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     Raises
     ------
     ValueError
-        If a number of conversations is negative, or the name is no part of a protocol's full name.
+        If a number of conversations is negative, or the name cannot be a part of a protocol's full name.
 
     Examples
     --------
@@ -96,12 +96,12 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     def register(cls, name: str, train: Simulator, development: Simulator, **options: Any) -> SyntheticProtocol:
         """Let `registry.get_protocol("Synthetic.SpeakerDiarization.{name}")` find a protocol in this process.
 
-        Parameters are those of the class. A protocol of this name that was there before is replaced.
+        Parameters are those of the class. An earlier protocol of this name is replaced.
 
         Returns
         -------
         protocol : SyntheticProtocol
-            The same as the registry gives out.
+            A protocol like those that the registry returns.
 
         Raises
         ------
@@ -149,7 +149,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         return f"{self._prefix}-{subset}-{number:06d}"
 
     def file(self, subset: str, number: int) -> ProtocolFile:
-        """One conversation, without those before it; errors are those of `uri`."""
+        """File of one conversation, simulated without those before it; errors are those of `uri`."""
         uri = self.uri(subset, number)
         simulator = self._simulators[subset]
         conversation = simulator.describe(uri)
@@ -173,16 +173,17 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
 
 
 def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
-    """Annotate a conversation, with the names of the voices; as in an address, white space in them becomes %20."""
+    """Annotate a conversation with the names of the voices, in which white space and % are percent-encoded."""
     names, turns = conversation.voices, labels.apply(conversation.turns, conversation.duration)
     return annotation_of(((start, end, _one_word(names[speaker])) for start, end, speaker in turns), conversation.uri)
 
 
 def origin(protocol: Any, subset: str) -> str:
-    """What the examples of a subset of any protocol are made from: the protocol's name, the style of labels, unless it
-    is the usual one, and a hash of the labels of the first files and, of synthetic ones, of scenes and voices.
+    """Describe what the examples of a subset of any protocol are made from.
 
-    A folder of examples that were made from something else must not be used for the protocol.
+    The description consists of the protocol's name, the style of labels, unless it is the default, and a hash of the
+    labels of the first files and, if they are synthetic, of their scenes and voices. A folder of examples of another
+    origin must not be used for the protocol.
     """
     files = list(islice(getattr(protocol, subset)(), NUM_HASHED))
     labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}
@@ -195,12 +196,12 @@ def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile
 
 
 def _one_word(text: str) -> str:
-    """Text without white space, which separates the fields of an RTTM line."""
+    """Percent-encode % and white space, which separates the fields of an RTTM line."""
     return re.sub(r"[\s%]", lambda match: f"%{ord(match[0]):02X}", text)
 
 
 def _register_all(database: Any) -> None:
-    """Initialise a database with the protocols of its class."""
+    """Initialise a database, and register the protocols of its class."""
     Database.__init__(database)
     for (task, name), make in database._protocols.items():
         database.register_protocol(task, name, make)

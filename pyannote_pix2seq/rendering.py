@@ -1,8 +1,8 @@
-"""Simulated conversations as files, for tools that want files, and a database.yml that registers them.
+"""Simulated conversations rendered to files, for tools that need files, with a database.yml that registers them.
 
 folder/database.yml                      for pyannote.database
 folder/NAME/wav/URI.wav                  16 kHz, 16 bits, one channel
-folder/NAME/SUBSET.{lst,rttm,uem,map}    uris, who speaks when, what is annotated, how it is labelled
+folder/NAME/SUBSET.{lst,rttm,uem,map}    uris, turns, annotated regions, style of labels
 folder/NAME/origin.json                  what it was made from
 folder/NAME/SHA256SUMS                   for `sha256sum -c`
 """
@@ -42,36 +42,36 @@ Place = tuple[str, int]  # subset and number of a conversation
 
 
 class RenderingError(Pix2SeqError, ValueError):
-    """A rendered protocol that is not what it should be."""
+    """A protocol that cannot be rendered, or rendered files that are not what they should be."""
 
 
 def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], num_jobs: int = 1) -> float:
     """Render a protocol as `into/NAME`, register it in `into/database.yml`, read it back and compare.
 
-    What an interrupted run rendered is not rendered again; the first recording is, to see whether it still sounds the
-    same.
+    Recordings of an interrupted run are not rendered again, except for the first, to check that rendering still gives
+    the same bytes.
 
     Parameters
     ----------
     protocol : SyntheticProtocol
-        Of a finite size.
+        Of finite size.
     into : Path
-        Made where it is missing.
+        Created if it does not exist.
     origin : mapping
-        All that the protocol is made from, to be kept as JSON.
+        Everything that the protocol is made from, saved as JSON.
     num_jobs : int
-        Processes that render side by side.
+        Number of processes that render.
 
     Returns
     -------
     hours : float
-        Of audio.
+        Total duration of the audio.
 
     Raises
     ------
     RenderingError
-        If the folder holds a protocol that was made from something else, or that is damaged, or a database.yml of
-        somebody else. The message names it.
+        If the protocol does not end, or the folder holds something else, a protocol of another origin, a damaged one,
+        or a database.yml that was not written by this module. The message names it.
     """
     folder = into / protocol.name.rpartition(".")[2]
     if ENDLESS in protocol.sizes.values():
@@ -101,12 +101,12 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
 
 
 def verify(protocol: SyntheticProtocol, into: Path) -> float:
-    """Read a rendered protocol as any tool would, and compare it with what it should be.
+    """Read a rendered protocol with pyannote.database, and compare it with what it should be.
 
     Returns
     -------
     hours : float
-        Of audio.
+        Total duration of the audio.
 
     Raises
     ------
@@ -132,13 +132,13 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
     """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`.
 
-    It is not rendered again where `URI.sha256` says that what is there lasts as long and has the same turns, voices and
-    scene.
+    The audio is not rendered again if, according to `URI.sha256`, it was rendered from the same duration, turns, voices
+    and scene.
 
     Returns
     -------
     audio : Path
-        Of the wav file.
+        Path of the wav file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
@@ -157,14 +157,14 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
 
 
 def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:
-    """What database.yml says of rendered protocols.
+    """Contents of a database.yml that registers rendered protocols.
 
     Parameters
     ----------
     subsets : mapping of str to iterable of str
-        Name of each protocol, and which subsets of it there are.
+        Subsets of each protocol, by its name.
     prefix : str
-        From the folder of database.yml to those of the protocols, e.g. "synthetic/".
+        Path from the folder of database.yml to those of the protocols, e.g. "synthetic/".
     """
     protocols: dict[str, dict[str, Any]] = {}
     for name, there in subsets.items():
@@ -188,20 +188,20 @@ def _path(folder: Path, uri: str) -> Path:
 
 
 def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
-    """Render one conversation; its file appears when it is complete."""
+    """Render one conversation to a file, atomically."""
     with atomic_write(_path(folder, protocol.uri(*place))) as part:
         part.write_bytes(_recording(protocol, place))
 
 
 def _recording(protocol: SyntheticProtocol, place: Place) -> bytes:
-    """One conversation as a wav file."""
+    """Render one conversation to the bytes of a wav file."""
     file = BytesIO()
     soundfile.write(file, protocol.file(*place)["waveform"][0].numpy(), SAMPLE_RATE, subtype="PCM_16", format="WAV")
     return file.getvalue()
 
 
 def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
-    """Render a conversation once more, and compare it with what an earlier run made."""
+    """Render a conversation again, and compare it with the file that an earlier run wrote."""
     path = _path(folder, protocol.uri(*place))
     if path.read_bytes() != _recording(protocol, place):
         raise RenderingError(
@@ -211,7 +211,7 @@ def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> Non
 
 
 def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None:
-    """Write what there is to know of a subset; nothing where it has no conversation."""
+    """Write the lists of a subset, or remove them if it has no conversation."""
     paths = {key: folder / f"{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
     if not protocol.sizes[subset]:
         for path in paths.values():
@@ -228,7 +228,7 @@ def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None
 
 
 def _check_registry(into: Path) -> None:
-    """Refuse to replace what somebody else wrote."""
+    """Refuse to replace a database.yml that this module did not write."""
     path = into / REGISTRY
     if path.exists() and not path.read_text(encoding="utf-8").startswith(HEAD):
         raise RenderingError(
@@ -238,7 +238,7 @@ def _check_registry(into: Path) -> None:
 
 
 def _write_registry(into: Path) -> None:
-    """Register all protocols that have been rendered into a folder."""
+    """Write a database.yml that registers all protocols rendered into a folder."""
     folders = sorted(note.parent for note in into.glob(f"*/{ORIGIN}"))
     subsets = {path.name: [subset for subset in SUBSETS if (path / f"{subset}.lst").exists()] for path in folders}
     text = yaml.safe_dump(layout(subsets), sort_keys=False)
@@ -247,7 +247,7 @@ def _write_registry(into: Path) -> None:
 
 
 def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
-    """Compare a file on disk with what was to be rendered."""
+    """Compare a rendered file of a protocol with what was to be rendered."""
     for key in ("uri", "database", "subset", "scope", "labels"):
         if found[key] != expected[key]:
             raise RenderingError(f"{found['uri']}: {key} is {found[key]!r}, not {expected[key]!r}.")
@@ -268,12 +268,12 @@ def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
 
 
 def _milliseconds(turns: Any) -> set[tuple[Any, ...]]:
-    """Segments in milliseconds, and whose they are."""
+    """Segments in milliseconds, with their labels."""
     tracks = turns.itertracks(yield_label=True) if isinstance(turns, Annotation) else ((part, 0, "") for part in turns)
     return {(round(1000 * segment.start), round(1000 * segment.end), label) for segment, _, label in tracks}
 
 
 def _read_sums(path: Path) -> dict[str, str]:
-    """uri -> hash of each recording that an earlier run verified."""
+    """Hash of each recording that an earlier run verified, by uri."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}

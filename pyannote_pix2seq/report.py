@@ -1,4 +1,4 @@
-"""What came out, for people to look at: a table of turns, a picture."""
+"""Diarization output for people to look at: a table of turns, and a picture."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND, plain, style_axes
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)
-"""Seconds between ticks."""
-WIDTH, ROW, MARGIN, WAVEFORM_ROWS = 12.0, 0.34, 1.2, 2  # inches, but for the last
+"""Possible distances between ticks, in seconds."""
+WIDTH, ROW, MARGIN, WAVEFORM_ROWS = 12.0, 0.34, 1.2, 2  # inches, except for the last
 
 PEAK = SAMPLE_RATE // 100
-"""Samples whose loudest one is kept to be drawn: 10 ms."""
+"""Number of samples of which the largest is kept for drawing: 10 ms."""
 
 Pair = tuple[object, object]  # a speaker of the hypothesis and one of the reference; None where there is none
 
 
 def turns_table(annotation: Annotation, confidence: Sequence[float]) -> str:
-    """Write the turns as text, one a line, by start time.
+    """Format turns as a table, one per line, sorted by start time.
 
     Parameters
     ----------
     annotation : Annotation
     confidence : (num_turns,) floats
-        How sure each turn is, in the order of `annotation.itertracks()`.
+        Confidence of each turn, in the order of `annotation.itertracks()`.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def turns_table(annotation: Annotation, confidence: Sequence[float]) -> str:
 
 
 def clock(seconds: float, decimals: int = 0) -> str:
-    """Write a time as m:ss or, from an hour on, h:mm:ss."""
+    """Format a time as m:ss or, from an hour on, as h:mm:ss."""
     minutes, rest = divmod(round(seconds, decimals), 60)
     second = f"{rest:0{decimals + 3 if decimals else 2}.{decimals}f}"
     hours, minutes = divmod(int(minutes), 60)
@@ -77,22 +77,22 @@ def timeline(
     audio: Iterable[Tensor] | None = None,
     uem: Timeline | None = None,
 ) -> None:
-    """Draw who spoke when as a PNG picture: the hypothesis and, where there is one, the reference under it.
+    """Draw who spoke when as a PNG picture: the hypothesis and, if there is one, the reference below it.
 
-    A speaker of the hypothesis has the colour of the reference speaker whom the error rate pairs with it
+    A speaker of the hypothesis has the colour of the reference speaker to whom the error rate maps them
     (optimal mapping, by the Hungarian algorithm), so that a confusion shows as a change of colour.
 
     Parameters
     ----------
     hypothesis : Annotation
     path : str, Path or binary stream
-        Of the picture.
+        Where to save the picture.
     reference : Annotation, optional
-        Puts the error rate in the title.
+        Drawn as well, with the error rate in the title.
     audio : iterable of (channel, time) torch.Tensor, optional
-        Blocks of the recording at 16 kHz, such as a `Reader`: draws the waveform on top.
+        Blocks of the recording at 16 kHz, such as a `Reader`; the waveform is drawn on top.
     uem : Timeline, optional
-        What to score, as in `der_components`.
+        Regions to score, as in `der_components`.
     """
     pairs = pair_speakers(hypothesis, reference, uem)
     lanes = [("hypothesis", hypothesis, [pair[0] for pair in pairs])]
@@ -125,8 +125,7 @@ def pair_speakers(hypothesis: Annotation, reference: Annotation | None, uem: Tim
     Returns
     -------
     pairs : list of (speaker of the hypothesis or None, speaker of the reference or None)
-        The hypothesis' speakers in the order in which they are first heard, then the reference's that are
-        left.
+        Speakers of the hypothesis in order of first appearance, then the remaining ones of the reference.
     """
     if reference is None:
         return [(speaker, None) for speaker in _speakers(hypothesis)]
@@ -136,25 +135,25 @@ def pair_speakers(hypothesis: Annotation, reference: Annotation | None, uem: Tim
 
 
 def _speakers(annotation: Annotation) -> list[object]:
-    """The speakers in the order in which they are first heard."""
+    """Speakers in order of first appearance."""
     return list(dict.fromkeys(speaker for _, _, speaker in annotation.itertracks(yield_label=True)))
 
 
 def _duration(annotations: Sequence[Annotation], sound: np.ndarray) -> float:
-    """Seconds to show: the recording, or as far as the turns go."""
+    """Duration to show, in seconds: up to the end of the recording or of the last turn, whichever is later."""
     ends = [turn.end for annotation in annotations for turn in annotation.itersegments()]
     return max([*ends, len(sound) * PEAK / SAMPLE_RATE]) or 1.0
 
 
 def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
-    """The loudest sample of each 10 ms of a recording: (num_peaks,).
+    """Largest magnitude of the samples in each 10 ms of a recording: (num_peaks,).
 
     Parameters
     ----------
     blocks : iterable of (channel, time) torch.Tensor
         At 16 kHz, of any size.
     """
-    found, rest = array("f"), torch.zeros(0)  # not many tensors: what lies between them would not be used again
+    found, rest = array("f"), torch.zeros(0)  # not many small tensors, which would fragment memory
     for block in blocks:
         samples = torch.cat([rest, block.abs().amax(dim=0).float().cpu()])
         whole = len(samples) // PEAK * PEAK
@@ -166,7 +165,7 @@ def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
 
 
 def draw_waveform(axes: Axes, sound: np.ndarray) -> None:
-    """Draw the loudest of the `peaks` of each of some 2000 pieces of the recording."""
+    """Draw the waveform: the maximum of `peaks` in each of about 2000 pieces of the recording."""
     starts = np.unique(np.linspace(0, len(sound), 2000, endpoint=False).astype(int))
     loudest = np.maximum.reduceat(sound, starts)
     axes.fill_between(starts * PEAK / SAMPLE_RATE, -loudest, loudest, color=SOUND, linewidth=0)
@@ -175,7 +174,7 @@ def draw_waveform(axes: Axes, sound: np.ndarray) -> None:
 
 
 def draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence[object]) -> None:
-    """Draw one row a speaker, each in the colour of its place in `speakers`."""
+    """Draw one row per speaker, each in the colour of their position in `speakers`."""
     rows = [(speaker, _colour(place)) for place, speaker in enumerate(speakers) if speaker is not None]
     for row, (speaker, colour) in enumerate(rows):
         bars = [(turn.start, turn.duration) for turn in annotation.label_timeline(speaker)]
@@ -188,7 +187,7 @@ def draw_lane(axes: Axes, name: str, annotation: Annotation, speakers: Sequence[
 
 
 def draw_time(panels: Sequence[Axes], duration: float) -> None:
-    """Give all the panels one time axis, in m:ss."""
+    """Give all panels a common time axis, in m:ss."""
     step = next((step for step in TICKS if duration / step <= 16), 2 * TICKS[-1])
     for axes in panels:
         style_axes(axes, "x", labelsize=9, colors=INK)
@@ -200,7 +199,7 @@ def draw_time(panels: Sequence[Axes], duration: float) -> None:
 
 
 def _draw_legend(figure: Figure, pairs: Sequence[Pair], has_reference: bool) -> None:
-    """Say under the panels which colour is whom."""
+    """Draw a legend of the speakers' colours below the panels."""
     patches = []
     for place, (found, true) in enumerate(pairs):
         text = f"{found} = {true}" if found is not None and true is not None else str(found or true)

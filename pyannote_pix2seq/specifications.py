@@ -1,4 +1,4 @@
-"""A vocabulary as pyannote.audio specifications, and back: so that a checkpoint carries its whole language."""
+"""Conversion of vocabularies to pyannote.audio specifications and back, so that a checkpoint carries its vocabulary."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pyannote_pix2seq.vocabulary import FIRST_TIME, Vocabulary, VocabularyError
 
 
 def specifications_of(vocabulary: Vocabulary) -> Specifications:
-    """A vocabulary as pyannote.audio specifications, which checkpoints carry."""
+    """Convert a vocabulary to pyannote.audio specifications, which checkpoints carry."""
     return Specifications(
         problem=Problem.MONO_LABEL_CLASSIFICATION,
         resolution=Resolution.CHUNK,
@@ -19,7 +19,13 @@ def specifications_of(vocabulary: Vocabulary) -> Specifications:
 
 
 def vocabulary_of(specifications: Specifications, resolution: float) -> Vocabulary:
-    """The inverse of `specifications_of`, for a frontend with bins of `resolution` seconds."""
+    """Invert `specifications_of`, for a frontend with time bins of `resolution` seconds.
+
+    Raises
+    ------
+    VocabularyError
+        If the classes are not those of such a vocabulary.
+    """
     classes = specifications.classes or []
     num_times = sum(name[0].isdigit() for name in classes)
     num_speakers = len(classes) - FIRST_TIME - num_times

@@ -34,30 +34,31 @@ WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", 
 
 
 class SequenceDiarization(Task):
-    """Speaker diarization as writing.
+    """Training task of speaker diarization as sequence generation.
 
-    A frozen frontend hears each recording once: its audio tokens are kept in `cache`. Every training step is a function
-    of `seed` and the number of the step, so training that is stopped at any checkpoint goes on as if it had not been.
+    A frozen frontend processes each recording once: its audio tokens are kept in `cache`. Every training step is a
+    function of `seed` and the number of the step, so training that is interrupted resumes from any checkpoint as if it
+    had not been interrupted.
 
     Parameters
     ----------
     protocol : SpeakerDiarizationProtocol
         With a training and a development set; `recipes/train.py` makes a synthetic one.
     cache : Path
-        Folder for audio tokens. Filling it is what takes long; it can be interrupted and goes on where it was.
+        Folder for audio tokens. Filling it takes long; it can be interrupted and resumed.
     model_window : float
-        Longest audio that the model can write about, prompts included, in seconds.
+        Longest audio that the model can process, prompts included, in seconds.
     num_speakers : int
-        Speakers that the model can name.
+        Number of speakers that the model can name.
     resolution : float
-        Time bins, in seconds; those of the model's frontend.
+        Duration of a time bin, in seconds; has to be that of the model's frontend.
     stretch : float
         Recordings are cut into stretches of this many seconds before audio tokens are computed.
     batch_size : int
     steps_per_epoch : int
         Validation happens once an epoch.
     num_workers : int
-        Processes that compute audio tokens (where a CUDA GPU does, that render what it hears) and draw windows.
+        Processes that compute audio tokens (or, if a CUDA GPU does that, read or render audio for it) and draw windows.
     activity_weight : float
         Weight of the auxiliary frame-level loss.
     seed : int
@@ -69,7 +70,7 @@ class SequenceDiarization(Task):
     TypeError
         If there is no such option.
     ValueError
-        If chunks and prompts do not fit the window together, or the protocol does not end.
+        If chunks and prompts together do not fit the window, or the protocol does not end.
     """
 
     def __init__(
@@ -120,10 +121,10 @@ class SequenceDiarization(Task):
     protocol: Any
 
     def prepare_data(self) -> None:
-        """Nothing: audio tokens need the model's frontend, see `setup`."""
+        """Do nothing: audio tokens need the model's frontend, see `setup`."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Fill the cache, once the model (whose frontend makes the tokens) is known."""
+        """Fill the cache, once the model (whose frontend computes the tokens) is known."""
         if stage != "fit" or hasattr(self, "examples"):
             return
         trainer = cast(Trainer, self.trainer)
@@ -144,7 +145,7 @@ class SequenceDiarization(Task):
             ]
 
     def _fill(self, subset: str) -> ExampleCache:
-        """Have the first process hear; it tells the others of every stretch, or they would give up after a while."""
+        """Fill a cache in the first process, which signals every stretch to the others so that they do not time out."""
         trainer = cast(Trainer, self.trainer)
         tell, root = trainer.strategy.broadcast, trainer.strategy.root_device
         is_first = trainer.is_global_zero
@@ -159,13 +160,13 @@ class SequenceDiarization(Task):
         return cache
 
     def train_dataloader(self) -> LateLoader:  # type: ignore[override]
-        """Batches whose workers start when the first is asked for."""
+        """Loader of random windows, whose workers start when the first batch is requested."""
         loader = super().train_dataloader()
         loader.worker_init_fn = outlive_sigterm
         return LateLoader(loader)
 
     def val_dataloader(self) -> DataLoader | None:
-        """Beginnings of the development set."""
+        """Loader of the first chunks of the development set."""
         loader = super().val_dataloader()
         if loader is not None:
             loader.worker_init_fn = outlive_sigterm
@@ -175,7 +176,7 @@ class SequenceDiarization(Task):
         return self.steps_per_epoch * self.batch_size
 
     def train__iter__(self) -> Iterator[Window]:
-        """Windows of the steps of this epoch that have not been taken yet."""
+        """Windows for the remaining steps of this epoch."""
         for step in steps_left(self.model.global_step, self.steps_per_epoch):
             rng = np.random.default_rng([self.seed, step, self.model.global_rank])
             yield from (self.sampler.draw(self.examples, rng) for _ in range(self.batch_size))
@@ -184,14 +185,14 @@ class SequenceDiarization(Task):
         return len(self.validated)
 
     def val__getitem__(self, index: int) -> Window:
-        """The beginning of an example, as long as a chunk."""
+        """The first chunk of an example."""
         return self.sampler.beginning(self.development[self.validated[index]])
 
     def collate_fn(self, batch: Sequence[Window], stage: str = "train") -> Batch:
         return collate(batch, self.vocabulary, self.model.frontend.bins_per_token)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of one batch: of the written sequence, and of frame-level activity."""
+        """Loss of one batch: that of the sequence, plus the weighted one of frame-level activity."""
         seed = seed_of(self.seed, self.model.global_step, self.model.global_rank)
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -209,7 +210,7 @@ class SequenceDiarization(Task):
         return sequence + self.activity_weight * activity
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Diarization error rate of greedily written sequences."""
+        """Diarization error rate of greedily decoded sequences."""
         audio = self.model.frontend.finish(batch.audio, batch.lengths)
         context = self.model.listen(audio, batch.lengths)
         num_bins = batch.lengths * self.model.frontend.bins_per_token
@@ -222,5 +223,5 @@ class SequenceDiarization(Task):
         self.model.log_dict(metric, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
 
     def default_metric(self) -> DiarizationErrorRate:
-        """Diarization error rate, overlap scored, no collar, at the resolution of time bins."""
+        """Diarization error rate, without collar and with overlap scored, at the resolution of time bins."""
         return DiarizationErrorRate(0.5)

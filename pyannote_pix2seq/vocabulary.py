@@ -1,14 +1,14 @@
-"""The language: triplets <-> tokens, seconds <-> time bins. No audio, no network.
+"""The token language: triplets <-> tokens, seconds <-> time bins. No audio, no network.
 
     0      1      2 ....................... 2 + num_bins ............... size
     <pad>  <eos>  time bins, in order       speakers A, B, C, ...
 
-A recording is written `start end speaker start end speaker ... <eos>`: turns sorted by start time, speakers named in
-the order in which they are first heard. `<pad>` at the very beginning of a written sequence reads `<diarize>`, the
-token that asks the network to write; so no token is spent on it.
+A recording is written `start end speaker start end speaker ... <eos>`: turns are sorted by start time, and speakers are
+named in order of first appearance. `<pad>` as the first token of a written sequence means `<diarize>`, which asks the
+network to write, so that no further token is spent on it.
 
 The token space follows Pix2Seq (Chen et al., "Pix2seq: A Language Modeling Framework for Object Detection", section
-2.1): coordinates are quantised uniformly and share one vocabulary with the names of things.
+2.1): coordinates are quantised uniformly and share one vocabulary with the class labels.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Triplet(NamedTuple):
     Attributes
     ----------
     start, end : float
-        Seconds from the beginning of the window.
+        Seconds from the start of the window.
     speaker : int
-        0 for A, the first speaker heard, 1 for B...
+        0 for A, the first speaker to appear, 1 for B...
     """
 
     start: float
@@ -56,7 +56,7 @@ class Vocabulary:
     Parameters
     ----------
     window : float
-        Longest audio that can be written about, in seconds.
+        Longest audio that can be described, in seconds.
     resolution : float
         Duration of a time bin, in seconds.
     num_speakers : int
@@ -95,7 +95,7 @@ class Vocabulary:
 
     @classmethod
     def of_size(cls, size: int, window: float, num_speakers: int) -> Vocabulary:
-        """Vocabulary of exactly `size` tokens: what padding, end and speakers leave becomes time bins.
+        """Vocabulary of exactly `size` tokens: all but padding, end of sequence and speakers are time bins.
 
         Raises
         ------
@@ -112,7 +112,7 @@ class Vocabulary:
 
     @classmethod
     def for_error(cls, error: float, window: float, num_speakers: int) -> Vocabulary:
-        """Smallest vocabulary whose times are never wrong by more than `error` seconds."""
+        """Smallest vocabulary whose quantisation error is never more than `error` seconds."""
         num_bins = max(_ceil(window / (2 * error)), 2)
         return cls.of_size(FIRST_TIME + num_bins + num_speakers, window, num_speakers)
 
@@ -127,7 +127,7 @@ class Vocabulary:
         return FIRST_TIME + self.num_bins
 
     def is_time(self, token: Any) -> Any:
-        """Whether a token is a time; of a tensor of tokens, which are."""
+        """Whether a token is a time; elementwise for a tensor of tokens."""
         return (token >= FIRST_TIME) & (token < self.first_speaker)
 
     @property
@@ -147,7 +147,7 @@ class Vocabulary:
         return ["<pad>", "<eos>", *times, *(speaker_name(k) for k in range(self.num_speakers))]
 
     def quantize(self, seconds: float) -> int:
-        """Time bin that holds `seconds`.
+        """Time bin that contains `seconds`.
 
         Raises
         ------
@@ -165,17 +165,17 @@ class Vocabulary:
         return min((time_bin + 0.5) * self.resolution, self.window)
 
     def encode(self, triplets: Iterable[Triplet], num_bins: int | None = None) -> list[int]:
-        """Write turns as tokens, `<eos>` included.
+        """Encode turns as tokens, `<eos>` included.
 
-        Turns may come in any order and speakers may carry any number: they are sorted by start time and renamed in
-        order of first appearance. Turns of one speaker that touch each other after quantisation are joined where they
-        overlap; a turn shorter than a bin becomes one bin long.
+        Turns may come in any order and speakers may have any numbers: turns are sorted by start time, and speakers are
+        renamed in order of first appearance. Turns of one speaker that overlap after quantisation are joined; a turn
+        shorter than a bin becomes one bin long.
 
         Parameters
         ----------
         triplets : iterable of Triplet
         num_bins : int, optional
-            Time bins that the audio has, where it is shorter than the window.
+            Number of time bins of the audio, if it is shorter than the window.
 
         Raises
         ------
@@ -190,7 +190,7 @@ class Vocabulary:
         return [*tokens, EOS]
 
     def decode(self, tokens: Sequence[int]) -> list[Triplet]:
-        """Turns in seconds; see `spans`."""
+        """Decode tokens to turns in seconds; see `spans`."""
         return [Triplet(self.dequantize(start), self.dequantize(end), k) for start, end, k in self.spans(tokens)]
 
     def spans(self, tokens: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -199,7 +199,7 @@ class Vocabulary:
         Raises
         ------
         VocabularyError
-            If a token stands where the language has no place for it.
+            If a triplet is not a time, a time and a speaker.
         """
         written = list(tokens)
         stop = next((i for i, token in enumerate(written) if token in (PAD, EOS)), len(written))
@@ -215,11 +215,11 @@ class Vocabulary:
         return start - FIRST_TIME, end - FIRST_TIME, speaker - self.first_speaker
 
     def triplet(self, start: int, end: int, speaker: int) -> list[int]:
-        """Tokens of a turn by its first bin, last bin and speaker; `spans` reads them."""
+        """Tokens of a turn, given its first bin, last bin and speaker; the inverse of `spans`."""
         return [FIRST_TIME + start, FIRST_TIME + end, self.first_speaker + speaker]
 
     def _quantized(self, triplets: Iterable[Triplet], num_bins: int) -> list[list[int]]:
-        """Sorted, named and joined turns as (start, end, speaker) tokens."""
+        """Turns as (start, end, speaker) tokens: sorted, joined, and with speakers renamed."""
         turns: list[list[int]] = []
         last_turn: dict[int, list[int]] = {}
         names: dict[int, int] = {}
@@ -248,22 +248,22 @@ class Vocabulary:
 
 
 def speaker_name(speaker: int) -> str:
-    """A, B, ..., Z, AA, AB, ..."""
+    """Name of a speaker by number: A, B, ..., Z, AA, AB, ..."""
     prefix, letter = divmod(speaker, 26)
     return (speaker_name(prefix - 1) if prefix else "") + chr(ord("A") + letter)
 
 
 def quantization_report(window: float, num_speakers: int, errors: Iterable[float] = (0.01, 0.02, 0.03, 0.05)) -> str:
-    """Table of tokens needed for a wanted error, and of the error that 512 and 1024 tokens give, if they are enough.
+    """Table of the tokens needed for given errors, and of the errors of 512 and 1024 tokens, if these are enough.
 
     Parameters
     ----------
     window : float
         Seconds.
     num_speakers : int
-        Speakers that the vocabulary names.
+        Number of speakers that the vocabulary names.
     errors : iterable of float
-        Largest acceptable errors, in seconds.
+        Largest acceptable quantisation errors, in seconds.
     """
     rows = [Vocabulary.for_error(error, window, num_speakers) for error in errors]
     sizes = [size for size in (512, 1024) if size >= FIRST_TIME + num_speakers + 2]
@@ -277,5 +277,5 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
 
 
 def _ceil(number: float) -> int:
-    """Smallest integer not below `number`, forgiving rounding errors of a division."""
+    """Smallest integer not below `number`, up to rounding errors of a division."""
     return math.ceil(number - 1e-6)

@@ -1,4 +1,4 @@
-"""Recordings from anywhere: decoded, checked, whole or block by block."""
+"""Reading of recordings: decoded and checked, whole or block by block."""
 
 from .reader import Reader
 from .recording import LazyFile, load

@@ -1,7 +1,7 @@
-"""Files of audio, decoded.
+"""Decoding of audio files.
 
-libsndfile does that, which comes inside the `soundfile` wheel and reads wav, flac, ogg and mp3 by itself: no FFmpeg is
-needed.
+Files are decoded by libsndfile, which comes with the `soundfile` wheel and reads wav, flac, ogg and mp3 by itself: no
+FFmpeg is needed.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import soundfile
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
 
 CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
-"""How libsndfile says that a file has not as many bytes as its head says."""
+"""libsndfile's log message about a file that has fewer bytes than its header says."""
 MAX_HEADER_BYTES = 1.9e9
-"""Bytes; programs that write to a pipe put numbers of about 2 or 4 GB in the place of what they cannot know."""
+"""Largest size in a header that is believed: programs that write to a pipe put about 2 or 4 GB for an unknown size."""
 CHAINED_OGG = "Ogg: Junk after the last page."
-"""What libsndfile says of ogg files that were put one after the other, if the second is short..."""
+"""libsndfile's log message about concatenated ogg files, if the second one is short..."""
 UNKNOWN_LENGTH = 2**48
-"""... and how many samples there are, at least, if it is long: about 2^63."""
+"""... and the least number of samples that it reports if the second one is long: about 2^63."""
 MIN_MISSING = 0.1
-"""Seconds that have to be missing to be missed: heads that are wrong by a few bytes are common."""
+"""Seconds that have to be missing for a warning: headers that are wrong by a few bytes are common."""
 
 
 @contextmanager
 def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.SoundFile]:
-    """A file that libsndfile decodes; a stream is left where it was found.
+    """Open a file with libsndfile; the position of a stream is restored afterwards.
 
     Raises
     ------
     AudioError
-        If it is not there, or cannot be decoded.
+        If the file does not exist or cannot be decoded.
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
@@ -78,22 +78,22 @@ def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
 
 
 def called(source: object, uri: str) -> object:
-    """What messages call a recording: the path if it has one, or else its uri."""
+    """Name of a recording in messages: its path if it has one, else its uri."""
     return source if isinstance(source, (str, Path)) else uri
 
 
 def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
-    """Warn of a file that ends before its head says that it does."""
+    """Warn of a file that ends earlier than its header says."""
     if promised - seconds >= MIN_MISSING:
         warnings.warn(
             f"{name} ends after {seconds:.1f} s, but its head promises {promised:.1f} s: was it cut off? What is there "
             f"is used; copy it again to have all of it.",
-            stacklevel=1,  # the same line, whoever reads: it is told once
+            stacklevel=1,  # always this line, whoever calls, so that it is shown once
         )
 
 
 def _promised(file: soundfile.SoundFile) -> float:
-    """Seconds, according to the head; of wav, aiff and au files, libsndfile itself only says what there is."""
+    """Duration in seconds according to the header; for wav, aiff and au, libsndfile itself only reports what exists."""
     sizes = CUT_OFF.search(file.extra_info)
     promised, found = map(int, sizes.groups()) if sizes else (1, 1)
     share = promised / found if 0 < found < promised < MAX_HEADER_BYTES else 1.0

@@ -1,4 +1,4 @@
-"""Recordings block by block: however long one is, little of it is in memory."""
+"""Reading of recordings block by block, so that memory does not grow with their duration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from pyannote_pix2seq.audio.recording import LazyFile, is_source, load, name_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
-"""Seconds that are read at once."""
+"""Duration of a block, in seconds."""
 CANCELLED = 0.02
-"""Share of the energy that the sum of independent channels has: with less, they are not meant to be added."""
+"""Channels cancel each other out if their sum has less than this share of the sum of their energies, which is the
+energy that the sum of independent channels has."""
 
 
 class Resampler:
-    """Resamples audio as it comes: one channel, blocks of any size.
+    """Streaming resampler of one channel, for blocks of any size.
 
     Parameters
     ----------
@@ -35,26 +36,26 @@ class Resampler:
         self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
 
     def push(self, block: Tensor, is_last: bool = False) -> Tensor:
-        """What a block (1, num_samples) adds: (1, num_resampled). All of it together equals resampling at once."""
+        """Resample a block: (1, num_samples) -> (1, num_resampled). All outputs together equal resampling at once."""
         if self._stream is None:
             return block
         return torch.from_numpy(self._stream.resample_chunk(block[0].numpy(), last=is_last))[None]
 
     def close(self) -> Tensor:
-        """What was held back until the end."""
+        """Samples that were held back until the end."""
         return self.push(torch.zeros(1, 0), is_last=True)
 
 
 class Reader:
     """A recording that is read block by block, its channels averaged, at one sample rate.
 
-    Iterating reads it from its beginning, each time anew. Files are decoded block by block; waveforms that are in
-    memory anyway are taken as they are.
+    Each iteration reads it from the start. Files are decoded block by block; waveforms that are in memory already are
+    used as they are.
 
     Parameters
     ----------
     file : path, binary stream or mapping
-        Whatever `audio.load` takes.
+        Anything that `audio.load` takes.
     sample_rate : int, optional
         Of the blocks, in Hz.
 
@@ -63,12 +64,12 @@ class Reader:
     uri : str
         Name of the recording.
     duration : float
-        Seconds, as far as the head of the file knows.
+        Seconds, according to the header of the file.
 
     Raises
     ------
     AudioError
-        As `audio.load` does; what is wrong later in the recording is found when it is read.
+        As `audio.load` does; errors further into the recording are raised when it is read.
     """
 
     def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE):
@@ -106,11 +107,11 @@ class Reader:
             warnings.warn(
                 f"{self._name}: its channels cancel each other out, as one does that is another upside down, and "
                 f"little is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
-                stacklevel=1,  # the same line, whoever reads: it is told once
+                stacklevel=1,  # always this line, whoever calls, so that it is shown once
             )
 
     def _blocks(self, size: int) -> Iterator[Tensor]:
-        """Blocks (channel, num_samples) as they are in the recording."""
+        """Blocks (channel, num_samples) at the sample rate of the recording."""
         if self._in_memory:
             yield from self._file["waveform"].split(size, dim=1)
             return
@@ -122,6 +123,6 @@ class Reader:
                 kept = select_channel(block, self._file.get("channel"), self.uri)
                 check_values(kept, self._rate, self.uri, position / self._rate)
                 yield kept
-                if block.shape[1] < size:  # the end; the decoder of mp3 complains of what is read beyond it
+                if block.shape[1] < size:  # the end, beyond which the mp3 decoder reports errors
                     warn_if_cut_off(self._name, (position + block.shape[1]) / self._rate, self.duration)
                     return

@@ -1,4 +1,4 @@
-"""Recordings: any file or tensor in, one mono waveform out."""
+"""Loading of recordings: from any file or tensor to a waveform."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AudioFile(TypedDict):
 
 
 def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
-    """Read a recording as it is: all its channels, at its own sample rate.
+    """Load a recording as it is: all its channels, unless one is chosen, at its own sample rate.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
     Returns
     -------
     AudioFile
-        Without "uri", it is the name of the file with no suffix and, since RTTM forbids spaces, no space.
+        The default of "uri" is the name of the file without its suffix, with underscores for white space, which RTTM
+        forbids.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = 
     Parameters
     ----------
     file : path, binary stream or mapping
-        Whatever `load` takes.
+        Anything that `load` takes.
     sample_rate : int, optional
         Of the result, in Hz.
 
@@ -99,15 +100,15 @@ def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = 
 
 
 def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:
-    """What `prepare` gives of a part of a recording, shorter where the recording ends before.
+    """Load a part of a recording as `prepare` does; it is shorter if the recording ends earlier.
 
-    Of a path no more is decoded than that and a second on both sides, which are dropped once resampled: excerpts fit
-    together.
+    From a path, only the part and one second on either side are decoded. The margins are dropped after resampling, so
+    that consecutive excerpts fit together.
 
     Parameters
     ----------
     file : path, binary stream or mapping
-        Whatever `load` takes.
+        Anything that `load` takes.
     part : Segment
         In seconds.
     sample_rate : int, optional
@@ -120,7 +121,7 @@ def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, samp
     Raises
     ------
     AudioError
-        As `load` does.
+        As `load` does, or if a file ends before the part starts.
     """
     mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
     start = 0
@@ -137,21 +138,21 @@ def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, samp
         check_values(waveform, rate, uri, start)
         mapping = {"waveform": waveform, "sample_rate": rate, "uri": uri}
     first, last = (round((time - start) * sample_rate) for time in part)
-    return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would take the rest along
+    return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would keep the rest in memory
 
 
 class LazyFile(UserDict[str, Any]):
-    """A file that pyannote.audio may ask for its waveform, which is read anew each time and never kept.
+    """A file for pyannote.audio whose waveform is read on every access and never kept.
 
-    pyannote.audio's own reader of paths needs FFmpeg; whatever asks this mapping instead gets by without. What is
-    written into it, as hooks do, is written into the mapping that was given, too.
+    pyannote.audio's own reader of paths needs FFmpeg; code that takes the waveform from this mapping does not. Items
+    that are set, e.g. by hooks, are also set in the mapping that was given.
 
     Parameters
     ----------
     file : path, binary stream or mapping
-        Whatever `load` takes.
+        Anything that `load` takes.
     preprocessors : mapping, optional
-        Of pyannote.database: what else to compute on demand.
+        Of pyannote.database: other items to compute on demand.
     """
 
     def __init__(self, file: str | Path | BinaryIO | Mapping[str, Any], preprocessors: Mapping[str, Any] | None = None):
@@ -174,13 +175,13 @@ class LazyFile(UserDict[str, Any]):
             raise KeyError(key)
         source = self.data.get("audio")
         if key == "sample_rate" and self.data.get("waveform") is None and is_source(source):
-            with decoded(source, self["uri"]) as head:  # for which nothing has to be decoded
+            with decoded(source, self["uri"]) as head:  # no samples are decoded
                 return head.samplerate
         return load(self.data)[key]  # type: ignore[literal-required]
 
 
 def name_of(mapping: Mapping[str, Any]) -> str:
-    """Name a recording that has no uri."""
+    """Default uri of a recording."""
     if mapping.get("waveform") is not None:
         return "waveform"
     source = mapping.get("audio")
@@ -188,13 +189,13 @@ def name_of(mapping: Mapping[str, Any]) -> str:
 
 
 def is_source(source: object) -> TypeGuard[str | Path | BinaryIO]:
-    """Whether it is a path or a stream of bytes, that is, has what libsndfile asks of one, as temporary files have."""
+    """Whether `source` is a path or a binary stream: an object with the methods that libsndfile needs."""
     is_stream = all(hasattr(source, method) for method in ("read", "seek", "tell"))
     return isinstance(source, (str, Path)) or (is_stream and not isinstance(source, TextIOBase))
 
 
 def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray, int]:
-    """The samples and their rate: from memory, or else from the file."""
+    """Samples and their sample rate, from memory or else from the file."""
     waveform, source = mapping.get("waveform"), mapping.get("audio")
     if waveform is not None:
         check_shape(waveform, uri)
@@ -209,7 +210,7 @@ def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray,
 
 
 def _read(source: str | Path | BinaryIO, uri: str) -> tuple[np.ndarray, int]:
-    """Decode a file with libsndfile; a stream is left where it was found.
+    """Decode a file with libsndfile; the position of a stream is restored afterwards.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Samples of recordings, checked: what comes in from outside is checked here, once, so that nothing later has to."""
+"""Checks of samples: input is checked once, here, so that no later code has to."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from pyannote_pix2seq.numeric import is_whole
 
 SAMPLE_RATE = 16000
 FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32": 2**31}
-"""The number that stands for a sample of 1.0, by dtype."""
+"""Value of a full-scale sample (1.0), by dtype."""
 LOUDEST = 2.0**31
-"""Of a sample: integers that were turned into floats without being scaled are loud, but can be heard."""
+"""Largest magnitude of a sample: integers that were converted to floats without scaling are loud, but valid."""
 MOST_CHANNELS = 16
-"""Of a single sample: more are samples whose dimensions are the wrong way round."""
+"""Most channels of a waveform of at most one sample: if there are more, its dimensions have been swapped."""
 
 
 class AudioError(Pix2SeqError, ValueError):
-    """A recording that cannot be used; the message says which one, why, and the way out."""
+    """A recording that cannot be used; the message says which one, why, and what to do about it."""
 
 
 def reason(error: Exception) -> str:
-    """Why a recording has no result: an `AudioError` says it all, of others the kind is told as well."""
+    """Why a recording has no result: the message of an error, with its type unless it is an `AudioError`."""
     return str(error) if isinstance(error, AudioError) else f"{type(error).__name__}: {error}"
 
 
 class AudioNotFoundError(AudioError, FileNotFoundError):
-    """A recording that is not there."""
+    """A recording that does not exist."""
 
 
 def checked_rate(sample_rate: Any, uri: str) -> int:
-    """A sample rate, checked.
+    """Check a sample rate.
 
     Parameters
     ----------
     sample_rate : int
         In Hz.
     uri : str
-        Of what, for the message.
+        Name of the recording, for the message.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def check_shape(samples: Any, uri: str) -> None:
     Raises
     ------
     AudioError
-        If they are something else: such as more channels than there are samples of each and than `MOST_CHANNELS`.
+        If they are not, or have more channels than samples and than `MOST_CHANNELS`.
     """
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
@@ -80,7 +80,7 @@ def check_shape(samples: Any, uri: str) -> None:
 
 
 def as_float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
-    """Samples scaled to -1...1.
+    """Convert samples to float32, integers scaled to -1...1.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def as_float32(samples: Tensor | np.ndarray, uri: str) -> Tensor:
 
 
 def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
-    """Keep one channel (1, time), or all of them (channel, time) where no channel is asked for.
+    """Select one channel (1, time), or all of them (channel, time) if `channel` is None.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
 
 
 def check_values(waveform: Tensor, sample_rate: int, uri: str, start: float = 0.0) -> None:
-    """Check samples (channel, time) that begin at `start`, in seconds.
+    """Check the values of samples (channel, time) that start at `start`, in seconds.
 
     Raises
     ------

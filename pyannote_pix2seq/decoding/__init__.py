@@ -1,4 +1,4 @@
-"""From a model that listened to a sequence: greedily, sampled, by beam search or by consensus, within the grammar."""
+"""Decoding of sequences within the grammar: greedy, by sampling, by beam search or by consensus."""
 
 from .search import Hypothesis, decode
 

@@ -1,8 +1,9 @@
-"""One sequence out of several that were sampled: what most of them say at every moment.
+"""Consensus of several sampled sequences, by a vote in every time bin.
 
 As DOVER-Lap does with whole systems (Raj et al., arXiv 2011.01997), speakers of different samples are matched by when
-they speak; then the samples vote at every moment, first on how many speak and then on who they are. So where they agree
-that somebody speaks but not who, somebody is written, unless it would be somebody else a moment later.
+they speak; then the samples vote in every time bin, first on the number of active speakers and then on who they are. So
+where they agree that there is speech but not on the speaker, the speaker with the most votes is written, unless the
+winner changes within a few bins.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ from pyannote_pix2seq.decoding.postprocessing import BinTurn, write
 from pyannote_pix2seq.vocabulary import TOKENS_PER_TRIPLET, Vocabulary
 
 MIN_ELECTED = 0.2
-"""Seconds for which somebody has to be elected at a stretch, which is two time bins at least: where samples hesitate
-between two people, a majority changes sides within a few bins."""
+"""Minimum duration for which a speaker has to win the vote without a break, in seconds, and at least two time bins:
+where samples are split between two speakers, the majority changes within a few bins."""
 
 
 def match(activity: Tensor, reference: Tensor, num_fixed: int = 0) -> Tensor:
-    """Activity (num_bins, num_speakers) with its speakers ordered so that they agree best with those of a reference.
+    """Permute the speakers of activity (num_bins, num_speakers) to agree best with those of a reference.
 
-    The first `num_fixed` speakers stay where they are.
+    The first `num_fixed` speakers keep their places.
     """
     return activity[:, torch.as_tensor(_order((reference.T @ activity).numpy(), num_fixed))]
 
 
 def medoid(samples: Tensor, num_fixed: int) -> int:
-    """Index of the sample, of (num_samples, num_bins, num_speakers) of zeros and ones, that differs least from all."""
+    """Index of the sample that differs least from all, in (num_samples, num_bins, num_speakers) zeros and ones."""
     common = torch.einsum("stn,rtm->srnm", samples, samples).numpy()
     sizes = samples.sum((1, 2)).numpy()
     shared = np.diag(sizes)
@@ -44,7 +45,7 @@ def medoid(samples: Tensor, num_fixed: int) -> int:
 
 
 def _order(common: np.ndarray, num_fixed: int) -> np.ndarray:
-    """Columns that belong to the rows of (num_speakers, num_speakers) bins in common; the first ones to themselves."""
+    """Optimal assignment of columns to rows, given their bins in common; the first `num_fixed` keep their places."""
     certain = np.zeros_like(common)
     np.fill_diagonal(certain[:num_fixed, :num_fixed], common.sum() + 1)
     return linear_sum_assignment(-common - certain)[1]
@@ -57,7 +58,7 @@ def vote(
     num_bins: int,
     threshold: float,
 ) -> tuple[list[int], list[float]]:
-    """What enough of the samples say.
+    """Vote of the samples in every time bin.
 
     Parameters
     ----------
@@ -65,18 +66,19 @@ def vote(
     samples : sequence of sequences of int
         Whole triplets, `given` ones first.
     given : sequence of int
-        Whole triplets of the prompts, which all samples begin with.
+        Whole triplets of the prompts, with which all samples begin.
     num_bins : int
         Time bins of the audio.
     threshold : float
-        So many speak as more than this share of the samples say, at least.
+        In each bin, n speakers are active if more than this share of the samples have n or more; the largest such n
+        counts.
 
     Returns
     -------
     tokens : list of int
         Whole triplets within the grammar, the given ones first; there may be no others.
     agreement : list of float
-        Share of the samples that say so, mean over each turn; 1 for given ones.
+        Share of the samples that agree, averaged over each turn; 1 for given ones.
     """
 
     def activity_of(sequence: Sequence[int]) -> Tensor:
@@ -93,7 +95,7 @@ def vote(
 
 
 def _elected(votes: Tensor, threshold: float) -> Tensor:
-    """Who is active, (num_bins, num_speakers) bool, according to samples (num_samples, num_bins, num_speakers)."""
+    """Winners of the vote, (num_bins, num_speakers) bool, of samples (num_samples, num_bins, num_speakers)."""
     sizes = torch.arange(1, votes.shape[-1] + 1)
     num_active = ((votes.sum(-1, keepdim=True) >= sizes).float().mean(0) > threshold).sum(-1, keepdim=True)
     # (num_bins, 1)
@@ -102,7 +104,7 @@ def _elected(votes: Tensor, threshold: float) -> Tensor:
 
 
 def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[BinTurn]:
-    """Each stretch of so many bins or more in (num_bins, num_speakers) bool, as sure as the mean vote there."""
+    """Runs of `shortest` or more active bins in (num_bins, num_speakers) bool, with their mean vote as confidence."""
     edges = torch.diff(active.int(), dim=0, prepend=active.new_zeros(1, active.shape[1]).int())
     edges = torch.cat([edges, -active[-1:].int()])
     for speaker in range(active.shape[1]):

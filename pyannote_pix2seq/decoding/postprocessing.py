@@ -1,7 +1,7 @@
-"""How loose turns are: with room before and after them, and over short pauses.
+"""Post-processing of turns: padding, and filling of short pauses.
 
-References differ in that, see `simulation.labels.Labels`; what a model writes is as loose as the labels that it was
-trained on, and can be made looser.
+References differ in how tight their turns are, see `simulation.labels.Labels`; the turns of a model are as tight as the
+labels that it was trained on, and can be made looser here.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class BinTurn(NamedTuple):
     start, end : int
         First and last bin.
     confidence : float
-        Of its parts on average, each weighted by its bins.
+        Mean over its parts, weighted by their bins.
     num_bins : int
-        That were written, room and pauses not counted.
+        Number of bins that were decoded, without padding and filled pauses.
     """
 
     speaker: int
@@ -34,7 +34,7 @@ class BinTurn(NamedTuple):
     num_bins: int
 
     def joined(self, later: BinTurn) -> BinTurn:
-        """Both as one, with all that is between them."""
+        """Join with a later turn, filling the pause between them."""
         num_bins = self.num_bins + later.num_bins
         confidence = (self.confidence * self.num_bins + later.confidence * later.num_bins) / num_bins
         return BinTurn(self.speaker, self.start, max(self.end, later.end), confidence, num_bins)
@@ -48,7 +48,7 @@ def postprocess(
     num_bins: int,
     options: DecodingOptions,
 ) -> tuple[list[int], list[float]]:
-    """Give turns room before and after, and bridge the short pauses of each speaker that are left.
+    """Pad turns, then fill the remaining short pauses of each speaker.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def postprocess(
     confidence : sequence of float
         Of each triplet.
     num_given : int
-        The first so many triplets are those of prompts, which stay as they are; no turn is moved into them.
+        Number of triplets at the start that belong to prompts: they are unchanged, and no turn is padded into them.
     num_bins : int
         Time bins of the audio.
     options : DecodingOptions
@@ -95,15 +95,15 @@ def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[fl
 def write(
     vocabulary: Vocabulary, tokens: list[int], confidence: list[float], runs: Iterable[BinTurn]
 ) -> tuple[list[int], list[float]]:
-    """Write runs behind the triplets of prompts; speakers who are new are named in order of first appearance.
+    """Append turns to the triplets of prompts; new speakers are named in order of first appearance.
 
     Parameters
     ----------
     vocabulary : Vocabulary
     tokens, confidence : list
-        Those of the prompts; what is written is appended.
-    runs : iterable of Run
-        In any order; the speakers of prompts by their numbers.
+        Those of the prompts; modified in place.
+    runs : iterable of BinTurn
+        In any order; speakers of prompts have the numbers of their prompts.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""How sequences are written: greedily, sampled, by beam search or by consensus, always within the grammar."""
+"""Search for sequences within the grammar: greedy, by sampling, by beam search or by consensus."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 NEIGHBOURS = 2
-"""A time is as likely as all bins this near to it are together."""
+"""Bins on either side of a time whose probability counts towards that of the time."""
 
 Choice = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
 class Hypothesis(NamedTuple):
-    """A written sequence.
+    """A decoded sequence.
 
     Attributes
     ----------
     tokens : list of int
-        Given ones included, `<eos>` and padding not.
+        Given ones included, without `<eos>` and padding.
     turns : list of Triplet
     confidence : list of float
-        Probability that the model gave to each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own.
-        Of a consensus: the share of samples that agree. 1 for given ones.
+        Probability of each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own. For a consensus, the
+        share of samples that agree. 1 for given turns.
     log_prob : float
-        Of the tokens that were not given, `<eos>` included. Of a consensus: mean of the samples.
+        Log-probability of the tokens that were not given, `<eos>` included. For a consensus, mean over the samples.
     """
 
     tokens: list[int]
@@ -56,7 +56,7 @@ def decode(
     given: Sequence[Sequence[int]] | None = None,
     options: DecodingOptions | None = None,
 ) -> list[Hypothesis]:
-    """Write about audio that the model listened to.
+    """Decode sequences for audio that the model has read.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def decode(
     num_bins : (batch,) int64
         Time bins of each recording.
     given : sequence of sequences of int, optional
-        Whole triplets that each sequence starts with: those of the prompts.
+        Whole triplets with which each sequence starts: those of the prompts.
     options : DecodingOptions, optional
 
     Returns
@@ -86,7 +86,7 @@ def decode(
 
 
 def _prefill(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
-    """Write at once what all recordings are given, but for its last token, after which something is predicted."""
+    """Write as many given tokens as all sequences have, in one pass, except for the last, which predicts the next."""
     shared = slice(context.written.shape[1], min(map(len, given)))
     tokens = torch.tensor([[DIARIZE, *row][shared] for row in given], dtype=torch.int64, device=context.written.device)
     return model.write(context, tokens)[1] if tokens.numel() else context
@@ -173,7 +173,7 @@ def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions) -> tuple[Te
 
 
 def _wind_up(allowed: Tensor, phase: int) -> Tensor:
-    """After the last turn: stop where that is allowed, else let speakers who are still needed have a turn each."""
+    """Restrict tokens after `max_turns`: `<eos>` where it is allowed, else a turn for each speaker still needed."""
     token = torch.arange(allowed.shape[1], device=allowed.device)
     if phase == 0:
         return torch.where(allowed[:, EOS : EOS + 1], token == EOS, allowed)
@@ -182,13 +182,13 @@ def _wind_up(allowed: Tensor, phase: int) -> Tensor:
 
 
 def _force(log_probs: Tensor, token: Tensor) -> Tensor:
-    """Make given tokens certain; PAD means that none is given."""
+    """Give probability 1 to given tokens; PAD means that none is given."""
     certain = torch.full_like(log_probs, -torch.inf).scatter(1, token[:, None], 0.0)
     return torch.where((token == PAD)[:, None], log_probs, certain)
 
 
 def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
-    """The function that chooses: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
+    """Function that selects continuations: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
     if options.strategy == "beam":
         return _beam
     if options.strategy == "sample":
@@ -223,7 +223,7 @@ def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor
 
 
 def _without_tail(probs: Tensor, mass: float) -> Tensor:
-    """The likeliest tokens that together have that probability; the others have none."""
+    """Keep the likeliest tokens that together have a probability of `mass`, and set that of the others to 0."""
     ordered, order = probs.sort(dim=-1, descending=True)
     is_tail = ordered.cumsum(-1) - ordered >= mass
     return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
@@ -238,7 +238,7 @@ def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
 
 
 def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
-    """Probability of each token after its parent, of a time together with its neighbours: (num_drafts,)."""
+    """Probability of each token after its parent, summed over neighbouring bins for times: (num_drafts,)."""
     offsets = torch.arange(-NEIGHBOURS, NEIGHBOURS + 1, device=token.device)
     times = token[:, None] + offsets
     counts = (vocabulary.is_time(times) & vocabulary.is_time(token)[:, None]) | (offsets == 0)

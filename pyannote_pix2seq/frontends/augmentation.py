@@ -1,4 +1,4 @@
-"""How audio tokens of real rooms differ from those of simulated ones, drawn at random for each training example."""
+"""Random augmentation of audio tokens of simulated rooms, to make them more like those of real ones."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ SOFT_PROBABILITY = 0.7
 MAX_TEMPERATURE = 3.0
 SILENCE_TILT = (-0.5, 1.5)
 OVERLAP_TILT = (-2.0, 0.5)
-"""What is added to the logarithm of posteriors."""
+"""Ranges of what is added to the log-posteriors of silence and of overlap."""
 MAX_CONFUSED = 0.5
 CONFUSED_TOKENS = 4
 MAX_CONTAMINATION = (1.2, 4.0, 4.0)
-"""How much of another voice is added to each voice of a token."""
+"""Largest weight of another voice that is added to each voice of a token."""
 MAX_COMMON_BLUR = 0.5
 MAX_BLUR = 1.3
 BLUR_TOKENS = 8
 CLEAR = 0.5
-"""Voices are added to others if they are longer than this: as long as their speaker is active."""
+"""Only voices with a norm above this are added to others: those of speakers who are likely to be active."""
 
 
 def soften(posteriors: Tensor, generator: torch.Generator) -> Tensor:
-    """Make posteriors less sure.
+    """Make posteriors less confident.
 
-    On clean simulated speech the segmentation network is always sure; in a real room it is not. So the posteriors of 7
-    examples in 10 are raised to the power 1 / T, with T between 1 and 3.
+    On clean simulated speech the segmentation network is always confident; in a real room it is not. So the posteriors
+    of 7 examples in 10 are raised to the power 1 / T, with T between 1 and 3, and normalised.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ def soften(posteriors: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def tilt(posteriors: Tensor, num_active: Tensor, generator: torch.Generator) -> Tensor:
-    """Make posteriors lean towards silence and away from overlap, or a little the other way.
+    """Shift posteriors towards silence and away from overlap, or a little the other way.
 
-    In a real room the segmentation network misses more of quiet speech and of overlap than in a simulated one.
+    In a real room the segmentation network misses more quiet speech and more overlap than in a simulated one.
 
     Parameters
     ----------
     posteriors : (batch, ..., num_classes)
     num_active : (num_classes,)
-        Speakers of each class.
+        Number of active speakers of each class.
     generator : torch.Generator
     """
     low, high = posteriors.new_tensor([SILENCE_TILT, OVERLAP_TILT]).unbind(1)
@@ -61,15 +61,15 @@ def tilt(posteriors: Tensor, num_active: Tensor, generator: torch.Generator) -> 
 
 
 def confused(is_chunk: Tensor, generator: torch.Generator) -> Tensor:
-    """When the segmentation network is to take a local speaker for another.
+    """Draw where the segmentation network is to confuse local speakers.
 
-    In a real room it does so in a fifth of the time, in a simulated one in a twentieth. Here, in up to half of the
-    blocks of 0.64 s of a chunk; by chance, some stay right.
+    In a real room it does so in a fifth of the time, in a simulated one in a twentieth. Here, it is to do so in each
+    0.64 s block of a chunk with a probability of up to a half; some of these blocks stay correct by chance.
 
     Parameters
     ----------
     is_chunk : (batch, num_tokens) bool
-        What is no prompt.
+        False for tokens of prompts.
     generator : torch.Generator
 
     Returns
@@ -84,13 +84,13 @@ def confused(is_chunk: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def rename(posteriors: Tensor, relabellings: Tensor, is_confused: Tensor, generator: torch.Generator) -> Tensor:
-    """Give the local speakers other numbers, and others still wherever they are to be confused.
+    """Permute the local speakers at random, and differently in each block in which they are to be confused.
 
     Parameters
     ----------
     posteriors : (batch, num_tokens, bins_per_token, num_classes)
     relabellings : (num_relabellings, num_classes) int64
-        Where each class comes from.
+        Source of each class, for each permutation of the local speakers.
     is_confused : (batch, num_tokens) bool
         See `confused`.
     generator : torch.Generator
@@ -107,14 +107,14 @@ def rename(posteriors: Tensor, relabellings: Tensor, is_confused: Tensor, genera
 def contaminate(voice: Tensor, is_confused: Tensor, generator: torch.Generator) -> Tensor:
     """Mix the voices of an example with that of another moment of it, wherever its local speakers are confused.
 
-    Voices are pooled over whatever a local speaker says around a token, so that who is taken for another sounds like
-    both; the first one, which is pooled over all speech near by, suffers less. A moment at which nobody speaks has no
-    voice to mix in.
+    Voices are pooled over everything that a local speaker says around a token, so if two local speakers are confused,
+    their voices are mixtures of both; the first voice, which is pooled over all speech nearby, is affected less.
+    Moments without speech have no voice to mix in.
 
     Parameters
     ----------
     voice : (batch, num_tokens, num_voices, voice_dim)
-        Their lengths stay as they are.
+        Their norms are preserved.
     is_confused : (batch, num_tokens) bool
     generator : torch.Generator
     """
@@ -128,18 +128,19 @@ def contaminate(voice: Tensor, is_confused: Tensor, generator: torch.Generator) 
 
 
 def blur(voice: Tensor, is_chunk: Tensor, generator: torch.Generator) -> Tensor:
-    """Make the voices of an example more alike, and each of them less like itself.
+    """Make the voices of an example more similar to each other, and each of them less consistent over time.
 
-    In a real room all voices have the room in common, and each varies with what is said and how: in the directions in
-    which voices differ, so that moments of one speaker are often less alike than those of two. So other voices of the
-    batch, one that stays and, in chunks, one that changes every 1.3 s, are added to the directions of the voices.
+    In a real room all voices share the acoustics of the room, and each varies with what is said and how. They vary in
+    the same directions in which speakers differ, so that two moments of one speaker are often less similar than moments
+    of two speakers. So other voices of the batch are added to the directions of the voices: one that is constant and,
+    in chunks, one that changes every 1.3 s.
 
     Parameters
     ----------
     voice : (batch, num_tokens, num_voices, voice_dim)
-        Their lengths stay as they are.
+        Their norms are preserved.
     is_chunk : (batch, num_tokens) bool
-        What is no prompt.
+        False for tokens of prompts.
     generator : torch.Generator
     """
     clear = voice[:, :, 0].flatten(0, 1)
@@ -159,27 +160,27 @@ def blur(voice: Tensor, is_chunk: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _num_blocks(num_tokens: int, size: int) -> int:
-    """Blocks of so many tokens; the last one may be shorter."""
+    """Number of blocks of `size` tokens; the last one may be shorter."""
     return -(-num_tokens // size)
 
 
 def _by_token(blocks: Tensor, size: int, num_tokens: int) -> Tensor:
-    """What each token has of its block: (batch, num_blocks, ...) -> (batch, num_tokens, ...)."""
+    """Repeat the values of each block for its tokens: (batch, num_blocks, ...) -> (batch, num_tokens, ...)."""
     return blocks.repeat_interleave(size, dim=1)[:, :num_tokens]
 
 
 def _turned(voice: Tensor, added: Tensor) -> Tensor:
-    """Voices to whose directions something is added, as long as before."""
+    """Add to the directions of voices, and preserve their norms."""
     return F.normalize(F.normalize(voice, dim=-1) + added, dim=-1) * voice.norm(dim=-1, keepdim=True)
 
 
 def _uniform(examples: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Numbers between 0 and 1, (batch, count)."""
+    """Random numbers between 0 and 1, (batch, count)."""
     return torch.rand(len(examples), count, generator=generator, device=generator.device).to(examples)
 
 
 def _spread(values: Tensor, examples: Tensor) -> Tensor:
-    """(batch, n) -> (batch, 1, ..., 1, n) with as many dimensions as the examples."""
+    """Reshape to broadcast over examples: (batch, n) -> (batch, 1, ..., 1, n), with as many dimensions as these."""
     return values.view(len(values), *[1] * (examples.dim() - 2), -1)
 
 

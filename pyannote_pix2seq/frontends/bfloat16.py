@@ -1,4 +1,4 @@
-"""Where bfloat16 is faster than float32."""
+"""Devices on which bfloat16 is faster than float32."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 def has_bfloat16(device: str) -> bool:
-    """Whether a kind of device computes in bfloat16 itself; others take longer for it than for float32.
+    """Whether a type of device computes in bfloat16 natively; on others, bfloat16 is slower than float32.
 
-    Processors without AVX512_BF16 emulate it, so that convolutions take twice as long with AVX-512, and sixteen times
-    as long with AVX2 (docs/log.md, 2026-11-28); and so do GPUs older than Ampere.
+    CPUs without AVX512_BF16 emulate it: convolutions take twice as long with AVX-512, and sixteen times as long with
+    AVX2 (docs/log.md, 2026-11-28). GPUs older than Ampere emulate it, too.
 
     Parameters
     ----------

@@ -1,28 +1,28 @@
-"""Where frames of networks are in time, and which of them are those of a time bin."""
+"""Alignment of the frames of networks with time bins."""
 
 import torch
 from torch import Tensor
 
 
 def centres(num_frames: int, first: float, step: float, device: torch.device) -> Tensor:
-    """(num_frames,) centres of frames, in samples, given the centre of the first one and their step."""
+    """Centres of frames, in samples, given that of the first one and the step between them: (num_frames,)."""
     return first + step * torch.arange(num_frames, dtype=torch.float, device=device)
 
 
 def nearest(queries: Tensor, keys: Tensor) -> Tensor:
-    """(num_queries,) index of the nearest of evenly spaced keys to each query."""
+    """Index of the nearest of evenly spaced keys to each query: (num_queries,)."""
     step = keys[1] - keys[0]
     return ((queries - keys[0]) / step).round().long().clamp(0, len(keys) - 1)
 
 
 def by_bin(frames: Tensor, first: float, step: float, num_bins: int, samples_per_bin: float) -> Tensor:
-    """(batch, num_bins, num_channels) mean over frames centred in each bin, or the nearest frame.
+    """Mean of the frames centred in each bin, or the nearest frame if there are none: (batch, num_bins, num_channels).
 
     Parameters
     ----------
     frames : (batch, num_frames, num_channels) torch.Tensor
     first, step : float
-        Centre of the first frame, and step, in samples.
+        Centre of the first frame, and step between frames, in samples.
     num_bins : int
     samples_per_bin : float
     """

@@ -11,11 +11,11 @@ NUM_MELS = 80
 NUM_FRAME_CHANNELS = 512
 EMBEDDING_DIM = 192
 CAMPPLUS_FRAMES = (200, 320)
-"""Centre of the first frame, and step, in samples."""
+"""Centre of the first frame, and step between frames, in samples."""
 
 
 def fbank(waveforms: Tensor) -> Tensor:
-    """Log-mel filter banks, 25 ms windows every 10 ms, with their mean over time removed.
+    """Log-mel filter banks, 25 ms windows every 10 ms, with the mean over time subtracted.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def _normalised(num_channels: int) -> nn.Sequential:
 
 
 def _convolved(inputs: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
-    """A convolution without bias and the normalisation behind it, by fixed statistics, in one pass over memory."""
+    """Fuse a convolution without bias and the batch normalisation after it (with fixed statistics) into one pass."""
     assert isinstance(convolution, nn.Conv1d | nn.Conv2d) and isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
     assert norm.running_mean is not None and norm.running_var is not None
     scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
@@ -113,7 +113,7 @@ class ConvolutionalHead(nn.Module):
 
 
 class ContextAwareMasking(nn.Module):
-    """A dilated convolution whose outputs are masked given the utterance and the segment (section 2.2).
+    """A dilated convolution whose outputs are masked, depending on the utterance and the segment (section 2.2).
 
     The mask is the same for all frames of a segment, so it is computed once per segment.
     """
@@ -137,7 +137,7 @@ class ContextAwareMasking(nn.Module):
 
 
 class DenseLayer(nn.Module):
-    """Bottleneck and context-aware masking: the channels that one dense layer adds."""
+    """Bottleneck and context-aware masking, which compute the channels that one dense layer adds."""
 
     def __init__(self, in_channels: int, bottleneck: int, growth: int, dilation: int) -> None:
         super().__init__()
@@ -172,7 +172,7 @@ class CAMPPlus(nn.Module):
     """CAM++ speaker embedding network.
 
     Wang et al., CAM++: A fast and efficient network for speaker verification using context-aware masking,
-    Interspeech 2023 (arXiv 2303.00332), written from the paper. Modules are named after the published
+    Interspeech 2023 (arXiv 2303.00332), implemented from the paper. Modules are named after the published
     weights.
     """
 
@@ -208,11 +208,11 @@ class CAMPPlus(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "CAMPPlus":
-        """Stay in evaluation mode, whatever the mode: it normalises by the statistics that came with its weights."""
+        """Stay in evaluation mode, whatever `mode` is: batch normalisation uses the loaded statistics."""
         return super().train(False)
 
     def frames(self, features: Tensor) -> Tensor:
-        """What is pooled over time to make an embedding.
+        """Frame-level features, which are pooled over time to compute an embedding.
 
         Parameters
         ----------
@@ -227,7 +227,7 @@ class CAMPPlus(nn.Module):
         return self.xvector[:-1](self.head(features.transpose(1, 2)))
 
     def embed(self, statistics: Tensor) -> Tensor:
-        """Embed pooled statistics.
+        """Compute speaker embeddings from pooled statistics.
 
         Parameters
         ----------
@@ -242,7 +242,7 @@ class CAMPPlus(nn.Module):
         return embeddings.reshape(*statistics.shape[:-1], EMBEDDING_DIM)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Embed whole utterances.
+        """Compute speaker embeddings of whole utterances.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""How many people speak at once, according to a second segmentation network."""
+"""Number of speakers who are active at once, according to a second segmentation network."""
 
 import math
 
@@ -10,20 +10,20 @@ from .refinement import SMALLEST
 from .segmentation import build_overlap_segmentation, piece_by_piece
 
 WEIGHT = 0.35
-"""Of the second network in the compromise, see `pool_counts` and docs/log.md."""
+"""Weight of the second network, see `pool_counts` and docs/log.md."""
 
 
 class SpeakerCounter(nn.Module):
-    """How likely it is that nobody, one person, or two and more speak.
+    """Probabilities that no speaker, one, or two or more are active.
 
-    Another network errs elsewhere: this one was trained on other recordings, with a sigmoid for each of three speakers
-    and chunks of 5 s (Bredin and Laurent, End-to-end speaker segmentation for overlap-aware resegmentation,
-    Interspeech 2021). Whom it hears is not used, so that its speakers need not be found among those of the first.
+    A second network makes other errors: this one was trained on other recordings, with a sigmoid for each of three
+    speakers and chunks of 5 s (Bredin and Laurent, End-to-end speaker segmentation for overlap-aware resegmentation,
+    Interspeech 2021). Who its speakers are is not used, so they need not be matched with those of the first network.
 
     Parameters
     ----------
     samples_per_bin : float
-        Of the time bins.
+        Number of samples in a time bin.
     bfloat16 : bool, optional
         See `build_overlap_segmentation`.
     """
@@ -31,7 +31,7 @@ class SpeakerCounter(nn.Module):
     LENGTH = 125
     """Bins of a piece: 5 s."""
     HOP = 100
-    """Bins from one piece to the next."""
+    """Bins from the start of one piece to that of the next."""
 
     def __init__(self, samples_per_bin: float, bfloat16: bool = False) -> None:
         super().__init__()
@@ -39,18 +39,18 @@ class SpeakerCounter(nn.Module):
         self.segmentation = build_overlap_segmentation(bfloat16)
 
     def forward(self, waveforms: Tensor, num_bins: int) -> Tensor:
-        """Count.
+        """Count active speakers in each time bin.
 
         Parameters
         ----------
         waveforms : (batch, 1, num_samples) torch.Tensor
         num_bins : int
-            As many as it takes to hold them, or a few more: those hear zeros.
+            As many as the waveforms span, or a few more: waveforms are padded with zeros.
 
         Returns
         -------
         numbers : (batch, num_bins, 3) torch.Tensor
-            Probabilities.
+            Probabilities of no speaker, one, and two or more.
         """
         waveforms = padded(waveforms, round(num_bins * self.samples_per_bin))
         numbers = piece_by_piece(self._count, waveforms, self.LENGTH, self.HOP, self.samples_per_bin)
@@ -61,12 +61,12 @@ class SpeakerCounter(nn.Module):
 
 
 def count_posteriors(active: Tensor) -> Tensor:
-    """Probabilities that none, one, or two and more of three speakers are active, if these are independent.
+    """Probabilities that none, one, or two or more of three speakers are active, if they are independent.
 
     Parameters
     ----------
     active : (..., 3) torch.Tensor
-        Probability of each.
+        Probability that each speaker is active.
 
     Returns
     -------
@@ -78,18 +78,18 @@ def count_posteriors(active: Tensor) -> Tensor:
 
 
 def pool_counts(log_posteriors: Tensor, numbers: Tensor, num_active: Tensor) -> Tensor:
-    """Posteriors whose number of speakers is a compromise with somebody else's; who speaks, given how many, stays.
+    """Pool the number of active speakers in posteriors with another estimate; who they are, given the number, is kept.
 
-    Logarithms are averaged: a logarithmic opinion pool (Genest and Zidek, Combining probability distributions,
-    Statistical Science 1986).
+    Log-probabilities of the numbers are averaged with weights 1 - `WEIGHT` and `WEIGHT`: a logarithmic opinion pool
+    (Genest and Zidek, Combining probability distributions, Statistical Science 1986).
 
     Parameters
     ----------
     log_posteriors : (..., num_classes) torch.Tensor
     numbers : (..., 3) torch.Tensor
-        Probabilities of nobody, one, two: what the other says, see `SpeakerCounter`.
+        Other estimate: probabilities of no speaker, one, and two or more, see `SpeakerCounter`.
     num_active : (num_classes,) torch.Tensor
-        How many speak in each class: 0, 1 or 2.
+        Number of active speakers of each class: 0, 1 or 2.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What every frontend is: a module that turns a waveform into audio tokens."""
+"""Interface of frontends: modules that turn waveforms into audio tokens."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from pyannote_pix2seq.errors import ArgumentError
 
 
 class AudioTokens(NamedTuple):
-    """What the transformer hears.
+    """Audio tokens, the input of the transformer.
 
     Parameters
     ----------
     content : (batch, num_tokens, content_dim) torch.Tensor
         What happens during each token. Tokens of a single recording or chunk have no batch dimension.
     voice : (batch, num_tokens, num_voices, voice_dim) torch.Tensor
-        Who may be speaking during each token. The direction of a voice says whose it is, its length
-        (between 0 and 1) how sure the frontend is that this voice is present.
+        Who may be speaking during each token. A voice is a speaker embedding whose norm is its certainty: the
+        direction identifies the speaker, the norm (between 0 and 1) is how sure the frontend is that this voice is
+        present.
     """
 
     content: Tensor
     voice: Tensor
 
     def to(self, *kind: Any, **options: Any) -> AudioTokens:
-        """The same on another device or of another type, see `torch.Tensor.to`."""
+        """Convert to another device or dtype, see `torch.Tensor.to`."""
         return AudioTokens(*(field.to(*kind, **options) for field in self))
 
 
@@ -44,15 +45,16 @@ class Frontend(nn.Module):
     token_duration : float
         Duration of an audio token, in seconds.
     bins_per_token : int
-        Number of time bins (the unit of turn boundaries) in a token.
+        Number of time bins (the unit of turn boundaries) in an audio token.
     content_dim : int
         Dimension of the content of a token.
     num_voices, voice_dim : int
         Number of voices of a token (possibly zero), and their dimension.
     frozen : bool
-        Whether the frontend is never trained, so that its tokens may be computed once and kept.
+        Whether the frontend is never trained, so that its tokens may be computed once and cached.
     version : int
-        Raised when the same weights give other tokens than before: those that were kept are not mixed with others.
+        Incremented when the same weights give other tokens than before, so that cached tokens are not mixed with new
+        ones.
     """
 
     sample_rate: int = 16000
@@ -70,7 +72,7 @@ class Frontend(nn.Module):
         return round(self.token_duration * self.sample_rate)
 
     def num_tokens(self, num_samples: int) -> int:
-        """Number of tokens of a waveform; the last one may span past its end.
+        """Number of tokens of a waveform; the last one may extend past its end.
 
         Parameters
         ----------
@@ -124,7 +126,7 @@ class Frontend(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} does not implement `forward`.")
 
     def precompute(self, waveforms: Tensor) -> AudioTokens:
-        """What may be computed once and kept on disk: tokens if frozen, else the waveform cut into tokens.
+        """Compute what can be cached on disk: tokens if frozen, else the waveform cut into tokens.
 
         Parameters
         ----------
@@ -144,14 +146,14 @@ class Frontend(nn.Module):
         return AudioTokens(pieces, pieces.new_zeros(len(waveforms), num_tokens, 0, 0))
 
     def finish(self, kept: AudioTokens, lengths: Tensor) -> AudioTokens:
-        """Tokens of what was kept.
+        """Compute tokens from what `precompute` returned.
 
         Parameters
         ----------
         kept : AudioTokens
             A batch of what `precompute` returned, padded.
         lengths : (batch,) torch.Tensor
-            Number of tokens of each recording, which is heard without its padding.
+            Number of tokens of each recording; padding is removed before tokens are computed.
 
         Returns
         -------
@@ -165,7 +167,7 @@ class Frontend(nn.Module):
         return AudioTokens(*(pad_sequence(field, batch_first=True) for field in fields))
 
     def speech(self, content: Tensor) -> Tensor:
-        """Probability that anybody can be heard during each token: 1 unless a subclass knows better.
+        """Probability of speech during each token: 1 unless a subclass overrides this.
 
         Parameters
         ----------
@@ -178,14 +180,14 @@ class Frontend(nn.Module):
         return torch.ones_like(content[..., 0])
 
     def augment(self, tokens: AudioTokens, starts: Tensor, generator: torch.Generator) -> AudioTokens:
-        """Vary tokens at random, at training time; the identity unless a subclass says otherwise.
+        """Augment tokens at random, for training; the identity unless a subclass overrides this.
 
         Parameters
         ----------
         tokens : AudioTokens
             A batch of tokens, left unchanged.
         starts : (batch,) torch.Tensor
-            How many tokens of each example are those of prompts.
+            Number of tokens of prompts at the start of each example.
         generator : torch.Generator
             Source of all randomness.
 

@@ -1,4 +1,4 @@
-"""How loud recordings are."""
+"""Loudness of recordings."""
 
 import math
 
@@ -7,20 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 QUIET = 10 ** (-36 / 20)
-"""Level below which a waveform is too quiet: 36 dB below full scale where it is loud, about 45 dB as a whole."""
+"""Level below which a waveform is too quiet: 36 dB below full scale in its loud parts, about 45 dB overall."""
 LARGEST_GAIN = 10 ** (40 / 20)
-"""40 dB more: below that, there is little but the rounding of 16-bit samples."""
+"""Largest gain, 40 dB: a waveform that needs more holds little but the quantisation noise of 16-bit samples."""
 FRAME = 1600
-"""Samples: 0.1 s."""
+"""Samples of a frame: 0.1 s."""
 COUNTED = 0.99
-"""Of the frames: the loudest others may be of a click or a bang, which make no recording loud."""
+"""Share of the frames that count: the loudest 1 % may be clicks or bangs, which do not make a recording loud."""
 
 
 def amplified(waveforms: Tensor) -> Tensor:
-    """Quiet waveforms as loud as networks need them, others as they are.
+    """Amplify quiet waveforms to the level that the networks need, and leave others as they are.
 
-    PyanNet normalises the variance of what it hears, but first adds 1e-5 to it: that of a waveform 50 dB below full
-    scale. Mel filter banks, too, have a floor. So quiet recordings sounded as if they were faint (see docs/log.md).
+    PyanNet normalises the variance of its input, but first adds 1e-5 to it: the variance of a waveform 50 dB below full
+    scale. Mel filter banks have a floor, too. So without this, speech in quiet recordings looked faint to the networks
+    (see docs/log.md).
 
     Parameters
     ----------
@@ -29,7 +30,7 @@ def amplified(waveforms: Tensor) -> Tensor:
     Returns
     -------
     raised : (batch, 1, num_samples) torch.Tensor
-        Those below `QUIET` without their mean, amplified by `LARGEST_GAIN` at most and clipped to -1...1.
+        Waveforms below `QUIET` with their mean subtracted, amplified by `LARGEST_GAIN` at most and clipped to -1...1.
     """
     centred = waveforms - waveforms.mean(dim=-1, keepdim=True)
     gain = QUIET / level(centred).clamp(min=QUIET / LARGEST_GAIN)
@@ -37,7 +38,7 @@ def amplified(waveforms: Tensor) -> Tensor:
 
 
 def level(waveforms: Tensor) -> Tensor:
-    """Standard deviation of the loudest frame of each waveform but for clicks and bangs: (batch, 1, 1).
+    """Standard deviation of the loudest frame of each waveform, of those that count (see `COUNTED`): (batch, 1, 1).
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ class MelFrontend(Frontend):
 
     Four convolutions of stride 2 bring 10 ms frames down to 160 ms tokens, in the manner of the convolutional
     subsampling of speech transformers (Dong et al., Speech-Transformer, ICASSP 2018, section 3.2). There are
-    no voices: the transformer has to learn them from the content. Digital silence is nothing: it does not count where
-    a recording is normalised, and its tokens are zeros, as is the silence between prompts (`memory.py`).
+    no voices: the transformer has to tell speakers apart by the content. Digital silence is excluded from the
+    normalisation, and its tokens are zeros, as is the silence between prompts (`memory.py`).
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class MelFrontend(Frontend):
         self.norm = nn.LayerNorm(content_dim)
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
-        """Log-mel spectrogram with zero mean and unit variance over each recording, and zeros for digital silence.
+        """Log-mel spectrogram of zero mean and unit variance over each recording, with zeros for digital silence.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Waveforms that are cut in overlapping pieces, and what is said of these as one."""
+"""Cutting waveforms into overlapping pieces, and joining the predictions for these."""
 
 import torch
 import torch.nn.functional as F
@@ -6,12 +6,12 @@ from torch import Tensor
 
 
 def padded(waveforms: Tensor, num_samples: int) -> Tensor:
-    """Waveforms followed by as many zeros as it takes to reach a number of samples."""
+    """Pad waveforms with zeros at the end, to at least `num_samples`."""
     return F.pad(waveforms, (0, max(0, num_samples - waveforms.shape[-1])))
 
 
 def cut(waveforms: Tensor, length: int, hop: int) -> Tensor:
-    """Pieces of so many samples, one every `hop`, the last one followed by zeros: (batch, num_pieces, length).
+    """Cut into pieces of `length` samples, one every `hop`, the last one padded: (batch, num_pieces, length).
 
     Parameters
     ----------
@@ -23,18 +23,18 @@ def cut(waveforms: Tensor, length: int, hop: int) -> Tensor:
 
 
 def cross_fade(pieces: Tensor, hop: int) -> Tensor:
-    """Probabilities that were found piece by piece as one: the farther from the ends of a piece, the more they count.
+    """Join the posteriors of overlapping pieces, weighted by the distance from the nearer end of each piece.
 
     Parameters
     ----------
     pieces : (batch, num_pieces, num_bins, num_classes) torch.Tensor
     hop : int
-        Bins from the beginning of a piece to that of the next one.
+        Bins from the start of one piece to that of the next.
 
     Returns
     -------
     joined : (batch, num_bins + (num_pieces - 1) * hop, num_classes) torch.Tensor
-        They sum to 1.
+        They sum to 1 over classes.
     """
     num_pieces, num_bins = pieces.shape[1:3]
     fade = torch.bartlett_window(num_bins + 2, periodic=False, device=pieces.device)[1:-1, None]

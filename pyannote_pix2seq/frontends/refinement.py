@@ -1,13 +1,13 @@
-"""Posteriors of a segmentation network, corrected by what a network of voices hears at the same moments."""
+"""Refinement of the posteriors of a segmentation network by frames of a speaker embedding network."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SMALLEST = 1e-4
-"""Posteriors below this are as good as zero."""
+"""Floor of posteriors, before their logarithms are taken."""
 TRUST = 0.5
-"""How much of a correction is believed after training, for real rooms differ from simulated ones: see docs/log.md."""
+"""Scale of corrections after training, because real rooms differ from simulated ones: see docs/log.md."""
 
 
 class Convolution(nn.Module):
@@ -26,30 +26,30 @@ class Convolution(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Correct local posteriors, given the frames that voices are pooled from.
+    """Correct local posteriors, given the frames from which voices are pooled.
 
-    The segmentation network is small and hears a waveform whose loudness is normalised; the frames come from a
-    network that learned from many more recordings to tell voices apart, noise or not. So they know of quiet
-    speakers beside loud ones, and of somebody else under somebody's voice. A temporal convolutional network (Bai
-    et al., arXiv 1803.01271) adds to the logarithms of the posteriors; at first it adds nothing.
+    The segmentation network is small, and its input is normalised in loudness; the frames come from a network that
+    was trained on many more recordings to tell speakers apart, in noise or not. So they carry information on quiet
+    speakers beside loud ones, and on a second speaker beneath the first. A temporal convolutional network (Bai
+    et al., arXiv 1803.01271) adds corrections to the log-posteriors; before training, it adds nothing.
 
-    In training, frames are noisy, and now and then there are none: posteriors alone must do as well. Afterwards,
-    half of each correction is believed.
+    In training, noise is added to the frames, and sometimes there are none: posteriors alone must suffice as well.
+    After training, corrections are halved (`TRUST`).
 
     Parameters
     ----------
     num_classes : int
-        Of the posteriors.
+        Number of classes of the posteriors.
     num_channels : int
-        Of the frames.
+        Number of channels of the frames.
     width : int, optional
-        Of the convolutions.
+        Number of channels of the convolutions.
     dropout : float, optional
     noise : float, optional
         In training: standard deviation of each of two noises that are added to the frames (whose own is 1), one of
         them the same for all bins.
-    deaf : float, optional
-        In training: how often an example has no frames.
+    frame_dropout : float, optional
+        In training: probability that an example has no frames.
     """
 
     DILATIONS = (1, 2, 4, 8, 16)
@@ -91,7 +91,7 @@ class Refinement(nn.Module):
         frames = self.normalise(frames.transpose(1, 2)).transpose(1, 2).clamp(-4, 4)  # no outliers
         if self.training:
             frames = self._disturbed(frames)
-        # logarithms of 1e-4 to 1 are brought to the scale of the frames
+        # logarithms of 1e-4 to 1 are scaled to the range of the frames
         hidden = self.hear_posteriors(heard / 3) + self.hear_frames(self.dropout(frames))
         correction = self.correct(self.convolutions(hidden))
         return (heard + (1.0 if self.training else TRUST) * correction).log_softmax(dim=-1)

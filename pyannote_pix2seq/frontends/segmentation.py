@@ -15,16 +15,16 @@ from .pieces import cut
 MAX_LOCAL_SPEAKERS = 3
 MAX_OVERLAP = 2
 NUM_CLASSES = sum(comb(MAX_LOCAL_SPEAKERS, num_active) for num_active in range(MAX_OVERLAP + 1))
-"""Nobody, one of three local speakers, two of them: 7."""
+"""Powerset classes: no speaker, one of three local speakers, two of them: 7."""
 SEGMENTATION_FRAMES = (495.5, 270)
-"""Centre of the first frame, and step, in samples."""
+"""Centre of the first frame, and step between frames, in samples."""
 
 
 class Bfloat16LSTM(nn.LSTM):
-    """An LSTM that computes in bfloat16 where that is faster, see `has_bfloat16`; elsewhere in float32.
+    """LSTM that computes in bfloat16 where that is faster, see `has_bfloat16`, and in float32 elsewhere.
 
-    What goes in and what comes out is float32, and so is all of a network that lies around it: SincNet would not bear
-    bfloat16, for its filters are sines of large numbers.
+    Input and output are float32, and so is the rest of the network: SincNet does not tolerate bfloat16, because its
+    filters are sines of large numbers.
     """
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
@@ -35,7 +35,7 @@ class Bfloat16LSTM(nn.LSTM):
 
 
 def build_segmentation(bfloat16: bool = False) -> PyanNet:
-    """Local speaker segmentation network, with random weights.
+    """Build a local speaker segmentation network with random weights.
 
     Plaquet and Bredin, Powerset multi-class cross entropy loss for neural speaker diarization,
     Interspeech 2023.
@@ -49,13 +49,13 @@ def build_segmentation(bfloat16: bool = False) -> PyanNet:
     -------
     segmentation : PyanNet
         Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
-        log-probabilities of nobody, one of three local speakers, and two of them.
+        log-probabilities of no speaker, one of three local speakers, and two of them.
     """
     return _build(Problem.MONO_LABEL_CLASSIFICATION, 10.0, MAX_OVERLAP, bfloat16)
 
 
 def build_overlap_segmentation(bfloat16: bool = False) -> PyanNet:
-    """Overlap-aware speaker segmentation network, with random weights.
+    """Build an overlap-aware speaker segmentation network with random weights.
 
     Bredin and Laurent, End-to-end speaker segmentation for overlap-aware resegmentation, Interspeech 2021.
 
@@ -76,7 +76,7 @@ def build_overlap_segmentation(bfloat16: bool = False) -> PyanNet:
 def piece_by_piece(
     network: Callable[[Tensor], Tensor], waveforms: Tensor, length: int, hop: int, samples_per_bin: float
 ) -> Tensor:
-    """What a segmentation network says of pieces of waveforms, each on its own.
+    """Apply a segmentation network to overlapping pieces of waveforms, each on its own.
 
     Parameters
     ----------
@@ -84,12 +84,12 @@ def piece_by_piece(
         (batch, 1, num_samples) -> (batch, num_frames, num_classes)
     waveforms : (batch, 1, num_samples) torch.Tensor
     length, hop : int
-        Bins of a piece, and from one piece to the next.
+        Bins of a piece, and from the start of one piece to that of the next.
     samples_per_bin : float
 
     Returns
     -------
-    said : (batch, num_pieces, length, num_classes) torch.Tensor
+    outputs : (batch, num_pieces, length, num_classes) torch.Tensor
         Mean of the frames of each bin.
     """
     pieces = cut(waveforms, round(length * samples_per_bin), round(hop * samples_per_bin))

@@ -1,4 +1,4 @@
-"""Pretrained frontend: who is active locally, and what their voices are like."""
+"""Pretrained frontend: local speaker segmentation and voices."""
 
 from itertools import permutations
 
@@ -20,23 +20,25 @@ from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, build_se
 
 
 class SpeakerFrontend(Frontend):
-    """Posteriors of a local segmentation network, and voices of the speakers it hears around each token.
+    """Posteriors of a local segmentation network, and voices of the speakers active around each token.
 
     Its networks are frozen: the frontend is always in evaluation mode and its tokens carry no gradient.
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
-    up to a minute: memory grows with the square of the duration. What the segmentation network says is refined
-    by what CAM++ hears, once `recipes/refine.py` has trained the refinement (see `Refinement`). A second network
-    has a say in how many speak (see `SpeakerCounter`). Quiet waveforms are brought up first (see `amplified`).
+    up to a minute: memory grows with the square of the duration. The posteriors are refined by CAM++ frames,
+    once `recipes/refine.py` has trained the refinement (see `Refinement`), and the number of active speakers is
+    pooled with the estimate of a second network (see `SpeakerCounter`). Quiet waveforms are amplified first (see
+    `amplified`).
 
     Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
-    three voices: 0, whoever speaks within 0.4 s; 1 and 2, the two local speakers who are the most active
-    during the token, as heard within 1.5 s, mostly where they are alone. A voice is as long as the probability
-    of speech (voice 0) or as the activity of its speaker (voices 1 and 2) during the token.
+    three voices: voice 0 is pooled over all speech within 0.4 s; voices 1 and 2 are those of the two local
+    speakers who are the most active during the token, pooled within 1.5 s, mostly where they speak alone. The
+    norm of voice 0 is the probability that exactly one speaker is active during the token, that of voices 1 and 2
+    the activity of their speaker during the token.
 
     Parameters
     ----------
     bfloat16 : bool, optional
-        Compute CAM++ frames and LSTMs in bfloat16 on devices that have it, where it is faster. Defaults to True.
+        Compute CAM++ frames and LSTMs in bfloat16 on devices on which it is faster. Defaults to True.
     """
 
     content_dim = Frontend.bins_per_token * NUM_CLASSES
@@ -45,7 +47,7 @@ class SpeakerFrontend(Frontend):
     frozen = True
     version = 2
 
-    # in tokens: 10.24 s, and half of it. Shorter waveforms are followed by zeros
+    # in tokens: 10.24 s, and half of it. Shorter waveforms are padded with zeros
     CHUNK = 64
     HOP = 32
     NEAR = 0.4
@@ -72,12 +74,12 @@ class SpeakerFrontend(Frontend):
 
     @property
     def num_active(self) -> Tensor:
-        """(num_classes,) how many speak in each class, int."""
+        """Number of active speakers of each class: (num_classes,) int64."""
         return self.mapping.sum(dim=1).long()
 
     @staticmethod
     def _relabellings(powerset: Powerset) -> Tensor:
-        """(6, 7) where each class comes from, for each permutation of the local speakers."""
+        """Source of each class, for each permutation of the local speakers: (6, 7) int64."""
         classes = powerset.powerset_classes
         return torch.tensor(
             [
@@ -87,14 +89,14 @@ class SpeakerFrontend(Frontend):
         )
 
     def train(self, mode: bool = True) -> "SpeakerFrontend":
-        """Stay in evaluation mode, whatever the mode."""
+        """Stay in evaluation mode, whatever `mode` is."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> AudioTokens:
         self.check(waveforms)
         waveforms = amplified(waveforms)
-        # first, for what it needs is free again when there are frames, which take the most memory
+        # first, so that its memory is free again before frames, which take the most, are computed
         numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
         posteriors, frames = self.features(waveforms)
         refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
@@ -105,7 +107,7 @@ class SpeakerFrontend(Frontend):
 
     @torch.no_grad()
     def features(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
-        """What segmentation and CAM++ say of waveforms, before posteriors are refined.
+        """Outputs of the segmentation network and of CAM++, before posteriors are refined.
 
         Parameters
         ----------
@@ -143,11 +145,11 @@ class SpeakerFrontend(Frontend):
             return self.campplus.frames(features).float()
 
     def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:
-        """(batch, num_bins, num_classes) posteriors of the local segmentation network.
+        """Posteriors of the local segmentation network: (batch, num_bins, num_classes).
 
-        It hears chunks of about as many seconds as it was trained on: in longer ones it misses quiet speakers beside
-        loud ones. Each chunk names its speakers anew; they are renamed to agree with the chunk before, and where two
-        chunks overlap their posteriors are cross-faded.
+        The network is applied to chunks of about the duration that it was trained on: in longer ones it misses quiet
+        speakers beside loud ones. Each chunk numbers its speakers independently; they are permuted to agree with the
+        previous chunk, and where two chunks overlap their posteriors are cross-faded.
         """
         length, hop = (self.bins_per_token * tokens for tokens in (self.CHUNK, self.HOP))
         posteriors = piece_by_piece(self._segment, waveforms, length, hop, self.samples_per_bin)
@@ -157,7 +159,7 @@ class SpeakerFrontend(Frontend):
         return self.segmentation(waveforms).exp()
 
     def _join(self, chunks: Tensor) -> Tensor:
-        """Posteriors of overlapping chunks as one: (batch, num_chunks, num_bins, ...) -> (batch, num_bins, ...)."""
+        """Join the posteriors of overlapping chunks: (batch, num_chunks, num_bins, ...) -> (batch, num_bins, ...)."""
         hop = self.HOP * self.bins_per_token
         renamed = [chunks[:, 0]]
         for chunk in chunks.unbind(1)[1:]:
@@ -165,7 +167,7 @@ class SpeakerFrontend(Frontend):
         return cross_fade(torch.stack(renamed, dim=1), hop)
 
     def _agreeing(self, chunk: Tensor, previous: Tensor, hop: int) -> Tensor:
-        """A chunk whose local speakers are named as in the previous one, which began `hop` bins before."""
+        """Permute the local speakers of a chunk to agree with the previous one, which starts `hop` bins earlier."""
         renamed = chunk[..., self.relabellings]
         # (batch, num_bins, 6, num_classes)
         agreement = (renamed[:, : chunk.shape[1] - hop] * previous[:, hop:, None]).sum(dim=(1, 3))
@@ -208,7 +210,7 @@ class SpeakerFrontend(Frontend):
         return F.normalize(self.campplus.embed(statistics), dim=-1) * lengths.unsqueeze(-1)
 
     def _weights(self, posteriors: Tensor, order: Tensor, num_frames: int) -> Tensor:
-        """Weights of CAM++ frames in each voice of each token.
+        """Pooling weights of CAM++ frames for each voice of each token.
 
         Parameters
         ----------
@@ -239,27 +241,27 @@ class SpeakerFrontend(Frontend):
         return torch.cat([near, around * (distances <= self.AROUND)[:, None]], dim=2)
 
     def speech(self, content: Tensor) -> Tensor:
-        """Mean over the bins of a token of the posterior that somebody speaks, see `Frontend.speech`."""
+        """Posterior of speech, averaged over the bins of each token, see `Frontend.speech`."""
         return 1 - content.unflatten(-1, (self.bins_per_token, -1))[..., 0].mean(dim=-1)
 
     def augment(self, tokens: AudioTokens, starts: Tensor, generator: torch.Generator) -> AudioTokens:
-        """Soften and tilt posteriors, rename and confuse local speakers, blur voices, at random for each example.
+        """Soften and tilt posteriors, permute and confuse local speakers, and blur voices, at random for each example.
 
-        Prompts are chosen for their clear voices, so that speakers are confused and voices change in chunks only.
+        Prompts are chosen for their clear voices, so speakers are confused and voices vary over time in chunks only.
 
         Parameters
         ----------
         tokens : AudioTokens
             A batch of tokens; rows of zeros (padding) stay zeros.
         starts : (batch,) torch.Tensor
-            How many tokens of each example are those of prompts.
+            Number of tokens of prompts at the start of each example.
         generator : torch.Generator
             Source of all randomness.
 
         Returns
         -------
         tokens : AudioTokens
-            Voices are as long as before.
+            Norms of voices are preserved.
         """
         posteriors = tokens.content.float().unflatten(-1, (self.bins_per_token, -1))
         # (batch, num_tokens, bins_per_token, num_classes)

@@ -1,1 +1,1 @@
-"""What the model is made of: attention that hears voices, and ways to point at times and to name speakers."""
+"""Parts of the model: attention with a bias from voices, and how it points at times and names speakers."""

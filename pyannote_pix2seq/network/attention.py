@@ -1,4 +1,4 @@
-"""Attention that hears voices, of sequences that share what was heard."""
+"""Attention with a bias from voices, for sequences that share the keys and values of their recording."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from torch import Tensor
 from pyannote_pix2seq.network.rotary import rotate
 
 VOICE_GAIN = 16.0
-"""Learned scales are that much larger than their parameters: cosines of voices differ by tenths, logits by tens."""
+"""Factor by which learned scales exceed their parameters: cosines of voices differ by tenths, logits by tens."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Positions that are looked at.
+    """Positions that queries attend to.
 
     Attributes
     ----------
     key, value : (num_rows, num_heads, num_keys, head_dim)
-        Each row is looked at by one or more rows of queries.
+        Each row is attended to by one or more rows of queries.
     bias : (num_rows, num_heads, num_queries, num_keys)
-        See `voice_bias`; queries of all rows that look at this one, one row after the other.
+        See `voice_bias`; queries of all rows that attend to this one, one row after the other.
     blocked : bool, broadcasts to (num_rows, 1, num_queries, num_keys), or None
-        Where a query may not look; None if it may look everywhere.
+        True where a query may not attend to a key; None if it may attend to all.
     """
 
     key: Tensor
@@ -41,15 +41,16 @@ class Source:
 class Attention(nn.Module):
     """Multi-head attention with rotary positions and a bias from voices.
 
-    To the logit of two positions each head adds the cosines of their voices, times a learned scale for every pair of
-    voices. Voices enter the network nowhere else, so it cannot memorise speakers: it learns to compare them.
+    To the logit of a query and a key each head adds the scalar products of their voices, times a learned scale for
+    every pair of voices. Voices enter the model only as such products (here, in `Pointing` and in `Claims`), so it
+    cannot memorise speakers: it learns to compare them.
 
     Parameters
     ----------
     width : int
     num_heads : int
     num_voices : int
-        Voices of a position; 0 for plain attention.
+        Number of voices of a position; 0 for plain attention.
     """
 
     def __init__(self, width: int, num_heads: int, num_voices: int):
@@ -63,7 +64,7 @@ class Attention(nn.Module):
             self.voice_scale.add_(same * torch.linspace(0, 1, num_heads)[:, None])
 
     def project(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, (batch, num_heads, num_positions, head_dim) each."""
+        """Compute queries, keys and values, (batch, num_heads, num_positions, head_dim) each."""
         batch, num_positions, _ = state.shape
         heads = self.query_key_value(state).view(batch, num_positions, 3, self.num_heads, -1)
         heads = heads.permute(2, 0, 3, 1, 4)
@@ -72,7 +73,7 @@ class Attention(nn.Module):
         return query, key, heads[2]
 
     def forward(self, query: Tensor, sources: Sequence[Source]) -> Tensor:
-        """Attend.
+        """Attend to all sources at once.
 
         Parameters
         ----------
@@ -96,7 +97,7 @@ class Attention(nn.Module):
 
 
 def voice_bias(layers: Sequence[Attention], cosines: Tensor) -> Tensor:
-    """What voices add to the logits of each layer.
+    """Bias from voices on the logits of each layer.
 
     Parameters
     ----------
@@ -115,14 +116,14 @@ def voice_bias(layers: Sequence[Attention], cosines: Tensor) -> Tensor:
 
 
 def _logits(query: Tensor, source: Source) -> Tensor:
-    """Of queries (batch, num_heads, num_queries, head_dim), (num_rows, num_heads, all num_queries, num_keys)."""
+    """Logits of queries (batch, num_heads, num_queries, head_dim): (num_rows, num_heads, all num_queries, num_keys)."""
     logits = _side_by_side(query, len(source.key)) @ source.key.transpose(-1, -2) + source.bias
     # (R, H, Q, D) x (R, H, D, K) -> (R, H, Q, K)
     return logits if source.blocked is None else logits.masked_fill(source.blocked, -torch.inf)
 
 
 def by_recording(written: Tensor, heard: Tensor) -> Tensor:
-    """Rows of all sequences about one recording as one row, as long as together, so that they share what was heard.
+    """Concatenate the positions of all sequences of a recording into one row, so that they share its keys and values.
 
     (num_sequences, num_positions, ...) -> (num_recordings, num_positions of all its sequences, ...)
     """
@@ -131,7 +132,7 @@ def by_recording(written: Tensor, heard: Tensor) -> Tensor:
 
 
 def _side_by_side(heads: Tensor, num_rows: int) -> Tensor:
-    """(batch, num_heads, num_queries, ...) -> (num_rows, num_heads, num_queries of all sequences, ...)"""
+    """Concatenate queries: (batch, num_heads, num_queries, ...) -> (num_rows, num_heads, all num_queries, ...)."""
     if len(heads) == num_rows:
         return heads
     return heads.unflatten(0, (num_rows, -1)).transpose(1, 2).flatten(2, 3)
@@ -145,7 +146,7 @@ def _apart(heads: Tensor, batch: int) -> Tensor:
 
 
 def cosines(voice: Tensor, others: Tensor) -> Tensor:
-    """Scalar products of all pairs of voices, (batch, num_voices ** 2, num_queries, num_keys)."""
+    """Scalar products of all pairs of voices: (batch, num_voices ** 2, num_queries, num_keys)."""
     batch, num_queries, num_voices, _ = voice.shape
     num_keys = others.shape[1]
     products = voice.flatten(1, 2) @ others.flatten(1, 2).transpose(1, 2)

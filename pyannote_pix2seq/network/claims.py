@@ -1,7 +1,7 @@
-"""Whose voice a turn has, apart from the turns that overlap it.
+"""Voices of turns and of speakers, estimated outside of overlap.
 
-Where two people talk at once the audio's voice is neither's. So the voice of a region is heard mostly where no earlier
-turn lies, and the voice of a speaker where he was written to speak alone.
+In overlap, the voice of the audio is that of neither speaker. So the voice of a region is pooled mostly where there is
+no earlier turn, and the voice of a speaker mostly where they alone speak according to the turns written so far.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.written import Written
 
 SHARED = 0.01
-"""Weight of audio that other turns claim as well: a turn that lies within another has no other."""
+"""Weight of audio that other turns cover as well: a turn within another one has no other audio."""
 LEAST_FREE = 1e-3
 
 
 @dataclass(frozen=True)
 class Claims:
-    """Which audio the written turns claim.
+    """Audio that the written turns cover ("claim").
 
     Attributes
     ----------
     log_free : (batch, num_turns, num_audio_tokens)
-        Logarithm of the share of each audio token that a turn leaves free.
+        Logarithm of the share of each audio token that a turn does not cover.
     speakers : (batch, num_turns, num_speakers)
         1 for the speaker of a turn.
     """
@@ -37,7 +37,7 @@ class Claims:
 
     @classmethod
     def of(cls, written: Written, voice: Tensor, num_speakers: int) -> Claims:
-        """Claims of the complete turns among written tokens on audio (num_recordings, num_audio_tokens, ...)."""
+        """Claims of the complete turns of written tokens on audio (num_recordings, num_audio_tokens, ...)."""
         free = 1 - coverage(written.turns, voice)
         speakers = F.one_hot(written.turn_speakers, num_speakers).to(free.dtype)
         return cls(free.clamp(min=LEAST_FREE).log(), speakers)
@@ -61,7 +61,7 @@ class Claims:
         return F.normalize(_heard(weights, voice), dim=-1)
 
     def similarities(self, tokens: Written, voices: Tensor, voice: Tensor) -> Tensor:
-        """How much the voices of some turns are like those of the speakers named before.
+        """Similarities of the voices of some turns to those of the speakers named before.
 
         Parameters
         ----------
@@ -70,12 +70,12 @@ class Claims:
         voices : (batch, num_tokens, num_voices, voice_dim)
             What `voices` returned for them.
         voice : (num_recordings, num_audio_tokens, num_voices, voice_dim)
-            The first of a token's voices is that of whoever speaks alone.
+            The first voice of a token is that of a speaker who is active alone.
 
         Returns
         -------
         similarities : (batch, num_tokens, num_speakers, num_voices + 1)
-            Cosine of each voice and that of a speaker, and 1: zeros for speakers who have not been named.
+            Cosine of each voice and that of a speaker, then 1; all zeros for speakers who have not been named.
         """
         earlier = self._earlier(tokens)
         log_free = torch.einsum("pm,bms,bmt->bpst", earlier, self.speakers, self.log_free)
@@ -89,7 +89,7 @@ class Claims:
         return torch.cat([cosines, named.to(cosines.dtype)], dim=-1)
 
     def _earlier(self, tokens: Written) -> Tensor:
-        """(num_tokens, num_turns) 1 for the turns that were written before each token's own."""
+        """1 for the turns that were written before that of each token: (num_tokens, num_turns)."""
         turns = torch.arange(self.log_free.shape[1], device=self.log_free.device)
         return (turns < tokens.rank[:, None]).to(self.log_free.dtype)
 

@@ -1,4 +1,4 @@
-"""Pointing at time bins."""
+"""Pointing at time bins: where turns start and end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from pyannote_pix2seq.network.rotary import Rotary, rotate
 from pyannote_pix2seq.network.written import START_ROLE, Written
 
 REACH = 15
-"""Audio tokens around a bin in which a voice is listened for."""
+"""Audio tokens around a bin in which a voice is compared: the kernel size of a convolution."""
 RATE = -4.0
-"""Logit, at first, of that something happens in a bin: once in about two seconds."""
+"""Initial logit of the hazard of a bin: one event in about two seconds."""
 
 
 class Pointing(nn.Module):
-    """The next start, or the end of a turn, as the first time bin in which something happens.
+    """Distribution of the next start, or of the end of a turn, over time bins.
 
-    Each bin after the start of the turn gets a hazard: the probability that the event happens in this bin if it did not
-    before. The probability of a bin is its hazard times that of all earlier ones letting the event pass (discrete-time
-    survival analysis, Cox 1972), so that a later pause never outbids the first one by being clearer. Hazards come from
-    scalar products of the state and keys of the bins (Vinyals et al., "Pointer Networks", arXiv 1506.03134), rotated by
-    their times; those of ends also from where the voice of the turn's beginning is heard.
+    Each bin from the start of the turn on gets a hazard: the probability that the event happens in this bin if it has
+    not happened before. The probability of a bin is its hazard times the probability that the event did not happen in
+    any earlier bin (discrete-time survival analysis, Cox 1972), so that a later pause cannot outbid the first one by
+    being clearer. Hazards come from scalar products of the state and keys of the bins (Vinyals et al., "Pointer
+    Networks", arXiv 1506.03134), rotated by their times; those of ends also depend on where in the audio the voice of
+    the turn's onset occurs.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class Pointing(nn.Module):
         Size of the states.
     bins_per_token : int
     num_voices : int
-        Voices of a position.
+        Number of voices of a position.
     """
 
     def __init__(self, width: int, bins_per_token: int, num_voices: int):
@@ -49,7 +50,7 @@ class Pointing(nn.Module):
             nn.init.zeros_(self.voice.weight)
 
     def keys(self, state: Tensor) -> Tensor:
-        """Keys of all time bins, (batch, num_bins, width), of the states of audio tokens."""
+        """Keys of all time bins, (batch, num_bins, width), from the states of audio tokens."""
         keys = self.key(state).view(len(state), -1, self.width)
         time = (torch.arange(keys.shape[1], device=keys.device) + 0.5) / self.bins_per_token
         return rotate(keys, self.rotary(time).to(keys.dtype))
@@ -57,16 +58,16 @@ class Pointing(nn.Module):
     def forward(
         self, state: Tensor, time: Tensor, written: Written, keys: Tensor, voices: tuple[Tensor, Tensor], real: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Point.
+        """Log-probabilities of the next event over time bins.
 
         Parameters
         ----------
         state : (batch, num_tokens, width)
-            Of written positions.
+            States of written positions.
         time : (batch, num_tokens)
-            Theirs, in audio tokens.
+            Their times, in audio tokens.
         written : Written
-            What they are.
+            Their tokens.
         keys : (num_recordings, num_bins, width)
         voices : pair of (..., num_voices, voice_dim)
             Of written positions, (batch, num_tokens, ...), and of audio, (num_recordings, num_audio_tokens, ...).
@@ -76,8 +77,8 @@ class Pointing(nn.Module):
         Returns
         -------
         scores : (batch, num_tokens, num_bins)
-            Logarithm of the probability that the event happens in each bin, minus infinity in those of padding. Before
-            `written.starts`, where the grammar allows none, they are not probabilities.
+            Logarithm of the probability that the event happens in each bin, minus infinity for padding. Before
+            `written.starts`, where the grammar allows no event, the values are not probabilities.
         never : (batch, num_tokens, 1)
             Logarithm of the probability that it does not happen at all.
         """
@@ -96,7 +97,7 @@ class Pointing(nn.Module):
         return (hazard + passed).masked_fill(~exists, -torch.inf), passed[..., -1:]
 
     def _hear_ends(self, hazard: Tensor, is_start: Tensor, voice: Tensor, audio: Tensor) -> Tensor:
-        """Add to the hazard of ends what the voice of each turn's beginning says."""
+        """Add to the hazard of ends a term from the similarity of the audio to the voice of each turn's onset."""
         assert self.voice is not None
         starts = voice[:, is_start]
         by_voice = cosines(by_recording(starts, audio), audio)

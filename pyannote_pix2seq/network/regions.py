@@ -1,4 +1,4 @@
-"""Means over regions of the audio, read from running sums."""
+"""Means over regions of the audio, computed from running sums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def running_sum(values: Tensor) -> Tensor:
 
 
 def region_mean(sums: Tensor, regions: Tensor) -> Tensor:
-    """Mean over regions of the audio whose borders may lie within a token.
+    """Mean over regions of the audio, whose borders may lie within a token.
 
     Parameters
     ----------

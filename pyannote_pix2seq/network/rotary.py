@@ -1,4 +1,4 @@
-"""Rotary positions: when things happen, told by how vectors are turned."""
+"""Rotary position embeddings of times."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 
 class Rotary(nn.Module):
-    """How much vectors are rotated at which time, so that scalar products depend on the time between them.
+    """Rotations by time, after which scalar products of vectors depend on the difference of their times.
 
-    Su et al., "RoFormer" (arXiv 2104.09864), but for time instead of rank, with periods from 2 to 1000 audio tokens.
+    Su et al., "RoFormer" (arXiv 2104.09864), with times instead of position indices, and periods from 2 to 1000 audio
+    tokens.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class Rotary(nn.Module):
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, time: Tensor) -> Tensor:
-        """What `rotate` wants to know, (2, ..., dim): cosines and, with signs, sines of times (...) in audio tokens."""
+        """Cosines and signed sines for `rotate`, (2, ..., dim), of times (...) in audio tokens."""
         angle = time[..., None] * self.frequencies
         cos, sin = angle.cos(), angle.sin()
         return torch.stack([torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)])

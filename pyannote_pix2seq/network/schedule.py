@@ -1,4 +1,4 @@
-"""Learning rates, step by step."""
+"""Learning rate schedule."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 WARM_UP = 200
-"""Steps over which the learning rate grows."""
+"""Steps over which the learning rate increases."""
 
 
 def annealed(optimizer: Optimizer, num_steps: int) -> dict[str, object]:
-    """Schedule of a learning rate as Lightning takes it: a linear warm-up, then a cosine decay to a fiftieth."""
+    """Learning rate schedule in Lightning's format: linear warm-up, and cosine decay to a fiftieth."""
 
     def factor(step: int) -> float:
         warm_up = min(1.0, (step + 1) / min(WARM_UP, num_steps))

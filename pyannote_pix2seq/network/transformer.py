@@ -1,8 +1,8 @@
-"""A decoder-only transformer whose attention hears voices.
+"""A decoder-only transformer whose attention has a bias from voices.
 
-The audio tokens are a prefix: they see each other in both directions. The written tokens are causal: they see all audio
-and what was written before. Because no audio token ever sees a written one, the prefix is read once and its keys and
-values are kept; training and decoding then share the same code, and a cached step equals the uncached pass.
+The audio tokens are a prefix with bidirectional attention. The written tokens are causal: they attend to all audio and
+to what was written before. Because audio tokens never attend to written ones, the prefix is read once and its keys and
+values are cached; training and decoding share the same code, and a cached step equals the uncached pass.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from pyannote_pix2seq.network.rotary import Rotary
 
 @dataclass(frozen=True)
 class Positions:
-    """What a run of positions brings to the transformer.
+    """Input of the transformer at several positions.
 
     Attributes
     ----------
     state : (batch, num_positions, width)
-        Content.
+        Embeddings.
     time : (batch, num_positions)
-        Where each position lies in time, in audio tokens; positions are rotated by it.
+        Time of each position, in audio tokens, for its rotary embedding.
     voice : (batch, num_positions, num_voices, voice_dim)
-        Whose speech each position carries, at most unit length.
+        Voices of each position, of at most unit norm.
     """
 
     state: Tensor
@@ -39,26 +39,27 @@ class Positions:
     voice: Tensor
 
     def at(self, where: Tensor) -> Positions:
-        """Some of the positions."""
+        """Select positions."""
         return Positions(self.state[:, where], self.time[:, where], self.voice[:, where])
 
 
 KeysValues = tuple[Tensor, Tensor]
-"""Two times (batch, num_heads, num_positions, head_dim)."""
+"""Keys and values, (batch, num_heads, num_positions, head_dim) each."""
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of all positions read so far.
+    """Key/value cache of all positions read so far.
 
-    Several sequences may be written about one recording: what was heard has one row a recording, what was written one
-    row a sequence, those of the first recording first.
+    Several sequences may be written about one recording: audio ("heard") has one row per recording, written tokens have
+    one row per sequence, those of the first recording first.
 
     Attributes
     ----------
     heard, written : tuple of pairs of (..., num_heads, num_positions, head_dim)
         Keys and values of each layer.
     heard_voice, written_voice : (..., num_positions, num_voices, voice_dim)
+        Voices of the positions.
     is_real : (num_recordings, num_audio_tokens) bool
         False for padding.
     """
@@ -70,13 +71,13 @@ class Cache:
     is_real: Tensor
 
     def reorder(self, index: Tensor) -> Cache:
-        """Keep, repeat or reorder the sequences; there must be equally many about each recording."""
+        """Select, repeat or reorder the sequences; each recording must keep the same number of them."""
         written = tuple((key[index], value[index]) for key, value in self.written)
         return replace(self, written=written, written_voice=self.written_voice[index])
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each behind a norm and beside a residual."""
+    """Attention and a perceptron, each with a normalised input and a residual connection."""
 
     def __init__(self, width: int, num_heads: int, num_voices: int, dropout: float):
         super().__init__()
@@ -88,18 +89,18 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def project(self, state: Tensor, rotation: Tensor) -> tuple[Tensor, KeysValues]:
-        """Queries, and keys and values, of positions (batch, num_positions, width)."""
+        """Compute queries, and keys and values, of positions (batch, num_positions, width)."""
         query, key, value = self.attention.project(self.attention_norm(state), rotation)
         return query, (key, value)
 
     def forward(self, state: Tensor, query: Tensor, sources: Sequence[Source]) -> Tensor:
-        """Look at the sources and think: (batch, num_positions, width) -> (batch, num_positions, width)."""
+        """Attend to the sources and apply the perceptron: (batch, num_positions, width), in and out."""
         state = state + self.dropout(self.attention(query, sources))
         return state + self.dropout(self.perceptron(state))
 
 
 class Transformer(nn.Module):
-    """Reads runs of positions, remembering what it read.
+    """Transformer that caches the keys and values of the positions that it has read.
 
     Parameters
     ----------
@@ -107,9 +108,9 @@ class Transformer(nn.Module):
         Size of the states.
     num_layers, num_heads : int
     num_voices : int
-        Voices that each position carries.
+        Number of voices of each position.
     dropout : float
-        On what each sub-layer adds.
+        Applied to the output of each sub-layer.
     """
 
     def __init__(self, width: int, num_layers: int, num_heads: int, num_voices: int, dropout: float):
@@ -123,7 +124,7 @@ class Transformer(nn.Module):
         self.rotary = Rotary(width // num_heads)
 
     def read(self, positions: Positions, is_real: Tensor) -> tuple[Tensor, Cache]:
-        """Read a prefix, whose positions see each other in both directions.
+        """Read a prefix, whose positions attend to each other in both directions.
 
         Parameters
         ----------
@@ -152,7 +153,7 @@ class Transformer(nn.Module):
         return self.norm(state), Cache(tuple(heard), nothing, voice, voice[:, :0], is_real)
 
     def write(self, positions: Positions, past: Cache) -> tuple[Tensor, Cache]:
-        """Read more positions, which see the past and, causally, each other.
+        """Read more positions, which attend to the past and, causally, to each other.
 
         Parameters
         ----------
@@ -188,29 +189,29 @@ class Transformer(nn.Module):
         return cast(Sequence[Block], self.blocks)
 
     def _bias(self, voice: Tensor, others: Tensor) -> Tensor:
-        """What voices that look at others add to the logits of each layer, see `voice_bias`."""
+        """Bias on the logits of each layer from voices of queries and those of keys, see `voice_bias`."""
         return voice_bias([block.attention for block in self._blocks], cosines(voice, others))
 
     def _rotation(self, positions: Positions) -> Tensor:
-        """(2, batch, 1, num_positions, head_dim)"""
+        """Rotation of each position, for all heads: (2, batch, 1, num_positions, head_dim)."""
         return self.rotary(positions.time)[:, :, None].to(positions.state.dtype)
 
 
 def _laid_out(keys: Tensor) -> Tensor:
-    """The same keys, but they lie in memory as products take them.
+    """The same keys, in the memory layout that matrix products need.
 
-    Or all that was heard would be copied for each token that is written.
+    Otherwise all keys of the audio would be copied for each token that is written.
     """
     return keys.transpose(2, 3).contiguous().transpose(2, 3)
 
 
 def _padding(is_real: Tensor) -> Tensor | None:
-    """What nobody may look at: (batch, 1, 1, num_keys) bool, or None if there is no padding."""
+    """Mask of padding, which no query attends to: (batch, 1, 1, num_keys) bool, or None if there is none."""
     return None if is_real.all() else ~is_real[:, None, None, :]
 
 
 def _future(num_queries: int, num_keys: int, device: torch.device) -> Tensor | None:
-    """Keys that come after each query, when the queries are the last keys: (num_queries, num_keys) bool, if any do."""
+    """Causal mask, where the queries are the last keys: (num_queries, num_keys) bool, or None for a single query."""
     if num_queries == 1:
         return None
     return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).triu(num_keys - num_queries + 1)

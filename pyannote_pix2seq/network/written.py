@@ -1,4 +1,4 @@
-"""What written tokens say: which role each plays, which region of the audio it is about, and whose turn that is."""
+"""Interpretation of written tokens: their roles, the regions of audio that they refer to, and their speakers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from torch import Tensor
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 
 ONSET = 4.0
-"""A start stands for what is heard after it, for so many audio tokens."""
+"""Length of the region that a start token refers to, from the start on, in audio tokens."""
 DIARIZE_ROLE, START_ROLE, END_ROLE, SPEAKER_ROLE = range(TOKENS_PER_TRIPLET + 1)
 
 
 @dataclass(frozen=True)
 class Written:
-    """Written tokens, read.
+    """Interpreted tokens.
 
     Attributes
     ----------
     role : (num_tokens,) int64
-        Of `<diarize>`, a start, an end or a speaker.
+        Whether a token is `<diarize>`, a start, an end or a speaker.
     rank : (num_tokens,) int64
-        Number of the triplet that a token belongs to.
+        Index of the triplet that a token belongs to.
     regions : (batch, num_tokens, 2)
         Start and end, in audio tokens: of the onset for a start, of the whole turn for an end and a speaker.
     starts : (batch, num_tokens) int64
         First bin of the turn that a token belongs to; 0 for `<diarize>`.
     speakers : (batch, num_tokens) int64
-        Meaningful for speaker tokens.
+        Number of the speaker; meaningful for speaker tokens only.
     """
 
     role: Tensor
@@ -40,7 +40,7 @@ class Written:
 
     @classmethod
     def read(cls, tokens: Tensor, vocabulary: Vocabulary, bins_per_token: int) -> Written:
-        """Read tokens (batch, num_tokens), the first of which is `<diarize>`."""
+        """Interpret tokens (batch, num_tokens), the first of which is `<diarize>`."""
         position = torch.arange(tokens.shape[1], device=tokens.device)
         role = torch.where(position == 0, DIARIZE_ROLE, (position - 1) % TOKENS_PER_TRIPLET + 1)
         first = position - (role - 1).clamp(min=0)
@@ -54,15 +54,15 @@ class Written:
 
     @property
     def turns(self) -> Tensor:
-        """(batch, num_turns, 2) regions of the turns that are complete."""
+        """Regions of the complete turns: (batch, num_turns, 2)."""
         return self.regions[:, TOKENS_PER_TRIPLET::TOKENS_PER_TRIPLET]
 
     @property
     def turn_speakers(self) -> Tensor:
-        """(batch, num_turns) speakers of the turns that are complete."""
+        """Speakers of the complete turns: (batch, num_turns)."""
         return self.speakers[:, TOKENS_PER_TRIPLET::TOKENS_PER_TRIPLET]
 
     def at(self, where: slice | Tensor) -> Written:
-        """Some of the tokens; their turns can no longer be asked for."""
+        """Select tokens; `turns` and `turn_speakers` of the result are meaningless."""
         of_sequences = (field[:, where] for field in (self.regions, self.starts, self.speakers))
         return Written(self.role[where], self.rank[where], *of_sequences)

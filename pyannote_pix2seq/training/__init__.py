@@ -1,1 +1,1 @@
-"""From conversations to training: of the model, and of the refinement of its frontend."""
+"""Training of the model, and of the refinement of its frontend, on conversations."""

@@ -1,4 +1,4 @@
-"""Conversations to train on, as a command line asks for them."""
+"""Training conversations, from the options of a command line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 
 VALIDATED = 30.0
-"""Duration of conversations for validation, in seconds."""
+"""Duration of validation conversations with `--turns`, in seconds."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Let a command line say what conversations it wants; `protocol_of` reads it."""
+    """Add the options that describe conversations to a parser; `protocol_of` interprets them."""
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument(
@@ -39,7 +39,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def check(parser: ArgumentParser, options: Namespace) -> None:
-    """Refuse options that contradict each other, as the parser refuses others."""
+    """Refuse options that contradict each other, with an error of the parser."""
     if options.difficulty and options.hesitations:
         parser.error(
             f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
@@ -48,7 +48,7 @@ def check(parser: ArgumentParser, options: Namespace) -> None:
 
 
 def protocol_of(options: Namespace) -> SyntheticProtocol:
-    """Training conversations of the train voices, validation conversations of the dev voices."""
+    """Protocol of training conversations with the train voices and validation conversations with the dev voices."""
     noises = Noises(options.noise) if options.noise else None
     labels = Labels.of(options)
     sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}

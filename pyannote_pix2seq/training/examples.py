@@ -1,4 +1,4 @@
-"""Audio tokens of whole recordings, kept on disk so that a frozen frontend hears each recording once."""
+"""Audio tokens of whole recordings, cached on disk so that a frozen frontend processes each recording once."""
 
 from __future__ import annotations
 
@@ -28,36 +28,36 @@ from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_STRETCH = 0.5
-"""Less than this of an annotated region, or of what is left of it, makes no example, in seconds."""
+"""Minimum duration of an example, in seconds: shorter annotated regions, or remainders of them, are left out."""
 TOGETHER = 8
-"""Stretches that a GPU hears at once."""
+"""Number of stretches that a GPU processes at once, at most."""
 
 KEPT = ["content", "voice", "turns", "names"]
-"""Of an example."""
+"""Arrays that are stored of an example."""
 
 Stretch = tuple[Mapping[str, Any], Segment]
-"""A file, and when."""
+"""A file, and a segment of it."""
 
 
 class CacheError(Pix2SeqError, ValueError):
-    """A cache that was made from something else, or that holds nothing."""
+    """A cache that was made from something else, or that has no usable examples."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A stretch of a recording, and who speaks in it.
+    """A stretch of a recording, with its turns.
 
     Attributes
     ----------
     uri : str
-        Name of the recording and of the stretch.
+        Name of the recording, and start of the stretch.
     audio : AudioTokens
         (num_tokens, content_dim) and (num_tokens, num_voices, voice_dim), without a batch dimension.
     turns : list of Triplet
         In seconds from the start of the stretch, sorted; speakers are numbered but not in order.
     names : tuple of str
-        Of the speakers, by their numbers: whoever has another name in another example may be the same person, but
-        nobody has the name of somebody else.
+        Names of the speakers, by number. One person may have different names in different examples, but two people
+        never share a name.
     """
 
     uri: str
@@ -72,9 +72,9 @@ class ExampleCache(Dataset):
     Parameters
     ----------
     folder : Path
-        Made where it is missing. A half-filled one is completed: what is there is not computed again.
+        Created if it does not exist. A partly filled one is completed: existing examples are not computed again.
     frontend : Frontend
-        If it is frozen, with its final weights: its tokens are kept. Otherwise waveforms are.
+        If it is frozen, it has to have its final weights, and its tokens are stored. Otherwise waveforms are stored.
     source : str
         What the examples are made from, e.g. the name of the protocol. A cache made from another source or by other
         weights is refused.
@@ -116,23 +116,23 @@ class ExampleCache(Dataset):
         device: torch.device | None = None,
         each: Callable[[], Any] = lambda: None,
     ) -> None:
-        """Compute the tokens of every file that has none yet.
+        """Compute the tokens of every stretch that has none yet.
 
         Parameters
         ----------
         files : iterable of ProtocolFile
             With `uri`, `annotation`, `annotated`, and `audio` or `waveform`.
         num_workers : int
-            Processes that read or render, and hear; 0 for none but this one.
+            Processes that read or render audio, and compute tokens; 0 for this process alone.
         device : torch.device, optional
-            A GPU that hears, several stretches at once; the processes then only read or render.
+            GPU that computes tokens, of several stretches at once; the processes then only read or render.
         each : callable, optional
             Called after each stretch.
 
         Raises
         ------
         CacheError
-            If no file gave an example. A file that cannot be read is reported in a warning and passed over.
+            If there are no examples at all. A stretch that cannot be read is reported in a warning and skipped.
         """
         stretches = [stretch for file in files for stretch in self._stretches(file)]
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
@@ -149,11 +149,11 @@ class ExampleCache(Dataset):
             )
 
     def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
-        """Have each process hear what it reads; what went wrong with each stretch, if anything did."""
+        """Store the tokens of stretches, in the processes that read them; yield the problem of each, or None."""
         yield from DataLoader(_Hearing(self, stretches), batch_size=None, num_workers=num_workers)
 
     def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str | None]:
-        """Hear several stretches at once, which other processes read."""
+        """Store the tokens of several stretches at once, which other processes read; yield as `_hear` does."""
         frontend = deepcopy(self.frontend).to(device)
         reading = iter(DataLoader(_Reading(self, stretches), batch_size=None, num_workers=num_workers))
         while some := list(islice(reading, TOGETHER)):
@@ -166,7 +166,7 @@ class ExampleCache(Dataset):
 
     def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
         """Read or render a stretch of a file."""
-        forgotten = ProtocolFile(cast(dict, file))  # a copy, which does not keep what it renders
+        forgotten = ProtocolFile(cast(dict, file))  # a copy, so that the file does not keep the waveform
         waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
         self.frontend.check(waveform[None])
         annotation = file["annotation"].crop(stretch)
@@ -186,7 +186,7 @@ class ExampleCache(Dataset):
 
 
 class Read(NamedTuple):
-    """A stretch that was read: where its example belongs, its waveform (1, num_samples), who speaks when, and names."""
+    """A stretch that was read: path of its example, waveform (1, num_samples), turns, and names of the speakers."""
 
     path: Path
     waveform: Tensor
@@ -195,7 +195,7 @@ class Read(NamedTuple):
 
 
 class _Reading(Dataset):
-    """Reads or renders stretches when they are asked for; answers with what was read, or what went wrong."""
+    """Reads or renders stretches on demand; an item is what was read, or the problem."""
 
     def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
         self.cache, self.stretches = cache, stretches
@@ -211,7 +211,7 @@ class _Reading(Dataset):
 
 
 class _Hearing(Dataset):
-    """Stores the tokens of stretches when they are asked for; answers with what went wrong, if anything did."""
+    """Stores the tokens of stretches on demand; an item is the problem, or None."""
 
     def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
         self.frontend, self.reading = cache.frontend, _Reading(cache, stretches)
@@ -228,7 +228,7 @@ class _Hearing(Dataset):
 
 
 def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
-    """Store the tokens of some stretches that are equally long."""
+    """Compute and store the tokens of stretches of equal length."""
     with torch.inference_mode():
         kept = frontend.precompute(torch.stack([read.waveform for read in reads]).to(device))
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
@@ -237,7 +237,7 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
 
 
 def fingerprint(frontend: Frontend) -> str:
-    """Short hash of a frontend's kind, its version and, if they are final, its weights."""
+    """Short hash of a frontend's type, its version and, if it is frozen, its weights."""
     digest = hashlib.sha256(f"{type(frontend).__name__} {frontend.version}".encode())
     for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):
         digest.update(name.encode() + weight.cpu().numpy().tobytes())
@@ -245,7 +245,7 @@ def fingerprint(frontend: Frontend) -> str:
 
 
 def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int]]:
-    """Turns with numbers of their speakers, in seconds from a moment."""
+    """Turns with the numbers of their speakers, in seconds from `start`."""
     numbers = {label: number for number, label in enumerate(annotation.labels())}
     return [
         (segment.start - start, segment.end - start, numbers[label])
@@ -254,7 +254,7 @@ def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int
 
 
 def _names(file: Mapping[str, Any], annotation: Annotation) -> list[str]:
-    """Names of the speakers, by their numbers; one that only its own file knows has that of the file before it."""
+    """Names of the speakers, by number: labels, after the file's uri if they are valid within the file only."""
     is_known = file.get("scope", "file") != "file"
     return [str(label) if is_known else f"{file['uri']} {label}" for label in annotation.labels()]
 

@@ -1,4 +1,4 @@
-"""Data loaders of runs that go on at any step, and that a scheduler may end."""
+"""Data loaders for runs that resume at any step, and that a job scheduler may end."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch.utils.data import DataLoader
 
 
 class LateLoader:
-    """Starts the workers of a data loader when the first batch is asked for.
+    """Starts the workers of a data loader when the first batch is requested.
 
-    Lightning makes its iterator before it restores a checkpoint: workers that started then would not know the step.
+    Lightning creates the iterator before it restores a checkpoint: workers started then would not know the step.
     """
 
     def __init__(self, loader: DataLoader):
@@ -26,9 +26,9 @@ class LateLoader:
 
 
 def outlive_sigterm(worker: int) -> None:
-    """Have a worker of a data loader end at the second SIGTERM, not at the first.
+    """Make a worker of a data loader end at the second SIGTERM, not at the first.
 
-    Schedulers send it to all processes of a run, whose trainer ends when the step is done, for which it needs a batch.
-    Then it ends its workers itself. For `worker_init_fn` of PyTorch's DataLoader.
+    Schedulers send SIGTERM to all processes of a run. The trainer finishes its step, for which it may need a batch, and
+    then ends its workers itself. For `worker_init_fn` of PyTorch's DataLoader.
     """
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Losses of training."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.vocabulary import FIRST_TIME, PAD, Vocabulary
 
 TIME_WEIGHTS = (1.0, 2.0, 3.0, 2.0, 1.0)
-"""How much of the target goes to a time bin and its neighbours."""
+"""Relative weights of a time bin and its neighbours in the smoothed target."""
 
 
 def sequence_loss(
     vocabulary: Vocabulary, logits: Tensor, tokens: Tensor, num_given: Tensor, num_bins: Tensor
 ) -> Tensor:
-    """Cross-entropy of written tokens among those that the grammar allows, smoothed over neighbouring time bins.
+    """Cross-entropy of tokens among those that the grammar allows, with times smoothed over neighbouring bins.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def sequence_loss(
     tokens : (batch, num_tokens) int64
         Targets; padding does not count.
     num_given : (batch,) int64
-        The first so many tokens are given by prompts and do not count.
+        Number of tokens at the start that are given by prompts and do not count.
     num_bins : (batch,) int64
         Time bins of the audio.
 
@@ -50,7 +50,7 @@ def sequence_loss(
 
 
 def activity_loss(logits: Tensor, activity: Tensor, num_bins: Tensor) -> Tensor:
-    """Binary cross-entropy of frame-level activity: summed over speakers, mean over the bins that are no padding.
+    """Binary cross-entropy of frame-level activity, summed over speakers and averaged over bins without padding.
 
     Parameters
     ----------

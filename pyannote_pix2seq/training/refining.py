@@ -1,4 +1,4 @@
-"""Training the refinement of a speaker frontend, before the model that listens to it is trained."""
+"""Training of the refinement of a speaker frontend, before the model that uses the frontend is trained."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from pyannote_pix2seq.training.steps import seed_of, steps_left
 from pyannote_pix2seq.training.windows import crop
 
 NUM_TOKENS = SpeakerFrontend.CHUNK
-"""Audio tokens of a piece: as many as the segmentation network hears at once."""
+"""Audio tokens of a piece: as many as in a chunk of the segmentation network."""
 LEARNING_RATE = 2e-3
 
 
 class RefinementFeatures(SpeakerFrontend):
-    """What a refinement is given, so that segmentation and CAM++ hear each recording once.
+    """Frontend whose tokens are the input of a refinement, so that networks process each recording once.
 
-    `content` is the posteriors of a token, as of a `SpeakerFrontend` but not refined; `voice` is no voice but the mean
-    CAM++ frame of each of its bins.
+    `content` is the posteriors of a token, as in a `SpeakerFrontend` but not refined, nor pooled with a second
+    estimate; `voice` is not a voice but the mean CAM++ frame of each of its bins.
     """
 
     num_voices = SpeakerFrontend.bins_per_token
@@ -59,7 +59,7 @@ class Piece(NamedTuple):
     posteriors : (num_bins, num_classes) torch.Tensor
     frames : (num_bins, num_channels) torch.Tensor
     activity : (num_bins, MAX_LOCAL_SPEAKERS) torch.Tensor
-        1 where a speaker is active; those who speak the most, in any order.
+        1 where a speaker is active; the most active speakers, in any order.
     """
 
     posteriors: Tensor
@@ -68,7 +68,7 @@ class Piece(NamedTuple):
 
 
 def piece(example: Example, first: int) -> Piece:
-    """The piece of an example, made by `RefinementFeatures`, that begins with an audio token.
+    """The piece of an example, made by `RefinementFeatures`, that begins with audio token number `first`.
 
     Raises
     ------
@@ -96,17 +96,17 @@ def piece(example: Example, first: int) -> Piece:
 
 
 class RandomPieces(IterableDataset):
-    """Pieces for the steps of an epoch that have not been taken yet.
+    """Random pieces for the remaining steps of an epoch.
 
-    Every step is a function of the seed and its number, as in `SequenceDiarization`: training that is stopped goes on
-    as if it had not been.
+    Every step is a function of the seed and its number, as in `SequenceDiarization`: training that is interrupted
+    resumes as if it had not been interrupted.
     """
 
     def __init__(self, examples: ExampleCache, refining: RefinementTraining):
         self.examples, self.refining = examples, refining
 
     def __len__(self) -> int:
-        """Of a whole epoch."""
+        """Number of pieces in a whole epoch."""
         return self.refining.steps_per_epoch * self.refining.batch_size
 
     def __iter__(self) -> Iterator[Piece]:
@@ -118,7 +118,7 @@ class RandomPieces(IterableDataset):
 
 
 class FirstPieces(Dataset):
-    """The beginning of each example that is long enough."""
+    """The first piece of each example that is long enough."""
 
     def __init__(self, examples: ExampleCache):
         self.examples = examples
@@ -135,17 +135,17 @@ class FirstPieces(Dataset):
 class RefinementTraining(LightningModule):
     """Trains the refinement of a speaker frontend, from random weights.
 
-    Cross-entropy of powerset classes, the speakers of the target permuted as fits best (Plaquet and Bredin, Powerset
-    multi-class cross entropy loss for neural speaker diarization, Interspeech 2023).
+    The loss is the cross-entropy of powerset classes, with the best permutation of the target's speakers (Plaquet and
+    Bredin, Powerset multi-class cross entropy loss for neural speaker diarization, Interspeech 2023).
 
     Parameters
     ----------
     num_steps : int
-        Of training, after which the learning rate is a fiftieth of its highest.
+        Number of training steps, after which the learning rate is a fiftieth of its peak.
     steps_per_epoch : int
     batch_size : int
     seed : int, optional
-        Of the pieces and of what disturbs them.
+        Of the pieces, and of noise and dropout.
     """
 
     def __init__(self, num_steps: int, steps_per_epoch: int, batch_size: int, seed: int = 0):
@@ -157,7 +157,7 @@ class RefinementTraining(LightningModule):
         self.error = DiarizationErrorRate(0.5)
 
     def training_step(self, batch: Piece, batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch, mean over bins."""
+        """Cross-entropy of one batch, averaged over bins."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(self.seed, self.global_step))
             loss = self._loss(self.refinement(batch.posteriors, batch.frames), batch.activity)
@@ -165,9 +165,10 @@ class RefinementTraining(LightningModule):
         return loss
 
     def validation_step(self, batch: Piece, batch_idx: int) -> None:
-        """Loss, and diarization error rate of the likeliest classes, speakers mapped piece by piece.
+        """Loss, and diarization error rate of the likeliest classes, with speakers mapped piece by piece.
 
-        Corrections are believed as after training, and frames are not disturbed: this loss is not that of training.
+        Corrections are scaled as after training and frames are not perturbed, so this loss is not comparable to that of
+        training.
         """
         log_posteriors = self.refinement(batch.posteriors, batch.frames)
         active = self.powerset(log_posteriors)

@@ -1,4 +1,4 @@
-"""What the recipes that train have in common: checkpoints in a folder, from which training goes on."""
+"""Common parts of the recipes that train: runs with checkpoints in a folder, from which training resumes."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ EVERY = 100
 
 
 class RunError(Pix2SeqError, ValueError):
-    """A run that cannot go on as it began."""
+    """A run that cannot be resumed."""
 
 
 @rank_zero_only
 def check_settings(into: Path, **settings: Any) -> None:
-    """Note beside checkpoints what a run begins with; one that goes on has to have begun with the same.
+    """Record the settings of a new run beside its checkpoints, and check those of a run that is resumed.
 
     Parameters
     ----------
     into : Path
-        Folder of the run, made if need be.
+        Folder of the run, created if it does not exist.
     **settings
-        What JSON can hold.
+        Values that JSON can hold.
 
     Raises
     ------
     RunError
-        If there are checkpoints of a run that began with others.
+        If there is a checkpoint of a run with other settings, or without a record of its settings.
     """
     last = _last(into)
     note = last.with_name("settings.json")
@@ -65,12 +65,12 @@ def check_settings(into: Path, **settings: Any) -> None:
 
 
 def _last(into: Path) -> Path:
-    """The last checkpoint of a run."""
+    """Path of the last checkpoint of a run."""
     return into / "checkpoints" / "last.ckpt"
 
 
 def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint holds, wherever it was made; weights are read when they are asked for.
+    """Load the contents of a checkpoint to the CPU, from whatever device; weights are memory-mapped.
 
     Raises
     ------
@@ -87,31 +87,31 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
 
 
 def save_checkpoint(trainer: Trainer, last: Path) -> None:
-    """Save a checkpoint; until all of it is written, the one before stays. To be called by each process.
+    """Save a checkpoint atomically: the previous one stays until it is complete. To be called by each process.
 
-    Lightning itself copies it over the one before, where the folder of temporary files is on another disk.
+    Lightning itself copies over the previous one if the folder of temporary files is on another disk.
     """
     with atomic_write(last) if trainer.is_global_zero else nullcontext(last) as part:
         trainer.save_checkpoint(part)
-    trainer.strategy.barrier()  # nobody goes on, and reads it, before it is there
+    trainer.strategy.barrier()  # no process continues, and reads it, before it exists
 
 
 class CheckpointCallback(Checkpoint):
-    """Keeps the last checkpoint: every so many steps, before what is validated, and when somebody ends the run.
+    """Saves the last checkpoint: every `EVERY` steps, before validation, and when the run is interrupted.
 
-    Ctrl-C and SIGTERM end it when a step is done, for within one, weights are neither here nor there; who of several
-    processes hears of it tells the others. Ctrl-C lets what is validated be finished as well; after SIGTERM, or a
-    second Ctrl-C, a run goes on behind it.
+    Ctrl-C and SIGTERM end the run after the current step, because weights are inconsistent within a step; any of
+    several processes may receive the signal. With Ctrl-C, a validation in progress is finished as well; with SIGTERM or
+    a second Ctrl-C it is not, and a run that is resumed continues after it.
 
     Parameters
     ----------
     last : Path
-        The checkpoint.
+        Path of the checkpoint.
 
     Raises
     ------
     KeyboardInterrupt, SystemExit
-        When it is kept, for Ctrl-C and SIGTERM.
+        After Ctrl-C and SIGTERM, respectively, once the checkpoint is saved.
     """
 
     def __init__(self, last: Path):
@@ -119,10 +119,10 @@ class CheckpointCallback(Checkpoint):
         self.asked: int | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """From now on both have to wait, Ctrl-C if it is listened to; what is heard before that is kept anyway.
+        """Install handlers that defer SIGTERM and, unless it is ignored or handled otherwise, Ctrl-C.
 
-        Lightning's own answer to SIGTERM is to tell the other processes there and then, who may be telling their
-        gradients: they would wait for each other forever.
+        An earlier SIGTERM is not forgotten. Lightning's own handler of SIGTERM notifies the other processes at once,
+        which may be exchanging gradients: they would wait for each other forever.
         """
         self.asked = signal.SIGTERM if trainer.received_sigterm else None
         signal.signal(signal.SIGTERM, self._ask)
@@ -130,7 +130,7 @@ class CheckpointCallback(Checkpoint):
             signal.signal(signal.SIGINT, self._ask)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
-        """Keep where the run is, if it is time to or somebody ends it."""
+        """Save a checkpoint if one is due or the run is interrupted, and in the latter case end the run."""
         is_over = trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False)
         if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
             save_checkpoint(trainer, self.last)
@@ -139,12 +139,12 @@ class CheckpointCallback(Checkpoint):
             raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
-        """End here after SIGTERM, for nothing was learned since the last checkpoint."""
+        """End the run after SIGTERM: nothing was learned since the last checkpoint."""
         if trainer.strategy.reduce_boolean_decision(self.asked == signal.SIGTERM, all=False):
             raise SystemExit(TERMINATED)
 
     def _ask(self, number: int, *_: Any) -> None:
-        """Of each process that hears of it, the others being workers that were forked, and go on until it ends."""
+        """Note a signal; forked workers inherit this handler, print nothing and continue until their parent ends."""
         self.asked = number
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -165,7 +165,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Path:
-    """Train, from the last checkpoint in `into/checkpoints` if there is one.
+    """Train, resuming from the last checkpoint in `into/checkpoints` if there is one.
 
     Parameters
     ----------
@@ -173,13 +173,13 @@ def fit(
     into : Path
         Folder for checkpoints and logs.
     num_steps : int
-        Of all runs together; where there have been as many already, nothing is done.
+        Total number of steps, those before resuming included; if all have been taken already, nothing is done.
     train, validation : optional
-        Data loaders. Defaults to the module's own.
+        Data loaders. Default to the module's own.
     callbacks : sequence of Callback, optional
-        Besides a progress bar and the one that keeps checkpoints.
+        In addition to a progress bar and `CheckpointCallback`.
     **options
-        Of Lightning's Trainer.
+        Options of Lightning's Trainer.
 
     Returns
     -------
@@ -211,7 +211,7 @@ def fit(
 
 @contextmanager
 def _ending_as_asked() -> Iterator[None]:
-    """Let Ctrl-C be a KeyboardInterrupt again, of which Lightning makes status 1, and SIGTERM have a status but 0."""
+    """Restore KeyboardInterrupt for Ctrl-C, which Lightning turns into exit status 1, and exit non-zero on SIGTERM."""
     try:
         yield
     except SIGTERMException:

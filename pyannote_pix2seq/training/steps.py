@@ -1,4 +1,4 @@
-"""Steps of training, each of which is a function of a seed and its number."""
+"""Training steps, each of which is a function of a seed and its number."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch.utils.data import get_worker_info
 
 
 def steps_left(done: int, per_epoch: int) -> Iterator[int]:
-    """Numbers of the steps of an epoch that have not been taken yet.
+    """Numbers of the remaining steps of an epoch.
 
-    Each worker of a data loader gets every n-th one, as the loader asks for.
+    Each of n workers of a data loader gets every n-th one, in the order in which the loader asks its workers.
     """
     worker = get_worker_info()
     offset, stride = (worker.id, worker.num_workers) if worker else (0, 1)
@@ -19,5 +19,5 @@ def steps_left(done: int, per_epoch: int) -> Iterator[int]:
 
 
 def seed_of(*numbers: int) -> int:
-    """One seed of several numbers, the same in every process."""
+    """Combine several numbers into one seed, the same in every process."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) % 2**63

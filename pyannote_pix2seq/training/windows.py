@@ -1,4 +1,4 @@
-"""Training windows: a chunk of an example, sometimes behind prompts, and the sequence to be written about it."""
+"""Training windows: a chunk of an example, sometimes preceded by prompts, and its target sequence."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TURN = 0.08
-"""Less of a turn is not worth writing where a chunk cuts it, in seconds."""
+"""Minimum duration of a turn in a chunk, in seconds: shorter ones, as the border of a chunk may leave, are dropped."""
 SHORTEST_PROMPT = 1.0
-"""Seconds."""
+"""Minimum duration of a prompt, in seconds."""
 DENSE_CANDIDATES = 4
-"""Windows out of which the one with the most overlap may be taken."""
+"""Number of windows out of which the one with the most overlap may be taken."""
 MAX_TRIES = 1000
 STRANGER = -1
 """Number of a speaker who does not speak in the example."""
 
 
 class Window(NamedTuple):
-    """What the network hears at once, and who speaks.
+    """Audio that the network reads at once, with its turns.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Window(NamedTuple):
         Those of the prompts first.
     num_prompts : int
     start : int
-        First audio token of the chunk, behind the prompts.
+        First audio token of the chunk, after the prompts.
     """
 
     audio: AudioTokens
@@ -57,7 +57,7 @@ class Window(NamedTuple):
 
     @property
     def overlap(self) -> float:
-        """Time during which turns overlap, counted once for each turn that does so with one before it, in seconds."""
+        """Duration of overlap, in seconds, counted once for each turn that overlaps an earlier one."""
         turns = sorted(self.turns)
         ends = accumulate((turn.end for turn in turns), max, initial=0.0)
         return sum(max(min(end, turn.end) - turn.start, 0.0) for end, turn in zip(ends, turns, strict=False))
@@ -72,13 +72,13 @@ class Batch:
     audio : AudioTokens
         (batch, num_audio_tokens, ...)
     lengths : (batch,) int64
-        Number of real audio tokens.
+        Number of audio tokens, without padding.
     starts : (batch,) int64
         Number of audio tokens of prompts.
     tokens : (batch, num_tokens) int64
         Targets, `<eos>` and padding included.
     num_given : (batch,) int64
-        How many of them are given by the prompts.
+        Number of targets at the start that are given by the prompts.
     activity : (batch, num_bins, num_speakers)
         1 where a speaker is active.
     """
@@ -107,30 +107,30 @@ class WindowSampler:
     Parameters
     ----------
     frontend : Frontend
-        Which made the examples.
+        The one that made the examples.
     chunk : float
         Longest chunk, in seconds.
     shorter : float
         Probability of a chunk of random length.
     dense : float
-        Probability that the window with the most overlap is taken out of several: real meetings have more than random
-        windows of simulated ones, and what is rare is not learned.
+        Probability of taking the window with the most overlap out of several: real meetings have more overlap than
+        random windows of simulated ones, and what is rare is not learned.
     prompted : float
-        Probability that the chunk is prompted with speakers of the same example, clips taken from outside the chunk.
+        Probability that the chunk is prompted with speakers of the same example, with clips from outside the chunk.
     absent : float
-        Probability of one more prompt, of somebody who speaks in another example.
+        Probability of one more prompt, of a speaker from another example.
     compact : float
-        Probability that all prompts are compact; those of a frontend that is learned never are, for what was kept of
-        them is waveforms, whose mean is nobody's.
+        Probability that all prompts are compact. With a frontend that is trained they never are: what is cached of its
+        clips is waveforms, and the mean of waveforms represents no speaker.
     careless : float
-        Probability that a clip is cut carelessly: up to 30 % of it may be what comes before or after, whoever speaks.
+        Probability that a clip is shifted by up to 30 % of its length, so that it may include other speakers.
     audible : float
-        Turns during which the frontend hears speech with a lower probability than this, on average, are not to be
-        written: who learns to write what cannot be heard invents turns in silence.
+        Turns with a mean probability of speech below this, according to the frontend, are not to be written: a model
+        that learns to write inaudible turns invents turns in silence.
     prompts : float
-        Longest prompts together, silences included, in seconds; further ones are left out.
+        Maximum duration of all prompts together, silences included, in seconds; further ones are left out.
     max_speakers : int
-        Speakers of a window, prompts included; examples with more are passed over.
+        Maximum number of speakers in a window, prompted ones included; windows with more are drawn again.
     """
 
     frontend: Frontend
@@ -151,7 +151,7 @@ class WindowSampler:
         Raises
         ------
         CacheError
-            If hardly any window has few enough speakers.
+            If `MAX_TRIES` windows in a row have too many speakers.
         """
         num_windows = DENSE_CANDIDATES if rng.random() < self.dense else 1
         return max((self._draw(examples, rng) for _ in range(num_windows)), key=lambda window: window.overlap)
@@ -182,7 +182,7 @@ class WindowSampler:
         return self.window(crop(example, place, self.frontend.token_duration), {})
 
     def window(self, chunk: Example, clips: dict[int, AudioTokens]) -> Window:
-        """A chunk behind prompts of some speakers: of those who speak in it by their numbers, and of others."""
+        """Window of a chunk after prompts, which are clips by speaker number; their speakers may be absent from it."""
         audio, turns, offset = prompt(list(clips.values()), chunk.audio, self.frontend.token_duration)
         names = {speaker: number for number, speaker in enumerate(clips)}
         for start, end, speaker in chunk.turns:
@@ -191,7 +191,7 @@ class WindowSampler:
         return Window(audio, turns, len(clips), len(audio.content) - len(chunk.audio.content))
 
     def _heard(self, example: Example) -> Example:
-        """An example without the turns that cannot be heard."""
+        """An example without the turns that are inaudible, see `audible`."""
         speech = self.frontend.speech(example.audio.content.float())
         step = self.frontend.token_duration
         turns = [
@@ -202,14 +202,14 @@ class WindowSampler:
         return replace(example, turns=turns)
 
     def _that_fit(self, clips: dict[int, AudioTokens]) -> dict[int, AudioTokens]:
-        """The first clips, as many as may be prompts together."""
+        """The first clips, as many as fit the maximum duration of prompts."""
         silence = num_silent_tokens(self.frontend.token_duration)
         lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
         num_clips = int((lengths * self.frontend.token_duration <= self.prompts).sum())
         return dict(list(clips.items())[:num_clips])
 
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
-        """Where the chunk lies, on the grid of audio tokens."""
+        """Random segment for the chunk, on the grid of audio tokens."""
         step = self.frontend.token_duration
         longest = min(round(self.chunk / step), len(example.audio.content))
         is_shorter = rng.random() < self.shorter
@@ -218,7 +218,7 @@ class WindowSampler:
         return Segment(first * step, (first + num_tokens) * step)
 
     def _clips(self, example: Example, place: Segment, rng: np.random.Generator) -> dict[int, AudioTokens]:
-        """Clips of speakers who speak alone somewhere outside a place; each speaker is left out at times."""
+        """Random clips of speakers who speak alone outside `place`; each speaker is left out with probability 0.2."""
         clips = {}
         for speaker in sorted({turn.speaker for turn in example.turns}):
             alone = [part for segment in solo_segments(example.turns, speaker) for part in _outside(segment, place)]
@@ -231,19 +231,19 @@ class WindowSampler:
         return clips
 
     def _stranger(self, other: Example, names: Sequence[str], rng: np.random.Generator) -> dict[int, AudioTokens]:
-        """A clip of somebody of another example who has none of these names, if there is one."""
+        """A clip of a speaker of another example who has none of these names, if there is one."""
         clips = self._clips(other, Segment(), rng)
         return dict(zip([STRANGER], (clip for k, clip in clips.items() if other.names[k] not in names), strict=False))
 
     def _careless(self, clip: Segment, place: Segment, rng: np.random.Generator) -> Segment:
-        """A clip, at times moved so that a part of it may be somebody else's, but not into a place."""
+        """A clip, sometimes shifted so that part of it may be another speaker's, but not into `place`."""
         shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.careless)
         moved = Segment(max(clip.start + shift, 0.0), clip.end + shift)
         return clip if moved & place else moved
 
 
 def crop(example: Example, place: Segment, token_duration: float) -> Example:
-    """The part of an example that lies in a place on the grid of audio tokens."""
+    """Crop an example to a segment on the grid of audio tokens."""
     parts = (
         Triplet(max(start, place.start) - place.start, min(end, place.end) - place.start, speaker)
         for start, end, speaker in example.turns
@@ -253,7 +253,7 @@ def crop(example: Example, place: Segment, token_duration: float) -> Example:
 
 
 def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:
-    """Pad windows to the longest and write their sequences."""
+    """Pad windows to the longest, and encode their target sequences."""
     num_bins = [bins_per_token * len(window.audio.content) for window in windows]
     written = [vocabulary.encode(window.turns, n) for window, n in zip(windows, num_bins, strict=True)]
     tokens = pad_sequence([torch.tensor(sequence) for sequence in written], batch_first=True, padding_value=PAD)
@@ -280,7 +280,7 @@ def _any(examples: ExampleCache, rng: np.random.Generator) -> Example:
 
 
 def _outside(segment: Segment, place: Segment) -> list[Segment]:
-    """Parts of a segment that do not lie in a place."""
+    """Parts of a segment that lie outside `place`."""
     if not place:
         return [segment]
     parts = (
