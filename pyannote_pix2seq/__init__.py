@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .audio import AudioError
-    from .checkpoints import ModelError
-    from .enrolment import EnrolmentError
-    from .errors import Pix2SeqError
-    from .limits import SpeakerCountError
-    from .model import Pix2Seq
-    from .output import Pix2SeqOutput
-    from .pipeline import Pix2SeqDiarization
-    from .task import SequenceDiarization
-    from .vocabulary import Triplet, Vocabulary
+    from pyannote_pix2seq.audio import AudioError
+    from pyannote_pix2seq.checkpoints import ModelError
+    from pyannote_pix2seq.enrolment import EnrolmentError
+    from pyannote_pix2seq.errors import Pix2SeqError
+    from pyannote_pix2seq.limits import SpeakerCountError
+    from pyannote_pix2seq.model import Pix2Seq
+    from pyannote_pix2seq.output import Pix2SeqOutput
+    from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+    from pyannote_pix2seq.task import SequenceDiarization
+    from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 __all__ = [
     "PRETRAINED",

@@ -1,7 +1,7 @@
 """Reading of recordings: decoded and checked, whole or block by block."""
 
-from .reader import Reader
-from .recording import LazyFile, load
-from .samples import AudioError
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.recording import LazyFile, load
+from pyannote_pix2seq.audio.samples import AudioError
 
 __all__ = ["AudioError", "LazyFile", "Reader", "load"]

@@ -1,8 +1,8 @@
 """Frontends: waveform -> audio tokens."""
 
-from .frontend import AudioTokens, Frontend
-from .mel import MelFrontend
-from .speaker import SpeakerFrontend
+from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.mel import MelFrontend
+from pyannote_pix2seq.frontends.speaker import SpeakerFrontend
 
 FRONTENDS: dict[str, type[Frontend]] = {"mel": MelFrontend, "speaker": SpeakerFrontend}
 

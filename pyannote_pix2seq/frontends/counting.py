@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .pieces import cross_fade, padded
-from .refinement import SMALLEST
-from .segmentation import build_overlap_segmentation, piece_by_piece
+from pyannote_pix2seq.frontends.pieces import cross_fade, padded
+from pyannote_pix2seq.frontends.refinement import SMALLEST
+from pyannote_pix2seq.frontends.segmentation import build_overlap_segmentation, piece_by_piece
 
 WEIGHT = 0.35
 """Weight of the second network, see `pool_counts` and docs/log.md."""

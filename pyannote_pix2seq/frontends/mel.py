@@ -5,7 +5,7 @@ import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
-from .frontend import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
 
 
 class MelFrontend(Frontend):

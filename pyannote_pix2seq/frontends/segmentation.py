@@ -8,9 +8,9 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
 from torch import Tensor, nn
 
-from .bfloat16 import has_bfloat16
-from .bins import by_bin
-from .pieces import cut
+from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
+from pyannote_pix2seq.frontends.bins import by_bin
+from pyannote_pix2seq.frontends.pieces import cut
 
 MAX_LOCAL_SPEAKERS = 3
 MAX_OVERLAP = 2

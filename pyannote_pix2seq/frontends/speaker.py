@@ -7,16 +7,29 @@ import torch.nn.functional as F
 from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
-from .augmentation import blur, confused, contaminate, rename, soften, tilt
-from .bfloat16 import has_bfloat16
-from .bins import by_bin, centres, nearest
-from .campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, NUM_FRAME_CHANNELS, CAMPPlus, fbank, statistics_pooling
-from .counting import SpeakerCounter, pool_counts
-from .frontend import AudioTokens, Frontend
-from .level import amplified
-from .pieces import cross_fade, padded
-from .refinement import Refinement
-from .segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES, build_segmentation, piece_by_piece
+from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
+from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
+from pyannote_pix2seq.frontends.bins import by_bin, centres, nearest
+from pyannote_pix2seq.frontends.campplus import (
+    CAMPPLUS_FRAMES,
+    EMBEDDING_DIM,
+    NUM_FRAME_CHANNELS,
+    CAMPPlus,
+    fbank,
+    statistics_pooling,
+)
+from pyannote_pix2seq.frontends.counting import SpeakerCounter, pool_counts
+from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.level import amplified
+from pyannote_pix2seq.frontends.pieces import cross_fade, padded
+from pyannote_pix2seq.frontends.refinement import Refinement
+from pyannote_pix2seq.frontends.segmentation import (
+    MAX_LOCAL_SPEAKERS,
+    MAX_OVERLAP,
+    NUM_CLASSES,
+    build_segmentation,
+    piece_by_piece,
+)
 
 
 class SpeakerFrontend(Frontend):

@@ -1,13 +1,13 @@
 """Simulated conversations made from single-speaker speech: one name -> one recording and its turns."""
 
-from .acoustics import Acoustics
-from .conversation import Conversation, Simulator
-from .fitted import FittedTurns
-from .noise import Noises
-from .scene import Scene
-from .taken import TakenTurns
-from .turns import PlainTurns, TurnTaking
-from .voices import Voices
+from pyannote_pix2seq.simulation.acoustics import Acoustics
+from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
+from pyannote_pix2seq.simulation.fitted import FittedTurns
+from pyannote_pix2seq.simulation.noise import Noises
+from pyannote_pix2seq.simulation.scene import Scene
+from pyannote_pix2seq.simulation.taken import TakenTurns
+from pyannote_pix2seq.simulation.turns import PlainTurns, TurnTaking
+from pyannote_pix2seq.simulation.voices import Voices
 
 __all__ = [
     "Acoustics",

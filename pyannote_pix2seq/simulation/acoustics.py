@@ -11,15 +11,14 @@ import soundfile
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_number
-
-from .codec import FILES, TELEPHONES, transmit
-from .level import clip, mix, rms, to_peak, wandering_gains
-from .noise import Noises, coloured_noise
-from .room import heard_in_room, impulse_responses
-from .scene import Scene
-from .seed import seed_of
-from .store import LEVEL
-from .voices import Voices
+from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES, transmit
+from pyannote_pix2seq.simulation.level import clip, mix, rms, to_peak, wandering_gains
+from pyannote_pix2seq.simulation.noise import Noises, coloured_noise
+from pyannote_pix2seq.simulation.room import heard_in_room, impulse_responses
+from pyannote_pix2seq.simulation.scene import Scene
+from pyannote_pix2seq.simulation.seed import seed_of
+from pyannote_pix2seq.simulation.store import LEVEL
+from pyannote_pix2seq.simulation.voices import Voices
 
 Value = TypeVar("Value")
 Range = tuple[float, float]

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
-
-from .turns import SHORTEST_TURN, Turns, join_pauses
 
 FIRST, PAUSE, GAP, INTERRUPTION, BACKCHANNEL = "first", "pause", "gap", "interruption", "backchannel"
 TAKES = (PAUSE, GAP, INTERRUPTION)

@@ -12,14 +12,13 @@ import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.simulation.acoustics import Acoustics
+from pyannote_pix2seq.simulation.pitch import shift_pitch
+from pyannote_pix2seq.simulation.scene import Scene
+from pyannote_pix2seq.simulation.seed import seed_of
+from pyannote_pix2seq.simulation.turns import TurnTaking, crop, shift
+from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
-
-from .acoustics import Acoustics
-from .pitch import shift_pitch
-from .scene import Scene
-from .seed import seed_of
-from .turns import TurnTaking, crop, shift
-from .voices import Voices
 
 DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Parts of a conversation, each of which has its own stream of random numbers."""

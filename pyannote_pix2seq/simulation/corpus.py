@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anatomy import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
-from .estimators import cluster
-from .turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
+from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
+from pyannote_pix2seq.simulation.estimators import cluster
+from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
 
 AROUND = 15.0
 """Seconds before and after the start of a turn that determine its mood."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyannote_pix2seq.errors import Pix2SeqError
-
-from .acoustics import Acoustics
-from .conversation import Simulator
-from .fitted import FittedTurns
-from .noise import Noises
-from .store import VoicesError
-from .voices import Voices
+from pyannote_pix2seq.simulation.acoustics import Acoustics
+from pyannote_pix2seq.simulation.conversation import Simulator
+from pyannote_pix2seq.simulation.fitted import FittedTurns
+from pyannote_pix2seq.simulation.noise import Noises
+from pyannote_pix2seq.simulation.store import VoicesError
+from pyannote_pix2seq.simulation.voices import Voices
 
 SPLITS = {"train": "train", "development": "dev", "test": "test"}
 """Split of the store of voices that each subset of a protocol uses."""

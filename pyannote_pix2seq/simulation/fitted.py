@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from pyannote_pix2seq.numeric import is_whole
-
-from .fitting import fit_turns
-from .moods import Fit, Kind
-from .rttm import find_rttms, read_rttm
-from .talk import Talk, choose
-from .turns import Turns, TurnsError, crop, in_order_of_appearance
+from pyannote_pix2seq.simulation.fitting import fit_turns
+from pyannote_pix2seq.simulation.moods import Fit, Kind
+from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
+from pyannote_pix2seq.simulation.talk import Talk, choose
+from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance
 
 FITS = Path(__file__).parent / "fits"
 

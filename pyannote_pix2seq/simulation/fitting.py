@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from .anatomy import BACKCHANNEL, FIRST, GAP, INTERRUPTION, PAUSE, TAKES, Event
-from .audience import Audience
-from .corpus import AROUND, Corpus, take_apart
-from .estimators import balance, excess
-from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, class_of
-from .turns import Turns
+from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, FIRST, GAP, INTERRUPTION, PAUSE, TAKES, Event
+from pyannote_pix2seq.simulation.audience import Audience
+from pyannote_pix2seq.simulation.corpus import AROUND, Corpus, take_apart
+from pyannote_pix2seq.simulation.estimators import balance, excess
+from pyannote_pix2seq.simulation.moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, class_of
+from pyannote_pix2seq.simulation.turns import Turns
 
 REMEMBERED = 4
 """Ranks of recency that are told apart: all speakers before the last three others are equally likely."""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
-
-from .turns import SHORTEST_TURN, Turns, join_pauses
 
 DECIMALS = 3
 """Times are rounded to milliseconds, as in RTTM."""

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyannote_pix2seq.errors import Pix2SeqError
-
-from .recording import find_recordings
-from .seed import seed_of
+from pyannote_pix2seq.simulation.recording import find_recordings
+from pyannote_pix2seq.simulation.seed import seed_of
 
 SPLITS = ("train", "dev", "test")
 Row = tuple[str, str, str, Path]  # speaker, corpus, split, path

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .turns import TurnsError
+from pyannote_pix2seq.simulation.turns import TurnsError
 
 LEVELS = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
 """Levels of the quantiles that represent a distribution; between two of them it is uniform."""

@@ -12,8 +12,7 @@ from scipy.signal import lfilter
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
-
-from .recording import duration_of, fade, find_recordings, read_piece
+from pyannote_pix2seq.simulation.recording import duration_of, fade, find_recordings, read_piece
 
 PIECE = 10
 """Seconds that are read and cached at a time, so that memory is bounded however long recordings are."""

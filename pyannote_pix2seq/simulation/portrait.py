@@ -14,9 +14,8 @@ from matplotlib.patches import Patch
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.palette import FAINT, INK, plain
 from pyannote_pix2seq.report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
-
-from .anatomy import BACKCHANNEL, INTERRUPTION, dissect
-from .conversation import Conversation
+from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, INTERRUPTION, dissect
+from pyannote_pix2seq.simulation.conversation import Conversation
 
 MARKS = {INTERRUPTION: "v", BACKCHANNEL: "o"}
 """Markers of the events that are marked where they begin, see `anatomy.dissect`."""

@@ -21,12 +21,11 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.parallel import parallel_map
-
-from .denoising import denoise, noisereduce
-from .layout import AUTO, Recordings, find_speakers
-from .recording import read_recording
-from .seed import seed_of
-from .store import PARTS, check_store, to_level, write_voices
+from pyannote_pix2seq.simulation.denoising import denoise, noisereduce
+from pyannote_pix2seq.simulation.layout import AUTO, Recordings, find_speakers
+from pyannote_pix2seq.simulation.recording import read_recording
+from pyannote_pix2seq.simulation.seed import seed_of
+from pyannote_pix2seq.simulation.store import PARTS, check_store, to_level, write_voices
 
 LONGEST_PAUSE = 0.3
 """Longest pause that is kept, in seconds; longer ones are cut out."""

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pyannote_pix2seq.simulation.seed import seed_of
+from pyannote_pix2seq.simulation.turns import Turns, TurnsError, in_order_of_appearance
 from pyannote_pix2seq.vocabulary import Triplet
-
-from .seed import seed_of
-from .turns import Turns, TurnsError, in_order_of_appearance
 
 
 def read_rttm(path: Path) -> dict[str, Turns]:

@@ -20,8 +20,7 @@ import numpy as np
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
-
-from .level import rms
+from pyannote_pix2seq.simulation.level import rms
 
 SPEECH_FILE = "speech.int16"
 PARTS = ".speakers"

@@ -8,8 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from .rttm import find_rttms, read_rttm
-from .turns import SHORTEST_TURN, Turns, TurnsError, crop, in_order_of_appearance, join_pauses, shift
+from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
+from pyannote_pix2seq.simulation.turns import (
+    SHORTEST_TURN,
+    Turns,
+    TurnsError,
+    crop,
+    in_order_of_appearance,
+    join_pauses,
+    shift,
+)
 
 MAX_TRIES = 1000
 HESITATION = (0.25, 0.8)

@@ -8,12 +8,22 @@ from itertools import accumulate
 
 import numpy as np
 
+from pyannote_pix2seq.simulation.anatomy import GAP, INTERRUPTION, PAUSE, TAKES
+from pyannote_pix2seq.simulation.audience import Audience, Listener
+from pyannote_pix2seq.simulation.moods import (
+    ABSENCES,
+    LAST_SECONDS,
+    LENGTHS,
+    LEVELS,
+    TOPIC,
+    Fit,
+    Kind,
+    Mood,
+    Quantiles,
+    class_of,
+)
+from pyannote_pix2seq.simulation.turns import Turns
 from pyannote_pix2seq.vocabulary import Triplet
-
-from .anatomy import GAP, INTERRUPTION, PAUSE, TAKES
-from .audience import Audience, Listener
-from .moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, Quantiles, class_of
-from .turns import Turns
 
 WARM_UP = 120.0
 """Seconds of conversation before time 0, so that time 0 is in the middle of it."""

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-
-from .recording import fade
-from .store import INDEX_FILE, SPEECH_FILE, Voice, VoicesError, check_size, read_index
+from pyannote_pix2seq.simulation.recording import fade
+from pyannote_pix2seq.simulation.store import INDEX_FILE, SPEECH_FILE, Voice, VoicesError, check_size, read_index
 
 CHOOSE = (
     "One name in ten is of split 'dev' and one of 'test': prepare more speakers, or give a manifest whose column "
