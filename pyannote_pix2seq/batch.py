@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from pyannote_pix2seq.audio.recording import LazyFile
 from pyannote_pix2seq.audio.samples import reason
+from pyannote_pix2seq.errors import OptionError
 
 
 def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:
@@ -23,10 +24,10 @@ def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any
         If not.
     """
     if isinstance(files, (str, Path, bytes, Mapping)):
-        raise TypeError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
+        raise OptionError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
     allowed = [name for name in signature(apply).parameters if name != "file"]
     if unknown := sorted(options.keys() - set(allowed)):
-        raise TypeError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
+        raise OptionError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
 
 
 def one_by_one(

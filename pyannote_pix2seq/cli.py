@@ -85,6 +85,8 @@ def diarize(options: Namespace) -> int:
     """Diarize files, and return the exit status."""
     _check(options)
     jobs, refused = plan(options.files, options.into, options.channel)
+    if options.into is None and len(jobs) + len(refused) > 1:
+        raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
     tally = Tally(total=len(jobs) + len(refused), skipped=len(jobs) - len(todo), failed=len(refused))
     find_turns = _listener(options) if todo else None
@@ -127,11 +129,8 @@ def _check(options: Namespace) -> None:
     """Refuse options that contradict each other."""
     if options.num_speakers is not None and (options.min_speakers, options.max_speakers) != (None, None):
         raise UsageError("--num-speakers says it all: leave out --min-speakers and --max-speakers.")
-    if options.into is None:
-        if len(options.files) > 1:
-            raise UsageError(f"{len(options.files)} files need a folder to write to: add --into DIR.")
-        if options.picture or options.json or options.overwrite:
-            raise UsageError("--picture, --json and --overwrite are about a folder to write to: add --into DIR.")
+    if options.into is None and (options.picture or options.json or options.overwrite):
+        raise UsageError("--picture, --json and --overwrite are about a folder to write to: add --into DIR.")
 
 
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.numeric import is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
@@ -110,9 +110,9 @@ class DecodingOptions:
             If an option is out of its range.
         """
         if not isinstance(options, Mapping):
-            raise TypeError(f"Decoding options are a mapping, such as {{'strategy': 'beam'}}, not {options!r}.")
+            raise OptionError(f"Decoding options are a mapping, such as {{'strategy': 'beam'}}, not {options!r}.")
         known = [field.name for field in fields(cls) if field.name not in refused]
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise TypeError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
+            raise OptionError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
         return cls(**options)

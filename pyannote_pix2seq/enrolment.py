@@ -200,7 +200,8 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     if not recordings:
         raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
     readers = (Reader(source, frontend.sample_rate) for source in recordings)
-    speaker = merged([_hear(name, audio, frontend) for reader in readers for audio in _listen(reader, frontend)])
+    heard = (audio for reader in readers for audio in _listen(reader, frontend))
+    speaker = merged([_enrolled_speaker(name, audio, frontend) for audio in heard])
     if speaker.solo_duration < ENOUGH:
         raise EnrolmentError(
             f"{speaker.solo_duration:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or "
@@ -222,7 +223,7 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
         yield AudioTokens(content[0], voice[0])
 
 
-def _hear(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
+def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
     speech = frontend.speech(audio.content).float()
     is_speech = speech >= SPEECH

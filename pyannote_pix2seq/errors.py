@@ -1,13 +1,16 @@
-"""Base classes of the errors of this package."""
+"""Errors about what this package is given."""
 
 
 class Pix2SeqError(Exception):
-    """Invalid input; the message says what was given, what is allowed and how to fix it.
+    """Something that this package cannot work with; its message says what was given, what is allowed and the way out.
 
-    Errors about input derive from this class and from a built-in one, mostly ValueError. The exceptions are unknown
-    options and some arguments of a wrong type, for which a plain TypeError is raised.
+    Subclasses that the library raises derive from a built-in exception as well, mostly ValueError.
     """
 
 
 class ArgumentError(Pix2SeqError, ValueError):
-    """An argument that is out of its range, or inconsistent with others."""
+    """An argument that is out of its range, or that does not fit others."""
+
+
+class OptionError(Pix2SeqError, TypeError):
+    """An option that does not exist, or arguments of the wrong type."""

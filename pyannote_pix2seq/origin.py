@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.errors import Pix2SeqError
+
+
+class OriginError(Pix2SeqError, ValueError):
+    """A note of an origin that cannot be read."""
 
 
 def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
@@ -30,7 +35,10 @@ def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
     """Differences from the recorded origin, as phrases; none if there is no record. See `note_origin`."""
     if not note.exists():
         return []
-    noted = json.loads(note.read_text(encoding="utf-8"))
+    try:
+        noted = dict(json.loads(note.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as error:
+        raise OriginError(f"{note} is damaged ({error}). Take another folder, or remove this one.") from error
     origin = json.loads(json.dumps(origin))  # tuples -> lists
     both = ((key, noted.get(key), origin.get(key)) for key in dict.fromkeys([*origin, *noted]))
     return [f"{key} was {before!r} and is {now!r}" for key, before, now in both if before != now]

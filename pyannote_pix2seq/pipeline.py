@@ -93,7 +93,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.decoding = decoding or {}  # type: ignore[assignment]
         self.legacy = legacy
         self.chunk, self.hop = chunk, hop
-        self.strategy = strategy or ("two_pass" if self.model.frontend.num_voices else "chain")
+        default = "two_pass" if self.model.frontend.num_voices else "chain"
+        self.strategy = default if strategy is None else strategy
         self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
         self.check()
 

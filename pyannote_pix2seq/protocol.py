@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -111,7 +111,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         known = [option for option in signature(cls).parameters if option != "preprocessors"]
         unknown = sorted(set(options) - set(known))
         if unknown:
-            raise TypeError(f"{cls.__name__} has no option {', '.join(unknown)}. It has {', '.join(known)}.")
+            raise OptionError(f"{cls.__name__} has no option {', '.join(unknown)}. It has {', '.join(known)}.")
         make = partial(cls, name, train, development, **options)
         protocol = make()
         database = registry.databases.get(DATABASE)

@@ -19,7 +19,7 @@ from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import ENDLESS, origin
 from pyannote_pix2seq.specifications import specifications_of
@@ -90,7 +90,7 @@ class SequenceDiarization(Task):
     ):
         unknown = set(windows) - WINDOW_OPTIONS
         if unknown:
-            raise TypeError(
+            raise OptionError(
                 f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
                 f"WindowSampler: {', '.join(sorted(WINDOW_OPTIONS))}."
             )

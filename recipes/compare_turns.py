@@ -24,7 +24,7 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.page import Place, table
-from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, GRID, INK, ORANGE, SOUND
+from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, INK, ORANGE, SOUND, style_axes
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
@@ -182,9 +182,7 @@ def _paint_one(axes: Axes, comparison: Comparison, name: str) -> None:
     axes.set(xlim=RANGES[name], ylim=(0, 1))
     axes.set_title(TITLES[name], fontsize=10, color=INK)
     axes.set_xlabel(f"distance of fitted: {comparison.distance('fitted', name):.3f}", fontsize=8, color=FAINT)
-    axes.grid(color=GRID)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, colors=FAINT)
+    style_axes(axes, "both")
 
 
 def parse() -> argparse.Namespace:

@@ -19,76 +19,18 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote.database import FileFinder, ProtocolFile, registry
 
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
-from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
 from pyannote_pix2seq.evaluation.lineup import parse_systems
+from pyannote_pix2seq.evaluation.registered import files_of, register
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
-
-
-class ProtocolError(Pix2SeqError, ValueError):
-    """A protocol, or a subset of it, that is not registered."""
-
-
-def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
-    """Files of a registered protocol.
-
-    Raises
-    ------
-    ProtocolError
-        If there are none.
-    """
-    try:
-        protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
-    except (KeyError, ValueError) as error:
-        raise ProtocolError(
-            f"There is no protocol {name}. There are: {', '.join(registered()) or 'none'}. Others need a --registry."
-        ) from error
-    try:
-        files = getattr(protocol, subset)()
-        first = list(islice(files, 1))
-    except (AttributeError, NotImplementedError) as error:
-        raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
-    except FileNotFoundError as error:
-        raise ProtocolError(
-            f"{name} is not there yet ({error}): its lists lie beside the database.yml once recipes/fetch_corpora.py "
-            f"has fetched it or recipes/render.py rendered it, see protocols/README.md."
-        ) from error
-    return chain(first, files)
-
-
-def register(path: Path) -> None:
-    """Make the protocols of a database.yml known.
-
-    Raises
-    ------
-    ProtocolError
-        If the file cannot be used as one.
-    """
-    try:
-        registry.load_database(path)
-    except Exception as error:  # a file from anywhere may be wrong in any way
-        raise ProtocolError(f"{path} cannot be used as a database.yml: {type(error).__name__}: {error}") from error
-
-
-def registered() -> list[str]:
-    """Names of all registered protocols."""
-    databases = {name: registry.get_database(name) for name in registry.databases}
-    return [
-        f"{name}.{task}.{protocol}"
-        for name, database in databases.items()
-        for task in database.get_tasks()
-        for protocol in database.get_protocols(task)
-    ]
 
 
 def write(evaluations: list[Evaluation], folder: Path) -> None:

@@ -58,25 +58,25 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def listen(hearing: RefinementFeatures, options: argparse.Namespace) -> dict[str, ExampleCache]:
+def listen(features: RefinementFeatures, options: argparse.Namespace) -> dict[str, ExampleCache]:
     """Compute and cache the outputs of segmentation and CAM++ for the conversations of each subset."""
     protocol, heard = conversations.protocol_of(options), {}
     for subset in ("train", "development"):
         folder = options.into / "heard" / subset
-        heard[subset] = ExampleCache(folder, hearing, origin(protocol, subset), options.duration)
+        heard[subset] = ExampleCache(folder, features, origin(protocol, subset), options.duration)
         heard[subset].fill(getattr(protocol, subset)(), options.jobs)
     return heard
 
 
 def main() -> None:
     options = parse()
-    hearing, written = RefinementFeatures(), options.into / "frontend.pt"
+    features, written = RefinementFeatures(), options.into / "frontend.pt"
     with one_line_errors():
         if written.exists() and not (options.into / "heard").exists():
             raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
         check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
-        fetched = load_frontend(hearing, options.frontend)
-        heard = listen(hearing, options)
+        fetched = load_frontend(features, options.frontend)
+        heard = listen(features, options)
         torch.manual_seed(options.seed)
         refining = RefinementTraining(options.steps, options.validate_every, options.batch_size, options.seed)
         pieces, size = RandomPieces(heard["train"], refining), options.batch_size

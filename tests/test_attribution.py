@@ -46,8 +46,8 @@ def test_a_long_turn_is_parted_where_another_goes_on() -> None:
     found = attribute([Turn(0.0, 20.0, 0, 0.9)], audio, speakers(ANN, BOB), TOKEN)
     assert [(turn.start, turn.end, turn.speaker) for turn in found] == [(0, 8, 0), (8, 12, 1), (12, 20, 0)]
     assert [turn.confidence for turn in found] == pytest.approx([0.9] * 3)
-    solo_duration = attribute([Turn(0.0, 20.0, 0, 0.9)], audio_of((20.0, ANN)), speakers(ANN, BOB), TOKEN)
-    assert [(turn.start, turn.end, turn.speaker) for turn in solo_duration] == [(0, 20, 0)]
+    turns = attribute([Turn(0.0, 20.0, 0, 0.9)], audio_of((20.0, ANN)), speakers(ANN, BOB), TOKEN)
+    assert [(turn.start, turn.end, turn.speaker) for turn in turns] == [(0, 20, 0)]
 
 
 @pytest.mark.parametrize("change", [3.3, 4.0, 4.7])

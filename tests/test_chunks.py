@@ -43,8 +43,8 @@ def test_all_chunks_are_as_long_and_the_last_one_reaches_back() -> None:
     assert [chunk.is_last for chunk in chunks] == [False, False, True]
     # the middle of what two chunks have in common: tokens 45 to 60, 90 to 105
     edges = [0.0, 52.5 * 0.16, 97.5 * 0.16, 20.0]
-    core = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
-    assert [chunk.core for chunk in chunks] == [pytest.approx(segment) for segment in core]
+    cores = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    assert [chunk.core for chunk in chunks] == [pytest.approx(segment) for segment in cores]
     assert GRID.latency == pytest.approx(52.5 * 0.16)
 
 

@@ -263,6 +263,7 @@ def test_files_of_one_name_do_not_stop_the_others(talk, diarize):
 def test_a_file_that_is_named_twice_is_diarized_once(talk, diarize):
     status, _, said = diarize(talk, talk.parent / "." / talk.name, talk, "--into", "out")
     assert (status, said) == (0, ["1 of 1 files diarized"])
+    assert diarize(talk, talk)[1] == Path("out/talk.rttm").read_text()
 
 
 @pytest.mark.parametrize(

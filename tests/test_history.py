@@ -22,39 +22,39 @@ def part(voice: Sequence[float], speaker: int = 0, start: float = 0.0, seconds: 
     return Part(Turn(start, start + 3.0, speaker, 0.9), 5 * torch.tensor(voice), seconds, (start, speaker))
 
 
-def numbers(memory: PartHistory, parts: Sequence[Part], max_speakers: int | None = None) -> list[int | None]:
-    told, groups = memory.assign(parts, 60.0, max_speakers)
-    return [same_people(groups, {}).get(group) for group in told]
+def numbers(parts_so_far: PartHistory, parts: Sequence[Part], max_speakers: int | None = None) -> list[int | None]:
+    assigned, groups = parts_so_far.assign(parts, 60.0, max_speakers)
+    return [same_people(groups, {}).get(group) for group in assigned]
 
 
 def test_people_are_those_whose_voices_they_have() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 4), part(ANN, 4), part(BOB, 1), part(BOB, 1)])
-    assert numbers(memory, [part(BOB), part(ANN), part(EVE), part(EVE), part(ANN)]) == [1, 4, None, None, 4]
-    told, groups = memory.assign([part(EVE), part(ANN, seconds=1.0)], 60.0, None)
-    torch.testing.assert_close(groups[told[1]].voice, 7.0 * torch.tensor(ANN))  # 3 + 3 + 1 s
-    torch.testing.assert_close(groups[told[1]].here, 1.0 * torch.tensor(ANN))
-    torch.testing.assert_close(groups[told[0]].voice, 3.0 * torch.tensor(EVE))
-    assert len(memory) == 4  # only what is added is remembered
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 4), part(ANN, 4), part(BOB, 1), part(BOB, 1)])
+    assert numbers(parts_so_far, [part(BOB), part(ANN), part(EVE), part(EVE), part(ANN)]) == [1, 4, None, None, 4]
+    assigned, groups = parts_so_far.assign([part(EVE), part(ANN, seconds=1.0)], 60.0, None)
+    torch.testing.assert_close(groups[assigned[1]].voice, 7.0 * torch.tensor(ANN))  # 3 + 3 + 1 s
+    torch.testing.assert_close(groups[assigned[1]].here, 1.0 * torch.tensor(ANN))
+    torch.testing.assert_close(groups[assigned[0]].voice, 3.0 * torch.tensor(EVE))
+    assert len(parts_so_far) == 4  # only what is added is remembered
 
 
 def test_who_was_taken_for_two_becomes_one_and_keeps_the_number_he_had_for_longer() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 0), part(BOB, 1), part(ANN, 2), part(ANN, 2), part(BOB, 1)])
-    assert numbers(memory, [part(ANN), part(BOB)]) == [2, 1]
-    memory.add([part(ANN, 0), part(ANN, 0)])
-    assert numbers(memory, [part(ANN), part(BOB)]) == [0, 1]
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0), part(BOB, 1), part(ANN, 2), part(ANN, 2), part(BOB, 1)])
+    assert numbers(parts_so_far, [part(ANN), part(BOB)]) == [2, 1]
+    parts_so_far.add([part(ANN, 0), part(ANN, 0)])
+    assert numbers(parts_so_far, [part(ANN), part(BOB)]) == [0, 1]
 
 
 def test_who_was_taken_for_somebody_else_becomes_somebody_new() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 0), part(ANN, 0), part(EVE, 0)])
-    assert numbers(memory, [part(EVE), part(ANN)]) == [None, 0]
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0), part(ANN, 0), part(EVE, 0)])
+    assert numbers(parts_so_far, [part(EVE), part(ANN)]) == [None, 0]
 
 
 def test_numbers_that_are_given_are_nobody_elses() -> None:
-    told: list[dict[int, float]] = [{2: 9.0, 3: 8.0}, {2: 5.0}, {}, {3: 7.0, 4: 2.0, -1: 99.0}]
-    groups = [Group(torch.tensor(ANN), torch.tensor(ANN), seconds) for seconds in told]
+    assigned: list[dict[int, float]] = [{2: 9.0, 3: 8.0}, {2: 5.0}, {}, {3: 7.0, 4: 2.0, -1: 99.0}]
+    groups = [Group(torch.tensor(ANN), torch.tensor(ANN), seconds) for seconds in assigned]
     assert same_people(groups, {}) == {0: 2, 3: 3}  # 16 s stay whose they were; names are for others to give
     assert same_people(groups, {2: -1}) == {0: 2, 2: -1, 3: 3}
     assert same_people(groups, {0: -1}) == {0: -1, 1: 2, 3: 3}
@@ -62,43 +62,43 @@ def test_numbers_that_are_given_are_nobody_elses() -> None:
 
 
 def test_there_are_no_more_people_than_allowed() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 0), part(ANN, 0), part(EVE, 1), part(EVE, 1)])
-    assert numbers(memory, [part(BETWEEN)], max_speakers=2) == [0]
-    assert numbers(memory, [part(BOB)], max_speakers=None) == [None]
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0), part(ANN, 0), part(EVE, 1), part(EVE, 1)])
+    assert numbers(parts_so_far, [part(BETWEEN)], max_speakers=2) == [0]
+    assert numbers(parts_so_far, [part(BOB)], max_speakers=None) == [None]
 
 
 def test_what_is_not_clear_is_remembered_only_of_people_of_whom_nothing_is() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 0), part(ANN, 0, seconds=1.9), part(BOB, 1, seconds=0.5)])
-    memory.add([part(BOB, 1, seconds=0.7), part(BOB, 1, seconds=2.0)])
-    assert sorted((p.turn.speaker, p.seconds) for p in memory._parts) == [(0, 1.9), (0, 3.0), (1, 0.5), (1, 2.0)]
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0), part(ANN, 0, seconds=1.9), part(BOB, 1, seconds=0.5)])
+    parts_so_far.add([part(BOB, 1, seconds=0.7), part(BOB, 1, seconds=2.0)])
+    assert sorted((p.turn.speaker, p.seconds) for p in parts_so_far._parts) == [(0, 1.9), (0, 3.0), (1, 0.5), (1, 2.0)]
 
 
 def test_who_said_the_most_loses_his_oldest_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_PARTS", 5)
-    memory = PartHistory()
-    memory.add([part(ANN, 0, start=0.0), part(BOB, 1, start=3.0)])
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0, start=0.0), part(BOB, 1, start=3.0)])
     for start in range(6, 30, 3):
-        memory.add([part(ANN, 0, start=start)])
-    kept = [(p.turn.speaker, p.turn.start) for p in memory._parts]
+        parts_so_far.add([part(ANN, 0, start=start)])
+    kept = [(p.turn.speaker, p.turn.start) for p in parts_so_far._parts]
     assert kept == [(1, 3.0), (0, 18.0), (0, 21.0), (0, 24.0), (0, 27.0)]
 
 
 def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_PARTS", 3)
-    memory = PartHistory()
+    parts_so_far = PartHistory()
     lengths = (2.5, 1.0, 3.0, 1.5, 2.0, 0.8)
-    memory.add([part(ANN, 0, start=3.0 * index, seconds=seconds) for index, seconds in enumerate(lengths)])
-    assert [p.seconds for p in memory._parts] == [2.5, 3.0, 2.0]
-    memory.add([part(ANN, 0, start=18.0, seconds=2.1)])
-    assert [p.seconds for p in memory._parts] == [3.0, 2.0, 2.1]
+    parts_so_far.add([part(ANN, 0, start=3.0 * index, seconds=seconds) for index, seconds in enumerate(lengths)])
+    assert [p.seconds for p in parts_so_far._parts] == [2.5, 3.0, 2.0]
+    parts_so_far.add([part(ANN, 0, start=18.0, seconds=2.1)])
+    assert [p.seconds for p in parts_so_far._parts] == [3.0, 2.0, 2.1]
 
 
 def test_who_is_forgotten_is_somebody_new() -> None:
-    memory = PartHistory()
-    memory.add([part(ANN, 0), part(ANN, 0), part(BOB, 1), part(BOB, 1)])
-    memory.forget(1)
-    assert numbers(memory, [part(BOB), part(ANN), part(ANN)]) == [None, 0, 0]
-    memory.forget(0)
-    assert len(memory) == 0
+    parts_so_far = PartHistory()
+    parts_so_far.add([part(ANN, 0), part(ANN, 0), part(BOB, 1), part(BOB, 1)])
+    parts_so_far.forget(1)
+    assert numbers(parts_so_far, [part(BOB), part(ANN), part(ANN)]) == [None, 0, 0]
+    parts_so_far.forget(0)
+    assert len(parts_so_far) == 0

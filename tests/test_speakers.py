@@ -12,16 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.memory import num_silent_tokens, prompt
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.strategies.speakers import (
-    Speaker,
-    clips,
-    directions,
-    likeliest,
-    match,
-    similarity,
-    speakers_in,
-    voices_of,
-)
+from pyannote_pix2seq.strategies.matching import likeliest, match, similarity
+from pyannote_pix2seq.strategies.speakers import Speaker, clips, directions, speakers_in, voices_of
 
 TOKEN = 0.16
 
@@ -125,8 +117,8 @@ def test_without_voices_those_who_spoke_last_are_the_likeliest() -> None:
 def test_clips_share_the_time_for_prompts(count: int, seconds: float, expected: int) -> None:
     found = clips([speaker([1.0])] * count, seconds, TOKEN)
     assert [len(clip.content) for clip in found] == [len(clip.voice) for clip in found] == [expected] * count
-    merged = sum(len(clip.content) + num_silent_tokens(TOKEN) for clip in found) * TOKEN
-    assert merged <= seconds or expected == 1
+    total = sum(len(clip.content) + num_silent_tokens(TOKEN) for clip in found) * TOKEN
+    assert total <= seconds or expected == 1
 
 
 # matching

@@ -17,7 +17,7 @@ FULL_SCALE = {"float16": 1, "float32": 1, "float64": 1, "int16": 2**15, "int32":
 LOUDEST = 2.0**31
 """Largest magnitude of a sample: integers that were converted to floats without scaling are loud, but valid."""
 MOST_CHANNELS = 16
-"""Most channels of a waveform of at most one sample: if there are more, its dimensions have been swapped."""
+"""Most channels of a waveform with fewer samples than channels: if there are more, its dimensions have been swapped."""
 
 
 class AudioError(Pix2SeqError, ValueError):

@@ -40,7 +40,7 @@ class Place:
         """The page before the first comment, and after the second."""
         try:
             text = self.page.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise PageError(f"{self.page} cannot be read: {error}.") from error
         before, begin, rest = text.partition(self._begin)
         _, end, after = rest.partition(self._end)

@@ -29,7 +29,7 @@ def amplified(waveforms: Tensor) -> Tensor:
 
     Returns
     -------
-    raised : (batch, 1, num_samples) torch.Tensor
+    amplified : (batch, 1, num_samples) torch.Tensor
         Waveforms below `QUIET` with their mean subtracted, amplified by `LARGEST_GAIN` at most and clipped to -1...1.
     """
     centred = waveforms - waveforms.mean(dim=-1, keepdim=True)

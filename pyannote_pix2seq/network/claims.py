@@ -58,7 +58,7 @@ class Claims:
         """
         free = (self._earlier(tokens) @ self.log_free).exp()
         weights = coverage(tokens.regions, voice) * (free + SHARED)
-        return F.normalize(_heard(weights, voice), dim=-1)
+        return F.normalize(_weighted(weights, voice), dim=-1)
 
     def similarities(self, tokens: Written, voices: Tensor, voice: Tensor) -> Tensor:
         """Similarities of the voices of some turns to those of the speakers named before.
@@ -83,7 +83,7 @@ class Claims:
         free_of_others = (log_free.sum(dim=2, keepdim=True) - log_free).exp()
         free_of_this = 1 - coverage(tokens.regions, voice).unsqueeze(2)
         weights = (1 - log_free.exp()) * (free_of_others * free_of_this + SHARED)
-        speakers = F.normalize(_heard(weights, voice[:, :, :1]), dim=-1)
+        speakers = F.normalize(_weighted(weights, voice[:, :, :1]), dim=-1)
         cosines = torch.einsum("bpvd,bpsud->bpsv", voices, speakers)
         named = (earlier @ self.speakers).clamp(max=1).unsqueeze(-1)
         return torch.cat([cosines, named.to(cosines.dtype)], dim=-1)
@@ -94,7 +94,7 @@ class Claims:
         return (turns < tokens.rank[:, None]).to(self.log_free.dtype)
 
 
-def _heard(weights: Tensor, voice: Tensor) -> Tensor:
+def _weighted(weights: Tensor, voice: Tensor) -> Tensor:
     """Weighted sums of voices: (batch, ..., num_audio_tokens) -> (batch, ..., num_voices, voice_dim)."""
     sums = by_recording(weights.flatten(1, -2), voice) @ voice.flatten(2)
     # (R, all positions, T) x (R, T, V * D)

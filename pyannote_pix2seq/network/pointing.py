@@ -87,7 +87,7 @@ class Pointing(nn.Module):
         # (R, all P, W) x (R, W, num_bins) -> (R, all P, num_bins)
         hazard = products.view(*query.shape[:2], -1) / self.width**0.5 + self.rate(state)
         if self.voice is not None:
-            hazard = self._hear_ends(hazard.float(), written.role == START_ROLE, *voices)
+            hazard = self._attend_to_voice(hazard.float(), written.role == START_ROLE, *voices)
         hazard = hazard.float()
         real = real.repeat_interleave(len(state) // len(real), dim=0)
         exists = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
@@ -96,7 +96,7 @@ class Pointing(nn.Module):
         passed = torch.where(counts, F.logsigmoid(-hazard), 0).cumsum(-1)
         return (hazard + passed).masked_fill(~exists, -torch.inf), passed[..., -1:]
 
-    def _hear_ends(self, hazard: Tensor, is_start: Tensor, voice: Tensor, audio: Tensor) -> Tensor:
+    def _attend_to_voice(self, hazard: Tensor, is_start: Tensor, voice: Tensor, audio: Tensor) -> Tensor:
         """Add to the hazard of ends a term from the similarity of the audio to the voice of each turn's onset."""
         assert self.voice is not None
         starts = voice[:, is_start]

@@ -216,7 +216,7 @@ def _read_common_voice(folder: Path) -> Iterator[Row]:
         table = clips.parent / "validated.tsv"
         if not table.is_file():
             raise LayoutError(f"There is {clips} and no {table}, which tells who speaks in Common Voice's clips.")
-        with table.open(newline="", encoding="utf-8") as file:
+        with table.open(newline="", encoding="utf-8", errors="replace") as file:
             for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
                 path = clips / row["path"]
                 if not path.is_file():

@@ -112,7 +112,7 @@ def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
-    with manifest.open(newline="") as file:
+    with manifest.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(file, delimiter="\t")
         missing = {"path", "kind"} - set(rows.fieldnames or ())
         if missing:

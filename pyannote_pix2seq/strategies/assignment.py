@@ -15,7 +15,7 @@ from pyannote_pix2seq.strategies.clustering import cluster
 from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions
 
-PART_DURATION = 3.0
+CLUSTERED_DURATION = 3.0
 """Approximate length of the parts of a turn whose voices are compared, in seconds: short enough to have one speaker."""
 CLEAR, AUDIBLE = 2.0, 0.75
 """Seconds without overlap that a part needs to be clustered. Where few parts have `CLEAR` seconds, the longest of

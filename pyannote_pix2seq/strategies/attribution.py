@@ -18,7 +18,7 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voice_of, voices_of
 
-PART_DURATION = 2.0
+ATTRIBUTED_DURATION = 2.0
 """Approximate length of the parts of a turn that are each assigned to one speaker, in seconds."""
 MIN_SOLO = 0.5
 """Least seconds without overlap for the voice of a part to count."""
@@ -102,7 +102,7 @@ class _Attribution:
     def parts(self, turn: Turn) -> Iterator[Turn]:
         """Parts of a turn, each assigned to the speaker whose voice it has, with boundaries where the voice changes."""
         others = self.others[turn.speaker]
-        parts = [self._assigned(part, others) for part in parts_of(turn, PART_DURATION)]
+        parts = [self._assigned(part, others) for part in parts_of(turn, ATTRIBUTED_DURATION)]
         borders = [self._border(*two, others) for two in pairwise(parts)]
         starts, ends = [turn.start, *borders], [*borders, turn.end]
         return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))

@@ -8,7 +8,8 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
-from pyannote_pix2seq.strategies.speakers import MIN_SIMILARITY, Speaker, likeliest, similarity, speakers_in
+from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, likeliest, similarity
+from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
 

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn
-from pyannote_pix2seq.strategies.assignment import PART_DURATION
+from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION
 from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
+from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, match_enrolled, similarity
 from pyannote_pix2seq.strategies.reading import FIRST_PASS, Part, Reading, second_pass
-from pyannote_pix2seq.strategies.speakers import MIN_SIMILARITY, Speaker, match_enrolled, similarity, voices_of
+from pyannote_pix2seq.strategies.speakers import Speaker, voices_of
 from pyannote_pix2seq.strategies.writer import Writer
 
 NEW = 10**9
@@ -79,7 +80,7 @@ class ByVoices:
         A speaker who begins just before the end of the core is included, so that the next chunk knows who goes on.
         """
         reading = self._write_first(audio, chunk)
-        parts = [part for part in reading.parts(PART_DURATION) if part.turn.segment.middle >= chunk.core.start]
+        parts = [part for part in reading.parts(CLUSTERED_DURATION) if part.turn.segment.middle >= chunk.core.start]
         if not parts:
             reading.set_turns([])
             return reading, []
@@ -110,9 +111,9 @@ class ByVoices:
 
     def _enrolled_groups(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
         """Numbers of enrolled speakers by group; a group that speaks in the chunk has to match there as well."""
-        claims = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
+        matched = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
         here = similarity(voices_of(self._enrolled), [group.here for group in groups])
-        return {group: ~row for row, group in claims if group not in present or here[row, group] >= MIN_SIMILARITY}
+        return {group: ~row for row, group in matched if group not in present or here[row, group] >= MIN_SIMILARITY}
 
     def _numbers(self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
         """Number of each group: its own, a new one or, if no more may appear, that of the most similar speaker."""

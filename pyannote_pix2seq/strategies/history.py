@@ -11,8 +11,9 @@ import torch
 
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.strategies.assignment import AUDIBLE, CLEAR, assign_speakers
+from pyannote_pix2seq.strategies.matching import match
 from pyannote_pix2seq.strategies.reading import Part
-from pyannote_pix2seq.strategies.speakers import directions, match
+from pyannote_pix2seq.strategies.speakers import directions
 
 MAX_PARTS = 1000
 """Most parts that are kept. Beyond that, the speaker with the most parts loses the one with the fewest seconds

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import SHORTEST_TURN
-from pyannote_pix2seq.strategies.speakers import Speaker, new_numbers, numbered, similarity, voices_of
+from pyannote_pix2seq.strategies.matching import similarity
+from pyannote_pix2seq.strategies.speakers import Speaker, new_numbers, numbered, voices_of
 
 REMEMBERED = 64
 """Most speakers, besides the enrolled ones, that are kept from chunk to chunk, however many a recording has."""

@@ -14,7 +14,8 @@ from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.attribution import parts_of, solo_voice
-from pyannote_pix2seq.strategies.speakers import Speaker, likeliest, speakers_in
+from pyannote_pix2seq.strategies.matching import likeliest
+from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
 FIRST_PASS = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}

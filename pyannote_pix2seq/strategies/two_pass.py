@@ -8,11 +8,12 @@ import torch
 
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.strategies.assignment import PART_DURATION, assign_speakers
+from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_speakers
 from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
+from pyannote_pix2seq.strategies.matching import match_enrolled
 from pyannote_pix2seq.strategies.reading import FIRST_PASS, Reading, second_pass
-from pyannote_pix2seq.strategies.speakers import Speaker, match_enrolled, merged, new_numbers, voices_of
+from pyannote_pix2seq.strategies.speakers import Speaker, merged, new_numbers, voices_of
 from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
 from pyannote_pix2seq.strategies.writer import Writer
 
@@ -42,14 +43,14 @@ class TwoPass:
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
         """Diarize a recording; progress is reported as (step, completed, total)."""
         readings = self._listen(chunks, num_chunks, report)
-        self._write_first(readings, 0, report)
+        self._first_pass(readings, 0, report)
         if sum(len(reading.speakers) for reading in readings) < self.limits.min_speakers:
-            self._write_first(readings, -(-self.limits.min_speakers // len(readings)), report)
+            self._first_pass(readings, -(-self.limits.min_speakers // len(readings)), report)
         if len(readings) == 1:
             return self._single_pass(readings[0])
         people, surest = self._people(readings)
         stitcher, turns = Stitcher(), []
-        for reading, written in zip(readings, self._write_again(readings, people, report), strict=True):
+        for reading, written in zip(readings, self._second_pass(readings, people, report), strict=True):
             turns += stitcher.push(cropped(written, reading.core), reading.core.end)
         turns += stitcher.close()
         return self._numbered(turns + self._missing_turns(people, surest, turns), people)
@@ -86,7 +87,7 @@ class TwoPass:
             report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
         return readings
 
-    def _write_first(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
+    def _first_pass(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
         """First pass over all chunks, with at least `min_speakers` speakers in each."""
         max_speakers = self.limits.at_once(self.writer.capacity)
         writer = self.writer if len(readings) == 1 else self.writer.at_most(**FIRST_PASS)
@@ -103,7 +104,7 @@ class TwoPass:
         The turns of all readings are reassigned from speakers of a chunk to speakers of the recording, and then
         dropped.
         """
-        parts = [list(reading.parts(PART_DURATION)) for reading in readings]
+        parts = [list(reading.parts(CLUSTERED_DURATION)) for reading in readings]
         duration = readings[-1].core.end
         assigned = iter(assign_speakers([part for some in parts for part in some], duration, self.limits).tolist())
         for reading, some in zip(readings, parts, strict=True):
@@ -116,7 +117,7 @@ class TwoPass:
             reading.forget()
         return people, surest
 
-    def _write_again(
+    def _second_pass(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: ProgressCallback
     ) -> Iterator[list[Turn]]:
         """Second pass: turns of each chunk, in seconds of the recording."""

@@ -136,7 +136,7 @@ class ExampleCache(Dataset):
         """
         stretches = [stretch for file in files for stretch in self._stretches(file)]
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
-        done = self._hear_together(missing, num_workers, device) if device else self._hear(missing, num_workers)
+        done = self._compute_together(missing, num_workers, device) if device else self._compute(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
             each()
             if problem:
@@ -148,12 +148,14 @@ class ExampleCache(Dataset):
                 f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
             )
 
-    def _hear(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
+    def _compute(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
         """Store the tokens of stretches, in the processes that read them; yield the problem of each, or None."""
-        yield from DataLoader(_Hearing(self, stretches), batch_size=None, num_workers=num_workers)
+        yield from DataLoader(_ComputedStretches(self, stretches), batch_size=None, num_workers=num_workers)
 
-    def _hear_together(self, stretches: list[Stretch], num_workers: int, device: torch.device) -> Iterator[str | None]:
-        """Store the tokens of several stretches at once, which other processes read; yield as `_hear` does."""
+    def _compute_together(
+        self, stretches: list[Stretch], num_workers: int, device: torch.device
+    ) -> Iterator[str | None]:
+        """Store the tokens of several stretches at once, which other processes read; yield as `_compute` does."""
         frontend = deepcopy(self.frontend).to(device)
         reading = iter(DataLoader(_Reading(self, stretches), batch_size=None, num_workers=num_workers))
         while some := list(islice(reading, TOGETHER)):
@@ -210,7 +212,7 @@ class _Reading(Dataset):
             return f"{self.stretches[index][0]['uri']} is left out: {error}"
 
 
-class _Hearing(Dataset):
+class _ComputedStretches(Dataset):
     """Stores the tokens of stretches on demand; an item is the problem, or None."""
 
     def __init__(self, cache: ExampleCache, stretches: list[Stretch]):

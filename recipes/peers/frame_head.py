@@ -20,6 +20,7 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.system import Turns, respond
 from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence
@@ -58,15 +59,16 @@ def main() -> None:
     options = parser.parse_args()
     if not 0 < options.threshold < 1:
         parser.error(f"--threshold {options.threshold}: it has to be between 0 and 1.")
-    pipeline = read(options.pipeline)
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        raise SystemExit(f"{options.pipeline} is a {type(pipeline).__name__}, which has no frame head.")
-    binarize = Binarize(onset=options.threshold)
+    with one_line_errors():
+        pipeline = read(options.pipeline)
+        if not isinstance(pipeline, Pix2SeqDiarization):
+            raise Pix2SeqError(f"{options.pipeline} is a {type(pipeline).__name__}, which has no frame head.")
+        binarize = Binarize(onset=options.threshold)
 
-    def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
-        return turns_and_confidence(binarize(activity(pipeline, audio)))
+        def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
+            return turns_and_confidence(binarize(activity(pipeline, audio)))
 
-    respond(diarize, options.recordings, options.answers)
+        respond(diarize, options.recordings, options.answers)
 
 
 if __name__ == "__main__":

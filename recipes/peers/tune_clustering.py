@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 from clustering import TUNED, load_frontend, make
-from pyannote.database import FileFinder, registry
 
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
+from pyannote_pix2seq.evaluation.registered import files_of, register
 
 STEPS = (0.1, 0.2)
 METHODS = ("centroid", "average")
@@ -52,9 +52,8 @@ def main() -> None:
 def tune(options: argparse.Namespace) -> None:
     """Try all of the grid, and write the hyper-parameters with the lowest DER."""
     if options.registry:
-        registry.load_database(options.registry)
-    protocol = registry.get_protocol(options.protocol, preprocessors={"audio": FileFinder()})
-    references = list(getattr(protocol, options.subset)())
+        register(options.registry)
+    references = list(files_of(options.protocol, options.subset))
     frontend, best = load_frontend(options.frontend), None
     for step in STEPS:
         pipeline = make(frontend, step, once=True)

@@ -1,0 +1,67 @@
+"""Protocols that are registered with pyannote.database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+from pathlib import Path
+
+from pyannote.database import FileFinder, ProtocolFile, registry
+
+from pyannote_pix2seq.errors import Pix2SeqError
+
+
+class ProtocolError(Pix2SeqError, ValueError):
+    """A protocol, or a subset of it, that is not registered."""
+
+
+def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
+    """Files of a registered protocol.
+
+    Raises
+    ------
+    ProtocolError
+        If there are none.
+    """
+    try:
+        protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
+    except (KeyError, ValueError) as error:
+        raise ProtocolError(
+            f"There is no protocol {name}. There are: {', '.join(registered()) or 'none'}. Others need a --registry."
+        ) from error
+    try:
+        files = getattr(protocol, subset)()
+        first = list(islice(files, 1))
+    except (AttributeError, NotImplementedError) as error:
+        raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
+    except FileNotFoundError as error:
+        raise ProtocolError(
+            f"{name} is not there yet ({error}): its lists lie beside the database.yml once recipes/fetch_corpora.py "
+            f"has fetched it or recipes/render.py rendered it, see protocols/README.md."
+        ) from error
+    return chain(first, files)
+
+
+def register(path: Path) -> None:
+    """Make the protocols of a database.yml known.
+
+    Raises
+    ------
+    ProtocolError
+        If the file cannot be used as one.
+    """
+    try:
+        registry.load_database(path)
+    except Exception as error:  # a file from anywhere may be wrong in any way
+        raise ProtocolError(f"{path} cannot be used as a database.yml: {type(error).__name__}: {error}") from error
+
+
+def registered() -> list[str]:
+    """Names of all registered protocols."""
+    databases = {name: registry.get_database(name) for name in registry.databases}
+    return [
+        f"{name}.{task}.{protocol}"
+        for name, database in databases.items()
+        for task in database.get_tasks()
+        for protocol in database.get_protocols(task)
+    ]

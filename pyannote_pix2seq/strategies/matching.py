@@ -1,0 +1,102 @@
+"""Matching of speakers by their voices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+
+from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.strategies.speakers import Speaker, directions, voices_of
+
+MIN_SIMILARITY = 0.45
+"""Least cosine similarity of voices at which a speaker is given the name of an enrolled one."""
+PRESENCE_DURATION = 1.0
+"""Seconds of the audio tokens most similar to a speaker, over which `likeliest` averages the similarity."""
+
+
+def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> np.ndarray:
+    """Cosine similarity of each voice of one sequence with each of another.
+
+    Parameters
+    ----------
+    first, second : sequence of (voice_dim,) tensors
+
+    Returns
+    -------
+    similarity : (len(first), len(second)) array
+        0 where voices have no dimension.
+    """
+    if not first or not second:
+        return np.zeros((len(first), len(second)))
+    return (directions(first) @ directions(second).T).numpy()
+
+
+def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token_duration: float) -> list[int]:
+    """Choose the speakers who are likeliest to speak in a chunk.
+
+    They are ranked by the cosine of their voices with those of the audio tokens, times the certainty of these, averaged
+    over the `PRESENCE_DURATION` seconds of tokens where it is highest. Of equals, as all are where there are no voices,
+    the last to have spoken comes first.
+
+    Parameters
+    ----------
+    speakers : sequence of Speaker
+    audio : AudioTokens
+        Of the chunk, (num_tokens, ...).
+    count : int
+        How many to choose at most.
+    token_duration : float
+        Seconds.
+
+    Returns
+    -------
+    numbers : list of int
+        Their indices in `speakers`, sorted.
+    """
+    if len(speakers) <= count:
+        return list(range(len(speakers)))
+    voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
+    # (num_tokens, num_voices, num_speakers)
+    best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
+    present = best[: round(PRESENCE_DURATION / token_duration)].mean(0).tolist()
+    ranks = sorted(range(len(speakers)), key=lambda number: (present[number], speakers[number].last_heard))
+    return sorted(ranks[-count:]) if count else []
+
+
+def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:
+    """Pair rows and columns one to one, so that the sum of their similarities in excess of a threshold is largest.
+
+    Parameters
+    ----------
+    similarity : (num_rows, num_columns) array
+    threshold : float
+        Least similarity of a pair.
+
+    Returns
+    -------
+    pairs : dict of int to int
+        Column of each row that has one.
+    """
+    gain = np.maximum(similarity - threshold, 0.0)
+    pairs = zip(*linear_sum_assignment(gain, maximize=True), strict=True)
+    return {int(row): int(column) for row, column in pairs if similarity[row, column] >= threshold}
+
+
+def match_enrolled(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
+    """Match enrolled speakers with voices, one to one, where the cosine is at least `MIN_SIMILARITY`.
+
+    Parameters
+    ----------
+    known : sequence of Speaker
+        Enrolled speakers.
+    voices : sequence of (voice_dim,) tensors
+
+    Returns
+    -------
+    pairs : dict of int to int
+        Index of the voice of each index of `known` that has one.
+    """
+    return match(similarity(voices_of(known), voices), MIN_SIMILARITY)
