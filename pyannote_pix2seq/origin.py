@@ -36,7 +36,7 @@ def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
     if not note.exists():
         return []
     try:
-        noted = dict(json.loads(note.read_text(encoding="utf-8")))
+        noted = {**json.loads(note.read_text(encoding="utf-8"))}
     except (TypeError, ValueError) as error:
         raise OriginError(f"{note} is damaged ({error}). Take another folder, or remove this one.") from error
     origin = json.loads(json.dumps(origin))  # tuples -> lists

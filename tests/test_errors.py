@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+from pathlib import Path
 
 import pytest
 
 import pyannote_pix2seq
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
+from pyannote_pix2seq.origin import OriginError, changes, note_origin
 
 OF_DISKS = {"DiskError"}
 
@@ -54,3 +56,15 @@ def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes_of_ours_keep_their_traceback() -> None:
     with pytest.raises(ValueError, match="broadcast"), one_line_errors():
         raise ValueError("operands could not be broadcast together")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "null", '"text"'])
+def test_a_damaged_note_of_an_origin_is_refused(tmp_path: Path, content: str) -> None:
+    note = tmp_path / "folder" / "origin.json"
+    assert changes(note, {"seed": 0}) == [] and not note.exists()
+    note_origin(note, {"seed": 0, "size": (1, 2)})
+    assert changes(note, {"seed": 0, "size": [1, 2]}) == []
+    assert changes(note, {"seed": 1}) == ["seed was 0 and is 1", "size was [1, 2] and is None"]
+    note.write_text(content)
+    with pytest.raises(OriginError, match=r"origin\.json is damaged"):
+        changes(note, {"seed": 1})

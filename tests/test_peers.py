@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 from pathlib import Path
 from types import ModuleType
 
@@ -140,3 +141,20 @@ def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path:
     soundfile.write(tmp_path / "long.wav", np.zeros(16000 * 11), 16000)
     with pytest.raises(Pix2SeqError, match="lasts 11.0 s; the frame head knows people for 10 s only"):
         frame_head.activity(pipeline, str(tmp_path / "long.wav"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "arguments", "complaint"),
+    [
+        ("frame_head", ["recordings.json", "answers.jsonl", "--pipeline", "gone"], "There is no gone "),
+        ("tune_clustering", ["No.SpeakerDiarization.Such"], "There is no protocol No.SpeakerDiarization.Such"),
+        ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "gone.yml cannot be used as"),
+    ],
+)
+def test_a_peer_that_is_asked_for_the_impossible_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, peer: str, arguments: list[str], complaint: str
+) -> None:
+    monkeypatch.syspath_prepend(str(PEERS))
+    monkeypatch.setattr("sys.argv", [f"{peer}.py", *arguments])
+    with pytest.raises(SystemExit, match=rf"^{peer}\.py: .*{complaint}"):
+        runpy.run_path(str(PEERS / f"{peer}.py"), run_name="__main__")
