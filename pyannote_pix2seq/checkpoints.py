@@ -1,13 +1,15 @@
-"""Checkpoints: files that hold a Pix2Seq model."""
+"""Checkpoints and pipelines: files that hold a Pix2Seq model."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
 from typing import Any, TypeGuard
 
 import torch
+from pyannote.audio import Pipeline
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
@@ -15,6 +17,8 @@ from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
+ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)")
+"""Names on a hub: ORGANISATION/NAME."""
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -63,6 +67,33 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
 def _is_path(source: Any) -> TypeGuard[str | Path]:
     """Whether `source` can only be a path; other names may be those of models on a hub."""
     return isinstance(source, Path) or (isinstance(source, str) and source.endswith((".bin", ".ckpt", ".pt", ".pth")))
+
+
+def load_pipeline(source: str | Path) -> Pipeline:
+    """Load a pipeline from its folder, from its config.yaml, or by its name from a hub.
+
+    Raises
+    ------
+    ModelError
+        If there is no such pipeline, or it cannot be used.
+    """
+    path = Path(source)
+    config = path / "config.yaml" if path.is_dir() else path
+    on_hub = not path.exists() and bool(ON_HUB.fullmatch(str(source)))
+    if not on_hub and not config.is_file():
+        raise ModelError(
+            f"There is no file {config} to load a pipeline from (looked in {Path.cwd()}). Folders with one are made by "
+            f"recipes/export.py."
+        )
+    try:
+        pipeline = Pipeline.from_pretrained(str(source) if on_hub else config)
+    except ModelError:
+        raise
+    except Exception as error:  # a file of unknown origin may fail in any way
+        raise ModelError(f"{config} cannot be used as a pipeline: {type(error).__name__}: {error}") from error
+    if pipeline is None:
+        raise ModelError(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+    return pipeline
 
 
 def _check_exists(path: Path) -> None:

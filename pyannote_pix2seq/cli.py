@@ -88,7 +88,9 @@ def diarize(options: Namespace) -> int:
     if options.into is None and len(jobs) + len(refused) > 1:
         raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
-    tally = Tally(total=len(jobs) + len(refused), skipped=len(jobs) - len(todo), failed=len(refused))
+    skipped = [job for job in jobs if job not in todo]
+    lacking = sum(options.json and not job.path(".json").is_file() for job in skipped)
+    tally = Tally(total=len(jobs) + len(refused), skipped=len(skipped), lacking=lacking, failed=len(refused))
     find_turns = _listener(options) if todo else None
     if todo:
         _make(options.into)
@@ -107,8 +109,9 @@ def enrol(options: Namespace) -> int:
     """Enrol speakers and save them to a file, and return the exit status."""
     if options.into.suffix != ENROLLED:
         raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
+    if options.into.is_dir():
+        raise UsageError(f"--into {options.into} is a folder. Name a file to write.")
     people = _people(_read_pipeline(options), options.people)
-    options.into.parent.mkdir(parents=True, exist_ok=True)
     people.save(options.into)
     return 0
 
@@ -202,22 +205,16 @@ def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Pat
 def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
     """Load a pipeline from its folder or config.yaml, and move it to the requested device."""
     import torch
-    from pyannote.audio import Pipeline
 
+    from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
-    config = options.model / "config.yaml" if options.model.is_dir() else options.model
-    if not config.is_file():
-        raise UsageError(
-            f"There is no file {config} to load a pipeline from. Folders with one are made by recipes/export.py; "
-            f"without --model, the pipeline that comes with this package is used."
-        )
     try:
-        pipeline = Pipeline.from_pretrained(config)
-    except Exception as error:  # a file of unknown origin may fail in any way
-        raise UsageError(f"--model {config} is no config.yaml to use: {type(error).__name__}: {error}") from error
+        pipeline = load_pipeline(options.model)
+    except ModelError as error:
+        raise UsageError(f"--model {options.model}: {error}") from error
     if not isinstance(pipeline, Pix2SeqDiarization):
-        raise UsageError(f"{config} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
+        raise UsageError(f"--model {options.model} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
     try:
         return pipeline.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA
@@ -290,6 +287,8 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
 def _print(text: str) -> None:
     """Write to stdout and flush, so that a full disk or a closed pipe is noticed here and not when Python exits."""
     try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         print(text, end="", flush=True)
     except OSError as error:
         sys.stdout = None  # otherwise Python would try again at exit

@@ -126,7 +126,7 @@ class Enrolment(Sequence[Speaker]):
         return people
 
     def save(self, path: Path | str) -> None:
-        """Save to a small file, about 40 kB per speaker."""
+        """Save to a small file, about 40 kB per speaker; its folder is made where it is missing."""
         fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
         for number, speaker in enumerate(self):
             values = (
@@ -136,6 +136,7 @@ class Enrolment(Sequence[Speaker]):
                 speaker.quality,
             )
             fields |= {f"{field}_{number}": np.asarray(value) for field, value in zip(FIELDS, values, strict=True)}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(Path(path)) as part, part.open("wb") as file:
             np.savez_compressed(file, **fields)
 

@@ -33,6 +33,7 @@ from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
+PRECISIONS = ("16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true")
 AVERAGING = 0.998
 """Decay of the running mean of the weights, which is validated and kept: over some 500 steps, fewer at first, see
 `average`."""
@@ -56,7 +57,9 @@ def parse() -> argparse.Namespace:
         "--batch-size", type=at_least_one, default=16, help="windows in a step, over all processes (default: 16)"
     )
     parser.add_argument(
-        "--precision", help="of Lightning's Trainer (default: bf16-mixed, or 32-true on devices without bfloat16)"
+        "--precision",
+        choices=PRECISIONS,
+        help="of Lightning's Trainer (default: bf16-mixed, or 32-true on devices without bfloat16)",
     )
     parser.add_argument(
         "--jobs",

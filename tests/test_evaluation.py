@@ -23,7 +23,7 @@ import soundfile
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq import PRETRAINED, checkpoints
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.evaluation import worker
@@ -318,7 +318,7 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
     assert seeded.strategy == own.strategy and seeded.decoding == replace(own.decoding, seed=7)
     assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
     other = SimpleNamespace(from_pretrained=lambda source: None if source == "no/where" else Pipeline())
-    monkeypatch.setattr(worker, "Pipeline", other)
+    monkeypatch.setattr(checkpoints, "Pipeline", other)
     with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
         worker.read("some/theirs", "chain")
     with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
@@ -326,7 +326,7 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
     with pytest.raises(ModelError, match="no/where is neither a folder"):
         worker.read("no/where")
     for gone in ("gone", "./gone", "gone/config.yaml", "folder/of/one"):  # no name of one on a hub
-        with pytest.raises(ModelError, match=f"There is no {gone} .looked in"):
+        with pytest.raises(ModelError, match=f"There is no file {Path(gone)} to load a pipeline from .looked in"):
             worker.read(gone)
 
 
@@ -398,6 +398,12 @@ def test_the_recipe_scores_registered_protocols(
         with pytest.raises(SystemExit, match=complaint):
             main([*mistake, *options[2:], "--into", str(tmp_path / "new")])
     assert not (tmp_path / "new").exists()
+    (tmp_path / "all.rttm").write_text("SPEAKER elsewhere 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n")
+    assert main(["Toy.SpeakerDiarization.All", *options]) == 1
+    assert "No reference of Toy.SpeakerDiarization.All has a turn" in capsys.readouterr().out
+    (tmp_path / "all.rttm").write_text("SPEAKER here 1 zero 3.0 <NA> <NA> ann <NA> <NA>\n")
+    with pytest.raises(SystemExit, match=r"RTTM or UEM files of Toy\.SpeakerDiarization\.All cannot be read"):
+        main(["Toy.SpeakerDiarization.All", *options])
 
 
 FRAIL = """

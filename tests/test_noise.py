@@ -81,3 +81,10 @@ def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "gone.wav", np.zeros(100), SAMPLE_RATE)
     with pytest.raises(NoiseError, match="'wind' is no kind of noise of .* It has rain"):
         Noises(tmp_path).draw("wind", rng_of(), 10)
+
+
+@pytest.mark.parametrize("content", [b"path\tkind\n" + b"\xe9" * 9, b"OggS\x00\x02" + bytes(300), b'"' + b"x" * 200000])
+def test_what_is_no_manifest_of_noise_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "noise.tsv").write_bytes(content)
+    with pytest.raises(NoiseError, match=r"noise\.tsv"):
+        Noises(tmp_path / "noise.tsv")

@@ -65,6 +65,7 @@ class Tally:
 
     total: int
     skipped: int
+    lacking: int = 0
     diarized: int = 0
     drawn: int = 0
     failed: int = 0
@@ -74,7 +75,8 @@ class Tally:
         if self.drawn:
             text += f", {self.drawn} drawn as their RTTM was there already"
         if self.skipped:
-            text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
+            lacking = f", {self.lacking} of them without JSON" * bool(self.lacking)
+            text += f", {self.skipped} skipped as their RTTM was there already{lacking} (see --overwrite)"
         return f"{text}, {self.failed} failed" if self.failed else text
 
 

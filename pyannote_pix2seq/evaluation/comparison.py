@@ -148,6 +148,8 @@ def _evaluated(
     errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
     failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
+    if common and not any(recording.reference for recording in common):
+        failures.append(f"No reference of {name} has a turn. Do its uris differ from those of its RTTM files?")
     results = [_scores_of(name, common, each) for name, each in given.items()]
     return Evaluation(name, [*results, *_baselines(common)] if results and common else [], failures)
 

@@ -36,8 +36,14 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
     except FileNotFoundError as error:
         raise ProtocolError(
-            f"{name} is not there yet ({error}): its lists lie beside the database.yml once recipes/fetch_corpora.py "
-            f"has fetched it or recipes/render.py rendered it, see protocols/README.md."
+            f"{name} is not there yet ({error}): the lists of our protocols lie beside their database.yml once "
+            f"recipes/fetch_corpora.py has fetched them or recipes/render.py rendered them, see protocols/README.md. "
+            f"In a database.yml of yours, mend the path."
+        ) from error
+    except Exception as error:  # whatever is wrong with somebody's RTTM and UEM files
+        raise ProtocolError(
+            f"Lists, RTTM or UEM files of {name} cannot be read ({type(error).__name__}: {error}). Mend those that its "
+            f"database.yml names."
         ) from error
     return chain(first, files)
 

@@ -6,7 +6,6 @@ python -m pyannote_pix2seq.evaluation.worker PIPELINE [--strategy chain] [--seed
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote.audio import Pipeline
 
 from pyannote_pix2seq.audio.recording import load
-from pyannote_pix2seq.checkpoints import ModelError
+from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.progress import bar_of_steps
@@ -34,13 +33,7 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     ModelError
         If there is no such pipeline, or it has no strategies and seeds, or not that one.
     """
-    if not (Path(source).exists() or re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)", source)):  # ORGANISATION/NAME
-        raise ModelError(
-            f"There is no {source} (looked in {Path.cwd()}). Give a folder, a config.yaml or a name on a hub."
-        )
-    pipeline = Pipeline.from_pretrained(source)
-    if pipeline is None:
-        raise ModelError(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+    pipeline = load_pipeline(source)
     if strategy is None and seed is None:
         return pipeline
     if not isinstance(pipeline, Pix2SeqDiarization):

