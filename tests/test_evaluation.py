@@ -339,6 +339,7 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
         (["--thread", "2"], "unrecognized arguments: --thread 2"),
         (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
+        (["--pipeline", "/"], "The folder / has no config.yaml, so there is no pipeline in it."),
         (
             ["--seed", "1", "1"],
             "Two systems are called pretrained seed 1. Give folders and peers different names, and no",

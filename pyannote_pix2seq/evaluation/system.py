@@ -105,7 +105,16 @@ class System:
         """System for anything that `Pipeline.from_pretrained` takes: a folder, a config.yaml or a name on a hub.
 
         With a strategy or a seed, which become part of the name, the pipeline has to be one of ours.
+
+        Raises
+        ------
+        UnknownSystemError
+            If there is a folder of that name without a config.yaml.
         """
+        if Path(pipeline).is_dir() and not (Path(pipeline) / "config.yaml").is_file():
+            raise UnknownSystemError(
+                f"The folder {pipeline} has no config.yaml, so there is no pipeline in it. recipes/export.py makes some."
+            )
         name, options = Path(pipeline).name, []
         if strategy is not None:
             name, options = f"{name} {strategy}", ["--strategy", strategy]
