@@ -138,7 +138,7 @@ def _check(options: Namespace) -> None:
 
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are reported and counted."""
-    from pyannote_pix2seq.audio.samples import AudioError, reason
+    from pyannote_pix2seq.audio.samples import reason
 
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
@@ -150,7 +150,7 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
         except DiskError:
             raise
         except Exception as error:  # whatever is wrong with one file must not stop the others
-            says_which = isinstance(error, AudioError) and str(job.file) in str(error)
+            says_which = isinstance(error, Pix2SeqError) and str(job.file) in str(error)
             _say(str(error) if says_which else f"{job.file}: {reason(error)}")
             tally.failed += 1
         else:

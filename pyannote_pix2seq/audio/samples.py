@@ -25,8 +25,8 @@ class AudioError(Pix2SeqError, ValueError):
 
 
 def reason(error: Exception) -> str:
-    """Why a recording has no result: the message of an error, with its type unless it is an `AudioError`."""
-    return str(error) if isinstance(error, AudioError) else f"{type(error).__name__}: {error}"
+    """Why a recording has no result: the message of an error, with its type unless it is one of this package."""
+    return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"
 
 
 class AudioNotFoundError(AudioError, FileNotFoundError):

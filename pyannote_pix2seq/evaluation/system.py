@@ -113,7 +113,7 @@ class System:
         """
         if Path(pipeline).is_dir() and not (Path(pipeline) / "config.yaml").is_file():
             raise UnknownSystemError(
-                f"The folder {pipeline} has no config.yaml, so there is no pipeline in it. recipes/export.py makes some."
+                f"The folder {pipeline} has no config.yaml, so there is no pipeline in it. recipes/export.py makes one."
             )
         name, options = Path(pipeline).name, []
         if strategy is not None:
