@@ -11,8 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio.recording import LazyFile
-from pyannote_pix2seq.audio.samples import reason
-from pyannote_pix2seq.errors import OptionError
+from pyannote_pix2seq.errors import OptionError, reason
 
 
 def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:

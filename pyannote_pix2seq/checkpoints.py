@@ -13,7 +13,7 @@ from pyannote.audio import Pipeline
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, reason
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
@@ -34,7 +34,7 @@ UNREADABLE = (
 
 
 class ModelError(Pix2SeqError, ValueError):
-    """A checkpoint that is missing or does not hold a Pix2Seq model."""
+    """A checkpoint or pipeline that is missing, or is not what it should be."""
 
 
 def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
@@ -70,7 +70,7 @@ def _is_path(source: Any) -> TypeGuard[str | Path]:
 
 
 def load_pipeline(source: str | Path) -> Pipeline:
-    """Load a pipeline from its folder, from its config.yaml, or by its name from a hub.
+    """Load a pipeline from its folder, from its config.yaml or, if its name is a str, from a hub.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
     """
     path = Path(source)
     config = path / "config.yaml" if path.is_dir() else path
-    on_hub = not path.exists() and bool(ON_HUB.fullmatch(str(source)))
+    on_hub = isinstance(source, str) and not path.exists() and bool(ON_HUB.fullmatch(source))
     if not on_hub and not config.is_file():
         raise ModelError(
             f"There is no file {config} to load a pipeline from (looked in {Path.cwd()}). Folders with one are made by "
@@ -90,7 +90,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
     except ModelError:
         raise
     except Exception as error:  # a file of unknown origin may fail in any way
-        raise ModelError(f"{config} cannot be used as a pipeline: {type(error).__name__}: {error}") from error
+        raise ModelError(f"{config} cannot be used as a pipeline: {reason(error)}") from error
     if pipeline is None:
         raise ModelError(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
     return pipeline

@@ -88,9 +88,9 @@ def diarize(options: Namespace) -> int:
     if options.into is None and len(jobs) + len(refused) > 1:
         raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
     todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
-    skipped = [job for job in jobs if job not in todo]
-    lacking = sum(options.json and not job.path(".json").is_file() for job in skipped)
-    tally = Tally(total=len(jobs) + len(refused), skipped=len(skipped), lacking=lacking, failed=len(refused))
+    kept = [job for job in jobs if job.is_done and not options.overwrite]
+    lacking = sum(options.json and not job.path(".json").is_file() for job in kept)
+    tally = Tally(len(jobs) + len(refused), skipped=len(jobs) - len(todo), lacking=lacking, failed=len(refused))
     find_turns = _listener(options) if todo else None
     if todo:
         _make(options.into)
@@ -138,7 +138,7 @@ def _check(options: Namespace) -> None:
 
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are reported and counted."""
-    from pyannote_pix2seq.audio.samples import reason
+    from pyannote_pix2seq.errors import reason
 
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:

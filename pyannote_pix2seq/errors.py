@@ -14,3 +14,8 @@ class ArgumentError(Pix2SeqError, ValueError):
 
 class OptionError(Pix2SeqError, TypeError):
     """An option that does not exist, or arguments of the wrong type."""
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, in one line: the message of an error, with its type unless it is one of this package."""
+    return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"

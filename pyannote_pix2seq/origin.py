@@ -32,13 +32,19 @@ def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
 
 
 def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
-    """Differences from the recorded origin, as phrases; none if there is no record. See `note_origin`."""
+    """Differences from the recorded origin, as phrases; none if there is no record. See `note_origin`.
+
+    Raises
+    ------
+    OriginError
+        If the record is damaged.
+    """
     if not note.exists():
         return []
     try:
         noted = {**json.loads(note.read_text(encoding="utf-8"))}
     except (TypeError, ValueError) as error:
-        raise OriginError(f"{note} is damaged ({error}). Take another folder, or remove this one.") from error
+        raise OriginError(f"{note} is damaged ({error}). Take another folder, or remove that of this file.") from error
     origin = json.loads(json.dumps(origin))  # tuples -> lists
     both = ((key, noted.get(key), origin.get(key)) for key in dict.fromkeys([*origin, *noted]))
     return [f"{key} was {before!r} and is {now!r}" for key, before, now in both if before != now]

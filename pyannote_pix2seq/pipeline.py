@@ -95,7 +95,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.chunk, self.hop = chunk, hop
         default = "two_pass" if self.model.frontend.num_voices else "chain"
         self.strategy = default if strategy is None else strategy
-        self.prompts = prompts or ("compact" if self.model.frontend.frozen else "clip")
+        usual = "compact" if self.model.frontend.frozen else "clip"
+        self.prompts = usual if prompts is None else prompts
         self.check()
 
     @property

@@ -24,7 +24,6 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate

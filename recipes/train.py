@@ -33,7 +33,7 @@ from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
-PRECISIONS = ("16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true", "32", "16", "bf16", "64")
 AVERAGING = 0.998
 """Decay of the running mean of the weights, which is validated and kept: over some 500 steps, fewer at first, see
 `average`."""

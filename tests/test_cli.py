@@ -399,11 +399,18 @@ def test_json_has_the_confidence_of_each_turn(talk, diarize):
     assert all(0 <= turn["confidence"] <= 1 for turn in turns)
     assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
     assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]  # what was said of other turns is gone
-    assert diarize(talk, "--into", "out", "--json")[2] == [
-        "0 of 1 files diarized, 1 skipped as their RTTM was there already, 1 of them without JSON (see --overwrite)"
-    ]
+    said = diarize(talk, "--into", "out", "--json")[2][0]
+    assert said.endswith(", 1 left without JSON as their RTTM was there already (see --overwrite)")
+    said = diarize(talk, "--into", "out", "--json", "--picture")[2][0]
+    assert "1 drawn" in said and "1 left without JSON" in said
     status, _, said = diarize(talk, "--json")
     assert status == 2 and "--json and --overwrite are about a folder to write to" in said[0]
+
+
+def test_a_stdout_that_is_closed_is_one_line(talk, tiny_pipeline):
+    command = shlex.join([sys.executable, "-m", "pyannote_pix2seq", "vocabulary", "--window", "30", "--speakers", "8"])
+    done = subprocess.run(f"{command} >&-", shell=True, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "pyannote-pix2seq: [Errno 9] Bad file descriptor: stdout\n")
 
 
 @pytest.mark.parametrize("command", ["vocabulary", "diarize"])
@@ -478,6 +485,7 @@ def test_a_missing_pipeline(talk, diarize, tmp_path):
         status, _, said = diarize(talk, model=model)
         assert (status, len(said)) == (2, 1)
         assert f"There is no file {tmp_path / 'config.yaml'} to load a pipeline from" in said[0]
+    assert "There is no file gone/pipeline to load a pipeline from" in diarize(talk, model="gone/pipeline")[2][0]
 
 
 class OtherPipeline(Pipeline):
@@ -513,6 +521,7 @@ def test_a_pipeline_that_cannot_be_used(talk, diarize, tiny_pipeline, tmp_path, 
     status, written, said = diarize(talk, model=folder)
     assert (status, written, len(said)) == (2, "", 1)
     assert f"--model {folder}" in said[0] and complaint in said[0]
+    assert str(folder / "config.yaml") in said[0] or "checkpoint" in said[0] or "OtherPipeline" in said[0]
 
 
 # the rest

@@ -295,6 +295,7 @@ def test_systems_of_a_command_line(tmp_path: Path) -> None:
 
 def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
     call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker")
+    (tmp_path / "config.yaml").touch()
     chain, two_pass, peer = parse("--strategy", "chain", "two_pass", "--peer", f"old={tmp_path} --strategy chain")
     assert [system.name for system in (chain, two_pass, peer)] == ["pretrained chain", "pretrained two_pass", "old"]
     assert chain.command == (*call, str(PRETRAINED), "--strategy", "chain")
@@ -340,6 +341,7 @@ def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monke
         (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
         (["--pipeline", "/"], "The folder / has no config.yaml, so there is no pipeline in it."),
+        (["--peer", "root=/"], "The folder / has no config.yaml, so there is no pipeline in it."),
         (
             ["--seed", "1", "1"],
             "Two systems are called pretrained seed 1. Give folders and peers different names, and no",
@@ -400,8 +402,8 @@ def test_the_recipe_scores_registered_protocols(
             main([*mistake, *options[2:], "--into", str(tmp_path / "new")])
     assert not (tmp_path / "new").exists()
     (tmp_path / "all.rttm").write_text("SPEAKER elsewhere 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n")
-    assert main(["Toy.SpeakerDiarization.All", *options]) == 1
-    assert "No reference of Toy.SpeakerDiarization.All has a turn" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"No reference of Toy\.SpeakerDiarization\.All has a turn"):
+        main(["Toy.SpeakerDiarization.All", *options])
     (tmp_path / "all.rttm").write_text("SPEAKER here 1 zero 3.0 <NA> <NA> ann <NA> <NA>\n")
     with pytest.raises(SystemExit, match=r"RTTM or UEM files of Toy\.SpeakerDiarization\.All cannot be read"):
         main(["Toy.SpeakerDiarization.All", *options])

@@ -83,7 +83,15 @@ def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
         Noises(tmp_path).draw("wind", rng_of(), 10)
 
 
-@pytest.mark.parametrize("content", [b"path\tkind\n" + b"\xe9" * 9, b"OggS\x00\x02" + bytes(300), b'"' + b"x" * 200000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"path\tkind\n" + b"\xe9" * 9,
+        b"OggS\x00\x02" + bytes(300),
+        b'"' + b"x" * 200000,
+        b'path\tkind\n"' + b"x" * 200000,
+    ],
+)
 def test_what_is_no_manifest_of_noise_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "noise.tsv").write_bytes(content)
     with pytest.raises(NoiseError, match=r"noise\.tsv"):

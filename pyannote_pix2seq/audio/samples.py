@@ -24,11 +24,6 @@ class AudioError(Pix2SeqError, ValueError):
     """A recording that cannot be used; the message says which one, why, and what to do about it."""
 
 
-def reason(error: Exception) -> str:
-    """Why a recording has no result: the message of an error, with its type unless it is one of this package."""
-    return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"
-
-
 class AudioNotFoundError(AudioError, FileNotFoundError):
     """A recording that does not exist."""
 

@@ -94,7 +94,7 @@ def _add_diarize(commands: Any) -> None:
     add("--into", type=Path, metavar="DIR", help="folder of what is written; made if need be")
     add("--picture", action="store_true", help="also draw DIR/NAME.png, who speaks when")
     add("--json", action="store_true", help="also write DIR/NAME.json, with confidence, where the RTTM is written")
-    add("--overwrite", action="store_true", help="do again what is in DIR already, and remove the rest")
+    add("--overwrite", action="store_true", help="do again what is in DIR already; its old pictures and JSON go")
     add("--channel", type=whole, metavar="N", help="listen to channel N, from 0 (default: to the mean of all)")
     add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
     add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")

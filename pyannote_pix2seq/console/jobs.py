@@ -75,8 +75,9 @@ class Tally:
         if self.drawn:
             text += f", {self.drawn} drawn as their RTTM was there already"
         if self.skipped:
-            lacking = f", {self.lacking} of them without JSON" * bool(self.lacking)
-            text += f", {self.skipped} skipped as their RTTM was there already{lacking} (see --overwrite)"
+            text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
+        if self.lacking:
+            text += f", {self.lacking} left without JSON as their RTTM was there already (see --overwrite)"
         return f"{text}, {self.failed} failed" if self.failed else text
 
 

@@ -141,6 +141,8 @@ def _evaluated(
     name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int, folder: Path
 ) -> Evaluation:
     recordings, failures = _write(files, folder)
+    if recordings and not any(recording.reference for recording in recordings):
+        raise EvaluationError(f"No reference of {name} has a turn. Do its uris differ from those of its RTTM files?")
     answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
     for system in (name for name in answers if name not in given):
@@ -148,8 +150,6 @@ def _evaluated(
     errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
     failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
-    if common and not any(recording.reference for recording in common):
-        failures.append(f"No reference of {name} has a turn. Do its uris differ from those of its RTTM files?")
     results = [_scores_of(name, common, each) for name, each in given.items()]
     return Evaluation(name, [*results, *_baselines(common)] if results and common else [], failures)
 

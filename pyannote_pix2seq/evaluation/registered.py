@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pyannote.database import FileFinder, ProtocolFile, registry
 
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, reason
 
 
 class ProtocolError(Pix2SeqError, ValueError):
-    """A protocol, or a subset of it, that is not registered."""
+    """A protocol that is not registered, lacks a subset or files, or whose files cannot be read."""
 
 
 def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
@@ -21,7 +21,7 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
     Raises
     ------
     ProtocolError
-        If there are none.
+        If there is no such protocol or subset, or its lists, RTTM or UEM files are missing or damaged.
     """
     try:
         protocol = registry.get_protocol(name, preprocessors={"audio": FileFinder()})
@@ -40,10 +40,12 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
             f"recipes/fetch_corpora.py has fetched them or recipes/render.py rendered them, see protocols/README.md. "
             f"In a database.yml of yours, mend the path."
         ) from error
+    except Pix2SeqError:
+        raise
     except Exception as error:  # whatever is wrong with somebody's RTTM and UEM files
         raise ProtocolError(
-            f"Lists, RTTM or UEM files of {name} cannot be read ({type(error).__name__}: {error}). Mend those that its "
-            f"database.yml names."
+            f"Lists, RTTM or UEM files of {name} cannot be read ({reason(error)}). Mend those that its database.yml "
+            f"names."
         ) from error
     return chain(first, files)
 
@@ -59,7 +61,7 @@ def register(path: Path) -> None:
     try:
         registry.load_database(path)
     except Exception as error:  # a file from anywhere may be wrong in any way
-        raise ProtocolError(f"{path} cannot be used as a database.yml: {type(error).__name__}: {error}") from error
+        raise ProtocolError(f"{path} cannot be used as a database.yml: {reason(error)}") from error
 
 
 def registered() -> list[str]:

@@ -111,10 +111,7 @@ class System:
         UnknownSystemError
             If there is a folder of that name without a config.yaml.
         """
-        if Path(pipeline).is_dir() and not (Path(pipeline) / "config.yaml").is_file():
-            raise UnknownSystemError(
-                f"The folder {pipeline} has no config.yaml, so there is no pipeline in it. recipes/export.py makes one."
-            )
+        _check_folder(Path(pipeline))
         name, options = Path(pipeline).name, []
         if strategy is not None:
             name, options = f"{name} {strategy}", ["--strategy", strategy]
@@ -129,7 +126,7 @@ class System:
         Raises
         ------
         UnknownSystemError
-            If the text is not of this form, or there is no such command, file or folder.
+            If the text is not of this form, or there is no such command, file or folder of a pipeline.
         """
         name, _, command = text.partition("=")
         try:
@@ -142,6 +139,7 @@ class System:
             )
         if not (os.path.exists(words[0]) or shutil.which(words[0])):
             raise UnknownSystemError(f"The peer {name} is {words[0]}: no file or folder here, and no command.")
+        _check_folder(Path(words[0]))
         python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
         return cls(name, (*python, *words))
 
@@ -207,6 +205,13 @@ class System:
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
         return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+
+
+def _check_folder(path: Path) -> None:
+    if path.is_dir() and not (path / "config.yaml").is_file():
+        raise UnknownSystemError(
+            f"The folder {path} has no config.yaml, so there is no pipeline in it. recipes/export.py makes one."
+        )
 
 
 def _answers(path: Path) -> dict[str, Answer]:

@@ -112,19 +112,19 @@ def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
-    with manifest.open(newline="", encoding="utf-8", errors="replace") as file:
+    with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         rows = csv.DictReader(file, delimiter="\t")
         try:
             missing = {"path", "kind"} - set(rows.fieldnames or ())
+            if missing:
+                raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
+            for row in rows:
+                path = manifest.parent / row["path"]
+                if not path.is_file():
+                    raise NoiseError(f"{manifest}, line {rows.line_num}: there is no file {str(path)!r}.")
+                kinds.setdefault(row["kind"], []).append(path)
         except csv.Error as error:
             raise NoiseError(f"{manifest} is no manifest, or folder, of noise ({error}).") from error
-        if missing:
-            raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
-        for row in rows:
-            path = manifest.parent / row["path"]
-            if not path.is_file():
-                raise NoiseError(f"{manifest}, line {rows.line_num}: there is no file {path}.")
-            kinds.setdefault(row["kind"], []).append(path)
     return kinds
 
 

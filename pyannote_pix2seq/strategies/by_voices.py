@@ -79,7 +79,7 @@ class ByVoices:
         Parts before the core are left out: they are in the history already, and would be their own nearest neighbours.
         A speaker who begins just before the end of the core is included, so that the next chunk knows who goes on.
         """
-        reading = self._write_first(audio, chunk)
+        reading = self._read_alone(audio, chunk)
         parts = [part for part in reading.parts(CLUSTERED_DURATION) if part.turn.segment.middle >= chunk.core.start]
         if not parts:
             reading.set_turns([])
@@ -93,7 +93,7 @@ class ByVoices:
         self.inventory.present = set(numbers.values())
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
-    def _write_first(self, audio: AudioTokens, chunk: Chunk) -> Reading:
+    def _read_alone(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """Read a chunk on its own; with all decoding samples where that is the only pass."""
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
         writer = self.writer.at_most(**FIRST_PASS) if self.inventory.heard else self.writer

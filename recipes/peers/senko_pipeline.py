@@ -15,7 +15,10 @@ from collections.abc import Sequence
 try:
     import senko
 except ModuleNotFoundError as error:
-    raise SystemExit(f"{__file__} needs senko, which lives in an environment of its own:\n{__doc__}") from error
+    raise SystemExit(
+        f"senko_pipeline.py needs senko ({error}), in an environment of its own: python -m venv senko && "
+        f"senko/bin/pip install senko==0.2.2; then --peer 'senko=senko/bin/python recipes/peers/senko_pipeline.py'."
+    ) from error
 
 from pyannote_pix2seq.evaluation.system import Turns, respond
 
