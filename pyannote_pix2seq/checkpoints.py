@@ -54,9 +54,9 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     except UNREADABLE as error:
-        reason = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
+        details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
         raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({reason}). recipes/train.py "
+            f"{source} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). recipes/train.py "
             f"makes checkpoints."
         ) from error
     if not isinstance(loaded, Pix2Seq):

@@ -26,7 +26,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, reason
 
 if TYPE_CHECKING:
     from pyannote.core import Annotation
@@ -87,9 +87,8 @@ def diarize(options: Namespace) -> int:
     jobs, refused = plan(options.files, options.into, options.channel)
     if options.into is None and len(jobs) + len(refused) > 1:
         raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
-    todo = [job for job in jobs if options.overwrite or not job.is_done or (options.picture and not job.is_drawn)]
-    kept = [job for job in jobs if job.is_done and not options.overwrite]
-    lacking = sum(options.json and not job.path(".json").is_file() for job in kept)
+    todo = [job for job in jobs if not _is_kept(job, options) or (options.picture and not job.has(".png"))]
+    lacking = sum(options.json and _is_kept(job, options) and not job.has(".json") for job in jobs)
     tally = Tally(len(jobs) + len(refused), skipped=len(jobs) - len(todo), lacking=lacking, failed=len(refused))
     find_turns = _listener(options) if todo else None
     if todo:
@@ -136,13 +135,16 @@ def _check(options: Namespace) -> None:
         raise UsageError("--picture, --json and --overwrite are about a folder to write to: add --into DIR.")
 
 
+def _is_kept(job: Job, options: Namespace) -> bool:
+    """Whether an earlier run wrote the turns of a job, and they stay."""
+    return job.has(".rttm") and not options.overwrite
+
+
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
     """Diarize recordings one by one; those that fail are reported and counted."""
-    from pyannote_pix2seq.errors import reason
-
     for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
         try:
-            if job.is_done and not options.overwrite:  # diarized before, but the picture is missing
+            if _is_kept(job, options):  # diarized before, but the picture is missing
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
                 contents = _contents(find_turns(job), job, options)
@@ -273,7 +275,7 @@ def _write(contents: Mapping[str, bytes], job: Job) -> None:
         _print(contents[".rttm"].decode())
         return
     try:
-        for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.is_done else ():
+        for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.has(".rttm") else ():
             job.path(suffix).unlink(missing_ok=True)
         for suffix, content in contents.items():
             with atomic_write(job.path(suffix)) as part:

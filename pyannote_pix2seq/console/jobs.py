@@ -48,15 +48,9 @@ class Job(NamedTuple):
         """Path of an output file about the recording."""
         return (self.folder or Path()) / f"{self.uri}{suffix}"
 
-    @property
-    def is_done(self) -> bool:
-        """Whether its turns have been written already."""
-        return self.folder is not None and self.path(".rttm").is_file()
-
-    @property
-    def is_drawn(self) -> bool:
-        """Whether its turns have been drawn already."""
-        return self.folder is not None and self.path(".png").is_file()
+    def has(self, suffix: str) -> bool:
+        """Whether an output file with that suffix exists; the RTTM is written last, and marks a job as done."""
+        return self.folder is not None and self.path(suffix).is_file()
 
 
 @dataclass
