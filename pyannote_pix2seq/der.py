@@ -1,18 +1,40 @@
-"""Diarization error rate (DER) and its three components, without collar and with overlap scored."""
+"""Diarization error rate (DER) and its three components."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import DiarizationErrorRate
 
 
-def der_metric() -> Any:
-    """The metric, without collar and with overlap scored."""
-    return DiarizationErrorRate(collar=0.0, skip_overlap=False)
+class Scoring(NamedTuple):
+    """What is scored of a recording; by default, all of it.
+
+    Attributes
+    ----------
+    collar : float
+        Seconds around each boundary of the reference that are not scored, half of them on either side, as in
+        pyannote.metrics: what md-eval and dscore call a collar of 0.25 is 0.5 here.
+    skip_overlap : bool
+        Whether moments in which several speakers of the reference speak are not scored.
+    """
+
+    collar: float = 0.0
+    skip_overlap: bool = False
+
+    def __str__(self) -> str:
+        return f"collar {self.collar:g} s, overlap {'not ' * self.skip_overlap}scored"
+
+
+EVERYTHING = Scoring()
+
+
+def der_metric(scoring: Scoring = EVERYTHING) -> Any:
+    """The metric of pyannote.metrics; by default without collar and with overlap scored."""
+    return DiarizationErrorRate(**scoring._asdict())
 
 
 @dataclass(frozen=True)

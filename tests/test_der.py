@@ -29,9 +29,9 @@ def test_scoring_from_the_first_turn_to_the_last_needs_no_warning():
     assert der_components(REFERENCE, REFERENCE).total == 0.0
 
 
-def test_only_what_is_in_the_uem_and_outside_the_collar_counts():
+def test_only_what_is_in_the_uem_counts():
     assert der_components(REFERENCE, HYPOTHESIS, uem=Timeline([Segment(2, 6)])).total == 0.0
-    # over 2...10: 3 s of confusion in 8 s; a collar of 2 s leaves 2...5 and 7...9, 2 s of them confused
+    # over 2...10: 3 s of confusion in 8 s
     uem = Timeline([Segment(2, 10)])
     assert der_components(REFERENCE, HYPOTHESIS, uem=uem).confusion == pytest.approx(100 * 3 / 8)
 

@@ -385,8 +385,10 @@ def test_the_recipe_scores_registered_protocols(
     assert len(list(place.glob("*.asked.json"))) == 3  # the peer twice, for it has changed; ours once
     out = capsys.readouterr().out
     assert f"| {tiny_pipeline.name} |" in out and "| peer |" in out and "lost is left out" in out
+    assert "(collar 0 s, overlap scored)" in out
     (tmp_path / "all.lst").write_text("here\n")
-    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 0
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer, "--collar", "0.5", "--skip-overlap"]) == 0
+    assert "Total of 1 recording (collar 0.5 s, overlap not scored)" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
     with pytest.raises(SystemExit):
         main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])

@@ -7,6 +7,7 @@ import pytest
 from pyannote.core import Segment, Timeline
 from toy import annotation
 
+from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.scores import (
     Score,
     difference,
@@ -38,6 +39,17 @@ def test_the_der_and_its_parts_are_those_of_pyannote() -> None:
     assert found["false_alarm"] == pytest.approx(0.0)
     assert found["confusion"] == pytest.approx(100 * (0.2 + 0.5) / 21)  # 8 to 8.2, 19 to 19.5
     assert found["der"] == pytest.approx(sum(found[part] for part in ("missed_detection", "confusion")))
+
+
+def test_a_collar_and_overlap_may_be_left_out() -> None:
+    found = measure([score("talk", REFERENCE, HYPOTHESIS, SCORED, scoring=Scoring(collar=1.0))])
+    # left: 0.5 to 7.5, 8.5 to 10.5, 11.5 to 11.5, 12.5 to 19.5, of which 19 to 19.5 is confused
+    assert found["confusion"] == pytest.approx(100 * 0.5 / 16) == pytest.approx(found["der"])
+    found = measure([score("talk", REFERENCE, HYPOTHESIS, SCORED, scoring=Scoring(skip_overlap=True))])
+    assert found["missed_detection"] == pytest.approx(100 * (0.5 + 0.1 + 0.5) / 19)  # 11 to 12 is left out
+    assert found["jer"] == pytest.approx(100 * ((0.5 + 0.2 + 1.0) / 16.2 + 0.3 / 3) / 2)
+    assert found["boundary_error"] == pytest.approx(250)  # is that of everything
+    assert str(Scoring(0.5, True)) == "collar 0.5 s, overlap not scored"
 
 
 def test_the_jaccard_error_rate_is_that_of_the_speakers() -> None:

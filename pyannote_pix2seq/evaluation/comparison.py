@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
@@ -19,6 +19,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System
@@ -66,11 +67,13 @@ class Evaluation:
         Systems, then baselines.
     failures : sequence of str
         What is missing, and why, in whole sentences.
+    scoring : Scoring
     """
 
     name: str
     results: Sequence[SystemScores]
     failures: Sequence[str]
+    scoring: Scoring = EVERYTHING
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def evaluate(
     systems: Sequence[System],
     threads: int = 2,
     place: Path | None = None,
+    scoring: Scoring = EVERYTHING,
 ) -> Evaluation:
     """Let systems diarize the same recordings, one system after the other, and score them.
 
@@ -106,6 +110,8 @@ def evaluate(
     place : Path, optional
         Folder in which recordings and answers are kept, so that an interrupted evaluation can go on; see
         `System.answer`. Defaults to a temporary one.
+    scoring : Scoring, optional
+        See `scores.score`. Answers do not depend on it.
 
     Returns
     -------
@@ -118,9 +124,9 @@ def evaluate(
     """
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _evaluated(name, files, systems, threads, Path(folder))
+            return _evaluated(name, files, systems, threads, Path(folder), scoring)
     with _alone(place):
-        return _evaluated(name, files, systems, threads, place.resolve())
+        return _evaluated(name, files, systems, threads, place.resolve(), scoring)
 
 
 @contextmanager
@@ -138,7 +144,12 @@ def _alone(place: Path) -> Iterator[None]:
 
 
 def _evaluated(
-    name: str, files: Iterable[Mapping[str, Any]], systems: Sequence[System], threads: int, folder: Path
+    name: str,
+    files: Iterable[Mapping[str, Any]],
+    systems: Sequence[System],
+    threads: int,
+    folder: Path,
+    scoring: Scoring,
 ) -> Evaluation:
     recordings, failures = _write(files, folder)
     if recordings and not any(recording.reference for recording in recordings):
@@ -150,8 +161,9 @@ def _evaluated(
     errors = [(uri, name, a.error) for name, each in given.items() for uri, a in each.items() if a.error is not None]
     failures += [f"{uri} is left out: {name} failed ({error})." for uri, name, error in errors]
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
-    results = [_scores_of(name, common, each) for name, each in given.items()]
-    return Evaluation(name, [*results, *_baselines(common)] if results and common else [], failures)
+    results = [_scores_of(name, common, each, scoring) for name, each in given.items()]
+    results = [*results, *_baselines(common, scoring)] if results and common else []
+    return Evaluation(name, results, failures, scoring)
 
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
@@ -197,27 +209,31 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     return Recording(file["uri"], file["annotation"], scored, duration)
 
 
-def _scores_of(name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer]) -> SystemScores:
+def _scores_of(
+    name: str, recordings: Sequence[Recording], answers: Mapping[str, Answer], scoring: Scoring
+) -> SystemScores:
     given = [answers[recording.uri] for recording in recordings]
-    scores = [_score(recording, answer) for recording, answer in zip(recordings, given, strict=True)]
+    scores = [_score(recording, answer, scoring) for recording, answer in zip(recordings, given, strict=True)]
     return SystemScores(name, scores, [answer.memory for answer in given])
 
 
-def _score(recording: Recording, answer: Answer) -> Score:
+def _score(recording: Recording, answer: Answer, scoring: Scoring) -> Score:
     hypothesis = annotation_of(answer.turns, recording.uri)
     sure = answer.confidence
     confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
     truth = recording.uri, recording.reference
-    return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds)
+    return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds, scoring)
 
 
-def _baselines(recordings: Sequence[Recording]) -> list[SystemScores]:
+def _baselines(recordings: Sequence[Recording], scoring: Scoring) -> list[SystemScores]:
     """Scores of systems that lack one ability and are perfect otherwise."""
     ways = {ONE_SPEAKER: one_speaker, NEVER_TWO: never_two}
-    return [
-        SystemScores(name, [score(each.uri, each.reference, way(each.reference), each.scored) for each in recordings])
-        for name, way in ways.items()
-    ]
+    return [SystemScores(name, [_perfect(each, way, scoring) for each in recordings]) for name, way in ways.items()]
+
+
+def _perfect(recording: Recording, way: Callable[[Annotation], Annotation], scoring: Scoring) -> Score:
+    truth = recording.reference
+    return score(recording.uri, truth, way(truth), recording.scored, scoring=scoring)
 
 
 def one_speaker(reference: Annotation) -> Annotation:

@@ -51,14 +51,15 @@ def markdown(evaluation: Evaluation) -> str:
     """Tables: totals with their intervals, the first system against the others, and every recording."""
     blocks = [f"### {evaluation.name}"]
     if evaluation.results:
-        blocks += [_totals(evaluation.results), *_differences(evaluation.results), _by_file(evaluation.results)]
+        blocks += [_totals(evaluation), *_differences(evaluation.results), _by_file(evaluation.results)]
     return "\n\n".join([*blocks, *evaluation.failures])
 
 
-def _totals(results: Sequence[SystemScores]) -> str:
-    num = len(results[0].scores)
-    note = f"Total of {num} recording{'s' * (num > 1)}, and in brackets 95 % of bootstrap samples of recordings."
-    return f"{note}\n\n{table(HEAD, map(_row, results))}"
+def _totals(evaluation: Evaluation) -> str:
+    num = len(evaluation.results[0].scores)
+    recordings = f"{num} recording{'s' * (num > 1)} ({evaluation.scoring})"
+    note = f"Total of {recordings}, and in brackets 95 % of bootstrap samples of recordings."
+    return f"{note}\n\n{table(HEAD, map(_row, evaluation.results))}"
 
 
 def _row(result: SystemScores) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import JaccardErrorRate
 
-from pyannote_pix2seq.der import DerComponents, der_metric
+from pyannote_pix2seq.der import EVERYTHING, DerComponents, Scoring, der_metric
 from pyannote_pix2seq.errors import ArgumentError
 
 NUM_LEVELS = 10
@@ -56,8 +56,9 @@ def score(
     confidence: Sequence[float] | None = None,
     duration: float | None = None,
     elapsed: float = 0.0,
+    scoring: Scoring = EVERYTHING,
 ) -> Score:
-    """Score one recording, with collar 0 and overlap scored.
+    """Score one recording.
 
     Parameters
     ----------
@@ -72,11 +73,14 @@ def score(
         Of the recording, in seconds; defaults to that of `scored`.
     elapsed : float, optional
         Seconds that diarization took. Defaults to 0: not measured.
+    scoring : Scoring, optional
+        Of the DER and the JER; what else is measured is measured of the whole scored part. Defaults to collar 0 and
+        overlap scored.
     """
     truth, found = (annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis))
-    metric = der_metric()
+    metric = der_metric(scoring)
     mapping = metric.optimal_mapping(truth, found)
-    jaccard = JaccardErrorRate()(truth, found, uem=scored, detailed=True)
+    jaccard = JaccardErrorRate(**scoring._asdict())(truth, found, uem=scored, detailed=True)
     return Score(
         uri=uri,
         errors=metric(truth, found, uem=scored, detailed=True),
