@@ -177,7 +177,7 @@ def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
     pipeline = _read_pipeline(options)
     pipeline.legacy = False
     if options.decoding is not None:
-        pipeline.decoding = replace(pipeline.decoding, strategy=options.decoding)
+        pipeline.decoding = replace(pipeline.decoding, method=options.decoding)
     pipeline.strategy = options.strategy or pipeline.strategy
     try:
         pipeline.check()

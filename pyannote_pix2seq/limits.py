@@ -14,10 +14,10 @@ class SpeakerCountError(Pix2SeqError, ValueError):
 
 
 class SpeakerLimits(NamedTuple):
-    """Minimum and maximum number of speakers of a recording."""
+    """Minimum and maximum number of speakers; by default, there may be any number."""
 
-    min_speakers: int
-    max_speakers: int | None
+    min_speakers: int = 0
+    max_speakers: int | None = None
 
     @classmethod
     def check(

@@ -17,7 +17,7 @@ from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import LazyFile, load
 from pyannote_pix2seq.batch import check_batch, one_by_one
 from pyannote_pix2seq.checkpoints import load_model
-from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
 from pyannote_pix2seq.errors import ArgumentError
@@ -44,15 +44,16 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Pretrained model, or anything that `pyannote.audio.pipelines.utils.get_model` turns into one.
     chunk : float, optional
         Length of chunks, in seconds, at most half of the model's window. The rest of the window is for prompts.
+        Defaults to 30 s, or to half of the window if that is shorter.
     hop : float, optional
-        Step from the start of one chunk to that of the next, as a share of the length of a chunk.
+        Seconds from the start of one chunk to that of the next. Defaults to 0.8 times the length of a chunk.
     strategy : {"chain", "two_pass"}, optional
         Two passes need a frontend with voices; they are the default with such a frontend, and a chain without.
     prompts : {"compact", "clip"}, optional
         Prompt with one audio token that summarises up to 5 s of a speaker, or with all of them. Defaults to compact
         prompts, and to clips if the frontend is trained with the model.
     decoding : dict, optional
-        Options of `DecodingOptions`, e.g. `{"strategy": "beam"}`.
+        Options of `DecodingOptions`, e.g. `{"method": "beam"}`.
     legacy : bool, optional
         Return the `Annotation` alone instead of a `Pix2SeqOutput`.
     token, cache_dir : optional
@@ -78,8 +79,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     def __init__(
         self,
         model: Pix2Seq | str | Path | dict[str, Any],
-        chunk: float = 30.0,
-        hop: float = 0.8,
+        chunk: float | None = None,
+        hop: float | None = None,
         strategy: str | None = None,
         prompts: str | None = None,
         decoding: Mapping[str, Any] | None = None,
@@ -111,9 +112,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     @decoding.setter
     def decoding(self, options: DecodingOptions | Mapping[str, Any]) -> None:
         if not isinstance(options, DecodingOptions):
-            options = DecodingOptions.of(options, refused=("min_speakers", "max_speakers"))
-        elif options.min_speakers or options.max_speakers is not None:
-            raise ArgumentError("Pix2SeqDiarization: numbers of speakers are given with a file, not with its decoding.")
+            options = DecodingOptions.of(options)
         self._decoding = options
 
     def check(self) -> None:

@@ -20,13 +20,15 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.numeric import is_whole
+from pyannote_pix2seq.numeric import is_number, is_whole
 
 PAD = 0
 EOS = 1
 DIARIZE = PAD
 FIRST_TIME = 2
 TOKENS_PER_TRIPLET = 3
+SHORTEST, LONGEST = 1e-6, 86_400.0
+"""Seconds that windows, bins and errors may have."""
 
 
 class VocabularyError(Pix2SeqError, ValueError):
@@ -83,7 +85,9 @@ class Vocabulary:
     num_speakers: int
 
     def __post_init__(self) -> None:
-        if not 0 < 2 * self.resolution <= self.window:
+        for name in ("window", "resolution"):
+            _check_seconds(name, getattr(self, name))
+        if 2 * self.resolution > self.window:
             raise VocabularyError(
                 f"A vocabulary with bins of {self.resolution} s does not fit a window of {self.window} s: the window "
                 f"must hold two bins or more. Use a longer window or a finer resolution."
@@ -112,7 +116,15 @@ class Vocabulary:
 
     @classmethod
     def for_error(cls, error: float, window: float, num_speakers: int) -> Vocabulary:
-        """Smallest vocabulary whose quantisation error is never more than `error` seconds."""
+        """Smallest vocabulary whose quantisation error is never more than `error` seconds.
+
+        Raises
+        ------
+        VocabularyError
+            If the error or the window is not a number of seconds above 0.
+        """
+        for name, seconds in (("error", error), ("window", window)):
+            _check_seconds(name, seconds)
         num_bins = max(_ceil(window / (2 * error)), 2)
         return cls.of_size(FIRST_TIME + num_bins + num_speakers, window, num_speakers)
 
@@ -279,3 +291,8 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
 def _ceil(number: float) -> int:
     """Smallest integer not below `number`, up to rounding errors of a division."""
     return math.ceil(number - 1e-6)
+
+
+def _check_seconds(name: str, seconds: float) -> None:
+    if not (is_number(seconds) and SHORTEST <= seconds <= LONGEST):
+        raise VocabularyError(f"{name} is {seconds!r}; it has to be a number of seconds from {SHORTEST} to {LONGEST}.")

@@ -37,7 +37,7 @@ KEPT = (
     "global_step",
 )
 MODEL = "pix2seq"
-DECODING = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32}
+DECODING = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
 READING = {"strategy": "two_pass", "decoding": DECODING}
 READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip", "decoding": DECODING}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""

@@ -30,8 +30,11 @@ class ScriptedWriter:
     def __init__(self) -> None:
         self.script: list[list[Turn]] = []
 
-    def at_most(self, **options: int) -> ScriptedWriter:
+    @property
+    def first_pass(self) -> ScriptedWriter:
         return self
+
+    second_pass = first_pass
 
     def listen(self, waveform: Tensor) -> AudioTokens:
         voice = torch.zeros(NUM_TOKENS, 3, 8)

@@ -98,7 +98,7 @@ def test_the_number_of_speakers_is_obeyed(talk, diarize, options, allowed):
 
 def test_decoding_and_strategies_are_those_of_the_pipeline(talk, diarize, tiny_pipeline, tmp_path):
     config = yaml.safe_load((tiny_pipeline / "config.yaml").read_text())
-    config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "decoding": {"strategy": "beam"}}
+    config["pipeline"]["params"] |= {"model": f"{tiny_pipeline}/model", "decoding": {"method": "beam"}}
     (tmp_path / "beam.yaml").write_text(yaml.safe_dump(config))
     _, greedy, _ = diarize(talk)
     _, asked_for, _ = diarize(talk, "--decoding", "beam")

@@ -4,7 +4,6 @@ import math
 import pickle
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ from pyannote.core import Annotation, Segment
 
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.checkpoints import ModelError
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import Hypothesis
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
@@ -131,7 +130,7 @@ def test_a_folder_is_all_it_takes(tiny_pipeline: Path, tmp_path: Path) -> None:
     moved = shutil.copytree(tiny_pipeline, tmp_path / "moved")
     loaded = Pipeline.from_pretrained(moved)
     assert isinstance(loaded, Pix2SeqDiarization) and not loaded.model.training
-    assert loaded.chunk == 10.0 and loaded.decoding.strategy == "greedy"
+    assert loaded.chunk == 10.0 and loaded.decoding.method == "greedy"
     expected = Pipeline.from_pretrained(tiny_pipeline)(recording(2.0))
     assert same(loaded(recording(2.0)), expected)
     assert same(Pipeline.from_pretrained(str(moved / "config.yaml"))(recording(2.0)), expected)
@@ -172,15 +171,17 @@ def test_speakers_keep_their_names_from_chunk_to_chunk(tiny_model: Pix2Seq, monk
     ]
     asked: list[tuple[list[Triplet], int, int | None]] = []
 
-    def write(model: Pix2Seq, context: Any, num_bins: torch.Tensor, given: Any, options: Any) -> list[Hypothesis]:
+    def write(
+        model: Pix2Seq, context: Any, num_bins: torch.Tensor, given: Any, options: Any, limits: Any
+    ) -> list[Hypothesis]:
         prompts = model.vocabulary.decode(given[0])
         offset = 0.04 * int(num_bins) - 0.16 * 63
         later = [Triplet(start + offset, end + offset, speaker) for start, end, speaker in script[len(asked)]]
-        asked.append((prompts, options.min_speakers, options.max_speakers))
+        asked.append((prompts, *limits))
         return [Hypothesis([], [*prompts, *later], [0.5] * (len(prompts) + len(later)), 0.0)]
 
     monkeypatch.setattr("pyannote_pix2seq.strategies.writer.decode", write)
-    output = Pix2SeqDiarization(tiny_model, chunk=10.0, hop=1.0, prompts="clip")(recording(20.16), max_speakers=3)
+    output = Pix2SeqDiarization(tiny_model, chunk=10.0, hop=10.0, prompts="clip")(recording(20.16), max_speakers=3)
     assert rows(output.speaker_diarization) == [
         (pytest.approx(start), pytest.approx(end), label)
         for start, end, label in [
@@ -215,7 +216,7 @@ def test_the_number_of_speakers_is_obeyed(pipeline: Pix2SeqDiarization, num_spea
 def test_limits_are_obeyed_over_several_chunks(
     tiny_pipeline: Path, strategy: str, least: int | None, most: int | None
 ) -> None:
-    pipeline = with_params(tiny_pipeline, chunk=2.0, decoding={"strategy": strategy, "max_turns": 10})
+    pipeline = with_params(tiny_pipeline, chunk=2.0, decoding={"method": strategy, "max_turns": 10})
     output = pipeline(recording(11.0), min_speakers=least, max_speakers=most)
     assert (least or 0) <= len(output.speaker_diarization.labels()) <= (most or 99)
 
@@ -323,8 +324,6 @@ def test_a_file_can_be_read_by_pyannotes_own_reader_in_hooks_and_afterwards(
 
 def test_a_batch_is_refused_before_it_begins(tiny_pipeline: Path) -> None:
     loaded = with_params(tiny_pipeline)
-    with pytest.raises(ValueError, match="numbers of speakers are given with a file, not with its decoding"):
-        loaded.decoding = replace(loaded.decoding, min_speakers=3)
     loaded.strategy = "two_pass"
     with pytest.raises(ValueError, match="strategy='two_pass' was given"):
         loaded.apply_batch([recording(3.0)])
@@ -558,8 +557,8 @@ def test_chunks_that_do_not_fit_the_model(tiny_model: Pix2Seq, chunk: float) -> 
 
 def test_decoding_may_be_changed_later(tiny_model: Pix2Seq) -> None:
     pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
-    pipeline.decoding = {"strategy": "beam", "max_turns": 3}
-    assert pipeline.writer.decoding == DecodingOptions(strategy="beam", max_turns=3)
+    pipeline.decoding = {"method": "beam", "max_turns": 3}
+    assert pipeline.writer.decoding == DecodingOptions(method="beam", max_turns=3)
     with pytest.raises(TypeError, match="There is no decoding option beams"):
         pipeline.decoding = {"beams": 4}
     with pytest.raises(TypeError, match="Decoding options are a mapping, such as .*, not 'beam'"):
@@ -572,8 +571,9 @@ def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
         ("strategy", "two_pass", "with this model's frontend it has to be chain\\."),
         ("chunk", 0.0, "chunk=0.0 was given"),
         ("chunk", "30", "chunk='30' was given"),
-        ("hop", None, "hop=None was given"),
-        ("hop", 24, "hop=24 was given; it is no time but a share of the chunk .* hop=1"),
+        ("hop", "4", "hop='4' was given"),
+        ("hop", 0.8, r"hop=0\.8 was given; it has to be 1 s to 5 s, a fifth of the chunk to all of it"),
+        ("hop", 5.1, r"hop=5\.1 was given"),
     ):
         pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
         setattr(pipeline, name, value)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from language import follows_grammar
 
+from pyannote_pix2seq.decoding.options import TIGHT, DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.decoding_options import TIGHT, DecodingOptions
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)

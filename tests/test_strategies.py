@@ -15,7 +15,6 @@ import torch
 
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.decoding.search import Hypothesis
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
@@ -120,18 +119,18 @@ def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypa
     used: list[tuple[int, float, float]] = []
     write = Writer._decode
 
-    def spied(self: Writer, behind: Any, options: DecodingOptions) -> Any:
+    def spied(self: Writer, behind: Any, limits: SpeakerLimits) -> Any:
+        options = self.decoding
         used.append((options.num_samples, options.temperature, options.threshold, options.pad_offset))
-        return write(self, behind, options)
+        return write(self, behind, limits)
 
     monkeypatch.setattr(Writer, "_decode", spied)
     for num_samples, seconds, expected in (
         (6, 4.0, {(6, 1.0, 0.5, 0.2)}),
-        (6, 14.0, {(4, 0.8, 0.4, 0.0), (6, 1.0, 0.5, 0.2)}),
-        (20, 14.0, {(4, 0.8, 0.4, 0.0), (16, 1.0, 0.5, 0.2)}),
-        (2, 14.0, {(2, 0.8, 0.4, 0.0), (2, 1.0, 0.5, 0.2)}),
+        (6, 14.0, {(1, 0.8, 0.4, 0.0), (3, 1.0, 0.5, 0.2)}),
+        (32, 14.0, {(4, 0.8, 0.4, 0.0), (16, 1.0, 0.5, 0.2)}),
     ):
-        decoding = {"strategy": "consensus", "num_samples": num_samples, "max_turns": 6, "pad_offset": 0.2}
+        decoding = {"method": "consensus", "num_samples": num_samples, "max_turns": 6, "pad_offset": 0.2}
         pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)
         pipeline(talk(seconds), min_speakers=2)
         assert set(used) == expected
@@ -259,7 +258,7 @@ def one_voice_a_chunk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, one_voice_a_chunk: list[int]) -> None:
     voices = [150, 400, 400, 650, 150, 650, 400, 150]
     waveform = torch.cat([tone(voice, 4.0, seed=k) for k, voice in enumerate(voices)], dim=1)
-    output = make(model, "chain", hop=1.0)({"waveform": waveform, "sample_rate": RATE, "uri": "talk"})
+    output = make(model, "chain", hop=4.0)({"waveform": waveform, "sample_rate": RATE, "uri": "talk"})
     found = {label: {round(start) // 4 for start, _, who in rows(output) if who == label} for *_, label in rows(output)}
     assert found == {"SPEAKER_00": {0, 4, 7}, "SPEAKER_01": {1, 2, 6}, "SPEAKER_02": {3, 5}}
     assert one_voice_a_chunk == [2, 2, 3, 3, 3, 3, 3]
@@ -268,7 +267,7 @@ def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, one_voice_a_chunk:
 def test_who_was_taken_for_two_is_prompted_once(
     model: Pix2Seq, one_voice_a_chunk: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stream = make(model, "chain", hop=1.0).stream(RATE)
+    stream = make(model, "chain", hop=4.0).stream(RATE)
     voices = [tone(150, 4.0, seed=k) for k in range(4)]
     with monkeypatch.context() as patch:
         recognise_nobody(patch)
@@ -282,7 +281,7 @@ def test_who_was_taken_for_two_is_prompted_once(
 def test_who_had_to_be_heard_is_prompted_in_the_silence_that_follows(
     model: Pix2Seq, one_voice_a_chunk: list[int]
 ) -> None:
-    pipeline = make(model, "chain", hop=1.0)
+    pipeline = make(model, "chain", hop=4.0)
     chunker = Chunker(pipeline.grid)
     chunks = list(chunker.push(torch.cat([tone(150, 4.0), torch.zeros(1, 4 * RATE)], dim=1)))
     reading = Chain(pipeline.writer, SpeakerLimits(1, None))
@@ -536,7 +535,7 @@ def test_whoever_was_prompted_has_the_turns_of_his_voice(
     pipeline = make(model, "chain")
     people = pipeline.enrol({name: recordings[name] for name in ("ann", "bob")})
 
-    def decode(writer: Writer, behind: list[Prompted], options: Any) -> list[Hypothesis]:
+    def decode(writer: Writer, behind: list[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
         """All is said by the first."""
         turns = [[*chunk.turns, Triplet(chunk.offset + 0.5, chunk.offset + 2.0, 0)] for chunk in behind]
         return [Hypothesis([], each, [0.5] * len(each), 0.0) for each in turns]
@@ -607,3 +606,13 @@ def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
     assert Pix2SeqDiarization(tiny_model, chunk=5.0).prompts == "clip"
     with pytest.raises(ValueError, match="hop=0"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, hop=0)
+
+
+def test_chunks_are_as_long_as_the_window_allows_unless_told_otherwise(tiny_model: Pix2Seq) -> None:
+    pipeline = Pix2SeqDiarization(tiny_model)
+    half = tiny_model.vocabulary.window / 2
+    assert half < 30 and pipeline.grid.seconds(pipeline.grid.chunk) == pytest.approx(half, abs=0.16)
+    pipeline.chunk = 5.0
+    assert (pipeline.grid.chunk, pipeline.grid.hop) == (32, 25)  # of 0.16 s: 5 s, every 4 s
+    pipeline.hop = 2.5
+    assert (pipeline.grid.chunk, pipeline.grid.hop) == (32, 16)

@@ -96,8 +96,11 @@ def test_letters() -> None:
     ("window", "resolution", "num_speakers", "message"),
     [
         (0.9, 0.5, 2, "0.5 s does not fit a window of 0.9 s"),
-        (10.0, 0.0, 2, "longer window or a finer resolution"),
-        (-1.0, -1.0, 2, "must hold two bins or more"),
+        (10.0, 6.0, 2, "longer window or a finer resolution"),
+        (10.0, 0.0, 2, "resolution is 0.0; it has to be a number of seconds from 1e-06 to 86400.0"),
+        (-1.0, -1.0, 2, "window is -1.0; it has to be a number of seconds"),
+        (float("inf"), 1.0, 2, "window is inf"),
+        ("10", 1.0, 2, "window is '10'"),
         (10.0, 0.5, 0, "num_speakers is 0; a vocabulary names a whole number"),
         (10.0, 0.5, 2.5, "num_speakers is 2.5; a vocabulary names a whole number"),
         (10.0, 0.5, True, "num_speakers is True; a vocabulary names a whole number"),
@@ -106,6 +109,12 @@ def test_letters() -> None:
 def test_sizes_that_make_no_vocabulary(window: float, resolution: float, num_speakers: int, message: str) -> None:
     with pytest.raises(VocabularyError, match=message):
         Vocabulary(window, resolution, num_speakers)
+
+
+@pytest.mark.parametrize(("error", "window"), [(-1.0, 10.0), (0.0, 10.0), (0.02, float("inf")), (0.02, 1e308)])
+def test_errors_and_windows_that_make_no_vocabulary(error: float, window: float) -> None:
+    with pytest.raises(VocabularyError, match=r"(error|window) is .*; it has to be a number of seconds from"):
+        Vocabulary.for_error(error, window, num_speakers=4)
 
 
 def test_too_few_tokens() -> None:

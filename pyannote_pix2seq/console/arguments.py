@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pyannote_pix2seq import PRETRAINED, __version__, decoding_options
+from pyannote_pix2seq import PRETRAINED, __version__
+from pyannote_pix2seq.decoding.options import METHODS
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 PROGRAM = "pyannote-pix2seq"
@@ -106,7 +107,7 @@ def _add_diarize(commands: Any) -> None:
     add("--known", type=_known, action="append", default=[], metavar="NAME=FILE or PEOPLE.npz", help=known)
     _add_pipeline(command)
     add("--strategy", choices=STRATEGIES, help="how chunks are read (default: as the pipeline says)")
-    add("--decoding", choices=decoding_options.STRATEGIES, help="how turns are written (default: as the pipeline says)")
+    add("--decoding", choices=METHODS, help="how turns are written (default: as the pipeline says)")
     add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
 
 

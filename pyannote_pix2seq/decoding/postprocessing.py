@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 
 

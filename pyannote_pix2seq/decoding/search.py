@@ -15,12 +15,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.decoding.consensus import vote
 from pyannote_pix2seq.decoding.draft import Draft, Row
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.grammar import grammar
+from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
+ANY_NUMBER = SpeakerLimits()
 NEIGHBOURS = 2
 """Bins on either side of a time whose probability counts towards that of the time."""
 
@@ -55,6 +57,7 @@ def decode(
     num_bins: Tensor,
     given: Sequence[Sequence[int]] | None = None,
     options: DecodingOptions | None = None,
+    limits: SpeakerLimits = ANY_NUMBER,
 ) -> list[Hypothesis]:
     """Decode sequences for audio that the model has read.
 
@@ -69,6 +72,9 @@ def decode(
     given : sequence of sequences of int, optional
         Whole triplets with which each sequence starts: those of the prompts.
     options : DecodingOptions, optional
+    limits : SpeakerLimits, optional
+        On the number of speakers of each sequence, prompted ones included. Default to any number that the vocabulary
+        can name.
 
     Returns
     -------
@@ -78,8 +84,8 @@ def decode(
     options = options or DecodingOptions()
     given = given or [[] for _ in num_bins]
     context = _prefill(model, context, given)
-    written = (_by_consensus if options.strategy == "consensus" else _one_by_one)(
-        model, context, num_bins, given, options
+    written = (_by_consensus if options.method == "consensus" else _one_by_one)(
+        model, context, num_bins, given, options, limits
     )
     rows = zip(written, given, num_bins.tolist(), strict=True)
     return [_postprocessed(model.vocabulary, *row, options) for row in rows]
@@ -93,16 +99,21 @@ def _prefill(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -
 
 
 def _one_by_one(
-    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
+    model: Pix2Seq,
+    context: Context,
+    num_bins: Tensor,
+    given: Sequence[Sequence[int]],
+    options: DecodingOptions,
+    limits: SpeakerLimits,
 ) -> list[Hypothesis]:
-    width = options.num_beams if options.strategy == "beam" else 1
+    width = options.num_beams if options.method == "beam" else 1
     forced = _pad(given, num_bins.device)
     draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
-    choose = _strategy(options, torch.Generator(num_bins.device).manual_seed(options.seed))
+    choose = _method(options, torch.Generator(num_bins.device).manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
     written: dict[int, Row] = {}
     for position in range(draft.tokens.shape[1], longest + 1):
-        log_probs, draft = _predict(model, draft, options)
+        log_probs, draft = _predict(model, draft, options, limits)
         if position < forced.shape[1]:
             log_probs = _force(log_probs, forced[draft.number // width, position])
         scores = log_probs + draft.log_prob[:, None]
@@ -119,27 +130,36 @@ def _one_by_one(
 
 
 def _by_consensus(
-    model: Pix2Seq, context: Context, num_bins: Tensor, given: Sequence[Sequence[int]], options: DecodingOptions
+    model: Pix2Seq,
+    context: Context,
+    num_bins: Tensor,
+    given: Sequence[Sequence[int]],
+    options: DecodingOptions,
+    limits: SpeakerLimits,
 ) -> list[Hypothesis]:
     index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
-    sampling = replace(options, strategy="sample")
+    sampling = replace(options, method="sample")
     context = context.repeat(options.num_samples)
-    samples = _one_by_one(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling)
+    samples = _one_by_one(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling, limits)
     groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
     return [
-        _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options)
+        _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options, limits)
         for number, group in enumerate(groups)
     ]
 
 
 def _agreed(
-    vocabulary: Vocabulary, samples: list[Hypothesis], given: Sequence[int], num_bins: int, options: DecodingOptions
+    vocabulary: Vocabulary,
+    samples: list[Hypothesis],
+    given: Sequence[int],
+    num_bins: int,
+    options: DecodingOptions,
+    limits: SpeakerLimits,
 ) -> Hypothesis:
     sequences = [sample.tokens for sample in samples]
     tokens, agreement = vote(vocabulary, sequences, given, num_bins, options.threshold)
     num_speakers = len(set(tokens[TOKENS_PER_TRIPLET - 1 :: TOKENS_PER_TRIPLET]))
-    most = vocabulary.num_speakers if options.max_speakers is None else options.max_speakers
-    if not options.min_speakers <= num_speakers <= most:
+    if not limits.min_speakers <= num_speakers <= limits.at_once(vocabulary.num_speakers):
         return max(samples, key=lambda sample: sample.log_prob)
     log_prob = sum(sample.log_prob for sample in samples) / len(samples)
     return Hypothesis(tokens, vocabulary.decode(tokens), agreement, log_prob)
@@ -153,18 +173,11 @@ def _postprocessed(
     return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
 
 
-def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions) -> tuple[Tensor, Draft]:
+def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions, limits: SpeakerLimits) -> tuple[Tensor, Draft]:
     """Log-probabilities of the next token within the grammar, (num_drafts, size)."""
     last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
     logits, context = model.write(draft.context, last)
-    allowed = grammar(
-        model.vocabulary,
-        draft.tokens,
-        min_speakers=options.min_speakers,
-        max_speakers=options.max_speakers,
-        num_bins=draft.num_bins,
-        last=True,
-    )[:, 0]
+    allowed = grammar(model.vocabulary, draft.tokens, *limits, num_bins=draft.num_bins, last=True)[:, 0]
     position = draft.tokens.shape[1]
     if position >= TOKENS_PER_TRIPLET * options.max_turns:
         allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
@@ -187,11 +200,11 @@ def _force(log_probs: Tensor, token: Tensor) -> Tensor:
     return torch.where((token == PAD)[:, None], log_probs, certain)
 
 
-def _strategy(options: DecodingOptions, generator: torch.Generator) -> Choice:
+def _method(options: DecodingOptions, generator: torch.Generator) -> Choice:
     """Function that selects continuations: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
-    if options.strategy == "beam":
+    if options.method == "beam":
         return _beam
-    if options.strategy == "sample":
+    if options.method == "sample":
         return partial(_sample, options, generator)
     return _greedy
 

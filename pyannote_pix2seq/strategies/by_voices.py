@@ -16,7 +16,7 @@ from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, match_enrolled, similarity
-from pyannote_pix2seq.strategies.reading import FIRST_PASS, Part, Reading, second_pass
+from pyannote_pix2seq.strategies.reading import Part, Reading, second_pass
 from pyannote_pix2seq.strategies.speakers import Speaker, voices_of
 from pyannote_pix2seq.strategies.writer import Writer
 
@@ -96,7 +96,7 @@ class ByVoices:
     def _read_alone(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """Read a chunk on its own; with all decoding samples where that is the only pass."""
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
-        writer = self.writer.at_most(**FIRST_PASS) if self.inventory.heard else self.writer
+        writer = self.writer.first_pass if self.inventory.heard else self.writer
         max_speakers = self.inventory.limits.at_once(self.writer.capacity)
         reading.set_turns([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, max_speakers)[0]])
         return reading

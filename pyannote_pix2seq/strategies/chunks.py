@@ -22,6 +22,8 @@ from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
+CHUNK, HOP = 30.0, 0.8
+"""Default length of a chunk, in seconds, and default hop, as a share of that."""
 MIN_DURATION = 0.1
 """Shortest recording, in seconds."""
 BORDER = 0.1
@@ -68,31 +70,37 @@ class Grid(NamedTuple):
     sample_rate: int
 
     @classmethod
-    def of(cls, chunk: float, hop: float, frontend: Frontend, longest: float) -> Grid:
-        """Make the grid for chunks of `chunk` seconds, whose hop is `hop` times that.
+    def of(cls, chunk: float | None, hop: float | None, frontend: Frontend, longest: float) -> Grid:
+        """Make the grid for a chunk of `chunk` seconds every `hop` seconds.
+
+        Parameters
+        ----------
+        chunk, hop : float or None
+            Default to `CHUNK` seconds, or `longest` if that is less, and to `HOP` times the chunk.
+        frontend : Frontend
+        longest : float
+            Longest chunk, in seconds.
 
         Raises
         ------
         ValueError
-            If a chunk is shorter than a second or longer than `longest` seconds, or the hop is below 0.2 or above 1.
+            If the chunk is shorter than a second or longer than `longest`, or the hop is shorter than a fifth of it or
+            longer than all of it.
         """
+        chunk = min(CHUNK, longest) if chunk is None else chunk
         if not (is_number(chunk) and 1.0 <= chunk <= longest):
             raise ArgumentError(
                 f"Pix2SeqDiarization: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's "
                 f"window, whose other half is for prompts."
             )
-        if not is_number(hop):
+        hop = HOP * chunk if hop is None else hop
+        if not (is_number(hop) and 0.2 * chunk <= hop <= chunk):
             raise ArgumentError(
-                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be a share of the chunk, 0.2 to 1."
+                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be {0.2 * chunk:g} s to {chunk:g} s, a fifth of "
+                f"the chunk to all of it."
             )
-        if not 0.2 <= hop <= 1.0:
-            raise ArgumentError(
-                f"Pix2SeqDiarization: hop={hop} was given; it is no time but a share of the chunk after which the next "
-                f"one begins, 0.2 to 1. For chunks of {chunk:g} s every {min(max(hop, 0.2 * chunk), chunk):g} s: "
-                f"hop={min(max(hop, 0.2 * chunk), chunk) / chunk:.3g}."
-            )
-        num_tokens = math.ceil(chunk / frontend.token_duration - 1e-6)
-        return cls(num_tokens, max(round(hop * num_tokens), 1), frontend.samples_per_token, frontend.sample_rate)
+        length, step = (math.ceil(seconds / frontend.token_duration - 1e-6) for seconds in (chunk, hop))
+        return cls(length, step, frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:
         """Duration of a number of audio tokens, in seconds."""

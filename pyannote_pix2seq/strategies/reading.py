@@ -10,19 +10,12 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
-from pyannote_pix2seq.decoding_options import TIGHT
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.attribution import parts_of, solo_voice
 from pyannote_pix2seq.strategies.matching import likeliest
 from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
-
-FIRST_PASS = {"num_samples": 4, "temperature": 0.8, "threshold": 0.4, **TIGHT}
-"""Decoding options of a first pass, which only has to tell voices apart: its few samples should vary little."""
-SECOND_PASS = {"num_samples": 16}
-"""Decoding options of a second pass, which knows more than a single pass would. All options of both are upper
-limits."""
 
 
 class Part(NamedTuple):
@@ -128,7 +121,7 @@ def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     numbers, everybody = list(people), list(people.values())
     chosen = [likeliest(everybody, chunk, writer.capacity, writer.token_duration) for chunk in audio]
     prompted = [[everybody[index] for index in some] for some in chosen]
-    written = writer.at_most(**SECOND_PASS).write(audio, prompted, max_speakers=len(chosen[0]))
+    written = writer.second_pass.write(audio, prompted, max_speakers=len(chosen[0]))
     return [
         [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
         for some, turns in zip(chosen, written, strict=True)

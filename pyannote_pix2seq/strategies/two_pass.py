@@ -12,7 +12,7 @@ from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_sp
 from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
 from pyannote_pix2seq.strategies.matching import match_enrolled
-from pyannote_pix2seq.strategies.reading import FIRST_PASS, Reading, second_pass
+from pyannote_pix2seq.strategies.reading import Reading, second_pass
 from pyannote_pix2seq.strategies.speakers import Speaker, merged, new_numbers, voices_of
 from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
 from pyannote_pix2seq.strategies.writer import Writer
@@ -90,7 +90,7 @@ class TwoPass:
     def _first_pass(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
         """First pass over all chunks, with at least `min_speakers` speakers in each."""
         max_speakers = self.limits.at_once(self.writer.capacity)
-        writer = self.writer if len(readings) == 1 else self.writer.at_most(**FIRST_PASS)
+        writer = self.writer if len(readings) == 1 else self.writer.first_pass
         for done, batch in _batches(readings):
             report("first pass", done, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), min_speakers, max_speakers)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import Hypothesis, decode
-from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.memory import Prompted, compact, prompt
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
@@ -30,7 +30,6 @@ class Writer:
     model : Pix2Seq
         In evaluation mode.
     decoding : DecodingOptions
-        Its limits on the number of speakers are not used.
     prompts : {"compact", "clip"}, optional
         Whether a prompt is one audio token that stands for up to 5 s of a speaker, or all of these audio tokens.
         Defaults to "compact".
@@ -53,10 +52,15 @@ class Writer:
         self.decoding = decoding
         self.prompts = prompts
 
-    def at_most(self, **most: float) -> Writer:
-        """The same writer with decoding options capped at these values, e.g. `num_samples=4`."""
-        options = {name: min(getattr(self.decoding, name), value) for name, value in most.items()}
-        return Writer(self.model, replace(self.decoding, **options), self.prompts)
+    @property
+    def first_pass(self) -> Writer:
+        """The same writer for the first of two passes, see `DecodingOptions.first_pass`."""
+        return Writer(self.model, self.decoding.first_pass, self.prompts)
+
+    @property
+    def second_pass(self) -> Writer:
+        """The same writer for the second of two passes, see `DecodingOptions.second_pass`."""
+        return Writer(self.model, self.decoding.second_pass, self.prompts)
 
     @property
     def capacity(self) -> int:
@@ -99,8 +103,7 @@ class Writer:
             see `attribute`.
         """
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
-        options = replace(self.decoding, min_speakers=min_speakers, max_speakers=max_speakers)
-        written = map(_turns_of, self._decode(behind, options), behind)
+        written = map(_turns_of, self._decode(behind, SpeakerLimits(min_speakers, max_speakers)), behind)
         given = zip(written, audio, prompted, strict=True)
         return [attribute(turns, chunk, speakers, self.token_duration) for turns, chunk, speakers in given]
 
@@ -111,13 +114,13 @@ class Writer:
         seconds = min(window / 2, window - len(audio.content) * self.token_duration)
         return prompt(clips(speakers, seconds, self.token_duration), audio, self.token_duration)
 
-    def _decode(self, behind: Sequence[Prompted], options: DecodingOptions) -> list[Hypothesis]:
+    def _decode(self, behind: Sequence[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
         model = self.model
         lengths = torch.tensor([len(chunk.audio.content) for chunk in behind], device=model.device)
         fields = (pad_sequence(list(field), batch_first=True) for field in zip(*(c.audio for c in behind), strict=True))
         context = model.listen(AudioTokens(*fields), lengths)
         given = [model.vocabulary.encode(chunk.turns)[:-1] for chunk in behind]
-        return decode(model, context, lengths * model.frontend.bins_per_token, given, options)
+        return decode(model, context, lengths * model.frontend.bins_per_token, given, self.decoding, limits)
 
 
 def _turns_of(found: Hypothesis, behind: Prompted) -> list[Turn]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from pyannote_pix2seq.errors import ArgumentError, OptionError
@@ -12,16 +13,16 @@ from pyannote_pix2seq.numeric import is_number, is_whole
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
 """Options that leave turns as they are decoded."""
 NUMBERS = ("num_beams", "num_samples", "max_turns")
-STRATEGIES = ("greedy", "sample", "beam", "consensus")
+METHODS = ("greedy", "sample", "beam", "consensus")
 
 
 @dataclass(frozen=True)
 class DecodingOptions:
-    """Options of decoding: strategy, post-processing and limits.
+    """Options of decoding: method, post-processing and length.
 
     Parameters
     ----------
-    strategy : {"greedy", "sample", "beam", "consensus"}
+    method : {"greedy", "sample", "beam", "consensus"}
         Greedy decoding takes the median of each time distribution, which minimises the expected error in seconds: a
         turn starts in the first bin by which it has more likely started than not (or there is none, if `<eos>` holds
         more than half of the probability), and ends in the first bin by which it is more likely over than not. (The
@@ -34,7 +35,7 @@ class DecodingOptions:
     num_beams : int
         Beam width of beam search.
     num_samples : int
-        For a consensus. The two-pass strategy caps it, see `strategies/reading.py`.
+        For a consensus. Chunks that are read twice have fewer, see `first_pass` and `second_pass`.
     threshold : float
         In each time bin of a consensus, n speakers are active if more than this share of the samples have n or more;
         the largest such n counts.
@@ -44,10 +45,8 @@ class DecodingOptions:
         Turns are extended by this much at their start and at their end, in seconds, rounded to whole time bins: before
         pauses are filled, and not beyond the audio. See `decoding/postprocessing.py`.
     max_turns : int
-        Sequences end after this many turns, prompts included, unless more are needed to reach `min_speakers`. This
+        Sequences end after this many turns, prompts included, unless more are needed for a minimum of speakers. This
         holds for each sample of a consensus; the consensus itself may have more turns.
-    min_speakers, max_speakers : int, optional
-        Limits on the number of speakers, prompted ones included. Default to any number that the vocabulary can name.
     seed : int
         For sampling.
 
@@ -57,7 +56,7 @@ class DecodingOptions:
         If an option is out of its range.
     """
 
-    strategy: Literal["greedy", "sample", "beam", "consensus"] = "greedy"
+    method: Literal["greedy", "sample", "beam", "consensus"] = "greedy"
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float = 1.0
@@ -68,13 +67,11 @@ class DecodingOptions:
     pad_onset: float = 0.0
     pad_offset: float = 0.0
     max_turns: int = 100
-    min_speakers: int = 0
-    max_speakers: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         ranges = {
-            "strategy": (self.strategy in STRATEGIES, f"one of {', '.join(STRATEGIES)}"),
+            "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
             "temperature": (is_number(self.temperature) and self.temperature > 0, "a number above 0"),
             "top_k": (self.top_k is None or is_whole(self.top_k, 1), "a whole number, 1 or more, or None"),
             "top_p": (is_number(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
@@ -84,12 +81,6 @@ class DecodingOptions:
                 name: (is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number of seconds, 0 or more")
                 for name in TIGHT
             },
-            "min_speakers": (is_whole(self.min_speakers, 0), "a whole number, 0 or more"),
-            "max_speakers": (
-                self.max_speakers is None
-                or (is_whole(self.max_speakers, 1) and not is_whole(self.min_speakers, self.max_speakers + 1)),
-                "a whole number, 1 or more and not below min_speakers, or None",
-            ),
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         for name, (is_valid, allowed) in ranges.items():
@@ -99,20 +90,39 @@ class DecodingOptions:
                 )
 
     @classmethod
-    def of(cls, options: Mapping[str, Any], refused: Sequence[str] = ()) -> DecodingOptions:
-        """Build options from a mapping, in which some names are refused.
+    def of(cls, options: Mapping[str, Any]) -> DecodingOptions:
+        """Build options from a mapping.
 
         Raises
         ------
         TypeError
-            If `options` is not a mapping, or has an unknown or refused name.
+            If `options` is not a mapping, or has an unknown name.
         ValueError
             If an option is out of its range.
         """
         if not isinstance(options, Mapping):
-            raise OptionError(f"Decoding options are a mapping, such as {{'strategy': 'beam'}}, not {options!r}.")
-        known = [field.name for field in fields(cls) if field.name not in refused]
+            raise OptionError(f"Decoding options are a mapping, such as {{'method': 'beam'}}, not {options!r}.")
+        known = [field.name for field in fields(cls)]
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise OptionError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
         return cls(**options)
+
+    @property
+    def first_pass(self) -> DecodingOptions:
+        """Options of the first of two passes over a chunk, which only has to tell voices apart.
+
+        It has an eighth of the samples, which should vary little, and leaves turns as they are decoded.
+        """
+        return replace(
+            self,
+            num_samples=math.ceil(self.num_samples / 8),
+            temperature=min(self.temperature, 0.8),
+            threshold=min(self.threshold, 0.4),
+            **TIGHT,
+        )
+
+    @property
+    def second_pass(self) -> DecodingOptions:
+        """Options of the second of two passes over a chunk: half of the samples, for it knows who may speak."""
+        return replace(self, num_samples=math.ceil(self.num_samples / 2))
