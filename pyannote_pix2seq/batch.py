@@ -6,12 +6,22 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio.recording import LazyFile
 from pyannote_pix2seq.errors import OptionError, reason
+
+
+class Diarizer(Protocol):
+    """What diarizes one recording: a pipeline."""
+
+    def prepare_one(self, file: Any) -> LazyFile:
+        """Prepare a file for `apply`."""
+
+    def apply(self, file: LazyFile, **options: Any) -> Any:
+        """Diarize a file."""
 
 
 def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any]) -> None:
@@ -30,10 +40,7 @@ def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any
 
 
 def one_by_one(
-    files: Iterable[Any],
-    prepare: Callable[[Any], LazyFile],
-    diarize: Callable[[LazyFile], Any],
-    progress: bool = False,
+    files: Iterable[Any], pipeline: Diarizer, options: Mapping[str, Any], progress: bool = False
 ) -> Iterator[tuple[Any, Any]]:
     """Diarize files; one that fails is reported in a warning and skipped.
 
@@ -42,23 +49,23 @@ def one_by_one(
     Parameters
     ----------
     files : iterable
-    prepare : callable
-        Called once on each file, before it is diarized.
-    diarize : callable
+    pipeline : Diarizer
+    options : mapping
+        Of `pipeline.apply`; those that a file has under "pipeline_kwargs" take precedence.
     progress : bool, optional
         Show a progress bar.
 
     Yields
     ------
     file, output
-        The file as it was given, and what `diarize` returned.
+        The file as it was given, and what the pipeline returned.
     """
     failed, num_files = [], 0
     for file in tqdm(files, desc="recordings", disable=not progress):
         num_files += 1
-        lazy = prepare(file)
+        lazy = file if isinstance(file, LazyFile) else pipeline.prepare_one(file)
         try:
-            output = diarize(lazy)
+            output = pipeline.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
         except Exception as error:  # whatever is wrong with one file must not stop the others
             warnings.warn(f"{lazy['uri']} is left out: {reason(error)}", stacklevel=2)
             failed.append(lazy["uri"])

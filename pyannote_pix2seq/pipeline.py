@@ -20,15 +20,13 @@ from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
-from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
-from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.choice import Strategy, strategy_named, usual_prompts, usual_strategy
 from pyannote_pix2seq.strategies.chunks import Chunk, Grid, chunks_of
 from pyannote_pix2seq.strategies.speakers import directions, names_of, voices_of
 from pyannote_pix2seq.strategies.streaming import Stream
-from pyannote_pix2seq.strategies.two_pass import TwoPass
 from pyannote_pix2seq.strategies.writer import Writer
 
 
@@ -94,10 +92,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.decoding = decoding or {}  # type: ignore[assignment]
         self.legacy = legacy
         self.chunk, self.hop = chunk, hop
-        default = "two_pass" if self.model.frontend.num_voices else "chain"
-        self.strategy = default if strategy is None else strategy
-        usual = "compact" if self.model.frontend.frozen else "clip"
-        self.prompts = usual if prompts is None else prompts
+        self.strategy = usual_strategy(self.model.frontend) if strategy is None else strategy
+        self.prompts = usual_prompts(self.model.frontend) if prompts is None else prompts
         self.check()
 
     @property
@@ -131,17 +127,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return Grid.of(self.chunk, self.hop, self.model.frontend, longest=self.model.vocabulary.window / 2)
 
     @property
-    def _strategy(self) -> type[Chain] | type[TwoPass]:
-        """Class of the strategy."""
-        strategies: dict[str, type[Chain] | type[TwoPass]] = {"chain": Chain, "two_pass": TwoPass}
-        if not self.model.frontend.num_voices:
-            del strategies["two_pass"]
-        if self.strategy not in strategies:
-            raise ArgumentError(
-                f"Pix2SeqDiarization: strategy={self.strategy!r} was given; with this model's frontend it has to be "
-                f"{' or '.join(strategies)}."
-            )
-        return strategies[self.strategy]
+    def _strategy(self) -> Strategy:
+        return strategy_named(self.strategy, self.model.frontend)
 
     @property
     def writer(self) -> Writer:
@@ -273,14 +260,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         check_batch(files, options, self.apply)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
         options["known"] = self._known(options.get("known"))
-
-        def diarize(lazy: LazyFile) -> Any:
-            return self.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
-
-        def prepare(file: Any) -> LazyFile:
-            return file if isinstance(file, LazyFile) else self.prepare_one(file)
-
-        return one_by_one(files, prepare, diarize, progress)
+        return one_by_one(files, self, options, progress)
 
     @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from pyannote_pix2seq.decoding.options import DecodingOptions
+from pyannote_pix2seq.joining import joined
 from pyannote_pix2seq.vocabulary import FIRST_TIME, TOKENS_PER_TRIPLET, Vocabulary
 
 
@@ -76,14 +77,11 @@ def postprocess(
         return list(tokens), list(confidence)
     given = TOKENS_PER_TRIPLET * num_given
     first = max(tokens[1:given:TOKENS_PER_TRIPLET], default=FIRST_TIME - 1) - FIRST_TIME + 1
-    runs: list[BinTurn] = []
-    for run in sorted(_runs(vocabulary, tokens[given:], confidence[num_given:])):
-        start = min(max(run.start - before, first), run.start)
-        run = run._replace(start=start, end=min(run.end + after, num_bins - 1))
-        if runs and runs[-1].speaker == run.speaker and start - runs[-1].end < max(longest, 1):
-            runs[-1] = runs[-1].joined(run)
-        else:
-            runs.append(run)
+    longer = (
+        run._replace(start=min(max(run.start - before, first), run.start), end=min(run.end + after, num_bins - 1))
+        for run in _runs(vocabulary, tokens[given:], confidence[num_given:])
+    )
+    runs = joined(longer, lambda one, other: other.start - one.end < max(longest, 1), BinTurn.joined)
     return write(vocabulary, list(tokens[:given]), list(confidence[:num_given]), runs)
 
 

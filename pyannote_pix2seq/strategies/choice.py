@@ -1,0 +1,39 @@
+"""Choice of the strategy and the prompts that suit a model."""
+
+from __future__ import annotations
+
+from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.two_pass import TwoPass
+
+Strategy = type[Chain] | type[TwoPass]
+
+
+def usual_strategy(frontend: Frontend) -> str:
+    """Two passes where there are voices to cluster, and a chain elsewhere."""
+    return "two_pass" if frontend.num_voices else "chain"
+
+
+def usual_prompts(frontend: Frontend) -> str:
+    """Compact prompts, or clips if the frontend is trained with the model, see `Writer`."""
+    return "compact" if frontend.frozen else "clip"
+
+
+def strategy_named(name: str, frontend: Frontend) -> Strategy:
+    """Class of a strategy.
+
+    Raises
+    ------
+    ValueError
+        If there is no such strategy, or it needs voices and the frontend has none.
+    """
+    strategies: dict[str, Strategy] = {"chain": Chain, "two_pass": TwoPass}
+    if not frontend.num_voices:
+        del strategies["two_pass"]
+    if name not in strategies:
+        raise ArgumentError(
+            f"Pix2SeqDiarization: strategy={name!r} was given; with this model's frontend it has to be "
+            f"{' or '.join(strategies)}."
+        )
+    return strategies[name]
