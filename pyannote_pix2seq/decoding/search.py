@@ -109,7 +109,7 @@ def _one_by_one(
     width = options.num_beams if options.method == "beam" else 1
     forced = _pad(given, num_bins.device)
     draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
-    choose = _method(options, torch.Generator(num_bins.device).manual_seed(options.seed))
+    choose = _method(options, torch.Generator().manual_seed(options.seed))
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
     written: dict[int, Row] = {}
     for position in range(draft.tokens.shape[1], longest + 1):
@@ -229,9 +229,11 @@ def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor
     probs = logits.softmax(-1)
     if options.top_p < 1:
         probs = _without_tail(probs, options.top_p)
-    cumulated = probs.double().cumsum(-1)  # in single precision, the largest number drawn could round to their sum
-    drawn = torch.rand(len(probs), 1, generator=generator, device=probs.device) * cumulated[:, -1:]
-    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0]
+    # on the CPU, for the same random numbers on all devices, and for double precision, which Apple's GPUs lack: in single
+    # precision, the largest number drawn could round to the sum of the probabilities
+    cumulated = probs.cpu().double().cumsum(-1)
+    drawn = torch.rand(len(probs), 1, generator=generator) * cumulated[:, -1:]
+    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0].to(scores.device)
     return torch.arange(len(token), device=token.device), token
 
 
