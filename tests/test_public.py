@@ -69,9 +69,9 @@ def test_importing_is_light(statement):
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
-def test_the_readme_says_what_is_in_every_file_and_folder():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_architecture_page_says_what_is_in_every_file_and_folder():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     package = ROOT / "pyannote_pix2seq"
     modules = {path.name for path in package.glob("[!_]*.py")}
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
-    assert {name for name in modules | folders if f"`{name}`" in readme} == modules | folders
+    assert {name for name in modules | folders if f"`{name}`" in page} == modules | folders
