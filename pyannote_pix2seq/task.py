@@ -63,7 +63,8 @@ class SequenceDiarization(Task):
         Weight of the auxiliary frame-level loss.
     seed : int
     **windows
-        Options of `WindowSampler`, e.g. `chunk`, `prompted`.
+        Options of `WindowSampler`, e.g. `chunk`, `prompted_probability`. `prompt_duration` defaults to what chunks
+        leave of `model_window`.
 
     Raises
     ------
@@ -95,7 +96,7 @@ class SequenceDiarization(Task):
                 f"WindowSampler: {', '.join(sorted(WINDOW_OPTIONS))}."
             )
         chunk = windows.get("chunk", WindowSampler.chunk)
-        prompts = windows.setdefault("prompts", max(model_window - chunk, 0.0))
+        prompts = windows.setdefault("prompt_duration", max(model_window - chunk, 0.0))
         if chunk + prompts > model_window:
             raise ArgumentError(
                 f"SequenceDiarization: chunks of {chunk} s and prompts of {prompts} s do not fit a window of "

@@ -269,7 +269,8 @@ def test_another_seed_is_another_training(
 
 
 def test_training_lowers_the_loss(protocol: SyntheticProtocol, cache: Path) -> None:
-    task = make_task(protocol, cache, steps_per_epoch=30, batch_size=4, prompted=0.0, absent=0.0, shorter=0.0)
+    easy = dict.fromkeys(("prompted_probability", "stranger_probability", "shorter_probability"), 0.0)
+    task = make_task(protocol, cache, steps_per_epoch=30, batch_size=4, **easy)
     remember = Remember()
     model = make_model(task)
     fit(model, remember, max_epochs=2)
@@ -322,17 +323,18 @@ def test_a_cache_of_other_labels_is_refused(protocol: SyntheticProtocol, cache: 
 
 
 def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProtocol, cache: Path) -> None:
-    with pytest.raises(
-        TypeError,
-        match="no option crop, promted. .*absent, audible, careless, chunk, compact, dense, prompted, prompts, shorter",
-    ):
-        make_task(protocol, cache, promted=0.3, crop=1)
+    known = (
+        "chunk, compact_probability, dense_probability, min_audibility, prompt_duration, prompted_probability, "
+        "shifted_probability, shorter_probability, stranger_probability"
+    )
+    with pytest.raises(TypeError, match=f"no option crop, promted_probability. .*WindowSampler: {known}"):
+        make_task(protocol, cache, promted_probability=0.3, crop=1)
 
 
 def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, cache: Path) -> None:
-    assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows["prompts"] == 8.0
+    assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows["prompt_duration"] == 8.0
     with pytest.raises(ValueError, match="chunks of 9.0 s and prompts of 4.0 s do not fit a window of 12.0 s"):
-        make_task(protocol, cache, model_window=12.0, chunk=9.0, prompts=4.0)
+        make_task(protocol, cache, model_window=12.0, chunk=9.0, prompt_duration=4.0)
     with pytest.raises(ValueError, match="do not fit"):
         make_task(protocol, cache, model_window=12.0, chunk=13.0)
 

@@ -289,10 +289,12 @@ def conversation(seed: int, seconds: float = 48.0, num_speakers: int = 4, first:
 
 
 EXAMPLES = [conversation(seed, first=1000 * seed + 1) for seed in range(6)]
+UNPROMPTED: dict[str, Any] = {"prompted_probability": 0.0, "stranger_probability": 0.0}
+PROMPTED: dict[str, Any] = {"prompted_probability": 1.0, "stranger_probability": 0.0}
 
 
 def draw(seed: int, **options: Any) -> Window:
-    sampler = WindowSampler(LoudnessFrontend(), **{"compact": 0.0, "careless": 0.0, **options})
+    sampler = WindowSampler(LoudnessFrontend(), **{"compact_probability": 0.0, "shifted_probability": 0.0, **options})
     return sampler.draw(EXAMPLES, np.random.default_rng(seed))  # type: ignore[arg-type]
 
 
@@ -325,7 +327,7 @@ def test_cropping_keeps_times_right() -> None:
 def test_chunks_without_prompts_lie_anywhere() -> None:
     firsts = set()
     for seed in range(60):
-        window = draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.0)
+        window = draw(seed, chunk=16.0, shorter_probability=0.0, **UNPROMPTED)
         (chunk,) = pieces(window)
         assert window.num_prompts == 0 and len(chunk) == 100
         assert chunk == list(range(chunk[0], chunk[0] + 100))
@@ -345,7 +347,7 @@ def test_overlap_is_counted_once_for_each_turn_that_starts_before_another_ends()
 
 def test_dense_windows_have_more_overlap() -> None:
     def overlap(dense: float) -> float:
-        return float(np.mean([draw(seed, dense=dense, prompted=0, absent=0).overlap for seed in range(100)]))
+        return float(np.mean([draw(seed, dense_probability=dense, **UNPROMPTED).overlap for seed in range(100)]))
 
     random, mixed, dense = overlap(0.0), overlap(0.5), overlap(1.0)
     assert 1.1 * random < mixed < dense and dense > 1.3 * random
@@ -357,7 +359,8 @@ def _named(turns: list[Triplet]) -> list[Triplet]:
 
 
 def test_some_chunks_are_shorter() -> None:
-    lengths = [len(draw(seed, chunk=16.0, prompted=0.0, absent=0.0, shorter=0.5).audio.content) for seed in range(100)]
+    windows = [draw(seed, chunk=16.0, shorter_probability=0.5, **UNPROMPTED) for seed in range(100)]
+    lengths = [len(window.audio.content) for window in windows]
     assert 30 <= sum(length < 100 for length in lengths) <= 70
     assert min(lengths) >= 17 and max(lengths) == 100
 
@@ -365,7 +368,7 @@ def test_some_chunks_are_shorter() -> None:
 def test_prompts_come_from_elsewhere_in_the_same_example() -> None:
     num_prompts = []
     for seed in range(60):
-        window = draw(seed, chunk=16.0, prompted=1.0, absent=0.0)
+        window = draw(seed, chunk=16.0, **PROMPTED)
         *prompts, chunk = pieces(window)
         num_prompts.append(len(prompts))
         assert window.num_prompts == len(prompts)
@@ -397,7 +400,7 @@ def test_prompts_come_from_elsewhere_in_the_same_example() -> None:
 def test_strangers_are_prompts_of_other_examples() -> None:
     foreign = 0
     for seed in range(60):
-        window = draw(seed, chunk=16.0, prompted=0.5, absent=1.0)
+        window = draw(seed, chunk=16.0, prompted_probability=0.5, stranger_probability=1.0)
         *prompts, chunk = pieces(window)
         others = [k for k, clip in enumerate(prompts) if clip[0] // 1000 != chunk[0] // 1000]
         assert len(others) <= 1
@@ -408,7 +411,9 @@ def test_strangers_are_prompts_of_other_examples() -> None:
 
 
 def test_nobody_is_a_stranger_where_he_speaks() -> None:
-    sampler = WindowSampler(LoudnessFrontend(), prompted=0.0, absent=1.0, compact=0.0)
+    sampler = WindowSampler(
+        LoudnessFrontend(), prompted_probability=0.0, stranger_probability=1.0, compact_probability=0.0
+    )
     names = EXAMPLES[0].names
     same = [EXAMPLES[0], replace(EXAMPLES[1], names=names)]
     some = [EXAMPLES[0], replace(EXAMPLES[1], names=(*names[:3], "somebody else"))]
@@ -418,9 +423,9 @@ def test_nobody_is_a_stranger_where_he_speaks() -> None:
 
 
 def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None:
-    options: dict[str, Any] = {"chunk": 16.0, "prompted": 1.0, "absent": 0.5}
+    options: dict[str, Any] = {"chunk": 16.0, "prompted_probability": 1.0, "stranger_probability": 0.5}
     for seed in range(20):
-        plain, compacted = draw(seed, **options), draw(seed, compact=1.0, **options)
+        plain, compacted = draw(seed, **options), draw(seed, compact_probability=1.0, **options)
         *clips, chunk = pieces(plain)
         num_prompts = compacted.num_prompts
         assert num_prompts == len(clips)
@@ -435,17 +440,19 @@ def test_compact_prompts_are_the_mean_of_the_clips_that_they_stand_for() -> None
 def test_prompts_of_a_frontend_that_is_learned_are_never_compact(tmp_path: Path) -> None:
     cache = cache_of(tmp_path, MelFrontend())
     cache.fill(FILES)
-    sampler = WindowSampler(cache.frontend, chunk=3.2, prompted=1.0, absent=1.0, compact=1.0)
+    sampler = WindowSampler(
+        cache.frontend, chunk=3.2, prompted_probability=1.0, stranger_probability=1.0, compact_probability=1.0
+    )
     windows = [sampler.draw(cache, np.random.default_rng(seed)) for seed in range(20)]
     prompts = [turn for window in windows for turn in window.turns[: window.num_prompts]]
     assert len(prompts) >= 20
     assert min(prompt.end - prompt.start for prompt in prompts) >= 0.8
 
 
-def test_careless_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
+def test_shifted_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
     mixed = 0
     for seed in range(60):
-        *prompts, chunk = pieces(draw(seed, chunk=16.0, prompted=1.0, absent=0.0, careless=1.0))
+        *prompts, chunk = pieces(draw(seed, chunk=16.0, shifted_probability=1.0, **PROMPTED))
         example, base = EXAMPLES[chunk[0] // 1000], 1000 * (chunk[0] // 1000) + 1
         for clip in prompts:
             assert not set(clip) & set(chunk)
@@ -456,7 +463,8 @@ def test_careless_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
 
 def test_windows_with_too_many_speakers_are_drawn_again() -> None:
     counts = [
-        len({turn.speaker for turn in draw(seed, chunk=16.0, absent=0.3, max_speakers=2).turns}) for seed in range(40)
+        len({turn.speaker for turn in draw(seed, chunk=16.0, stranger_probability=0.3, max_speakers=2).turns})
+        for seed in range(40)
     ]
     assert max(counts) == 2
 
@@ -473,14 +481,14 @@ def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
             return (content[..., 0] > 100).float()  # deaf for the first hundred tokens, 16 s
 
     example = replace(EXAMPLES[0], turns=[Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
-    sampler = WindowSampler(DeafFrontend(), chunk=48.0, shorter=0.0, prompted=0.0, absent=0.0, audible=0.5)
+    sampler = WindowSampler(DeafFrontend(), chunk=48.0, shorter_probability=0.0, min_audibility=0.5, **UNPROMPTED)
     window = sampler.draw([example], np.random.default_rng(0))  # type: ignore[arg-type]
     assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20)]
     assert len(sampler.beginning(example).turns) == 3  # what is scored is not filtered
 
 
 def test_prompts_that_do_not_fit_are_left_out() -> None:
-    windows = [draw(seed, chunk=10.0, prompted=1.0, absent=0.0, prompts=6.0) for seed in range(40)]
+    windows = [draw(seed, chunk=10.0, prompt_duration=6.0, **PROMPTED) for seed in range(40)]
     silence = 2
     for window in windows:
         *prompts, chunk = pieces(window)
@@ -507,7 +515,8 @@ def test_the_same_generator_gives_the_same_window() -> None:
 
 def test_targets_of_hundreds_of_windows_follow_the_grammar() -> None:
     for seed in range(25):
-        windows = [draw(100 * seed + k, chunk=30.0, prompted=0.6, absent=0.3) for k in range(12)]
+        options = {"chunk": 30.0, "prompted_probability": 0.6, "stranger_probability": 0.3}
+        windows = [draw(100 * seed + k, **options) for k in range(12)]
         batch = collate(windows, VOCABULARY, bins_per_token=4)
         assert follows_grammar(VOCABULARY, batch.tokens, num_bins=4 * batch.lengths).all()
         assert (batch.tokens == EOS).sum(1).tolist() == [1] * 12
@@ -524,7 +533,7 @@ def test_targets_of_hundreds_of_windows_follow_the_grammar() -> None:
 
 
 def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:
-    long, short = (draw(0, chunk=chunk, shorter=0.0, prompted=0.0, absent=0.0) for chunk in (16.0, 3.2))
+    long, short = (draw(0, chunk=chunk, shorter_probability=0.0, **UNPROMPTED) for chunk in (16.0, 3.2))
     batch = collate([long, short], VOCABULARY, bins_per_token=4)
     length = int(batch.lengths[1])
     assert (length, len(batch.audio.content[0])) == (20, 100)
