@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import isfinite
 from numbers import Integral, Real
 from typing import Any
+
+from pyannote_pix2seq.errors import ArgumentError
 
 
 def is_number(value: Any) -> bool:
@@ -15,3 +18,30 @@ def is_number(value: Any) -> bool:
 def is_whole(value: Any, least: int) -> bool:
     """Whether `value` is a whole number, of Python or NumPy, and not below `least`."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_probability(value: Any) -> bool:
+    """Whether `value` is a number from 0 to 1."""
+    return is_number(value) and 0 <= value <= 1
+
+
+def check_ranges(owner: str, given: Mapping[str, Any], ranges: Mapping[str, tuple[bool, str]]) -> None:
+    """Refuse options that are out of their ranges.
+
+    Parameters
+    ----------
+    owner : str
+        Whose options they are.
+    given : mapping of str to Any
+        Value of each option.
+    ranges : mapping of str to (bool, str)
+        Whether the value is in its range, and what that is.
+
+    Raises
+    ------
+    ArgumentError
+        About the first option that is not.
+    """
+    for name, (is_valid, allowed) in ranges.items():
+        if not is_valid:
+            raise ArgumentError(f"{owner}: {name}={given[name]!r} was given; it has to be {allowed}.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,16 +21,18 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 from pyannote_pix2seq.protocol import ENDLESS, origin
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.training.examples import ExampleCache
+from pyannote_pix2seq.training.examples import SHORTEST_STRETCH, ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.training.steps import seed_of, steps_left
+from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 
-WINDOW_OPTIONS = {field.name for field in fields(WindowSampler)} - {"frontend", "max_speakers"}
+WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
 
 
 class SequenceDiarization(Task):
@@ -63,15 +65,16 @@ class SequenceDiarization(Task):
         Weight of the auxiliary frame-level loss.
     seed : int
     **windows
-        Options of `WindowSampler`, e.g. `chunk`, `prompted_probability`. `prompt_duration` defaults to what chunks
-        leave of `model_window`.
+        Further fields of `WindowOptions`, e.g. `chunk`, `prompted_probability`. `prompt_duration` defaults to what
+        chunks leave of `model_window`.
 
     Raises
     ------
     TypeError
         If there is no such option.
     ValueError
-        If chunks and prompts together do not fit the window, or the protocol does not end.
+        If an option is out of its range, chunks and prompts together do not fit the window, or the protocol does not
+        end.
     """
 
     def __init__(
@@ -89,25 +92,18 @@ class SequenceDiarization(Task):
         seed: int = 0,
         **windows: Any,
     ):
-        unknown = set(windows) - WINDOW_OPTIONS
-        if unknown:
-            raise OptionError(
-                f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
-                f"WindowSampler: {', '.join(sorted(WINDOW_OPTIONS))}."
-            )
-        chunk = windows.get("chunk", WindowSampler.chunk)
-        prompts = windows.setdefault("prompt_duration", max(model_window - chunk, 0.0))
-        if chunk + prompts > model_window:
-            raise ArgumentError(
-                f"SequenceDiarization: chunks of {chunk} s and prompts of {prompts} s do not fit a window of "
-                f"{model_window} s. Use a longer model_window or shorter chunks."
-            )
-        if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
-            name = getattr(protocol, "name", protocol)
-            raise ArgumentError(
-                f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
-                f"Say how many there are to be, for instance num_train=1000."
-            )
+        _check_options(
+            model_window=model_window,
+            num_speakers=num_speakers,
+            stretch=stretch,
+            batch_size=batch_size,
+            steps_per_epoch=steps_per_epoch,
+            num_workers=num_workers,
+            activity_weight=activity_weight,
+            seed=seed,
+        )
+        self.windows = _window_options(model_window, num_speakers, windows)
+        _check_that_it_ends(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
         self.vocabulary = Vocabulary(model_window, resolution, num_speakers)
@@ -116,7 +112,6 @@ class SequenceDiarization(Task):
         self.steps_per_epoch = steps_per_epoch
         self.activity_weight = activity_weight
         self.seed = seed
-        self.windows = windows
 
     model: Pix2Seq
     protocol: Any
@@ -135,7 +130,7 @@ class SequenceDiarization(Task):
                 f"so a batch has to be a step. Use a larger batch_size."
             )
         self.model = cast(Pix2Seq, trainer.lightning_module)
-        self.sampler = WindowSampler(self.model.frontend, max_speakers=self.vocabulary.num_speakers, **self.windows)
+        self.sampler = WindowSampler(self.model.frontend, self.windows)
         self.examples = self._fill("train")
         if self.has_validation:
             self.development = self._fill("development")
@@ -226,3 +221,48 @@ class SequenceDiarization(Task):
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, without collar and with overlap scored, at the resolution of time bins."""
         return DiarizationErrorRate(0.5)
+
+
+def _check_options(**given: Any) -> None:
+    """Refuse options of the task that are out of their ranges, see `check_ranges`."""
+    window, stretch, weight = (given[name] for name in ("model_window", "stretch", "activity_weight"))
+    counts = ("num_speakers", "batch_size", "steps_per_epoch")
+    ranges = {
+        "model_window": (is_number(window) and window > 0, "a number of seconds above 0"),
+        "stretch": (
+            is_number(stretch) and stretch >= SHORTEST_STRETCH,
+            f"a number of seconds, {SHORTEST_STRETCH} or more",
+        ),
+        "activity_weight": (is_number(weight) and weight >= 0, "a number, 0 or more"),
+        **{name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts},
+        **{name: (is_whole(given[name], 0), "a whole number, 0 or more") for name in ("num_workers", "seed")},
+    }
+    check_ranges("SequenceDiarization", given, ranges)
+
+
+def _window_options(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
+    """Options of windows that fit the model's window."""
+    unknown = set(given) - WINDOW_OPTIONS
+    if unknown:
+        raise OptionError(
+            f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
+            f"WindowOptions: {', '.join(sorted(WINDOW_OPTIONS))}."
+        )
+    options = WindowOptions(**given, max_speakers=num_speakers)
+    if "prompt_duration" not in given:
+        options = replace(options, prompt_duration=max(model_window - options.chunk, 0.0))
+    if options.chunk + options.prompt_duration > model_window:
+        raise ArgumentError(
+            f"SequenceDiarization: chunks of {options.chunk} s and prompts of {options.prompt_duration} s do not fit a "
+            f"window of {model_window} s. Use a longer model_window or shorter chunks."
+        )
+    return options
+
+
+def _check_that_it_ends(protocol: SpeakerDiarizationProtocol) -> None:
+    if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
+        name = getattr(protocol, "name", protocol)
+        raise ArgumentError(
+            f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
+            f"Say how many there are to be, for instance num_train=1000."
+        )

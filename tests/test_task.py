@@ -16,6 +16,7 @@ from torch import Tensor
 from toy import write_toy_voices
 
 from pyannote_pix2seq.decoding.search import Hypothesis
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
@@ -327,12 +328,44 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         "chunk, compact_probability, dense_probability, min_audibility, prompt_duration, prompted_probability, "
         "shifted_probability, shorter_probability, stranger_probability"
     )
-    with pytest.raises(TypeError, match=f"no option crop, promted_probability. .*WindowSampler: {known}"):
+    with pytest.raises(TypeError, match=f"no option crop, promted_probability. .*WindowOptions: {known}"):
         make_task(protocol, cache, promted_probability=0.3, crop=1)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("model_window", 0, "a number of seconds above 0"),
+        ("model_window", "60", "a number of seconds above 0"),
+        ("num_speakers", 0, "a whole number, 1 or more"),
+        ("stretch", 0, "a number of seconds, 0.5 or more"),
+        ("stretch", float("inf"), "a number of seconds, 0.5 or more"),
+        ("batch_size", 2.5, "a whole number, 1 or more"),
+        ("steps_per_epoch", 0, "a whole number, 1 or more"),
+        ("num_workers", -1, "a whole number, 0 or more"),
+        ("activity_weight", -1, "a number, 0 or more"),
+        ("activity_weight", True, "a number, 0 or more"),
+        ("seed", -1, "a whole number, 0 or more"),
+    ],
+)
+def test_options_out_of_their_ranges_are_refused(
+    protocol: SyntheticProtocol, cache: Path, option: str, value: Any, allowed: str
+) -> None:
+    complaint = f"^SequenceDiarization: {option}={value!r} was given; it has to be {allowed}.$"
+    with pytest.raises(ArgumentError, match=complaint):
+        make_task(protocol, cache, **{option: value})
+    with pytest.raises(ArgumentError, match="^WindowOptions: chunk=0 was given"):
+        make_task(protocol, cache, chunk=0)
+
+
+def test_options_at_the_ends_of_their_ranges_are_taken(protocol: SyntheticProtocol, cache: Path) -> None:
+    task = make_task(protocol, cache, num_speakers=1, stretch=0.5, batch_size=1, steps_per_epoch=1, activity_weight=0)
+    assert (task.stretch, task.steps_per_epoch, task.activity_weight) == (0.5, 1, 0)
+    assert task.windows.max_speakers == task.vocabulary.num_speakers == 1
+
+
 def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, cache: Path) -> None:
-    assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows["prompt_duration"] == 8.0
+    assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows.prompt_duration == 8.0
     with pytest.raises(ValueError, match="chunks of 9.0 s and prompts of 4.0 s do not fit a window of 12.0 s"):
         make_task(protocol, cache, model_window=12.0, chunk=9.0, prompt_duration=4.0)
     with pytest.raises(ValueError, match="do not fit"):

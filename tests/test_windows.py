@@ -19,10 +19,12 @@ from toy import annotation
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.audio.recording import excerpt, prepare
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.memory import solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache, fingerprint
+from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Window, WindowSampler, collate, crop
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
 
@@ -294,7 +296,9 @@ PROMPTED: dict[str, Any] = {"prompted_probability": 1.0, "stranger_probability":
 
 
 def draw(seed: int, **options: Any) -> Window:
-    sampler = WindowSampler(LoudnessFrontend(), **{"compact_probability": 0.0, "shifted_probability": 0.0, **options})
+    sampler = WindowSampler(
+        LoudnessFrontend(), WindowOptions(**{"compact_probability": 0.0, "shifted_probability": 0.0, **options})
+    )
     return sampler.draw(EXAMPLES, np.random.default_rng(seed))  # type: ignore[arg-type]
 
 
@@ -412,7 +416,7 @@ def test_strangers_are_prompts_of_other_examples() -> None:
 
 def test_nobody_is_a_stranger_where_he_speaks() -> None:
     sampler = WindowSampler(
-        LoudnessFrontend(), prompted_probability=0.0, stranger_probability=1.0, compact_probability=0.0
+        LoudnessFrontend(), WindowOptions(prompted_probability=0.0, stranger_probability=1.0, compact_probability=0.0)
     )
     names = EXAMPLES[0].names
     same = [EXAMPLES[0], replace(EXAMPLES[1], names=names)]
@@ -441,7 +445,8 @@ def test_prompts_of_a_frontend_that_is_learned_are_never_compact(tmp_path: Path)
     cache = cache_of(tmp_path, MelFrontend())
     cache.fill(FILES)
     sampler = WindowSampler(
-        cache.frontend, chunk=3.2, prompted_probability=1.0, stranger_probability=1.0, compact_probability=1.0
+        cache.frontend,
+        WindowOptions(chunk=3.2, prompted_probability=1.0, stranger_probability=1.0, compact_probability=1.0),
     )
     windows = [sampler.draw(cache, np.random.default_rng(seed)) for seed in range(20)]
     prompts = [turn for window in windows for turn in window.turns[: window.num_prompts]]
@@ -472,7 +477,7 @@ def test_windows_with_too_many_speakers_are_drawn_again() -> None:
 def test_examples_with_too_many_speakers_only_are_an_error() -> None:
     crowd = [replace(EXAMPLES[0], turns=[Triplet(0.0, 48.0, k) for k in range(3)])]
     with pytest.raises(CacheError, match="1000 windows all had more than 2 speakers"):
-        WindowSampler(LoudnessFrontend(), max_speakers=2).draw(crowd, np.random.default_rng(0))  # type: ignore[arg-type]
+        WindowSampler(LoudnessFrontend(), WindowOptions(max_speakers=2)).draw(crowd, np.random.default_rng(0))  # type: ignore[arg-type]
 
 
 def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
@@ -481,7 +486,9 @@ def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
             return (content[..., 0] > 100).float()  # deaf for the first hundred tokens, 16 s
 
     example = replace(EXAMPLES[0], turns=[Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
-    sampler = WindowSampler(DeafFrontend(), chunk=48.0, shorter_probability=0.0, min_audibility=0.5, **UNPROMPTED)
+    sampler = WindowSampler(
+        DeafFrontend(), WindowOptions(chunk=48.0, shorter_probability=0.0, min_audibility=0.5, **UNPROMPTED)
+    )
     window = sampler.draw([example], np.random.default_rng(0))  # type: ignore[arg-type]
     assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20)]
     assert len(sampler.beginning(example).turns) == 3  # what is scored is not filtered
@@ -496,8 +503,35 @@ def test_prompts_that_do_not_fit_are_left_out() -> None:
     assert max(window.num_prompts for window in windows) >= 2
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "allowed"),
+    [
+        ("chunk", 0, r"a number of seconds, 0.16 \(an audio token\) or more"),
+        ("chunk", float("nan"), r"a number of seconds, 0.16 \(an audio token\) or more"),
+        ("shorter_probability", 1.1, "a number from 0 to 1"),
+        ("dense_probability", 7, "a number from 0 to 1"),
+        ("prompted_probability", -1, "a number from 0 to 1"),
+        ("stranger_probability", "often", "a number from 0 to 1"),
+        ("compact_probability", True, "a number from 0 to 1"),
+        ("shifted_probability", None, "a number from 0 to 1"),
+        ("min_audibility", 2, "a number from 0 to 1"),
+        ("prompt_duration", -3, "a number of seconds, 0 or more"),
+        ("max_speakers", 0, "a whole number, 1 or more"),
+    ],
+)
+def test_options_out_of_their_ranges_are_refused(option: str, value: Any, allowed: str) -> None:
+    complaint = f"^WindowOptions: {option}={value!r} was given; it has to be {allowed}.$"
+    with pytest.raises(ArgumentError, match=complaint):
+        WindowOptions(**{option: value})
+
+
+def test_options_at_the_ends_of_their_ranges_are_taken() -> None:
+    window = draw(0, chunk=TOKEN, min_audibility=1, prompt_duration=0, stranger_probability=1, max_speakers=1)
+    assert (len(window.audio.content), window.num_prompts) == (1, 0)
+
+
 def test_the_beginning_is_always_the_same_window() -> None:
-    sampler = WindowSampler(LoudnessFrontend(), chunk=16.0)
+    sampler = WindowSampler(LoudnessFrontend(), WindowOptions(chunk=16.0))
     window = sampler.beginning(EXAMPLES[1])
     assert pieces(window) == [list(range(1001, 1101))] and window.num_prompts == 0
     assert window.turns == sampler.beginning(EXAMPLES[1]).turns

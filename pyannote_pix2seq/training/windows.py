@@ -18,6 +18,7 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
+from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TURN = 0.08
@@ -108,42 +109,11 @@ class WindowSampler:
     ----------
     frontend : Frontend
         The one that made the examples.
-    chunk : float
-        Longest chunk, in seconds.
-    shorter_probability : float
-        Probability of a chunk of random length.
-    dense_probability : float
-        Probability of taking the window with the most overlap out of several: real meetings have more overlap than
-        random windows of simulated ones, and what is rare is not learned.
-    prompted_probability : float
-        Probability that the chunk is prompted with speakers of the same example, with clips from outside the chunk.
-    stranger_probability : float
-        Probability of one more prompt, of a speaker from another example.
-    compact_probability : float
-        Probability that all prompts are compact. With a frontend that is trained they never are: what is cached of its
-        clips is waveforms, and the mean of waveforms represents no speaker.
-    shifted_probability : float
-        Probability that a clip is shifted by up to 30 % of its length, so that it may include other speakers.
-    min_audibility : float
-        Turns with a mean probability of speech below this, according to the frontend, are not to be written: a model
-        that learns to write inaudible turns invents turns in silence.
-    prompt_duration : float
-        Maximum duration of all prompts together, silences included, in seconds; further ones are left out.
-    max_speakers : int
-        Maximum number of speakers in a window, prompted ones included; windows with more are drawn again.
+    options : WindowOptions
     """
 
     frontend: Frontend
-    chunk: float = 30.0
-    shorter_probability: float = 0.25
-    dense_probability: float = 0.5
-    prompted_probability: float = 0.4
-    stranger_probability: float = 0.15
-    compact_probability: float = 0.3
-    shifted_probability: float = 0.15
-    min_audibility: float = 0.25
-    prompt_duration: float = 30.0
-    max_speakers: int = 8
+    options: WindowOptions
 
     def draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
         """A random window of a random example.
@@ -153,31 +123,31 @@ class WindowSampler:
         CacheError
             If `MAX_TRIES` windows in a row have too many speakers.
         """
-        num_windows = DENSE_CANDIDATES if rng.random() < self.dense_probability else 1
+        num_windows = DENSE_CANDIDATES if rng.random() < self.options.dense_probability else 1
         return max((self._draw(examples, rng) for _ in range(num_windows)), key=lambda window: window.overlap)
 
     def _draw(self, examples: ExampleCache, rng: np.random.Generator) -> Window:
         for _ in range(MAX_TRIES):
             example = self._heard(_any(examples, rng))
             place = self._place(example, rng)
-            clips = self._clips(example, place, rng) if rng.random() < self.prompted_probability else {}
-            if rng.random() < self.stranger_probability:
+            clips = self._clips(example, place, rng) if rng.random() < self.options.prompted_probability else {}
+            if rng.random() < self.options.stranger_probability:
                 clips |= self._stranger(_any(examples, rng), example.names, rng)
-            if rng.random() < self.compact_probability and self.frontend.frozen:
+            if rng.random() < self.options.compact_probability and self.frontend.frozen:
                 clips = {speaker: compact(clip) for speaker, clip in clips.items()}
             chunk = crop(example, place, self.frontend.token_duration)
             clips = dict(sorted(clips.items(), key=lambda _: rng.random()))
             window = self.window(chunk, self._that_fit(clips))
-            if window.num_speakers <= self.max_speakers:
+            if window.num_speakers <= self.options.max_speakers:
                 return window
         raise CacheError(
-            f"{MAX_TRIES} windows all had more than {self.max_speakers} speakers. Use shorter "
+            f"{MAX_TRIES} windows all had more than {self.options.max_speakers} speakers. Use shorter "
             f"chunks, fewer prompts or a model that names more speakers."
         )
 
     def beginning(self, example: Example) -> Window:
         """The first chunk of an example, without prompts: the same window every time."""
-        num_tokens = min(round(self.chunk / self.frontend.token_duration), len(example.audio.content))
+        num_tokens = min(round(self.options.chunk / self.frontend.token_duration), len(example.audio.content))
         place = Segment(0, num_tokens * self.frontend.token_duration)
         return self.window(crop(example, place, self.frontend.token_duration), {})
 
@@ -191,13 +161,13 @@ class WindowSampler:
         return Window(audio, turns, len(clips), len(audio.content) - len(chunk.audio.content))
 
     def _heard(self, example: Example) -> Example:
-        """An example without the turns that are inaudible, see `min_audibility`."""
+        """An example without the turns that are inaudible, see `WindowOptions.min_audibility`."""
         speech = self.frontend.speech(example.audio.content.float())
         step = self.frontend.token_duration
         turns = [
             turn
             for turn in example.turns
-            if speech[int(turn.start / step) : math.ceil(turn.end / step)].mean() >= self.min_audibility
+            if speech[int(turn.start / step) : math.ceil(turn.end / step)].mean() >= self.options.min_audibility
         ]
         return replace(example, turns=turns)
 
@@ -205,14 +175,14 @@ class WindowSampler:
         """The first clips, as many as fit the maximum duration of prompts."""
         silence = num_silent_tokens(self.frontend.token_duration)
         lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
-        num_clips = int((lengths * self.frontend.token_duration <= self.prompt_duration).sum())
+        num_clips = int((lengths * self.frontend.token_duration <= self.options.prompt_duration).sum())
         return dict(list(clips.items())[:num_clips])
 
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
         """Random segment for the chunk, on the grid of audio tokens."""
         step = self.frontend.token_duration
-        longest = min(round(self.chunk / step), len(example.audio.content))
-        is_shorter = rng.random() < self.shorter_probability
+        longest = min(round(self.options.chunk / step), len(example.audio.content))
+        is_shorter = rng.random() < self.options.shorter_probability
         num_tokens = int(rng.integers(longest // 6 + 1, longest + 1)) if is_shorter else longest
         first = int(rng.integers(len(example.audio.content) - num_tokens + 1))
         return Segment(first * step, (first + num_tokens) * step)
@@ -237,7 +207,7 @@ class WindowSampler:
 
     def _shifted(self, clip: Segment, place: Segment, rng: np.random.Generator) -> Segment:
         """A clip, sometimes shifted so that part of it may be another speaker's, but not into `place`."""
-        shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.shifted_probability)
+        shift = rng.uniform(-0.3, 0.3) * clip.duration * (rng.random() < self.options.shifted_probability)
         moved = Segment(max(clip.start + shift, 0.0), clip.end + shift)
         return clip if moved & place else moved
 

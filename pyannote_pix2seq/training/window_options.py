@@ -1,0 +1,75 @@
+"""Options of training windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
+
+
+@dataclass(frozen=True)
+class WindowOptions:
+    """Options of drawing windows from examples.
+
+    Parameters
+    ----------
+    chunk : float
+        Longest chunk, in seconds.
+    shorter_probability : float
+        Probability of a chunk of random length.
+    dense_probability : float
+        Probability of taking the window with the most overlap out of several: real meetings have more overlap than
+        random windows of simulated ones, and what is rare is not learned.
+    prompted_probability : float
+        Probability that the chunk is prompted with speakers of the same example, with clips from outside the chunk.
+    stranger_probability : float
+        Probability of one more prompt, of a speaker from another example.
+    compact_probability : float
+        Probability that all prompts are compact. With a frontend that is trained they never are: what is cached of its
+        clips is waveforms, and the mean of waveforms represents no speaker.
+    shifted_probability : float
+        Probability that a clip is shifted by up to 30 % of its length, so that it may include other speakers.
+    min_audibility : float
+        Turns with a mean probability of speech below this, according to the frontend, are not to be written: a model
+        that learns to write inaudible turns invents turns in silence.
+    prompt_duration : float
+        Maximum duration of all prompts together, silences included, in seconds; further ones are left out.
+    max_speakers : int
+        Maximum number of speakers in a window, prompted ones included; windows with more are drawn again.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+    """
+
+    chunk: float = 30.0
+    shorter_probability: float = 0.25
+    dense_probability: float = 0.5
+    prompted_probability: float = 0.4
+    stranger_probability: float = 0.15
+    compact_probability: float = 0.3
+    shifted_probability: float = 0.15
+    min_audibility: float = 0.25
+    prompt_duration: float = 30.0
+    max_speakers: int = 8
+
+    def __post_init__(self) -> None:
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        token = Frontend.token_duration
+        ranges = {
+            name: (is_probability(value), "a number from 0 to 1")
+            for name, value in given.items()
+            if name.endswith("_probability") or name == "min_audibility"
+        }
+        ranges["chunk"] = (
+            is_number(self.chunk) and self.chunk >= token,
+            f"a number of seconds, {token} (an audio token) or more",
+        )
+        ranges["prompt_duration"] = (
+            is_number(self.prompt_duration) and self.prompt_duration >= 0,
+            "a number of seconds, 0 or more",
+        )
+        ranges["max_speakers"] = (is_whole(self.max_speakers, 1), "a whole number, 1 or more")
+        check_ranges("WindowOptions", given, ranges)
