@@ -20,6 +20,7 @@ from torchmetrics import MetricCollection
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, OptionError
+from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 from pyannote_pix2seq.protocol import ENDLESS, origin
@@ -32,6 +33,8 @@ from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 
+BIN_DURATION = Frontend.token_duration / Frontend.bins_per_token
+"""Duration of a time bin, in seconds."""
 WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
 
 
@@ -52,8 +55,6 @@ class SequenceDiarization(Task):
         Longest audio that the model can process, prompts included, in seconds.
     num_speakers : int
         Number of speakers that the model can name.
-    resolution : float
-        Duration of a time bin, in seconds; has to be that of the model's frontend.
     stretch : float
         Recordings are cut into stretches of this many seconds before audio tokens are computed.
     batch_size : int
@@ -83,7 +84,6 @@ class SequenceDiarization(Task):
         cache: Path,
         model_window: float = 60.0,
         num_speakers: int = 8,
-        resolution: float = 0.04,
         stretch: float = 50.0,
         batch_size: int = 16,
         steps_per_epoch: int = 250,
@@ -106,7 +106,7 @@ class SequenceDiarization(Task):
         _check_that_it_ends(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
-        self.vocabulary = Vocabulary(model_window, resolution, num_speakers)
+        self.vocabulary = Vocabulary(model_window, BIN_DURATION, num_speakers)
         self.specifications = specifications_of(self.vocabulary)
         self.stretch = stretch
         self.steps_per_epoch = steps_per_epoch

@@ -381,3 +381,10 @@ def test_steps_of_an_epoch(protocol: SyntheticProtocol, cache: Path) -> None:
     task = make_task(protocol, cache, steps_per_epoch=5, batch_size=3)
     assert task.train__len__() == 15
     assert task.vocabulary.size == len(task.specifications.classes) == 2 + 300 + 3
+
+
+def test_time_bins_are_those_of_frontends(protocol: SyntheticProtocol, cache: Path) -> None:
+    task = make_task(protocol, cache)
+    assert task.vocabulary.resolution == make_model(task).bin_duration == 0.04
+    with pytest.raises(TypeError, match="no option resolution"):
+        make_task(protocol, cache, resolution=0.02)
