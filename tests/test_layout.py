@@ -67,10 +67,27 @@ def test_common_voice_tells_people_apart_by_client_in_all_languages(tmp_path: Pa
     assert files_of(find_speakers(tmp_path), tmp_path) == names
     assert len(find_speakers(tmp_path / "fr", "commonvoice")) == 1
     (tmp_path / "fr" / "clips" / "3.mp3").unlink()
-    with pytest.raises(LayoutError, match=r"validated.tsv: client a{16} has a clip .*3\.mp3"):
+    with pytest.raises(LayoutError, match=r"validated.tsv, line 2: client a{16} has a clip .*3\.mp3"):
         find_speakers(tmp_path)
     (tmp_path / "en" / "validated.tsv").unlink()
     with pytest.raises(LayoutError, match="validated.tsv, which tells who speaks"):
+        find_speakers(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("client_id\tsentence\nann\tHi\n", r" has no column path\. .* client_id and path,"),
+        ("", r" has no column client_id, path\. "),
+        ("client_id\tsentence\tpath\nann\tHi\t1.mp3\nbob\tHi\n", r", line 3 has no path\. "),
+        ("client_id\tpath\n\t1.mp3\n", r", line 2 has no client_id\. "),
+        ("client_id\tpath\nann\t" + "x" * 200000, r" cannot be read beyond line 1 \(field larger .*Give a table"),
+    ],
+)
+def test_a_malformed_table_of_common_voice_is_refused(tmp_path: Path, table: str, complaint: str) -> None:
+    touch(tmp_path, "clips/1.mp3")
+    (tmp_path / "validated.tsv").write_text(table)
+    with pytest.raises(LayoutError, match=f"^{re.escape(str(tmp_path / 'validated.tsv'))}{complaint}"):
         find_speakers(tmp_path)
 
 
@@ -118,6 +135,21 @@ def test_a_recording_that_is_missing_is_named_with_its_line(tmp_path: Path) -> N
     manifest = write_manifest(tmp_path / "m.tsv", "speaker\tpath", "ann\ta.wav", "bob\tgone.wav")
     with pytest.raises(LayoutError, match=rf"m\.tsv, line 3: speaker 'bob' .*{re.escape(str(tmp_path / 'gone.wav'))}"):
         find_speakers(manifest)
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        (("speaker\tpath", "ann\ta.wav", "bob"), r", line 3 has no path\. Every row needs speaker and path\."),
+        (("path\tspeaker", "a.wav\t"), r", line 2 has no speaker\. "),
+        (("speaker,path", "ann,a.wav"), r" has no column speaker, path\. Its first line .* separated by tabs"),
+        (("speaker\tpath", "ann\t" + "x" * 200000), r" cannot be read beyond line 1 \(field larger"),
+    ],
+)
+def test_a_malformed_manifest_is_refused(tmp_path: Path, lines: tuple[str, ...], complaint: str) -> None:
+    touch(tmp_path, "a.wav")
+    with pytest.raises(LayoutError, match=f"^{re.escape(str(tmp_path / 'm.tsv'))}{complaint}"):
+        find_speakers(write_manifest(tmp_path / "m.tsv", *lines))
 
 
 def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:

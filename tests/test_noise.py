@@ -73,7 +73,13 @@ def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
         Noises(tmp_path)
     manifest = tmp_path / "manifest.tsv"
     manifest.write_text("file\tkind\n")
-    with pytest.raises(NoiseError, match="no column path"):
+    with pytest.raises(NoiseError, match=r"no column path\. Its first line .*: path and kind,"):
+        Noises(tmp_path)
+    manifest.write_text("kind\tpath\nrain\n")
+    with pytest.raises(NoiseError, match=r"manifest\.tsv, line 2 has no path\. Every row needs path and kind"):
+        Noises(tmp_path)
+    manifest.write_text("path\tkind\ngone.wav\n")
+    with pytest.raises(NoiseError, match=r"manifest\.tsv, line 2 has no kind\."):
         Noises(tmp_path)
     manifest.write_text("path\tkind\ngone.wav\train\n")
     with pytest.raises(NoiseError, match=r"manifest.tsv, line 2: there is no file .*gone\.wav"):

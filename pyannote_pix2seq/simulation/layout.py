@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.simulation.recording import find_recordings
 from pyannote_pix2seq.simulation.seed import seed_of
+from pyannote_pix2seq.simulation.table import read_table
 
 SPLITS = ("train", "dev", "test")
 Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
@@ -101,7 +101,7 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
     Raises
     ------
     LayoutError
-        If there is no recording, a file or a column of a manifest is missing, a speaker has two splits or may be two
+        If there is no recording, a manifest lacks a column, a cell or a file, a speaker has two splits or may be two
         people, or a folder holds more than one corpus.
     """
     if layout not in CHOICES:
@@ -145,28 +145,20 @@ def _people(corpus: str) -> str:
 
 
 def _read_manifest(manifest: Path) -> Iterator[Row]:
-    with manifest.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        missing = [column for column in ("speaker", "path") if column not in (rows.fieldnames or ())]
-        if missing:
+    for where, row in read_table(manifest, ("speaker", "path"), LayoutError):
+        speaker, path = row["speaker"], manifest.parent / row["path"]
+        if not path.is_file():
             raise LayoutError(
-                f"{manifest} has no column {', '.join(missing)}. Its first line must name "
-                f"tab-separated columns: speaker and path, and if you like corpus and split."
+                f"{where}: speaker {speaker!r} has a recording {path}, and there is no such file. Paths are relative "
+                f"to {manifest.parent}."
             )
-        for row in rows:
-            speaker, path = row["speaker"], manifest.parent / (row["path"] or "")
-            if not speaker or not path.is_file():
-                raise LayoutError(
-                    f"{manifest}, line {rows.line_num}: speaker {speaker!r} has a recording {path}, and there is no "
-                    f"such file. Paths are relative to {manifest.parent}."
-                )
-            split = row.get("split") or split_of(speaker)
-            if split not in SPLITS:
-                raise LayoutError(
-                    f"{manifest}, line {rows.line_num}: speaker {speaker!r} is of split {split!r}. Splits are "
-                    f"{', '.join(SPLITS)}; leave it empty to have the name decide."
-                )
-            yield speaker, row.get("corpus") or manifest.stem, split, path
+        split = row.get("split") or split_of(speaker)
+        if split not in SPLITS:
+            raise LayoutError(
+                f"{where}: speaker {speaker!r} is of split {split!r}. Splits are {', '.join(SPLITS)}; leave it empty "
+                f"to have the name decide."
+            )
+        yield speaker, row.get("corpus") or manifest.stem, split, path
 
 
 def _scan(folder: Path, layout: str) -> Iterator[Row]:
@@ -216,12 +208,9 @@ def _read_common_voice(folder: Path) -> Iterator[Row]:
         table = clips.parent / "validated.tsv"
         if not table.is_file():
             raise LayoutError(f"There is {clips} and no {table}, which tells who speaks in Common Voice's clips.")
-        with table.open(newline="", encoding="utf-8", errors="replace") as file:
-            for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-                path = clips / row["path"]
-                if not path.is_file():
-                    raise LayoutError(
-                        f"{table}: client {row['client_id'][:16]} has a clip {path}: there is no such file."
-                    )
-                speaker = f"{COMMON_VOICE}-{row['client_id'][:16]}"
-                yield speaker, COMMON_VOICE, split_of(speaker), path
+        for where, row in read_table(table, ("client_id", "path"), LayoutError, has_quotes=False):
+            client, path = row["client_id"][:16], clips / row["path"]
+            if not path.is_file():
+                raise LayoutError(f"{where}: client {client} has a clip {path}: there is no such file.")
+            speaker = f"{COMMON_VOICE}-{client}"
+            yield speaker, COMMON_VOICE, split_of(speaker), path

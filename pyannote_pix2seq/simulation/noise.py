@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from scipy.signal import lfilter
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.simulation.recording import duration_of, fade, find_recordings, read_piece
+from pyannote_pix2seq.simulation.table import read_table
 
 PIECE = 10
 """Seconds that are read and cached at a time, so that memory is bounded however long recordings are."""
@@ -42,7 +42,7 @@ class Noises:
     Raises
     ------
     NoiseError
-        If there is no recording, or a file of the manifest is missing.
+        If there is no recording, or the manifest lacks a column, a cell or a file.
     """
 
     def __init__(self, source: Path | str) -> None:
@@ -112,19 +112,11 @@ def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
-    with manifest.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        try:
-            missing = {"path", "kind"} - set(rows.fieldnames or ())
-            if missing:
-                raise NoiseError(f"{manifest} has no column {', '.join(sorted(missing))}; path and kind are needed.")
-            for row in rows:
-                path = manifest.parent / row["path"]
-                if not path.is_file():
-                    raise NoiseError(f"{manifest}, line {rows.line_num}: there is no file {str(path)!r}.")
-                kinds.setdefault(row["kind"], []).append(path)
-        except csv.Error as error:
-            raise NoiseError(f"{manifest} is no manifest, or folder, of noise ({error}).") from error
+    for where, row in read_table(manifest, ("path", "kind"), NoiseError):
+        path = manifest.parent / row["path"]
+        if not path.is_file():
+            raise NoiseError(f"{where}: there is no file {str(path)!r}. Paths are relative to {manifest.parent}.")
+        kinds.setdefault(row["kind"], []).append(path)
     return kinds
 
 
