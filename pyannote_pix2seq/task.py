@@ -28,7 +28,7 @@ from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.training.examples import SHORTEST_STRETCH, ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
-from pyannote_pix2seq.training.steps import seed_of, steps_left
+from pyannote_pix2seq.training.steps import combined_seed, steps_left
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
@@ -189,7 +189,7 @@ class SequenceDiarization(Task):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch: that of the sequence, plus the weighted one of frame-level activity."""
-        seed = seed_of(self.seed, self.model.global_step, self.model.global_rank)
+        seed = combined_seed(self.seed, self.model.global_step, self.model.global_rank)
         generator = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

@@ -18,7 +18,7 @@ from toy import write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.anatomy import Measure, characteristics, dissect, habits
-from pyannote_pix2seq.simulation.estimators import balance, cluster, excess
+from pyannote_pix2seq.simulation.estimators import balance, excess, k_means
 from pyannote_pix2seq.simulation.fitted import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
 from pyannote_pix2seq.simulation.talk import draw_shares
@@ -206,9 +206,9 @@ def test_clusters() -> None:
     rng = np.random.default_rng(1)
     centres = np.array([[0, 0], [9, 0], [0, 9]])
     truth = np.repeat([0, 1, 2], [60, 40, 20])
-    labels = cluster(centres[truth] + rng.normal(size=(120, 2)), np.ones(120), 3)
+    labels = k_means(centres[truth] + rng.normal(size=(120, 2)), np.ones(120), 3)
     assert labels.tolist() == truth.tolist()
-    assert set(cluster(np.zeros((5, 2)), np.ones(5), 3)) == {0}
+    assert set(k_means(np.zeros((5, 2)), np.ones(5), 3)) == {0}
 
 
 def test_choices_are_explained_by_two_causes() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
-from pyannote_pix2seq.simulation.estimators import cluster
+from pyannote_pix2seq.simulation.estimators import k_means
 from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
 
 AROUND = 15.0
@@ -78,12 +78,12 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
     stretches = [measure.stretch(measure.start, measure.end) for measure in measures]
     around = [_around(measures[numbers[index]], events[index]) for index in np.flatnonzero(floor)]
     num_moods = min(num_moods, 1 + len(around) // SMALLEST_MOOD)
-    moods = cluster(_features(around, np.full(len(around), 2 * AROUND)), np.ones(len(around)), num_moods)
+    moods = k_means(_features(around, np.full(len(around), 2 * AROUND)), np.ones(len(around)), num_moods)
     return Corpus(
         seconds=seconds,
         stretches=stretches,
         num_speakers=np.array([1 + max(turn.speaker for turn in turns) for turns in joined]),
-        kinds=cluster(_features(stretches, seconds), seconds, num_kinds),
+        kinds=k_means(_features(stretches, seconds), seconds, num_kinds),
         events=events,
         recordings=numbers,
         floor=floor,

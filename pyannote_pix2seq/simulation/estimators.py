@@ -9,7 +9,7 @@ import numpy as np
 ROUNDS = 30
 
 
-def cluster(points: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
+def k_means(points: np.ndarray, weights: np.ndarray, number: int) -> np.ndarray:
     """Weighted k-means (Lloyd), initialised as in k-means++; deterministic.
 
     Parameters

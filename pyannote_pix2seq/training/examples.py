@@ -91,7 +91,7 @@ class ExampleCache(Dataset):
         self.folder = folder
         self.frontend = frontend
         self.duration = duration
-        origin = {"source": source, "duration": duration, "frontend": fingerprint(frontend), "kept": KEPT}
+        origin = {"source": source, "duration": duration, "frontend": frontend_fingerprint(frontend), "kept": KEPT}
         if changed := changes(folder / "origin.json", origin):
             raise CacheError(
                 f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
@@ -238,7 +238,7 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
             np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
 
 
-def fingerprint(frontend: Frontend) -> str:
+def frontend_fingerprint(frontend: Frontend) -> str:
     """Short hash of a frontend's type, its version and, if it is frozen, its weights."""
     digest = hashlib.sha256(f"{type(frontend).__name__} {frontend.version}".encode())
     for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):

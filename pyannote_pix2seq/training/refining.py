@@ -25,7 +25,7 @@ from pyannote_pix2seq.frontends.refinement import Refinement
 from pyannote_pix2seq.frontends.segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES
 from pyannote_pix2seq.network.schedule import annealed
 from pyannote_pix2seq.training.examples import Example, ExampleCache
-from pyannote_pix2seq.training.steps import seed_of, steps_left
+from pyannote_pix2seq.training.steps import combined_seed, steps_left
 from pyannote_pix2seq.training.windows import crop
 
 NUM_TOKENS = SpeakerFrontend.CHUNK
@@ -159,7 +159,7 @@ class RefinementTraining(LightningModule):
     def training_step(self, batch: Piece, batch_idx: int) -> Tensor:
         """Cross-entropy of one batch, averaged over bins."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self.seed, self.global_step))
+            torch.manual_seed(combined_seed(self.seed, self.global_step))
             loss = self._loss(self.refinement(batch.posteriors, batch.frames), batch.activity)
         self.log("loss/train", loss, prog_bar=True, on_step=False, on_epoch=True, batch_size=len(batch.activity))
         return loss

@@ -18,6 +18,6 @@ def steps_left(done: int, per_epoch: int) -> Iterator[int]:
     yield from range(done + offset, (done // per_epoch + 1) * per_epoch, stride)
 
 
-def seed_of(*numbers: int) -> int:
+def combined_seed(*numbers: int) -> int:
     """Combine several numbers into one seed, the same in every process."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) % 2**63
