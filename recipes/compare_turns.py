@@ -26,8 +26,8 @@ from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, INK, ORANGE, SOUND, style_axes
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
-from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.turns import Turns
 
 THIRDS = ("0", "1", "2")

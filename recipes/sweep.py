@@ -34,9 +34,9 @@ from pyannote_pix2seq.evaluation.scores import Score, components, intervals, mea
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import to_annotation
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
-from pyannote_pix2seq.simulation.anatomy import Measure
 from pyannote_pix2seq.simulation.difficulty import simulator
 from pyannote_pix2seq.simulation.labels import Labels
+from pyannote_pix2seq.simulation.turn_statistics import Measure
 from pyannote_pix2seq.simulation.turns import Turns
 
 DRAWS = 100

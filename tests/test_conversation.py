@@ -17,11 +17,11 @@ from toy import SAMPLE_RATE, rms, write_toy_voices
 
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
-from pyannote_pix2seq.simulation.fitted import FittedTurns
+from pyannote_pix2seq.simulation.fitted_turns import FittedTurns
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.store import LEVEL, VoicesError
-from pyannote_pix2seq.simulation.taken import TakenTurns
+from pyannote_pix2seq.simulation.taken_turns import TakenTurns
 from pyannote_pix2seq.simulation.turns import PlainTurns, TurnTaking
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet

@@ -17,11 +17,11 @@ from scipy.stats import ks_2samp
 from toy import write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
-from pyannote_pix2seq.simulation.anatomy import Measure, characteristics, dissect, habits
 from pyannote_pix2seq.simulation.estimators import balance, excess, k_means
-from pyannote_pix2seq.simulation.fitted import FITS
+from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
-from pyannote_pix2seq.simulation.talk import draw_shares
+from pyannote_pix2seq.simulation.turn_sampler import draw_shares
+from pyannote_pix2seq.simulation.turn_statistics import Measure, characteristics, dissect, habits
 from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, TurnsError
 from pyannote_pix2seq.vocabulary import Triplet
 

@@ -14,8 +14,8 @@ import pytest
 from toy import write_toy_voices
 
 from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.simulation.anatomy import Measure
 from pyannote_pix2seq.simulation.labels import HEARD
+from pyannote_pix2seq.simulation.turn_statistics import Measure
 
 ROOT = Path(__file__).parent.parent
 NOBODY = """

@@ -11,7 +11,7 @@ from toy import write_rttm
 
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.rttm import in_thirds, read_rttm
-from pyannote_pix2seq.simulation.taken import TakenTurns
+from pyannote_pix2seq.simulation.taken_turns import TakenTurns
 from pyannote_pix2seq.simulation.turns import PlainTurns, TurnsError, crop, in_order_of_appearance, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
 from pyannote_pix2seq.simulation.estimators import k_means
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
 from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
 
 AROUND = 15.0

@@ -9,7 +9,7 @@ from pathlib import Path
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Simulator
-from pyannote_pix2seq.simulation.fitted import FittedTurns
+from pyannote_pix2seq.simulation.fitted_turns import FittedTurns
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.store import VoicesError
 from pyannote_pix2seq.simulation.voices import Voices

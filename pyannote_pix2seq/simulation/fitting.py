@@ -6,11 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, FIRST, GAP, INTERRUPTION, PAUSE, TAKES, Event
-from pyannote_pix2seq.simulation.audience import Audience
 from pyannote_pix2seq.simulation.corpus import AROUND, Corpus, take_apart
 from pyannote_pix2seq.simulation.estimators import balance, excess
-from pyannote_pix2seq.simulation.moods import ABSENCES, LAST_SECONDS, LENGTHS, LEVELS, TOPIC, Fit, Kind, Mood, class_of
+from pyannote_pix2seq.simulation.recency import Audience
+from pyannote_pix2seq.simulation.turn_parameters import (
+    ABSENCES,
+    LAST_SECONDS,
+    LENGTHS,
+    LEVELS,
+    TOPIC,
+    Fit,
+    Kind,
+    Mood,
+    class_of,
+)
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, FIRST, GAP, INTERRUPTION, PAUSE, TAKES, Event
 from pyannote_pix2seq.simulation.turns import Turns
 
 REMEMBERED = 4

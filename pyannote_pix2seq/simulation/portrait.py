@@ -14,11 +14,11 @@ from matplotlib.patches import Patch
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.palette import FAINT, INK, plain
 from pyannote_pix2seq.report import MARGIN, ROW, WAVEFORM_ROWS, WIDTH, draw_lane, draw_time, draw_waveform, peaks
-from pyannote_pix2seq.simulation.anatomy import BACKCHANNEL, INTERRUPTION, dissect
 from pyannote_pix2seq.simulation.conversation import Conversation
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, INTERRUPTION, dissect
 
 MARKS = {INTERRUPTION: "v", BACKCHANNEL: "o"}
-"""Markers of the events that are marked where they begin, see `anatomy.dissect`."""
+"""Markers of the events that are marked where they begin, see `turn_statistics.dissect`."""
 
 OVERLAP = "#f6dfe6"
 

@@ -1,4 +1,4 @@
-"""One simulated conversation, drawn turn by turn."""
+"""Drawing one simulated conversation turn by turn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from itertools import accumulate
 
 import numpy as np
 
-from pyannote_pix2seq.simulation.anatomy import GAP, INTERRUPTION, PAUSE, TAKES
-from pyannote_pix2seq.simulation.audience import Audience, Listener
-from pyannote_pix2seq.simulation.moods import (
+from pyannote_pix2seq.simulation.recency import Audience, Listener
+from pyannote_pix2seq.simulation.turn_parameters import (
     ABSENCES,
     LAST_SECONDS,
     LENGTHS,
@@ -22,6 +21,7 @@ from pyannote_pix2seq.simulation.moods import (
     Quantiles,
     class_of,
 )
+from pyannote_pix2seq.simulation.turn_statistics import GAP, INTERRUPTION, PAUSE, TAKES
 from pyannote_pix2seq.simulation.turns import Turns
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -32,8 +32,8 @@ LEAST_SHARE = 1e-3
 """Least share of a speaker, so that nobody is silent for good."""
 
 
-class Talk:
-    """A conversation while it is drawn, see `FittedTurns`.
+class TurnSampler:
+    """Draws a conversation turn by turn, see `FittedTurns`.
 
     Parameters
     ----------

@@ -9,9 +9,9 @@ import numpy as np
 
 from pyannote_pix2seq.numeric import is_whole
 from pyannote_pix2seq.simulation.fitting import fit_turns
-from pyannote_pix2seq.simulation.moods import Fit, Kind
 from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
-from pyannote_pix2seq.simulation.talk import Talk, choose
+from pyannote_pix2seq.simulation.turn_parameters import Fit, Kind
+from pyannote_pix2seq.simulation.turn_sampler import TurnSampler, choose
 from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance
 
 FITS = Path(__file__).parent / "fits"
@@ -104,7 +104,7 @@ class FittedTurns:
         return cls.load(FITS / f"{name}.json", **options)
 
     def save(self, path: Path | str) -> None:
-        """Write the fit, without `num_speakers`, as human-readable JSON, see `moods.Fit`."""
+        """Write the fit, without `num_speakers`, as human-readable JSON, see `turn_parameters.Fit`."""
         self._fit.save(path)
 
     def __repr__(self) -> str:
@@ -117,10 +117,10 @@ class FittedTurns:
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
         """Draw part of a conversation that began before it, see `TurnTaking.draw`."""
         kind, num_speakers, _ = self._casts[choose(self._chances, rng)]
-        talk = Talk(self._fit, kind, num_speakers, rng)
-        while talk.floor.start < duration:
-            talk.go_on()
-        return in_order_of_appearance(crop(talk.turns, 0, duration))
+        sampler = TurnSampler(self._fit, kind, num_speakers, rng)
+        while sampler.floor.start < duration:
+            sampler.go_on()
+        return in_order_of_appearance(crop(sampler.turns, 0, duration))
 
 
 def _is_range(numbers: Any) -> bool:
