@@ -1,7 +1,7 @@
 """Score diarization systems on registered protocols, side by side.
 
-    python recipes/evaluate.py --registry database.yml Excerpts.SpeakerDiarization.All
-    python recipes/evaluate.py --registry database.yml Excerpts.SpeakerDiarization.All --into scores/ \\
+    python recipes/evaluate.py Excerpts.SpeakerDiarization.All --registry protocols/excerpts.yml
+    python recipes/evaluate.py Excerpts.SpeakerDiarization.All --registry protocols/excerpts.yml --into scores/ \\
         --peer clustering=recipes/peers/clustering.py \\
         --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
 

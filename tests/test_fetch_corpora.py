@@ -249,3 +249,11 @@ def test_an_archive_is_fetched_once_and_checked(
     with pytest.raises(recipe.CorpusError, match="msdwild_wavs.zip is .*, not 0057"):
         archives.path("https://x/y", "msdwild_wavs.zip")
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_excerpts_of_the_readme_are_registered() -> None:
+    registry.load_database(ROOT / "protocols" / "excerpts.yml")
+    files = list(registry.get_protocol("Excerpts.SpeakerDiarization.All").test())
+    assert [file["uri"] for file in files] == ["trn00", "trn02", "trn04", "trn06", "trn08", "dev00", "dev01"]
+    assert [len(file["annotation"].labels()) for file in files] == [3, 1, 3, 3, 4, 2, 2]
+    assert all(list(file["annotated"]) == [Segment(0, 30)] for file in files)

@@ -229,7 +229,7 @@ def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor
     probs = logits.softmax(-1)
     if options.top_p < 1:
         probs = _without_tail(probs, options.top_p)
-    # on the CPU, for the same random numbers on all devices, and for double precision, which Apple's GPUs lack: in single
+    # on the CPU, for the same random numbers on all devices and double precision, which GPUs of Apple lack: in single
     # precision, the largest number drawn could round to the sum of the probabilities
     cumulated = probs.cpu().double().cumsum(-1)
     drawn = torch.rand(len(probs), 1, generator=generator) * cumulated[:, -1:]

@@ -1,6 +1,6 @@
 """Choose the hyper-parameters of clustering.py: those with the lowest DER on a protocol, of a small grid.
 
-    python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All --registry database.yml
+    python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All --registry protocols/excerpts.yml
 
 Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally good ones, the first of the grid is taken.
 """
