@@ -72,4 +72,6 @@ def one_by_one(
         else:
             yield file, output
     if failed:
-        warnings.warn(f"{len(failed)} of {num_files} recordings have no result: {', '.join(failed)}", stacklevel=2)
+        warnings.warn(
+            f"{len(failed)} of {num_files} recordings have no result: {', '.join(map(str, failed))}", stacklevel=2
+        )

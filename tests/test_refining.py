@@ -205,7 +205,7 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
     refined = refine(steps=2)
     changed = {name for name in fetched if not torch.equal(fetched[name], refined[name])}
     assert changed and all(name.startswith("refinement.") for name in changed)
-    heard = np.load(next((tmp_path / "folder" / "heard" / "train").glob("*.npz")))
+    heard = np.load(next((tmp_path / "folder" / "heard" / "train").rglob("*.npz")))
     assert heard["content"].shape[1:] == (28,) and heard["voice"].shape[1:] == (4, NUM_FRAME_CHANNELS)
     again = refine(steps=2)  # nothing is left to do
     assert all(torch.equal(refined[name], again[name]) for name in refined)

@@ -183,7 +183,7 @@ def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_file_that_is_shorter_than_it_says_cannot_have_as_many_speakers(
+def test_a_file_that_is_shorter_than_it_says_ends_all_steps_and_cannot_have_as_many_speakers(
     model: Pix2Seq, strategy: str, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole.mp3"
@@ -194,6 +194,9 @@ def test_a_file_that_is_shorter_than_it_says_cannot_have_as_many_speakers(
     assert len(pipeline(whole, num_speakers=asked).speaker_diarization.labels()) == asked
     with pytest.raises(SpeakerCountError, match=f"num_speakers={asked} was asked for, but there can be at most"):
         pipeline(tmp_path / "cut.mp3", num_speakers=asked)
+    last: dict[str, tuple[int, int]] = {}
+    pipeline(tmp_path / "cut.mp3", hook=lambda step, *_, **now: last.update({step: now.values()}))
+    assert all(completed == total for _, total, completed in list(last.values())[:-1])
 
 
 def test_limits_that_contradict_each_other() -> None:
@@ -563,11 +566,11 @@ def test_a_crash_loses_nothing_of_the_other_files(
 
     monkeypatch.setattr(Chunker, "push", crash)
     files = [{**talk(1.0), "uri": f"file{number}"} for number in range(5)]
-    files[2]["waveform"] = torch.full((1, RATE), 0.125)
+    files[2] |= {"waveform": torch.full((1, RATE), 0.125), "uri": 5}  # which is no text, but no reason to stop
     with pytest.warns(UserWarning) as warned:
         done = list(pipeline.apply_batch(files, progress=True, max_speakers=2))
     messages = [str(each.message) for each in warned]
-    assert messages == ["file2 is left out: ZeroDivisionError: oh", "1 of 5 recordings have no result: file2"]
+    assert messages == ["5 is left out: ZeroDivisionError: oh", "1 of 5 recordings have no result: 5"]
     assert [file["uri"] for file, _ in done] == ["file0", "file1", "file3", "file4"]
     assert all(output.speaker_diarization.uri == file["uri"] for file, output in done)
     assert "recordings: 100%" in capsys.readouterr().err

@@ -153,7 +153,7 @@ def test_processes_that_wait_hear_of_every_stretch(
     told: list[tuple[Any, int]] = []
 
     def tell(strategy: Any, word: Any, src: int = 0) -> Any:
-        told.append((word, len(list(tmp_path.glob("*/*.npz")))))
+        told.append((word, len(list(tmp_path.rglob("*.npz")))))
         return word
 
     monkeypatch.setattr(SingleDeviceStrategy, "broadcast", tell)

@@ -106,6 +106,32 @@ def test_speakers_of_other_files_have_other_names_unless_labels_are_known_beyond
     assert {cache[k].names for k in range(4)} == {("ann",)}
 
 
+def test_databases_may_share_uris_and_labels(tmp_path: Path) -> None:
+    files = [
+        file_of("talk", 3.2 * number, (0.0, 3.0, "ann"), database=database, scope=scope)
+        for number, (database, scope) in enumerate(
+            [("A", "database"), ("B", "database"), ("A/B", "file"), ("C", "global")], 1
+        )
+    ]
+    cache = cache_of(tmp_path, duration=100)
+    cache.fill(files)
+    assert [(cache[k].uri, len(cache[k].audio.content)) for k in range(4)] == [
+        ("talk@0.00", 20 * number) for number in (1, 2, 3, 4)
+    ]
+    assert [cache[k].names for k in range(4)] == [("A ann",), ("B ann",), ("A/B talk ann",), ("ann",)]
+    assert len(cache_of(tmp_path, duration=100)) == 4
+    with pytest.raises(CacheError, match=r"Two recordings are called talk@0\.00\. Give each a uri of its own"):
+        cache.fill([files[0], files[0] | {"waveform": files[1]["waveform"]}])
+
+
+def test_recordings_without_a_uem_are_annotated_as_a_whole(tmp_path: Path) -> None:
+    lost = file_of("lost", 3.2, waveform=None, audio=str(tmp_path / "lost.wav"), annotated=None)
+    cache = cache_of(tmp_path, duration=6.4)
+    with pytest.warns(UserWarning, match="lost is left out: .*lost.wav"):
+        cache.fill([FILES[0] | {"annotated": None}, lost])
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "first@6.40"]
+
+
 def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (60 * 8000, 2)).astype(np.float32)
     soundfile.write(tmp_path / "long.flac", noise, 8000)

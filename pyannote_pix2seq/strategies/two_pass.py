@@ -84,7 +84,8 @@ class TwoPass:
         for chunk in chunks:
             audio = self.writer.listen(chunk.waveform).to(torch.half)
             readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.core))
-            report("listening", len(readings), max(num_chunks, len(readings) + 1 - chunk.is_last))
+            done = len(readings)
+            report("listening", done, done if chunk.is_last else max(num_chunks, done + 1))
         return readings
 
     def _first_pass(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
@@ -97,7 +99,7 @@ class ExampleCache(Dataset):
                 f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
             )
         note_origin(folder / "origin.json", origin)
-        self.paths = sorted(folder.glob("*.npz"))
+        self.paths = sorted(folder.rglob("*.npz"))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -121,7 +123,8 @@ class ExampleCache(Dataset):
         Parameters
         ----------
         files : iterable of ProtocolFile
-            With `uri`, `annotation`, `annotated`, and `audio` or `waveform`.
+            With `uri`, `annotation`, `audio` or `waveform` and, unless all of it is annotated, `annotated`. Files of
+            several databases may have the same uri.
         num_workers : int
             Processes that read or render audio, and compute tokens; 0 for this process alone.
         device : torch.device, optional
@@ -132,9 +135,13 @@ class ExampleCache(Dataset):
         Raises
         ------
         CacheError
-            If there are no examples at all. A stretch that cannot be read is reported in a warning and skipped.
+            If there are no examples at all, or two files of a database have the same uri. A stretch that cannot be read
+            is reported in a warning and skipped.
         """
         stretches = [stretch for file in files for stretch in self._stretches(file)]
+        twice = [path for path, count in Counter(self._path(*stretch) for stretch in stretches).items() if count > 1]
+        if twice:
+            raise CacheError(f"Two recordings are called {unquote(twice[0].stem)}. Give each a uri of its own.")
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
         done = self._compute_together(missing, num_workers, device) if device else self._compute(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
@@ -178,13 +185,23 @@ class ExampleCache(Dataset):
         """Annotated regions of a file, cut to at most `duration` seconds."""
         return [
             (file, Segment(start, min(start + self.duration, region.end)))
-            for region in file["annotated"]
+            for region in self._annotated(file)
             for start in np.arange(region.start, region.end - SHORTEST_STRETCH, self.duration).tolist()
         ]
 
+    def _annotated(self, file: Mapping[str, Any]) -> Iterable[Segment]:
+        annotated = file.get("annotated")
+        if annotated is not None:
+            return annotated
+        try:
+            return [Segment(0, Reader(file, self.frontend.sample_rate).duration)]
+        except (OSError, ValueError):
+            return [Segment(0, self.duration)]  # which cannot be read either: `read` says why
+
     def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
+        folder = self.folder / quote(file.get("database") or "", safe="")
         name = file["uri"].replace("%", "%25").replace("/", "%2F")  # as `unquote` reads it
-        return self.folder / f"{name}@{stretch.start:.2f}.npz"
+        return folder / f"{name}@{stretch.start:.2f}.npz"
 
 
 class Read(NamedTuple):
@@ -234,6 +251,7 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
     with torch.inference_mode():
         kept = frontend.precompute(torch.stack([read.waveform for read in reads]).to(device))
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
+        read.path.parent.mkdir(exist_ok=True)
         with atomic_write(read.path) as part, part.open("wb") as handle:
             np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
 
@@ -256,9 +274,10 @@ def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int
 
 
 def _names(file: Mapping[str, Any], annotation: Annotation) -> list[str]:
-    """Names of the speakers, by number: labels, after the file's uri if they are valid within the file only."""
-    is_known = file.get("scope", "file") != "file"
-    return [str(label) if is_known else f"{file['uri']} {label}" for label in annotation.labels()]
+    """Names of the speakers, by number: labels, after what they are valid within, a database or a file of it."""
+    within = {"global": [], "database": [file.get("database")]}
+    parts = within.get(file.get("scope", "file"), [file.get("database"), file["uri"]])
+    return [" ".join([*filter(None, parts), str(label)]) for label in annotation.labels()]
 
 
 def _length(read: Read) -> int:
