@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_pix2seq import PRETRAINED, checkpoints
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.evaluation import worker
+from pyannote_pix2seq.evaluation import system, worker
 from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
@@ -39,7 +40,7 @@ from pyannote_pix2seq.evaluation.comparison import (
 from pyannote_pix2seq.evaluation.lineup import parse_systems
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.scores import MEASURES, measure
-from pyannote_pix2seq.evaluation.system import System, respond
+from pyannote_pix2seq.evaluation.system import PACKAGE, System, respond
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"
@@ -209,6 +210,39 @@ def test_nothing_to_compare_is_said(teller: Any) -> None:
     evaluation = evaluate("Toy", [file(SHORT, 1.0)], [teller("hasty", shortest=2.0)], threads=1)
     assert evaluation.results == []
     assert "hasty is left out: RuntimeError: too short for me." in markdown(evaluation)
+
+
+NOSY = """
+import sys
+from pathlib import Path
+import pyannote_pix2seq
+from pyannote_pix2seq.evaluation.system import respond
+
+try:
+    import decoy
+except ModuleNotFoundError as error:
+    decoy = error
+place = Path(pyannote_pix2seq.__file__).resolve()
+respond(lambda audio: ([(0, 1, str(place)), (1, 2, str(decoy))], None), *sys.argv[1:])
+"""
+
+
+def test_a_peer_imports_this_package_and_nothing_that_is_installed_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, peer = tmp_path / "site-packages", tmp_path / "peer"
+    shutil.copytree(PACKAGE, site / PACKAGE.name, ignore=shutil.ignore_patterns("pretrained*", "__pycache__"))
+    (site / "decoy.py").write_text("# a module of ours that the peer has as well, in another version")
+    peer.mkdir()
+    (peer / "nosy.py").write_text(NOSY)
+    (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
+    monkeypatch.setattr(system, "PACKAGE", site / PACKAGE.name)
+    answer = System.of_peer(f"nosy={peer}/nosy.py").answer(tmp_path / "recordings.json", 1)["a"]
+    assert answer.error is None
+    assert [speaker for _, _, speaker in answer.turns] == [
+        str(site / PACKAGE.name / "__init__.py"),
+        "No module named 'decoy'",
+    ]
 
 
 @pytest.mark.parametrize("error", [PermissionError, FileNotFoundError])

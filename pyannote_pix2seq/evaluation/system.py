@@ -6,7 +6,8 @@ A system is a command. It is called as `COMMAND recordings.json answers.jsonl`:
     answers.jsonl     one `Answer` per line, written as soon as there is one
 
 What a system prints is not read. This module needs nothing but the standard library, so that a system can import
-`respond` with the Python of another environment.
+`respond` with the Python of another environment. This package is all that such a Python finds of ours: what else is
+installed beside it stays out of the way of the packages of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
@@ -33,7 +35,7 @@ from pyannote_pix2seq.console.exit import TERMINATED
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import is_number
 
-ROOT = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parents[1]
 REFERENCES = "references.json"
 """Beside recordings.json: {uri: [[start, end, speaker], ...]}, for oracle systems, which are given the reference."""
 
@@ -197,10 +199,9 @@ class System:
         """Call the system with what is left; return the error for recordings without an answer."""
         recordings.write_text(json.dumps(left))
         answers.write_text("")
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": str(threads)}
         try:
-            with _ending_together():
+            with _ending_together(), _importable() as paths:
+                environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)}
                 status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
@@ -230,6 +231,17 @@ def _answer(content: dict[str, Any]) -> Answer:
         return Answer(**content)
     except (TypeError, ValueError) as error:
         return Answer(content["uri"], error=f"its answer cannot be used: {error}")
+
+
+@contextmanager
+def _importable() -> Iterator[str]:
+    """PYTHONPATH with which a system can import this package, and nothing that is installed beside it.
+
+    Its first entry is a temporary folder that holds nothing but a link to the package.
+    """
+    with TemporaryDirectory() as path:
+        Path(path, PACKAGE.name).symlink_to(PACKAGE)
+        yield os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
 
 
 @contextmanager
