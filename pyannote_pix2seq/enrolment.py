@@ -17,7 +17,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
 from pyannote_pix2seq.audio.samples import AudioError
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
 from pyannote_pix2seq.strategies.chunks import Chunker, Grid
@@ -150,7 +150,7 @@ class Enrolment(Sequence[Speaker]):
             If the file does not exist, or is not an enrolment.
         """
         if not Path(path).is_file():
-            raise EnrolmentError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
+            raise EnrolmentError(missing(path))
         try:
             with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
                 return cls(

@@ -1,5 +1,7 @@
 """Errors about what this package is given."""
 
+from pathlib import Path
+
 
 class Pix2SeqError(Exception):
     """Something that this package cannot work with; its message says what was given, what is allowed and the way out.
@@ -19,3 +21,8 @@ class OptionError(Pix2SeqError, TypeError):
 def reason(error: Exception) -> str:
     """What went wrong, in one line: the message of an error, with its type unless it is one of this package."""
     return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"
+
+
+def missing(path: Path | str, kind: str = "file") -> str:
+    """What to say of a path at which there is nothing: that there is no such file, where it was sought, what to do."""
+    return f"There is no {kind} {path} (looked in {Path.cwd()}). Check its name and folder."

@@ -16,6 +16,7 @@ from typing import BinaryIO
 import soundfile
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
+from pyannote_pix2seq.errors import missing
 
 CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log message about a file that has fewer bytes than its header says."""
@@ -102,7 +103,7 @@ def _promised(file: soundfile.SoundFile) -> float:
 
 def _check_path(path: Path) -> None:
     if not path.exists():
-        raise AudioNotFoundError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
+        raise AudioNotFoundError(missing(path))
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
     if path.is_fifo():
