@@ -6,19 +6,21 @@ import re
 from pathlib import Path
 from pickle import UnpicklingError
 from textwrap import shorten
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from pyannote.audio import Pipeline
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
-from pyannote_pix2seq.errors import Pix2SeqError, reason
+from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
-ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+(?<!\.yaml)")
+ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """Names on a hub: ORGANISATION/NAME."""
+OF_FILES = (".bin", ".ckpt", ".pt", ".pth", ".yaml")
+"""Suffixes that files have, and names on a hub have not."""
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -43,62 +45,75 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     Raises
     ------
     ModelError
-        If the checkpoint does not exist or holds something else. Only a `Path`, or a name with the suffix of a
-        checkpoint, has to exist as a file: other names may be those of models on a hub.
+        If the checkpoint does not exist or holds something else. A hub is asked for a str ORGANISATION/NAME only, and
+        only if there is no folder ORGANISATION here.
     """
     if isinstance(model, dict) and "checkpoint" not in model:
         raise ModelError(f"A model was given as {model!r}; it has to say which: {{'checkpoint': 'model.ckpt'}}.")
     source = model["checkpoint"] if isinstance(model, dict) else model
-    if _is_path(source):
-        _check_exists(Path(source))
+    if isinstance(source, (str, Path)):
+        _check_exists(source)
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     except UNREADABLE as error:
         details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
         raise ModelError(
-            f"{source} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). recipes/train.py "
-            f"makes checkpoints."
+            f"{_named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
+            f"recipes/train.py makes checkpoints."
         ) from error
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
 
 
-def _is_path(source: Any) -> TypeGuard[str | Path]:
-    """Whether `source` can only be a path; other names may be those of models on a hub."""
-    return isinstance(source, Path) or (isinstance(source, str) and source.endswith((".bin", ".ckpt", ".pt", ".pth")))
-
-
 def load_pipeline(source: str | Path) -> Pipeline:
-    """Load a pipeline from its folder, from its config.yaml or, if its name is a str, from a hub.
+    """Load a pipeline from its folder, from its config.yaml or from a hub.
+
+    A hub is asked for a str ORGANISATION/NAME only, and only if there is no folder ORGANISATION here.
 
     Raises
     ------
     ModelError
         If there is no such pipeline, or it cannot be used.
     """
-    path = Path(source)
-    config = path / "config.yaml" if path.is_dir() else path
-    on_hub = isinstance(source, str) and not path.exists() and bool(ON_HUB.fullmatch(source))
-    if not on_hub and not config.is_file():
-        raise ModelError(
-            f"There is no file {config} to load a pipeline from (looked in {Path.cwd()}). Folders with one are made by "
-            f"recipes/export.py."
-        )
+    config = Path(source, "config.yaml") if Path(source).is_dir() else source
+    _check_exists(config)
     try:
-        pipeline = Pipeline.from_pretrained(str(source) if on_hub else config)
+        pipeline = Pipeline.from_pretrained(config)
     except ModelError:
         raise
     except Exception as error:  # a file of unknown origin may fail in any way
-        raise ModelError(f"{config} cannot be used as a pipeline: {reason(error)}") from error
+        raise ModelError(f"{_named(config)} cannot be used as a pipeline: {reason(error)}") from error
     if pipeline is None:
-        raise ModelError(f"{source} is neither a folder of a pipeline nor one that can be fetched from a hub.")
+        raise ModelError(f"{_named(config)} cannot be found.")
     return pipeline
 
 
-def _check_exists(path: Path) -> None:
-    if not path.exists():
-        raise ModelError(f"There is no file {path} (looked in {Path.cwd()}). Check its name and folder.")
+def _is_name(source: Any) -> bool:
+    """Whether `source` has the form of a name on a hub."""
+    return isinstance(source, str) and bool(ON_HUB.fullmatch(source)) and not source.endswith(OF_FILES)
+
+
+def _may_be_on_hub(source: Any) -> bool:
+    """Whether only a hub may have `source`: it has such a name, and there is not even a folder for it here."""
+    return _is_name(source) and not Path(source).parent.is_dir()
+
+
+def _missing(source: str | Path) -> str:
+    return missing(source, "file" if str(source).endswith(OF_FILES) else "folder")
+
+
+def _named(source: Any) -> str:
+    """How messages name what is loaded: of what only a hub may have, they say first that it is not here."""
+    return f"{_missing(source)} On a hub, {source}" if _may_be_on_hub(source) else str(source)
+
+
+def _check_exists(source: str | Path) -> None:
+    """Check that there is something to load, unless a hub may have it."""
+    if Path(source).exists() or _may_be_on_hub(source):
+        return
+    why = f" No hub is asked for it where there is a folder {Path(source).parent}." if _is_name(source) else ""
+    raise ModelError(_missing(source) + why)
 
 
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
@@ -114,7 +129,8 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     ModelError
         If the file cannot be read, or holds something else.
     """
-    _check_exists(path)
+    if not path.exists():
+        raise ModelError(missing(path))
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
         frontend.load_state_dict(state_dict)

@@ -484,8 +484,8 @@ def test_a_missing_pipeline(talk, diarize, tmp_path):
     for model in (tmp_path, tmp_path / "config.yaml"):
         status, _, said = diarize(talk, model=model)
         assert (status, len(said)) == (2, 1)
-        assert f"There is no file {tmp_path / 'config.yaml'} to load a pipeline from" in said[0]
-    assert "There is no file gone/pipeline to load a pipeline from" in diarize(talk, model="gone/pipeline")[2][0]
+        assert f"There is no file {tmp_path / 'config.yaml'} (looked in " in said[0]
+    assert f"There is no folder gone/pipeline (looked in {os.getcwd()})" in diarize(talk, model="gone/pipeline")[2][0]
 
 
 class OtherPipeline(Pipeline):

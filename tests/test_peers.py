@@ -146,7 +146,7 @@ def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path:
 @pytest.mark.parametrize(
     ("peer", "arguments", "complaint"),
     [
-        ("frame_head", ["recordings.json", "answers.jsonl", "--pipeline", "gone"], "There is no file gone "),
+        ("frame_head", ["recordings.json", "answers.jsonl", "--pipeline", "gone"], "There is no folder gone "),
         ("tune_clustering", ["No.SpeakerDiarization.Such"], "There is no protocol No.SpeakerDiarization.Such"),
         ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "gone.yml cannot be used as"),
     ],

@@ -1,0 +1,86 @@
+"""Loading of models and pipelines: what is not there, what is not ours, and what is no fault of the file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyannote.audio import Model, Pipeline
+
+from pyannote_pix2seq.checkpoints import ModelError, load_model, load_pipeline
+
+LOADERS: dict[str, Callable[[Any], Any]] = {
+    "pipeline": load_pipeline,
+    "model": lambda source: load_model(source, token=None, cache_dir=None),
+}
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What was asked of a hub, which cannot be reached, in a folder in which there is a folder `runs`."""
+    asked: list[Any] = []
+
+    def fail(checkpoint: Any, **_: Any) -> None:
+        asked.append(checkpoint)
+        raise ConnectionError("no network")
+
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for kind in (Model, Pipeline):
+        monkeypatch.setattr(kind, "from_pretrained", fail)
+    return asked
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+@pytest.mark.parametrize("gone", ["runs/pipelin", "gone", "./gone", "gone/of/one", Path("gone/pipeline")])
+def test_a_mistyped_folder_is_not_sought_on_a_hub(kind: str, gone: str | Path, hub: list[Any], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=rf"^There is no folder {gone} \(looked in {tmp_path}\). Check its name"):
+        LOADERS[kind](gone)
+    assert hub == []
+
+
+@pytest.mark.parametrize("kind", LOADERS)
+def test_it_is_said_why_no_hub_is_asked(kind: str, hub: list[Any]) -> None:
+    with pytest.raises(ModelError, match=r"name and folder\. No hub is asked for it where there is a folder runs\.$"):
+        LOADERS[kind]("runs/pipelin")
+
+
+@pytest.mark.parametrize(
+    ("kind", "gone"),
+    [("pipeline", "gone.yaml"), ("pipeline", "gone/config.yaml"), ("model", "gone.ckpt"), ("model", "gone/last.ckpt")],
+)
+def test_a_mistyped_file_is_not_sought_on_a_hub(kind: str, gone: str, hub: list[Any]) -> None:
+    with pytest.raises(ModelError, match=f"^There is no file {gone} "):
+        LOADERS[kind](gone)
+    assert hub == []
+
+
+def test_a_folder_without_a_pipeline(hub: list[Any]) -> None:
+    with pytest.raises(ModelError, match="^There is no file runs/config.yaml "):
+        load_pipeline("runs")
+    assert hub == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ("pipeline", "cannot be used as a pipeline: ConnectionError: no network"),
+        ("model", "is not a checkpoint of a Pix2Seq model (ConnectionError: no network)"),
+    ],
+)
+def test_where_a_hub_fails_it_is_said_first_that_there_is_no_such_folder(
+    kind: str, complaint: str, hub: list[Any], tmp_path: Path
+) -> None:
+    said = f"There is no folder some/thing (looked in {tmp_path}). Check its name and folder. On a hub, some/thing "
+    with pytest.raises(ModelError, match="^" + re.escape(said + complaint)):
+        LOADERS[kind]("some/thing")
+    assert hub == ["some/thing"]
+
+
+def test_a_hub_without_such_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: None)
+    with pytest.raises(ModelError, match=r"^There is no folder no/where .* On a hub, no/where cannot be found\.$"):
+        load_pipeline("no/where")
