@@ -21,6 +21,8 @@ ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """Names on a hub: ORGANISATION/NAME."""
 OF_FILES = (".bin", ".ckpt", ".pt", ".pth", ".yaml")
 """Suffixes that files have, and names on a hub have not."""
+OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
+"""What is no fault of the file that is loaded."""
 UNREADABLE = (
     AttributeError,
     EOFError,
@@ -32,7 +34,7 @@ UNREADABLE = (
     UnpicklingError,
     ValueError,
 )
-"""Exceptions that loading may raise if the file is not a checkpoint of this package."""
+"""Used by training/run.py only, until it does as the functions below do."""
 
 
 class ModelError(Pix2SeqError, ValueError):
@@ -55,7 +57,9 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
         _check_exists(source)
     try:
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
-    except UNREADABLE as error:
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
         details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
         raise ModelError(
             f"{_named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
@@ -80,9 +84,9 @@ def load_pipeline(source: str | Path) -> Pipeline:
     _check_exists(config)
     try:
         pipeline = Pipeline.from_pretrained(config)
-    except ModelError:
+    except (ModelError, *OUT_OF_MEMORY):
         raise
-    except Exception as error:  # a file of unknown origin may fail in any way
+    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
         raise ModelError(f"{_named(config)} cannot be used as a pipeline: {reason(error)}") from error
     if pipeline is None:
         raise ModelError(f"{_named(config)} cannot be found.")
@@ -134,7 +138,9 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     try:
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
         frontend.load_state_dict(state_dict)
-    except UNREADABLE as error:
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
         raise ModelError(
             f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} "
             f"({shorten(str(error), 300)}). Take what recipes/refine.py or recipes/fetch_frontends.py of this version "

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any, Union
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -32,20 +30,6 @@ FIELDS = ("content", "voice", "mean", "alone", "quality")
 
 Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 """Forms in which a caller may give known speakers, see `Enrolment.given`."""
-
-
-DAMAGED = (
-    AttributeError,
-    BadZipFile,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zlib.error,
-)
-"""Exceptions that reading may raise if the file is damaged or not an enrolment."""
 
 
 class EnrolmentError(Pix2SeqError, ValueError):
@@ -156,7 +140,9 @@ class Enrolment(Sequence[Speaker]):
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )
-        except DAMAGED as error:
+        except (MemoryError, torch.OutOfMemoryError):  # no fault of the file
+            raise
+        except Exception as error:  # NumPy raises anything on files that are damaged, or of something else
             raise EnrolmentError(
                 f"{path} holds no enrolment. `pipeline.enrol(...).save(path)` makes one; a recording needs a name, "
                 f"such as known={{'alice': 'alice.wav'}}."

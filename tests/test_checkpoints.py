@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from pyannote.audio import Model, Pipeline
 
-from pyannote_pix2seq.checkpoints import ModelError, load_model, load_pipeline
+from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
+from pyannote_pix2seq.frontends import MelFrontend
 
 LOADERS: dict[str, Callable[[Any], Any]] = {
     "pipeline": load_pipeline,
@@ -84,3 +89,43 @@ def test_a_hub_without_such_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: None)
     with pytest.raises(ModelError, match=r"^There is no folder no/where .* On a hub, no/where cannot be found\.$"):
         load_pipeline("no/where")
+
+
+READERS: dict[str, tuple[Callable[[Path], Any], object, str, type[Exception]]] = {
+    "pipeline": (load_pipeline, Pipeline, "from_pretrained", ModelError),
+    "model": (LOADERS["model"], Model, "from_pretrained", ModelError),
+    "frontend": (lambda path: load_frontend(MelFrontend(), path), torch, "load", ModelError),
+    "enrolment": (Enrolment.load, np, "load", EnrolmentError),
+}
+
+
+def failing(kind: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load a file that exists, but whose reader fails."""
+    load, owner, name, _ = READERS[kind]
+
+    def fail(*_: Any, **more: Any) -> None:
+        raise error
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(owner, name, fail)
+    load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("error", [MemoryError("all of it"), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_lack_of_memory_is_not_blamed_on_the_file(
+    kind: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(type(error)) as raised:
+        failing(kind, error, tmp_path, monkeypatch)
+    assert raised.value is error
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("error", [struct.error("4 bytes"), AssertionError(), RecursionError("deep")])
+def test_whatever_else_a_reader_raises_is_said_of_the_file(
+    kind: str, error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(READERS[kind][3], match=f"^{tmp_path / 'file'} ") as raised:
+        failing(kind, error, tmp_path, monkeypatch)
+    assert raised.value.__cause__ is error
