@@ -13,7 +13,6 @@ import warnings
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -174,13 +173,9 @@ def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
     """Function that diarizes a job with the pipeline that the options ask for and the speakers of `--known`."""
     from pyannote_pix2seq.limits import SpeakerLimits
 
-    pipeline = _read_pipeline(options)
+    pipeline = _read_pipeline(options, options.strategy, options.decoding)
     pipeline.legacy = False
-    if options.decoding is not None:
-        pipeline.decoding = replace(pipeline.decoding, method=options.decoding)
-    pipeline.strategy = options.strategy or pipeline.strategy
     try:
-        pipeline.check()
         SpeakerLimits.check(options.num_speakers, options.min_speakers, options.max_speakers)
     except ValueError as error:
         raise UsageError(str(error)) from error
@@ -204,19 +199,16 @@ def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Pat
     return people
 
 
-def _read_pipeline(options: Namespace) -> Pix2SeqDiarization:
+def _read_pipeline(options: Namespace, strategy: str | None = None, decoding: str | None = None) -> Pix2SeqDiarization:
     """Load a pipeline from its folder or config.yaml, and move it to the requested device."""
     import torch
 
-    from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
-    from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+    from pyannote_pix2seq.checkpoints import ModelError, load_diarization
 
     try:
-        pipeline = load_pipeline(options.model)
+        pipeline = load_diarization(options.model, strategy, {"strategy": decoding})
     except ModelError as error:
-        raise UsageError(f"--model {options.model}: {error}") from error
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        raise UsageError(f"--model {options.model} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization.")
+        raise UsageError(f"--model: {error}") from error
     try:
         return pipeline.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA

@@ -3,8 +3,8 @@
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
-the others, but for those of a frozen frontend. Where the frontend hears voices, recordings are read twice and prompts
-are single tokens; where it does not, chunks are read one after the other, behind whole clips.
+the others, but for those of a frozen frontend. How recordings are read is left to the pipeline, which knows whether the
+frontend of its model hears voices.
 """
 
 from __future__ import annotations
@@ -38,8 +38,6 @@ KEPT = (
 )
 MODEL = "pix2seq"
 DECODING = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
-READING = {"strategy": "two_pass", "decoding": DECODING}
-READING_WITHOUT_VOICES = {"strategy": "chain", "prompts": "clip", "decoding": DECODING}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""
 
 
@@ -50,14 +48,13 @@ def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:
     return half if weight.is_floating_point() and fits else weight
 
 
-def config_of(frontend: Frontend) -> dict[str, Any]:
-    """Contents of the config.yaml of a pipeline, which lies beside its model; the model has this frontend."""
-    reading = READING if frontend.num_voices else READING_WITHOUT_VOICES
+def configuration() -> dict[str, Any]:
+    """Contents of the config.yaml of a pipeline, which lies beside its model."""
     return {
         "dependencies": {name: version(name) for name in ("pyannote.audio", "pyannote-pix2seq")},
         "pipeline": {
             "name": f"{Pix2SeqDiarization.__module__}.{Pix2SeqDiarization.__qualname__}",
-            "params": {"model": f"$model/{MODEL}", **reading},
+            "params": {"model": f"$model/{MODEL}", "decoding": DECODING},
         },
     }
 
@@ -92,7 +89,7 @@ def main() -> None:
         with atomic_write(weights) as part:
             torch.save(exported(options.checkpoint, model.frontend, options.float16), part)
         with atomic_write(config) as part:
-            part.write_text(yaml.safe_dump(config_of(model.frontend), sort_keys=False))
+            part.write_text(yaml.safe_dump(configuration(), sort_keys=False))
     print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ import pytest
 import torch
 from pyannote.audio import Model, Pipeline
 
-from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.checkpoints import ModelError, load_diarization, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import MelFrontend
 
@@ -129,3 +132,33 @@ def test_whatever_else_a_reader_raises_is_said_of_the_file(
     with pytest.raises(READERS[kind][3], match=f"^{tmp_path / 'file'} ") as raised:
         failing(kind, error, tmp_path, monkeypatch)
     assert raised.value.__cause__ is error
+
+
+# pipelines of this package
+
+
+def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
+    shipped = DecodingOptions("consensus", temperature=0.9, num_samples=32)
+    own = load_diarization(PRETRAINED)
+    assert (own.strategy, own.decoding) == ("two_pass", shipped)
+    changed = load_diarization(PRETRAINED, "chain", {"seed": 7, "strategy": None})
+    assert (changed.strategy, changed.decoding) == ("chain", replace(shipped, seed=7))
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"strategy": "two_pass"}, "strategy='two_pass' was given; with this model's frontend it has to be chain"),
+        ({"decoding": {"strategy": "best"}}, "strategy='best' was given; it has to be one of greedy"),
+        ({"decoding": {"seed": -1}}, "seed=-1 was given; it has to be a whole number"),
+    ],
+)
+def test_options_that_a_pipeline_cannot_have(options: dict[str, Any], complaint: str, tiny_pipeline: Path) -> None:
+    with pytest.raises(ModelError, match=f"^{tiny_pipeline}: .*{complaint}"):
+        load_diarization(tiny_pipeline, **options)
+
+
+def test_a_pipeline_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: Pipeline())
+    with pytest.raises(ModelError, match="^some/theirs is a Pipeline; it has to be a Pix2SeqDiarization, such as"):
+        load_diarization("some/theirs")

@@ -520,7 +520,7 @@ def test_a_pipeline_that_cannot_be_used(talk, diarize, tiny_pipeline, tmp_path, 
     (folder / "config.yaml").write_text(config)
     status, written, said = diarize(talk, model=folder)
     assert (status, written, len(said)) == (2, "", 1)
-    assert f"--model {folder}" in said[0] and complaint in said[0]
+    assert f"--model: {folder}" in said[0] and complaint in said[0]
     assert str(folder / "config.yaml") in said[0] or "checkpoint" in said[0] or "OtherPipeline" in said[0]
 
 

@@ -15,7 +15,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ import soundfile
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 
-from pyannote_pix2seq import PRETRAINED, checkpoints
+from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.evaluation import system, worker
@@ -346,18 +345,17 @@ def test_pipelines_are_run_with_each_seed_and_strategy() -> None:
     assert (both.name, both.command) == ("pretrained chain seed 7", (*call, "--strategy", "chain", "--seed", "7"))
 
 
-def test_only_our_pipelines_have_strategies_and_seeds(tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = worker.read(str(tiny_pipeline))
+def test_a_worker_reads_any_pipeline_but_only_ours_have_strategies_and_seeds(
+    tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert worker.read(str(tiny_pipeline), "chain").strategy == "chain"
-    seeded = worker.read(str(tiny_pipeline), seed=7)
-    assert seeded.strategy == own.strategy and seeded.decoding == replace(own.decoding, seed=7)
     assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
-    other = SimpleNamespace(from_pretrained=lambda source: None if source == "no/where" else Pipeline())
-    monkeypatch.setattr(checkpoints, "Pipeline", other)
-    with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
-        worker.read("some/theirs", "chain")
-    with pytest.raises(ModelError, match="theirs is a Pipeline, which has no strategies or seeds"):
-        worker.read("some/theirs", seed=1)
+    assert worker.read(str(tiny_pipeline), seed=7).decoding.seed == 7
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: Pipeline())
+    assert type(worker.read("some/theirs")) is Pipeline
+    for changes in ({"strategy": "chain"}, {"seed": 1}):
+        with pytest.raises(ModelError, match="some/theirs is a Pipeline; it has to be a Pix2SeqDiarization"):
+            worker.read("some/theirs", **changes)
 
 
 @pytest.mark.parametrize(

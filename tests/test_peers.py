@@ -127,7 +127,7 @@ def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path:
     assert specification is not None and specification.loader is not None
     frame_head = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(frame_head)
-    pipeline = frame_head.read(str(tiny_pipeline))
+    pipeline = frame_head.load_diarization(tiny_pipeline)
     with torch.no_grad():
         pipeline.model.frames.weight.zero_()
         pipeline.model.frames.bias.fill_(-9.0)[pipeline.model.vocabulary.num_speakers - 1 :: 4] = (

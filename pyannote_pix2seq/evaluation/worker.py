@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote.audio import Pipeline
 
 from pyannote_pix2seq.audio.recording import load
-from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
+from pyannote_pix2seq.checkpoints import load_diarization, load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.progress import bar_of_steps
@@ -33,19 +32,9 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     ModelError
         If there is no such pipeline, or it has no strategies and seeds, or not that one.
     """
-    pipeline = load_pipeline(source)
     if strategy is None and seed is None:
-        return pipeline
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        raise ModelError(f"{source} is a {type(pipeline).__name__}, which has no strategies or seeds: call it a peer.")
-    pipeline.strategy = strategy or pipeline.strategy
-    if seed is not None:
-        pipeline.decoding = replace(pipeline.decoding, seed=seed)
-    try:
-        pipeline.check()
-    except ValueError as error:
-        raise ModelError(f"{source}: {error}") from error
-    return pipeline
+        return load_pipeline(source)
+    return load_diarization(source, strategy, {"seed": seed})
 
 
 def answer(pipeline: Pipeline, file: Mapping[str, Any]) -> tuple[Turns, Sequence[float] | None]:

@@ -19,11 +19,12 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.audio.recording import prepare
+from pyannote_pix2seq.checkpoints import load_diarization
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.system import Turns, respond
-from pyannote_pix2seq.evaluation.worker import read, turns_and_confidence
+from pyannote_pix2seq.evaluation.worker import turns_and_confidence
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
@@ -60,9 +61,7 @@ def main() -> None:
     if not 0 < options.threshold < 1:
         parser.error(f"--threshold {options.threshold}: it has to be between 0 and 1.")
     with one_line_errors():
-        pipeline = read(options.pipeline)
-        if not isinstance(pipeline, Pix2SeqDiarization):
-            raise Pix2SeqError(f"{options.pipeline} is a {type(pipeline).__name__}, which has no frame head.")
+        pipeline = load_diarization(options.pipeline)
         binarize = Binarize(onset=options.threshold)
 
         def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
