@@ -22,18 +22,20 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
+from pyannote.core import Annotation, Segment
+from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.errors import Pix2SeqError
 
-SAMPLE_RATE = 16000
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
 AMI_LABELS = GITHUB.format("BUTSpeechFIT/AMI-diarization-setup")
 AMI_AUDIO = "https://groups.inf.ed.ac.uk/ami/AMICorpusMirror/amicorpus/{uri}/audio/{uri}.{microphone}.wav"
@@ -49,11 +51,8 @@ MD5 = {"msdwild_wavs.zip": "0057f82daaddf2ce993d1bf0679929c4"}
 """MD5 sums of archives whose authors publish them."""
 LATE = 0.5
 """Seconds by which a turn may end after its recording; it is cut there."""
-
 INEXACT = 0.03
 """Tolerance of a number of hours, for rounding and cutting, as a share of it."""
-
-Turns = list[tuple[float, float, str]]
 
 
 class CorpusError(Pix2SeqError, ValueError):
@@ -65,7 +64,7 @@ class Recording(NamedTuple):
 
     uri: str
     audio: Callable[[], bytes]
-    turns: Turns
+    turns: Annotation
 
 
 class Archives:
@@ -90,11 +89,13 @@ class Archives:
                 with urllib.request.urlopen(url) as response, atomic_write(path) as part, part.open("wb") as file:
                     shutil.copyfileobj(response, file, 1 << 20)
             except OSError as error:
-                raise CorpusError(
-                    f"{url} cannot be fetched ({error}). Fetch it by hand and put it at {path}."
-                ) from error
+                raise CorpusError(f"{url} cannot be fetched ({error}). Fetch it by hand to {path}.") from error
         self._check(path)
         return path
+
+    def content(self, url: str) -> bytes:
+        """Content of a file, which is downloaded if it is not there."""
+        return self.path(url).read_bytes()
 
     def members(self, path: Path, pattern: str) -> Iterator[tuple[re.Match[str], Callable[[], bytes]]]:
         """Files of a zip or tar archive whose whole name matches, with a function to read each before the next."""
@@ -102,12 +103,18 @@ class Archives:
             with zipfile.ZipFile(path) as archive:
                 for name in archive.namelist():
                     if match := re.fullmatch(pattern, name):
-                        yield match, lambda name=name: archive.read(name)
+                        yield match, partial(archive.read, name)
             return
         with tarfile.open(path) as archive:
             for member in archive:
-                if member.isfile() and (match := re.fullmatch(pattern, member.name)):
-                    yield match, lambda member=member: archive.extractfile(member).read()
+                if (match := re.fullmatch(pattern, member.name)) and (file := archive.extractfile(member)):
+                    yield match, file.read
+
+    def turns(self, path: Path, pattern: str) -> dict[str, Annotation]:
+        """Turns of each recording in those RTTM files of an archive whose whole names match."""
+        contents = (read() for _, read in self.members(path, pattern))
+        files = (load_rttm(io.BytesIO(content)) for content in contents if content.strip())
+        return {uri: turns for file in files for uri, turns in file.items()}
 
     def _check(self, path: Path) -> None:
         if path.name not in MD5:
@@ -117,63 +124,43 @@ class Archives:
             for block in iter(lambda: file.read(1 << 20), b""):
                 digest.update(block)
         if digest.hexdigest() != MD5[path.name]:
-            raise CorpusError(
-                f"md5 of {path} is {digest.hexdigest()}, not {MD5[path.name]}. Delete it and fetch it again."
-            )
+            raise CorpusError(f"md5 of {path} is {digest.hexdigest()}, not {MD5[path.name]}. Delete it and try again.")
 
 
-def read_rttm(content: bytes) -> dict[str, Turns]:
-    """Turns of each recording of an RTTM file."""
-    found: dict[str, Turns] = defaultdict(list)
-    for fields in map(str.split, content.decode("utf-8").splitlines()):
-        if fields and fields[0] == "SPEAKER":
-            start = float(fields[3])
-            found[fields[1]].append((start, start + float(fields[4]), fields[7]))
-    return found
-
-
-def read_textgrid(content: bytes) -> Turns:
+def read_textgrid(content: bytes) -> Annotation:
     """Intervals with a text in a Praat TextGrid in its long form; each tier is a speaker."""
-    turns = []
-    for tier in re.split(r"item \[\d+\]:", content.decode("utf-8"))[1:]:
-        speaker = re.search(r'name = "(.*?)"', tier)[1]
-        intervals = re.findall(r'xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = "(.*?)"', tier, re.DOTALL)
-        turns += [(float(start), float(end), speaker) for start, end, text in intervals if text.strip()]
-    return sorted(turns)
+    turns = Annotation()
+    for number, tier in enumerate(re.split(r"item \[\d+\]:", content.decode("utf-8"))[1:]):
+        speaker = re.findall(r'name = "(.*?)"', tier)[0]
+        for start, end, text in re.findall(r'xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = "(.*?)"', tier, re.DOTALL):
+            if text.strip():
+                turns[Segment(float(start), float(end)), number] = speaker
+    return turns
 
 
 def ami(archives: Archives, subset: str, microphone: str = "Mix-Headset") -> Iterator[Recording]:
+    """AMI with the mix of all headsets, or a single distant microphone."""
     folder = {"development": "dev"}.get(subset, subset)
-    for match, read in archives.members(
-        archives.path(AMI_LABELS, "AMI.zip"), rf".*/only_words/rttms/{folder}/(.+)\.rttm"
-    ):
-        url = AMI_AUDIO.format(uri=match[1], microphone=microphone)
-        yield Recording(match[1], lambda url=url: archives.path(url).read_bytes(), read_rttm(read())[match[1]])
-
-
-def ami_sdm(archives: Archives, subset: str) -> Iterator[Recording]:
-    """AMI with a single distant microphone."""
-    return ami(archives, subset, "Array1-01")
+    labels = archives.path(AMI_LABELS, "AMI.zip")
+    for uri, turns in archives.turns(labels, rf".*/only_words/rttms/{folder}/.+\.rttm").items():
+        yield Recording(uri, partial(archives.content, AMI_AUDIO.format(uri=uri, microphone=microphone)), turns)
 
 
 def voxconverse(archives: Archives, subset: str) -> Iterator[Recording]:
     """VoxConverse 0.3, which has no training set."""
     folder = {"development": "dev"}.get(subset, subset)
-    labels = archives.members(archives.path(VOXCONVERSE_LABELS, "voxconverse.zip"), rf".*/{folder}/(.+)\.rttm")
-    turns = {match[1]: read_rttm(read())[match[1]] for match, read in labels}
+    turns = archives.turns(archives.path(VOXCONVERSE_LABELS, "voxconverse.zip"), rf".*/{folder}/.+\.rttm")
     for match, read in archives.members(archives.path(VOXCONVERSE_AUDIO.format(folder)), r"(?:.*/)?([^/._]+)\.wav"):
-        yield Recording(match[1], read, turns.get(match[1], []))
+        yield Recording(match[1], read, turns.get(match[1], Annotation()))
 
 
 def aishell(archives: Archives, subset: str) -> Iterator[Recording]:
     """AISHELL-4, which has no development set."""
     for name in ("train_L", "train_M", "train_S") if subset == "train" else ("test",):
         path = archives.path(AISHELL.format(name))
-        turns: dict[str, Turns] = {}
-        for _, read in archives.members(path, r".*/([^/.]+)\.rttm"):
-            turns |= read_rttm(read())
+        turns = archives.turns(path, r".*/[^/.]+\.rttm")
         for match, read in archives.members(path, r".*/([^/.]+)\.(?:flac|wav)"):
-            yield Recording(match[1], read, turns.get(match[1], []))
+            yield Recording(match[1], read, turns.get(match[1], Annotation()))
 
 
 def alimeeting(archives: Archives, subset: str) -> Iterator[Recording]:
@@ -183,14 +170,13 @@ def alimeeting(archives: Archives, subset: str) -> Iterator[Recording]:
     labels = archives.members(path, r".*_far/textgrid_dir/([^/.]+)\.TextGrid")
     turns = {match[1]: read_textgrid(read()) for match, read in labels}
     for match, read in archives.members(path, r".*_far/audio_dir/(([^/_.]+_[^/_.]+)[^/.]*)\.wav"):
-        yield Recording(match[1], read, turns.get(match[2], []))
+        yield Recording(match[1], read, turns.get(match[2], Annotation()))
 
 
 def msdwild(archives: Archives, subset: str) -> Iterator[Recording]:
     """MSDWild: conversations of few speakers are "train" and "test", those of many speakers "many"."""
     name = {"train": "few.train", "test": "few.val", "many": "many.val"}[subset]
-    labels = archives.members(archives.path(MSDWILD_LABELS, "MSDWILD.zip"), rf".*/rttms/{re.escape(name)}\.rttm")
-    turns = {uri: each for _, read in labels for uri, each in read_rttm(read()).items()}
+    turns = archives.turns(archives.path(MSDWILD_LABELS, "MSDWILD.zip"), rf".*/rttms/{re.escape(name)}\.rttm")
     for match, read in archives.members(archives.path(MSDWILD_AUDIO, "msdwild_wavs.zip"), r"(?:.*/)?([^/._]+)\.wav"):
         if match[1] in turns:
             yield Recording(match[1], read, turns[match[1]])
@@ -203,16 +189,15 @@ class Size(NamedTuple):
     hours: float | None = None
 
 
-CORPORA = {
+CORPORA: dict[str, tuple[Callable[[Archives, str], Iterator[Recording]], dict[str, Size]]] = {
     "AMI": (ami, {"train": Size(136), "development": Size(18), "test": Size(16)}),
-    "AMI-SDM": (ami_sdm, {"train": Size(136), "development": Size(18), "test": Size(16)}),
+    "AMI-SDM": (partial(ami, microphone="Array1-01"), {"train": Size(136), "development": Size(18), "test": Size(16)}),
     "VoxConverse": (voxconverse, {"development": Size(216), "test": Size(232)}),
     "AISHELL": (aishell, {"train": Size(191), "test": Size(20)}),
     "AliMeeting": (alimeeting, {"train": Size(209, 111.4), "development": Size(8, 4.2), "test": Size(20, 10.8)}),
     "MSDWILD": (msdwild, {"train": Size(2476, 69.1), "test": Size(490, 10.6), "many": Size(177, 4.5)}),
 }
 """Reader of each corpus, and sizes of its subsets."""
-
 MINI = {"AMI": r"(ES|IS|TS)\d+a", "AMI-SDM": r"(ES|IS|TS)\d+a"}
 """Recordings of the mini protocols: the first meeting of each group that plays the design scenario."""
 
@@ -231,7 +216,7 @@ def store(recordings: Iterable[Recording], folder: Path, subset: str, size: Size
     for uri, audio, turns in recordings:
         try:
             seconds = keep(audio, folder / "audio" / f"{uri}.flac")
-            lines["rttm"] += [rttm_line(uri, *turn) for turn in checked(uri, turns, seconds)]
+            lines["rttm"] += checked(uri, turns, seconds).to_rttm().splitlines()
         except (CorpusError, soundfile.LibsndfileError) as error:
             problems.append(f"{uri}: {error}")
             continue
@@ -251,11 +236,7 @@ def store(recordings: Iterable[Recording], folder: Path, subset: str, size: Size
         raise CorpusError("\n".join(problems))
 
 
-def rttm_line(uri: str, start: float, end: float, speaker: str) -> str:
-    return f"SPEAKER {uri} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>"
-
-
-def checked(uri: str, turns: Turns, seconds: float) -> Turns:
+def checked(uri: str, turns: Annotation, seconds: float) -> Annotation:
     """Turns of a recording, cut at its end.
 
     Raises
@@ -265,12 +246,12 @@ def checked(uri: str, turns: Turns, seconds: float) -> Turns:
     """
     if not turns:
         raise CorpusError("it has no turns. Are labels and audio of the same version?")
-    last = max(turns, key=lambda turn: turn[1])
-    if last[1] > seconds + LATE:
-        raise CorpusError(
-            f"its last turn ends at {last[1]:.2f} s, and the recording at {seconds:.2f} s. Is it complete?"
-        )
-    return [(start, min(end, seconds), speaker) for start, end, speaker in turns if start < min(end, seconds)]
+    last = turns.get_timeline().extent().end
+    if last > seconds + LATE:
+        raise CorpusError(f"its last turn ends at {last:.2f} s, and the recording at {seconds:.2f} s. Is it complete?")
+    cut = turns.crop(Segment(0, seconds))
+    cut.uri = uri
+    return cut
 
 
 def keep(audio: Callable[[], bytes], path: Path) -> float:
