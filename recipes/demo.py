@@ -7,6 +7,7 @@ python recipes/demo.py my.mp3 --into out  a recording of yours
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)")
     parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
     options = parser.parse_args(arguments)
-    pipeline = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
+    pipeline: Any = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
     start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"
     with one_line_errors():
         audio = Reader(recording)

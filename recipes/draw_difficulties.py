@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -158,7 +159,7 @@ def draw(options: argparse.Namespace) -> None:
     """Draw the pictures, print the table and put it into the page."""
     place = Place(options.into / "simulation.md", "difficulties")
     noises = Noises(options.noise) if options.noise else None
-    made = {name: simulators(name, options.voices, noises) for name in DIFFICULTIES}
+    made: dict[str, dict[str, Any]] = {name: simulators(name, options.voices, noises) for name in DIFFICULTIES}
     protocols = {name: SyntheticProtocol(name, **each) for name, each in made.items()}
     draw_difficulties(protocols, options.into / "difficulties.png")
     draw_labels(made["Easy"]["development"], protocols["Easy"].uri("development", 0), options.into / "labels.png")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import cycle, islice
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -28,13 +29,13 @@ from pyannote.database.util import load_rttm
 import pyannote_pix2seq
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.checkpoints import load_diarization
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.evaluation.worker import read
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
@@ -118,7 +119,8 @@ def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
     """Diarization of a meeting by a pipeline, computed once for each state of its files."""
     path = meeting.audio.with_suffix(f".{strategy}.{System.of_pipeline(pipeline).fingerprint}.rttm")
     if not path.exists():
-        output = read(pipeline, strategy)({"audio": meeting.audio, "uri": meeting.audio.stem}, known=meeting.known)
+        audio = {"audio": meeting.audio, "uri": meeting.audio.stem}
+        output: Any = load_diarization(pipeline, strategy)(audio, known=meeting.known)
         with atomic_write(path) as part:
             part.write_text(output.speaker_diarization.to_rttm(), encoding="utf-8")
     return load_rttm(path).get(meeting.audio.stem, Annotation())

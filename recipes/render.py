@@ -45,12 +45,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
     """Make the protocol of a difficulty, of a finite size."""
     noises = Noises(options.noise) if options.noise else None
-    return SyntheticProtocol(
-        name,
-        **simulators(name, options.voices, noises, options.train_duration),
-        labels=Labels.of(options),
-        **{f"num_{subset}": getattr(options, subset) for subset in SUBSETS},
-    )
+    of_subsets: dict[str, Any] = simulators(name, options.voices, noises, options.train_duration)
+    sizes = {f"num_{subset}": getattr(options, subset) for subset in SUBSETS}
+    return SyntheticProtocol(name, **of_subsets, **sizes, labels=Labels.of(options))
 
 
 def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -17,14 +17,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import torch
 import torch.nn.functional as F
 import yaml
-from pyannote.audio import Model, Pipeline
+from pyannote.audio import Model
 from pyannote.audio.core.plda import PLDA
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.audio.pipelines.clustering import Clustering
@@ -63,7 +63,7 @@ class CampPlusEmbedding(Model):
         self.frontend = frontend
         self.once = once
 
-    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:
+    def forward(self, waveforms: Tensor, weights: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Embed the speech of a speaker.
 
         Parameters
@@ -110,7 +110,7 @@ class OracleDiarization(SpeakerDiarization):
 def load_frontend(path: Path | None) -> SpeakerFrontend:
     """The speaker frontend of a state dict (recipes/fetch_frontends.py), or of the pipeline that we ship."""
     if path is None:
-        return Pipeline.from_pretrained(PRETRAINED).model.frontend
+        return cast(SpeakerFrontend, checkpoints.load_diarization(PRETRAINED).model.frontend)
     frontend = SpeakerFrontend()
     checkpoints.load_frontend(frontend, path)
     return frontend

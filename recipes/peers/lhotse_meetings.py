@@ -17,6 +17,7 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
@@ -26,7 +27,7 @@ from lhotse.cut import MixedCut
 from lhotse.utils import fastcopy
 from lhotse.workflows.meeting_simulation import ConversationalMeetingSimulator
 
-Cut = MonoCut | MixedCut
+Cut: TypeAlias = MonoCut | MixedCut
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

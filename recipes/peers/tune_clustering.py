@@ -19,7 +19,7 @@ from clustering import TUNED, load_frontend, make
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
-from pyannote_pix2seq.der import error_rate
+from pyannote_pix2seq.der import DerComponents, error_rate
 from pyannote_pix2seq.evaluation.registered import files_of, register
 
 STEPS = (0.1, 0.2)
@@ -54,19 +54,21 @@ def tune(options: argparse.Namespace) -> None:
     if options.registry:
         register(options.registry)
     references = list(files_of(options.protocol, options.subset))
-    frontend, best = load_frontend(options.frontend), None
+    frontend = load_frontend(options.frontend)
+    found: list[tuple[DerComponents, dict[str, object]]] = []
     for step in STEPS:
         pipeline = make(frontend, step, once=True)
         pipeline.training = True  # networks run once for each file and step: their outputs stay in the files
         files = [{**load(f), "annotation": f["annotation"], "annotated": f["annotated"]} for f in references]
         for parameters in grid():
             rates = error_rate(pipeline.instantiate(parameters), files)
-            if best is None or rates.total < best[0].total:
-                best = rates, {"segmentation_step": step, "parameters": parameters}
-                print(rates, best[1], flush=True)
+            found.append((rates, {"segmentation_step": step, "parameters": parameters}))
+            rates, best = min(found, key=lambda each: each[0].total)
+            if best is found[-1][1]:
+                print(rates, best, flush=True)
     command = f"python recipes/peers/tune_clustering.py {options.protocol} --subset {options.subset}"
-    text = yaml.safe_dump(best[1], sort_keys=False)
-    options.into.write_text(f"# {command}\n# {best[0]}\n{text}", encoding="utf-8")
+    text = yaml.safe_dump(best, sort_keys=False)
+    options.into.write_text(f"# {command}\n# {rates}\n{text}", encoding="utf-8")
 
 
 if __name__ == "__main__":
