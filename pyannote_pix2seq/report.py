@@ -128,13 +128,13 @@ def pair_speakers(hypothesis: Annotation, reference: Annotation | None, uem: Tim
         Speakers of the hypothesis in order of first appearance, then the remaining ones of the reference.
     """
     if reference is None:
-        return [(speaker, None) for speaker in _speakers(hypothesis)]
+        return [(speaker, None) for speaker in speakers_of(hypothesis)]
     mapping = der_metric().optimal_mapping(reference, hypothesis, uem=uem)
-    found = [(speaker, mapping.get(speaker)) for speaker in _speakers(hypothesis)]
-    return found + [(None, speaker) for speaker in _speakers(reference) if speaker not in mapping.values()]
+    found = [(speaker, mapping.get(speaker)) for speaker in speakers_of(hypothesis)]
+    return found + [(None, speaker) for speaker in speakers_of(reference) if speaker not in mapping.values()]
 
 
-def _speakers(annotation: Annotation) -> list[object]:
+def speakers_of(annotation: Annotation) -> list[object]:
     """Speakers in order of first appearance."""
     return list(dict.fromkeys(speaker for _, _, speaker in annotation.itertracks(yield_label=True)))
 

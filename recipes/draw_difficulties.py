@@ -31,8 +31,9 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
 from pyannote_pix2seq.evaluation.page import Place, table
-from pyannote_pix2seq.palette import COLOURS, FAINT, INK, SOUND, style_axes
+from pyannote_pix2seq.palette import FAINT, INK, SOUND, style_axes
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
+from pyannote_pix2seq.report import draw_lane, speakers_of
 from pyannote_pix2seq.simulation import Noises, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
@@ -86,8 +87,7 @@ def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
     panels[0].set_yticks([])
     panels[0].set_title("what is said", loc="left", fontsize=9, color=FAINT)
     for axes, (name, style) in zip(panels[1:], STYLES.items(), strict=True):
-        draw_turns(axes, to_annotation(conversation, style))
-        axes.set_title(name, loc="left", fontsize=9, color=FAINT)
+        draw_turns(axes, to_annotation(conversation, style), name)
     finish(figure, panels, CLOSE, path)
 
 
@@ -104,13 +104,9 @@ def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
     axes.set_yticks([0, 4, 8])
 
 
-def draw_turns(axes: Axes, annotation: Annotation) -> None:
-    """Draw turns with a row and a colour for each speaker, in order of appearance."""
-    speakers = list(dict.fromkeys(label for _, _, label in annotation.itertracks(yield_label=True)))
-    for row, speaker in enumerate(speakers):
-        bars = [(segment.start, segment.duration) for segment in annotation.label_timeline(speaker)]
-        axes.broken_barh(bars, (row - 0.4, 0.8), facecolor=COLOURS[row % len(COLOURS)])
-    axes.set_ylim(max(len(speakers), 1) - 0.5, -0.5)
+def draw_turns(axes: Axes, annotation: Annotation, name: str = "") -> None:
+    """Draw turns with a row and a colour for each speaker, in order of appearance; names of speakers say nothing."""
+    draw_lane(axes, name, annotation, speakers_of(annotation))
     axes.set_yticks([])
 
 
