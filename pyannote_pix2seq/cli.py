@@ -5,13 +5,12 @@ PyTorch and pyannote.audio are imported by the functions that use them, so that 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from io import BytesIO
@@ -21,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
+from pyannote_pix2seq.console.results import DiskError, print_result, write_results
 from pyannote_pix2seq.errors import Pix2SeqError, reason
 
 if TYPE_CHECKING:
@@ -33,13 +32,6 @@ if TYPE_CHECKING:
     from pyannote_pix2seq.enrolment import Enrolment
     from pyannote_pix2seq.output import Pix2SeqOutput
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-
-HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
-"""Error numbers that concern a disk rather than one file on it."""
-
-
-class DiskError(OSError):
-    """A write error that would affect all other files, too."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +112,7 @@ def vocabulary(options: Namespace) -> int:
 
     errors = {"errors": options.error} if options.error else {}
     try:
-        _print(quantization_report(options.window, options.speakers, **errors) + "\n")
+        print_result(quantization_report(options.window, options.speakers, **errors) + "\n")
     except VocabularyError as error:
         raise UsageError(str(error)) from error
     return 0
@@ -147,7 +139,7 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
                 contents = {".png": _picture(_read_turns(job), job)}
             else:
                 contents = _contents(find_turns(job), job, options)
-            _write(contents, job)
+            write_results(contents, job)
         except DiskError:
             raise
         except Exception as error:  # whatever is wrong with one file must not stop the others
@@ -251,42 +243,6 @@ def _read_turns(job: Job) -> Annotation:
         if written.keys() <= {job.uri} and bool(turns) == bool(path.stat().st_size):
             return turns
     raise Pix2SeqError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
-
-
-def _write(contents: Mapping[str, bytes], job: Job) -> None:
-    """Write turns to stdout, or all files to the job's folder, each of them atomically.
-
-    What was written beside turns that are replaced is removed, unless it is replaced as well.
-
-    Raises
-    ------
-    DiskError
-        If the error concerns the disk rather than this file.
-    """
-    if job.folder is None:
-        _print(contents[".rttm"].decode())
-        return
-    try:
-        for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.has(".rttm") else ():
-            job.path(suffix).unlink(missing_ok=True)
-        for suffix, content in contents.items():
-            with atomic_write(job.path(suffix)) as part:
-                part.write_bytes(content)
-    except OSError as error:
-        if error.errno in HOPELESS:
-            raise DiskError(error.errno, error.strerror, error.filename) from error
-        raise
-
-
-def _print(text: str) -> None:
-    """Write to stdout and flush, so that a full disk or a closed pipe is noticed here and not when Python exits."""
-    try:
-        if sys.stdout is None:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        print(text, end="", flush=True)
-    except OSError as error:
-        sys.stdout = None  # otherwise Python would try again at exit
-        raise DiskError(error.errno, f"{error.strerror}: stdout") from error
 
 
 def _say(message: str) -> None:

@@ -1,0 +1,60 @@
+"""What a command writes: to stdout, or to the folder of a job."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+
+from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.console.jobs import Job
+
+HOPELESS = (errno.EACCES, errno.EDQUOT, errno.EIO, errno.ENOSPC, errno.EPERM, errno.EROFS, errno.ESTALE)
+"""Error numbers that concern a disk rather than one file on it."""
+
+
+class DiskError(OSError):
+    """A write error that would affect all other files, too."""
+
+
+def write_results(contents: Mapping[str, bytes], job: Job) -> None:
+    """Write turns to stdout, or all files to the job's folder, each of them atomically.
+
+    What was written beside turns that are replaced is removed, unless it is replaced as well.
+
+    Raises
+    ------
+    DiskError
+        If the error concerns the disk rather than this file.
+    """
+    if job.folder is None:
+        print_result(contents[".rttm"].decode())
+        return
+    try:
+        for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.has(".rttm") else ():
+            job.path(suffix).unlink(missing_ok=True)
+        for suffix, content in contents.items():
+            with atomic_write(job.path(suffix)) as part:
+                part.write_bytes(content)
+    except OSError as error:
+        if error.errno in HOPELESS:
+            raise DiskError(error.errno, error.strerror, error.filename) from error
+        raise
+
+
+def print_result(text: str) -> None:
+    """Write to stdout and flush, so that a full disk or a closed pipe is noticed here and not when Python exits.
+
+    Raises
+    ------
+    DiskError
+        If it cannot be written.
+    """
+    try:
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        print(text, end="", flush=True)
+    except OSError as error:
+        sys.stdout = None  # otherwise Python would try again at exit
+        raise DiskError(error.errno, f"{error.strerror}: stdout") from error
