@@ -23,7 +23,7 @@ from scipy.stats import ks_2samp
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, INK, ORANGE, SOUND, style_axes
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm

@@ -30,7 +30,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
-from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import FAINT, INK, SOUND, style_axes
 from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
 from pyannote_pix2seq.report import draw_lane, speakers_of

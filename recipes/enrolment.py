@@ -33,8 +33,8 @@ from pyannote_pix2seq.checkpoints import load_diarization
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
-from pyannote_pix2seq.evaluation.page import Place, table
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices

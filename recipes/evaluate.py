@@ -29,9 +29,9 @@ from pyannote_pix2seq.console.arguments import Parser, not_negative
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
-from pyannote_pix2seq.evaluation.lineup import parse_systems
 from pyannote_pix2seq.evaluation.registered import files_of, register
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
+from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 
 def write(evaluations: list[Evaluation], folder: Path) -> None:

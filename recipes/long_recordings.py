@@ -37,10 +37,10 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import evaluate
-from pyannote_pix2seq.evaluation.lineup import parse_systems
-from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.scores import components, measure
 from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Noises, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator

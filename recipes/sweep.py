@@ -27,10 +27,10 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate
-from pyannote_pix2seq.evaluation.lineup import parse_systems
-from pyannote_pix2seq.evaluation.page import Place, table
+from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.scoreboard import write_csv
 from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure
+from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import to_annotation
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices

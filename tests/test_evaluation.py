@@ -36,10 +36,10 @@ from pyannote_pix2seq.evaluation.comparison import (
     never_two,
     one_speaker,
 )
-from pyannote_pix2seq.evaluation.lineup import parse_systems
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.scores import MEASURES, measure
 from pyannote_pix2seq.evaluation.system import PACKAGE, System, respond
+from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 ROOT = Path(__file__).parent.parent
 LOUD, QUIET, SHORT = "loud one", "quiet", "short"

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation, SystemScores
-from pyannote_pix2seq.evaluation.page import table
+from pyannote_pix2seq.evaluation.markdown import table
 from pyannote_pix2seq.evaluation.scores import (
     MEASURES,
     NUM_LEVELS,

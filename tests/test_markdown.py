@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyannote_pix2seq.evaluation.page import PageError, Place, table
+from pyannote_pix2seq.evaluation.markdown import PageError, Place, table
 
 
 def test_a_table_has_a_line_under_its_head() -> None:
