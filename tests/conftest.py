@@ -4,10 +4,12 @@ import os
 
 os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is imported: report no usage
 
+import importlib.util
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import lightning
 import pytest
@@ -17,6 +19,8 @@ import yaml
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Vocabulary
+
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 torch.set_num_threads(1)  # the models of these tests are too small to share
 
@@ -67,6 +71,21 @@ def run_recipe() -> Callable[..., None]:
     def run(name: str, *options: object) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [name, *map(str, options)])
-            runpy.run_path(str(Path(__file__).parents[1] / "recipes" / name), run_name="__main__")
+            patch.syspath_prepend(str((RECIPES / name).parent))
+            runpy.run_path(str(RECIPES / name), run_name="__main__")
 
     return run
+
+
+@pytest.fixture(scope="session")
+def load_recipe() -> Callable[[str], ModuleType]:
+    """Import a recipe anew, to test what is in it: `load_recipe("train.py").average`."""
+
+    def load(name: str) -> ModuleType:
+        specification = importlib.util.spec_from_file_location(Path(name).stem, RECIPES / name)
+        assert specification is not None and specification.loader is not None
+        module = sys.modules[specification.name] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(module)
+        return module
+
+    return load

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
-RECIPE = Path(__file__).parent.parent / "recipes" / "benchmark_simulation.py"
 STAND_IN = """
 import csv, json, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -26,12 +25,8 @@ print("Learned parameters", json.dumps({"seconds": 100.0, "times": times}), sep=
 
 
 @pytest.fixture()
-def recipe() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("benchmark_simulation", RECIPE)
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def recipe(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return load_recipe("benchmark_simulation.py")
 
 
 @pytest.fixture()

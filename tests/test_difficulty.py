@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.store import VoicesError, to_level, write_voices
 from pyannote_pix2seq.training.conversations import protocol_of
 
-RECIPES = Path(__file__).parent.parent / "recipes"
 NAMES = ["Easy", "Meeting", "Broadcast", "Telephone", "Crowd"]
 
 
@@ -123,13 +123,12 @@ def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def make_protocol(monkeypatch: pytest.MonkeyPatch, store: Path) -> Any:
+def make_protocol(load_recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch, store: Path) -> Any:
     """The protocol that recipes/train.py trains on, given its options."""
 
     def make(*options: str) -> SyntheticProtocol:
-        recipe = runpy.run_path(str(RECIPES / "train.py"))
         monkeypatch.setattr(sys, "argv", ["train.py", "--voices", str(store), "--into", "nowhere", *options])
-        return protocol_of(recipe["parse"]())
+        return protocol_of(load_recipe("train.py").parse())
 
     return make
 
@@ -162,15 +161,14 @@ def test_training_takes_either(make_protocol: Any, capsys: pytest.CaptureFixture
 
 
 def test_they_are_drawn_and_measured(
-    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_recipe: Callable[..., None], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--voices", str(store), "--into", str(tmp_path), "--conversations", "5"]
-    monkeypatch.setattr(sys, "argv", ["draw_difficulties.py", *arguments])
+    arguments = ["draw_difficulties.py", "--voices", store, "--into", tmp_path, "--conversations", "5"]
     page = tmp_path / "simulation.md"
     with pytest.raises(SystemExit, match=r"draw_difficulties.py: .*simulation.md cannot be read"):
-        runpy.run_path(str(RECIPES / "draw_difficulties.py"), run_name="__main__")
+        run_recipe(*arguments)
     page.write_text("before\n<!-- difficulties:begin -->\n<!-- difficulties:end -->\nafter\n")
-    runpy.run_path(str(RECIPES / "draw_difficulties.py"), run_name="__main__")
+    run_recipe(*arguments)
     printed = capsys.readouterr().out
     assert printed in page.read_text()
     rows = [line.strip("| ").split(" | ") for line in printed.splitlines()[2:]]

@@ -6,15 +6,16 @@ import csv
 import fcntl
 import json
 import os
-import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -385,7 +386,11 @@ def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: 
 
 
 def test_the_recipe_scores_registered_protocols(
-    tiny_pipeline: Path, teller: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    load_recipe: Callable[[str], ModuleType],
+    tiny_pipeline: Path,
+    teller: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     samples = np.random.default_rng(0).normal(0, 0.1, 4 * 16000)
     soundfile.write(tmp_path / "here.wav", samples, 16000)
@@ -398,7 +403,7 @@ def test_the_recipe_scores_registered_protocols(
         f"Protocols: {{Toy: {{SpeakerDiarization: {{All: {{scope: file, test: {subset}}}, "
         "Later: {scope: file, test: {uri: later.lst, annotation: later.rttm}}}}}\n"
     )
-    main = runpy.run_path(str(ROOT / "recipes" / "evaluate.py"))["main"]
+    main = load_recipe("evaluate.py").main
     teller("peer")
     options = ["--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
     peer = ["--peer", f"peer={tmp_path / 'peer.py'}", "--into", str(tmp_path / "scores")]

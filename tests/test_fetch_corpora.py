@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import tarfile
 import zipfile
@@ -25,11 +24,8 @@ FIRST, SECOND = 8000, 4000
 
 
 @pytest.fixture()
-def recipe(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    specification = importlib.util.spec_from_file_location("fetch_corpora", ROOT / "recipes" / "fetch_corpora.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
+def recipe(load_recipe: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = load_recipe("fetch_corpora.py")
 
     def refuse(url: str) -> None:
         raise OSError(f"no network for {url}")

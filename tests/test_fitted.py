@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import runpy
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -386,19 +383,16 @@ def test_unknown_and_missing_keys_are_named_with_their_place(tmp_path: Path) -> 
 # recipes
 
 
-def run(recipe: str, *arguments: Path | str) -> str:
-    command = [sys.executable, str(ROOT / "recipes" / recipe), *map(str, arguments)]
-    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def complaint(recipe: str, *arguments: Path | str) -> str:
+@pytest.fixture
+def complaint(run_recipe: Callable[..., None]) -> Callable[..., str]:
     """What a recipe says when it refuses to run."""
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as refusal:
-        patch.setattr(sys, "argv", [recipe, *map(str, arguments)])
-        runpy.run_path(str(ROOT / "recipes" / recipe), run_name="__main__")
-    return str(refusal.value)
+
+    def complain(recipe: str, *arguments: object) -> str:
+        with pytest.raises(SystemExit) as refusal:
+            run_recipe(recipe, *arguments)
+        return str(refusal.value)
+
+    return complain
 
 
 @pytest.fixture
@@ -412,18 +406,20 @@ def rttms(tmp_path: Path) -> Path:
     return folder
 
 
-def test_recipe_fits_without_what_is_held_out(rttms: Path, tmp_path: Path) -> None:
-    run("fit_turns.py", rttms, tmp_path / "fit.json", "--hold-out", "1", "--kinds", "2", "--moods", "3")
+def test_recipe_fits_without_what_is_held_out(run_recipe: Callable[..., None], rttms: Path, tmp_path: Path) -> None:
+    run_recipe("fit_turns.py", rttms, tmp_path / "fit.json", "--hold-out", "1", "--kinds", "2", "--moods", "3")
     fit = json.loads((tmp_path / "fit.json").read_text())
     assert 0 < fit["recordings"] < 12
     assert (len(fit["kinds"]), len(fit["moods"])) == (2, 3)
 
 
-def test_recipe_puts_a_table_between_the_comments_of_a_page(rttms: Path, tmp_path: Path) -> None:
+def test_recipe_puts_a_table_between_the_comments_of_a_page(
+    run_recipe: Callable[..., None], rttms: Path, tmp_path: Path
+) -> None:
     page, picture = tmp_path / "page.md", tmp_path / "turns.png"
     page.write_text("before\n<!-- turns:begin -->\nold\n<!-- turns:end -->\nafter\n")
     options = ["--conversations", "3", "--page", page, "--picture", picture]
-    run("compare_turns.py", "--corpus", "ami", rttms, "0", *options)
+    run_recipe("compare_turns.py", "--corpus", "ami", rttms, "0", *options)
     lines = page.read_text().splitlines()
     assert lines[:2] == ["before", "<!-- turns:begin -->"] and lines[-2:] == ["<!-- turns:end -->", "after"]
     assert sum(line.startswith("| ami") for line in lines) == 3 + 5 * 4 + 4 + 3
@@ -431,7 +427,7 @@ def test_recipe_puts_a_table_between_the_comments_of_a_page(rttms: Path, tmp_pat
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_recipes_say_in_one_line_what_is_wrong(rttms: Path, tmp_path: Path) -> None:
+def test_recipes_say_in_one_line_what_is_wrong(complaint: Callable[..., str], rttms: Path, tmp_path: Path) -> None:
     bad = write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, -1, "B")])
     assert complaint("fit_turns.py", rttms, bad, tmp_path / "x.json") == (
         f"fit_turns.py: {bad}, line 2: start 3.0 and duration -1.0 must not be negative."

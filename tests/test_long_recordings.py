@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import runpy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -20,7 +21,6 @@ from pyannote_pix2seq.simulation import Acoustics, Simulator, Voices
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.turns import PlainTurns
 
-ROOT = Path(__file__).parent.parent
 ONE = """
 import sys
 from pyannote_pix2seq.evaluation.system import respond
@@ -29,9 +29,9 @@ respond(lambda audio: ([(0.0, 5.0, "x")], None), *sys.argv[1:])
 
 
 @pytest.fixture
-def recipe(tmp_path: Path, tiny_pipeline: Path) -> Any:
+def recipe(load_recipe: Callable[[str], ModuleType], tmp_path: Path, tiny_pipeline: Path) -> Any:
     """Run the recipe on a meeting of 12 s; its exit status."""
-    main = runpy.run_path(str(ROOT / "recipes" / "long_recordings.py"))["main"]
+    main = load_recipe("long_recordings.py").main
     (tmp_path / "one.py").write_text(ONE)
     folders = ["--voices", str(write_toy_voices(tmp_path / "voices")), "--into", str(tmp_path / "long")]
     meeting = ["--minutes", "0.2", "--speakers", "2", "--threads", "1"]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -24,12 +23,8 @@ PEERS = Path(__file__).parent.parent / "recipes" / "peers"
 
 
 @pytest.fixture(scope="module")
-def clustering() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("clustering", PEERS / "clustering.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def clustering(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return load_recipe("peers/clustering.py")
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +117,10 @@ def test_senko_is_asked_in_its_own_way(tmp_path: Path, monkeypatch: pytest.Monke
     assert answers["talk"].turns == [[0.5, 1.5, "SPEAKER_01"]] and answers["silence"].turns == []
 
 
-def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path: Path) -> None:
-    specification = importlib.util.spec_from_file_location("frame_head", PEERS / "frame_head.py")
-    assert specification is not None and specification.loader is not None
-    frame_head = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(frame_head)
+def test_the_frame_head_is_read_out_until_the_end(
+    load_recipe: Callable[[str], ModuleType], tiny_pipeline: Path, tmp_path: Path
+) -> None:
+    frame_head = load_recipe("peers/frame_head.py")
     pipeline = frame_head.load_diarization(tiny_pipeline)
     with torch.no_grad():
         pipeline.model.frames.weight.zero_()
@@ -152,9 +146,7 @@ def test_the_frame_head_is_read_out_until_the_end(tiny_pipeline: Path, tmp_path:
     ],
 )
 def test_a_peer_that_is_asked_for_the_impossible_says_so_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, peer: str, arguments: list[str], complaint: str
+    run_recipe: Callable[..., None], peer: str, arguments: list[str], complaint: str
 ) -> None:
-    monkeypatch.syspath_prepend(str(PEERS))
-    monkeypatch.setattr("sys.argv", [f"{peer}.py", *arguments])
     with pytest.raises(SystemExit, match=rf"^{peer}\.py: .*{complaint}"):
-        runpy.run_path(str(PEERS / f"{peer}.py"), run_name="__main__")
+        run_recipe(f"peers/{peer}.py", *arguments)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import runpy
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,7 +27,6 @@ from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.labels import Labels
 
 ROOT = Path(__file__).parent.parent
-RECIPE = ROOT / "recipes" / "render.py"
 ORIGIN = {"made": ("from", "toys")}
 NAME = "Synthetic.SpeakerDiarization.Easy"
 
@@ -315,17 +312,13 @@ def test_upstream_benchmark_scores_protocols_in_memory(
 # recipes/render.py
 
 
-def run_recipe(*arguments: str) -> None:
-    runpy.run_path(str(RECIPE))["main"](list(arguments))
-
-
 def test_the_recipe_renders_the_same_bytes_in_one_process_and_in_two(
-    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run_recipe: Callable[..., None], store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--voices", str(store), "--train", "2", "--development", "0", "--test", "0", "--train-duration", "5"]
     for jobs in ("1", "2"):
         with pytest.warns(UserWarning, match="no voices of split 'test'"):
-            run_recipe("Crowd", "--into", str(tmp_path / jobs), "--jobs", jobs, *options)
+            run_recipe("render.py", "Crowd", "--into", str(tmp_path / jobs), "--jobs", jobs, *options)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     assert "Synthetic.SpeakerDiarization.Crowd: 2 train, 0 development, 0 test" in capsys.readouterr().out
     origin = json.loads((tmp_path / "1" / "Crowd" / "origin.json").read_text())
@@ -344,21 +337,22 @@ def test_the_recipe_renders_the_same_bytes_in_one_process_and_in_two(
     ],
 )
 def test_the_recipe_says_in_one_line_what_is_wrong(
-    options: list[str], message: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], message: str, run_recipe: Callable[..., None], store: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["recipes/render.py"])
     with pytest.raises(SystemExit, match=message):
-        run_recipe("--voices", str(store), "--into", str(tmp_path / "new"), *options)
+        run_recipe("render.py", "--voices", str(store), "--into", str(tmp_path / "new"), *options)
     assert not (tmp_path / "new").exists()
 
 
-def test_the_recipe_refuses_unknown_options(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recipe_refuses_unknown_options(
+    run_recipe: Callable[..., None], store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
-        run_recipe("Easy", "--voices", str(store), "--into", "x", "--colar", "1")
+        run_recipe("render.py", "Easy", "--voices", str(store), "--into", "x", "--colar", "1")
     assert "unrecognized arguments: --colar 1" in capsys.readouterr().err
     for option, value in (("--train", "-1"), ("--train-duration", "inf"), ("--jobs", "9" * 5000)):
         with pytest.raises(SystemExit):
-            run_recipe("Easy", "--voices", str(store), "--into", "x", option, value)
+            run_recipe("render.py", "Easy", "--voices", str(store), "--into", "x", option, value)
         said = capsys.readouterr().err
         assert f"argument {option}: '{value[:20]}' is not a" in said and len(said) < 200
 

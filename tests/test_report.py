@@ -1,4 +1,3 @@
-import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +17,6 @@ from pyannote_pix2seq.palette import COLOURS
 from pyannote_pix2seq.report import clock, pair_speakers, peaks, timeline, turns_table
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
-DEMO = Path(__file__).parents[1] / "recipes" / "demo.py"
 
 
 REFERENCE = annotation((0, 6, "ann"), (6, 10, "bob"), uri="talk")
@@ -139,7 +137,7 @@ def test_drawing_leaves_the_backend_of_the_caller_alone(tmp_path):
 
 
 @pytest.fixture
-def demo(monkeypatch):
+def demo(load_recipe, monkeypatch):
     """The demo, with a pipeline that answers everything with the sample's own reference."""
 
     def diarize(audio):
@@ -149,10 +147,7 @@ def demo(monkeypatch):
 
     monkeypatch.setattr(pyannote_pix2seq, "PRETRAINED", "nowhere", raising=False)
     monkeypatch.setattr(pyannote.audio.Pipeline, "from_pretrained", lambda folder: diarize)
-    specification = importlib.util.spec_from_file_location("demo", DEMO)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module.main
+    return load_recipe("demo.py").main
 
 
 def test_demo_scores_the_sample_beside_the_one_speaker_baseline(demo, tmp_path, capsys):

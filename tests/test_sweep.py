@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -26,13 +25,8 @@ respond(lambda audio: ([], None), *sys.argv[1:])
 
 
 @pytest.fixture(scope="module")
-def sweep() -> ModuleType:
-    specification = importlib.util.spec_from_file_location("sweep", ROOT / "recipes" / "sweep.py")
-    assert specification is not None and specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules["sweep"] = module  # its dataclasses look themselves up
-    specification.loader.exec_module(module)
-    return module
+def sweep(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return load_recipe("sweep.py")
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import runpy
 import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -22,8 +22,6 @@ from pyannote_pix2seq.decoding_options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.training import run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
-
-RECIPES = Path(__file__).parents[1] / "recipes"
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
 
@@ -233,24 +231,28 @@ def test_float16_is_half_as_large(checkpoint: Path, run_recipe: Callable[..., No
     assert all(torch.allclose(exported[name].float(), exact[name], atol=1e-6, rtol=1e-3) for name in exact)
 
 
-def test_a_frontend_replaces_that_of_the_initial_model(tmp_path: Path) -> None:
-    recipe = runpy.run_path(str(RECIPES / "train.py"))
+def test_a_frontend_replaces_that_of_the_initial_model(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    recipe = load_recipe("train.py")
     refined = SpeakerFrontend().state_dict()
     refined["refinement.correct.bias"] += 1
     torch.save(refined, tmp_path / "frontend.pt")
     initial = PRETRAINED / "pix2seq" / "pytorch_model.bin"
-    model = recipe["make_model"](Namespace(initial=initial, frontend=tmp_path / "frontend.pt", seed=0), task=None)
+    model = recipe.make_model(Namespace(initial=initial, frontend=tmp_path / "frontend.pt", seed=0), task=None)
     assert all(torch.equal(weight, refined[name]) for name, weight in model.frontend.state_dict().items())
     trained = state_dict(initial)
     assert torch.equal(model.name.weight, trained["name.weight"])
 
 
-def test_a_frontend_of_another_kind_is_refused(checkpoint: Path, tmp_path: Path) -> None:
-    recipe = runpy.run_path(str(RECIPES / "train.py"))
+def test_a_frontend_of_another_kind_is_refused(
+    load_recipe: Callable[[str], ModuleType], checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = load_recipe("train.py")
     torch.save(SpeakerFrontend().state_dict(), tmp_path / "frontend.pt")
     options = Namespace(initial=checkpoint, frontend=tmp_path / "frontend.pt", seed=0)
     with pytest.raises(ModelError, match=r"frontend\.pt does not hold .* of a MelFrontend .*recipes/refine\.py"):
-        recipe["make_model"](options, task=None)
+        recipe.make_model(options, task=None)
 
 
 def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
@@ -262,8 +264,8 @@ def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
         load_model(tmp_path / "old.bin", token=None, cache_dir=None)
 
 
-def test_averaged_weights_soon_forget_where_training_began() -> None:
-    average = runpy.run_path(str(RECIPES / "train.py"))["average"]
+def test_averaged_weights_soon_forget_where_training_began(load_recipe: Callable[[str], ModuleType]) -> None:
+    average = load_recipe("train.py").average
     averaged, frozen = torch.zeros(2), torch.full((2,), 0.1)
     for step in range(1, 400):
         average([averaged, frozen], [torch.ones(2), torch.full((2,), 0.1)], torch.tensor(step))
