@@ -23,7 +23,7 @@ else:
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LICENCES = ["LICENSE", "NOTICE", "LICENSES/Apache-2.0.txt"]
+LICENCES = ["LICENSE", "NOTICE", *(f"LICENSES/{path.name}" for path in sorted((ROOT / "LICENSES").iterdir()))]
 
 
 # the wheel
@@ -63,7 +63,9 @@ def test_wheel_ships_the_weights_and_the_licences(wheel):
         "pyannote_pix2seq/pretrained/model/pytorch_model.bin",
         "pyannote_pix2seq/pretrained_mel/model/pytorch_model.bin",
     }
-    assert {f"{information}/licenses/{name}" for name in LICENCES} <= names
+    licences = {name for name in names if name.startswith(f"{information}/licenses/")}
+    assert licences == {f"{information}/licenses/{name}" for name in LICENCES}
+    assert {f"{information}/licenses/LICENSES/{name}.txt" for name in ("Apache-2.0", "BSD-2-Clause")} < licences
     metadata = Parser().parsestr(wheel.read(f"{information}/METADATA").decode())
     assert (metadata["Name"], metadata["License-Expression"]) == ("pyannote-pix2seq", "MIT")
     assert set(metadata.get_all("Provides-Extra")) == {"simulation", "denoising", "dev"}
