@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyannote_pix2seq.model import Pix2Seq
     from pyannote_pix2seq.output import Pix2SeqOutput
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+    from pyannote_pix2seq.protocol import SyntheticProtocol
     from pyannote_pix2seq.task import SequenceDiarization
     from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
@@ -34,6 +35,7 @@ __all__ = [
     "Pix2SeqOutput",
     "SequenceDiarization",
     "SpeakerCountError",
+    "SyntheticProtocol",
     "Triplet",
     "Vocabulary",
     "__version__",
@@ -59,6 +61,7 @@ MODULES = {
     "Pix2SeqOutput": "output",
     "SequenceDiarization": "task",
     "SpeakerCountError": "limits",
+    "SyntheticProtocol": "protocol",
     "Triplet": "vocabulary",
     "Vocabulary": "vocabulary",
 }

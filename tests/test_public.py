@@ -26,6 +26,7 @@ def test_the_public_surface():
         "Pix2SeqOutput",
         "SequenceDiarization",
         "SpeakerCountError",
+        "SyntheticProtocol",
         "Triplet",
         "Vocabulary",
         "__version__",
@@ -37,6 +38,17 @@ def test_every_public_name_is_there_and_says_what_it_is():
         public = getattr(pyannote_pix2seq, name)
         assert (public.__name__, public.__module__.split(".")[0]) == (name, "pyannote_pix2seq")
         assert public.__doc__
+
+
+def test_the_four_contracts_of_pyannote_are_public():
+    from pyannote.audio import Model, Pipeline
+    from pyannote.audio.core.task import Task
+    from pyannote.database.protocol import SpeakerDiarizationProtocol
+
+    assert issubclass(pyannote_pix2seq.Pix2Seq, Model)
+    assert issubclass(pyannote_pix2seq.SequenceDiarization, Task)
+    assert issubclass(pyannote_pix2seq.Pix2SeqDiarization, Pipeline)
+    assert issubclass(pyannote_pix2seq.SyntheticProtocol, SpeakerDiarizationProtocol)
 
 
 def test_what_is_not_there_is_an_attribute_error():
