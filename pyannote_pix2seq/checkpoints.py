@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from pickle import UnpicklingError
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pyannote.audio import Pipeline
@@ -19,27 +16,12 @@ from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
-if TYPE_CHECKING:
-    from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-
 ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """Names on a hub: ORGANISATION/NAME."""
 OF_FILES = (".bin", ".ckpt", ".pt", ".pth", ".yaml")
 """Suffixes that files have, and names on a hub have not."""
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What is no fault of the file that is loaded."""
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    UnpicklingError,
-    ValueError,
-)
-"""Used by training/run.py only, until it does as the functions below do."""
 
 
 class ModelError(Pix2SeqError, ValueError):
@@ -95,43 +77,6 @@ def load_pipeline(source: str | Path) -> Pipeline:
         raise ModelError(f"{_named(config)} cannot be used as a pipeline: {reason(error)}") from error
     if pipeline is None:
         raise ModelError(f"{_named(config)} cannot be found.")
-    return pipeline
-
-
-def load_diarization(
-    source: str | Path, strategy: str | None = None, decoding: Mapping[str, Any] | None = None
-) -> Pix2SeqDiarization:
-    """Load a pipeline of this package, with some options changed.
-
-    Parameters
-    ----------
-    source : str or Path
-        See `load_pipeline`.
-    strategy : str, optional
-        How chunks are read; as the pipeline says if there is none.
-    decoding : mapping, optional
-        Options of `DecodingOptions` to change; those that are None stay as the pipeline says.
-
-    Raises
-    ------
-    ModelError
-        If there is no such pipeline, it is of another package, or it cannot have these options.
-    """
-    from pyannote_pix2seq.pipeline import Pix2SeqDiarization  # which imports this module
-
-    pipeline = load_pipeline(source)
-    if not isinstance(pipeline, Pix2SeqDiarization):
-        raise ModelError(
-            f"{source} is a {type(pipeline).__name__}; it has to be a Pix2SeqDiarization, such as the one that comes "
-            f"with this package, or those that recipes/export.py makes."
-        )
-    changes = {name: value for name, value in (decoding or {}).items() if value is not None}
-    try:
-        pipeline.decoding = replace(pipeline.decoding, **changes)
-        pipeline.strategy = strategy or pipeline.strategy
-        pipeline.check()
-    except ValueError as error:
-        raise ModelError(f"{source}: {error}") from error
     return pipeline
 
 

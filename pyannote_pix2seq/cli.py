@@ -195,10 +195,11 @@ def _read_pipeline(options: Namespace, strategy: str | None = None, decoding: st
     """Load a pipeline from its folder or config.yaml, and move it to the requested device."""
     import torch
 
-    from pyannote_pix2seq.checkpoints import ModelError, load_diarization
+    from pyannote_pix2seq.checkpoints import ModelError
+    from pyannote_pix2seq.loading import load_diarization
 
     try:
-        pipeline = load_diarization(options.model, strategy, {"strategy": decoding})
+        pipeline = load_diarization(options.model, strategy, {"method": decoding})
     except ModelError as error:
         raise UsageError(f"--model: {error}") from error
     try:

@@ -29,13 +29,13 @@ from pyannote.database.util import load_rttm
 import pyannote_pix2seq
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.checkpoints import load_diarization
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator

@@ -15,10 +15,11 @@ import torch
 from pyannote.audio import Model, Pipeline
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import ModelError, load_diarization, load_frontend, load_model, load_pipeline
-from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import MelFrontend
+from pyannote_pix2seq.loading import load_diarization
 
 LOADERS: dict[str, Callable[[Any], Any]] = {
     "pipeline": load_pipeline,
@@ -141,7 +142,7 @@ def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
     shipped = DecodingOptions("consensus", temperature=0.9, num_samples=32)
     own = load_diarization(PRETRAINED)
     assert (own.strategy, own.decoding) == ("two_pass", shipped)
-    changed = load_diarization(PRETRAINED, "chain", {"seed": 7, "strategy": None})
+    changed = load_diarization(PRETRAINED, "chain", {"seed": 7, "method": None})
     assert (changed.strategy, changed.decoding) == ("chain", replace(shipped, seed=7))
 
 
@@ -149,7 +150,7 @@ def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
     ("options", "complaint"),
     [
         ({"strategy": "two_pass"}, "strategy='two_pass' was given; with this model's frontend it has to be chain"),
-        ({"decoding": {"strategy": "best"}}, "strategy='best' was given; it has to be one of greedy"),
+        ({"decoding": {"method": "best"}}, "method='best' was given; it has to be one of greedy"),
         ({"decoding": {"seed": -1}}, "seed=-1 was given; it has to be a whole number"),
     ],
 )

@@ -17,9 +17,10 @@ from lightning.pytorch.callbacks import WeightAveraging
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import ModelError, load_diarization, load_model
-from pyannote_pix2seq.decoding_options import DecodingOptions
+from pyannote_pix2seq.checkpoints import ModelError, load_model
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
+from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.training import run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
 
@@ -201,7 +202,7 @@ def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
 ) -> None:
     run_recipe("export.py", checkpoint, tmp_path)
     params = yaml.safe_load((tmp_path / "config.yaml").read_text())["pipeline"]["params"]
-    decoding = {"strategy": "consensus", "temperature": 0.9, "num_samples": 32}
+    decoding = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
     assert params == {"model": "$model/pix2seq", "decoding": decoding}  # nothing that is so by default
     pipeline = load_diarization(tmp_path)
     assert (pipeline.strategy, pipeline.prompts) == ("chain", "clip")

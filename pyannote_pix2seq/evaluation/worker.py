@@ -15,11 +15,12 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote.audio import Pipeline
 
 from pyannote_pix2seq.audio.recording import load
-from pyannote_pix2seq.checkpoints import load_diarization, load_pipeline
+from pyannote_pix2seq.checkpoints import load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.progress import bar_of_steps
 from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import UNREADABLE
+from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.console.exit import TERMINATED
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.origin import changes, note_origin
@@ -79,7 +79,9 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     """
     try:
         return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
-    except UNREADABLE as error:
+    except OUT_OF_MEMORY:
+        raise
+    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
         raise RunError(
             f"{checkpoint} is damaged or no checkpoint ({shorten(str(error), 200)}). Take another one, or remove it to "
             f"begin again."

@@ -38,6 +38,7 @@ from pyannote_pix2seq.evaluation.system import REFERENCES, Turns, respond
 from pyannote_pix2seq.evaluation.worker import answer
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling
+from pyannote_pix2seq.loading import load_diarization
 
 TUNED = Path(__file__).with_suffix(".yaml")
 BATCH_SIZE = 32
@@ -110,7 +111,7 @@ class OracleDiarization(SpeakerDiarization):
 def load_frontend(path: Path | None) -> SpeakerFrontend:
     """The speaker frontend of a state dict (recipes/fetch_frontends.py), or of the pipeline that we ship."""
     if path is None:
-        return cast(SpeakerFrontend, checkpoints.load_diarization(PRETRAINED).model.frontend)
+        return cast(SpeakerFrontend, load_diarization(PRETRAINED).model.frontend)
     frontend = SpeakerFrontend()
     checkpoints.load_frontend(frontend, path)
     return frontend

@@ -19,13 +19,13 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.audio.recording import prepare
-from pyannote_pix2seq.checkpoints import load_diarization
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.system import Turns, respond
 from pyannote_pix2seq.evaluation.worker import turns_and_confidence
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -41,8 +41,9 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
     model = pipeline.model
     waveform = prepare(audio, model.frontend.sample_rate)
     seconds = waveform.shape[1] / model.frontend.sample_rate
-    if seconds > pipeline.chunk:
-        raise Pix2SeqError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {pipeline.chunk:g} s only.")
+    longest = pipeline.grid.seconds(pipeline.grid.chunk)
+    if seconds > longest:
+        raise Pix2SeqError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {longest:g} s only.")
     tokens = pipeline.writer.listen(waveform)
     context = model.listen(AudioTokens(*(field[None] for field in tokens)))
     step = model.bin_duration
