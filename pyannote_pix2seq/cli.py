@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
+from pyannote_pix2seq.console.exit import replace_closed_stderr
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
 from pyannote_pix2seq.console.results import DiskError, print_result, write_results
@@ -53,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         After `--help` and `--version`, and with status 2 for options that do not exist.
     """
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
+    replace_closed_stderr()
     options = make_parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():

@@ -11,6 +11,7 @@ from typing import Any, Union
 import numpy as np
 import torch
 
+from pyannote_pix2seq.annotation import survives_rttm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
@@ -173,9 +174,13 @@ class Enrolment(Sequence[Speaker]):
 
 def _check_name(name: Any) -> None:
     text = str(name)
-    if name != text or not text or any(letter.isspace() or not letter.isprintable() for letter in text):
-        usable = "_".join(text.split()) or "alice"
-        raise EnrolmentError(f"{name!r} cannot be a name in RTTM: use a str without white space, such as {usable!r}.")
+    if name != text or not survives_rttm(text):
+        usable = "_".join(text.split())
+        usable = usable if survives_rttm(usable) else "alice"
+        raise EnrolmentError(
+            f"{name!r} cannot be a name in RTTM, where white space, quotes and words such as NA or None are lost. Use "
+            f"another str, such as {usable!r}."
+        )
 
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:

@@ -17,7 +17,7 @@ from pyannote.database import Database, ProtocolFile, registry
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 
-from pyannote_pix2seq.annotation import annotation_of
+from pyannote_pix2seq.annotation import annotation_of, survives_rttm
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
@@ -173,7 +173,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
 
 
 def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
-    """Annotate a conversation with the names of the voices, in which white space and % are percent-encoded."""
+    """Annotate a conversation with the names of the voices, percent-encoded so that RTTM can carry them."""
     names, turns = conversation.voices, labels.apply(conversation.turns, conversation.duration)
     return annotation_of(((start, end, _one_word(names[speaker])) for start, end, speaker in turns), conversation.uri)
 
@@ -196,8 +196,9 @@ def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile
 
 
 def _one_word(text: str) -> str:
-    """Percent-encode % and white space, which separates the fields of an RTTM line."""
-    return re.sub(r"[\s%]", lambda match: f"%{ord(match[0]):02X}", text)
+    """Percent-encode % and white space and, in names that RTTM cannot carry, such as NA, the first letter."""
+    word = re.sub(r"[\s%]", lambda match: f"%{ord(match[0]):02X}", text)
+    return word if survives_rttm(word) else f"%{ord(word[0]):02X}{word[1:]}"
 
 
 def _register_all(database: Any) -> None:

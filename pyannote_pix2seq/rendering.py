@@ -256,7 +256,7 @@ def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
         if different:
             raise RenderingError(
                 f"{found['uri']}: {key} is not what was written; the first difference is {different[0]} "
-                f"(from, to, who; in ms). A voice cannot have a name that means nothing to pandas, like NA or None."
+                f"(from, to, who; in ms). Was it changed? Delete it, and render it again."
             )
     audio = soundfile.info(found["audio"])
     form = (audio.channels, audio.frames, audio.samplerate)

@@ -3,6 +3,7 @@ import os
 import struct
 import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,6 +118,13 @@ def test_the_name_of_a_file_makes_a_uri_without_spaces(tmp_path):
     soundfile.write(path, tone(0.1, 16000), 16000)
     assert load(path)["uri"] == "my_long_talk.v2"
     assert load({"audio": path, "uri": "x"})["uri"] == "x"
+
+
+def test_names_of_files_need_not_be_text(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav"))
+    with open(path, "wb") as file:
+        soundfile.write(file, np.full(1600, 0.25), 16000, format="WAV")
+    assert torch.equal(load(path)["waveform"], torch.full((1, 1600), 0.25))
 
 
 def test_ten_milliseconds_are_enough():

@@ -269,7 +269,9 @@ def test_a_file_that_is_named_twice_is_diarized_once(talk, diarize):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("b\x07.wav", "'b\\x07.wav' has a name that cannot be written in RTTM. Rename it."),
+        ("NA.wav", "'NA.wav' has a name that cannot be read back from RTTM. Rename it."),
+        ('"b.wav', "has a name that cannot be read back from RTTM. Rename it."),
+        ("b\x07.wav", "'b\\x07.wav' has a name that cannot be read back from RTTM. Rename it."),
         ("n" * 249 + ".wav", "its name is too long for one with .rttm behind it"),
     ],
 )
@@ -411,6 +413,16 @@ def test_a_stdout_that_is_closed_is_one_line(talk, tiny_pipeline):
     command = shlex.join([sys.executable, "-m", "pyannote_pix2seq", "vocabulary", "--window", "30", "--speakers", "8"])
     done = subprocess.run(f"{command} >&-", shell=True, stderr=subprocess.PIPE, text=True)
     assert (done.returncode, done.stderr) == (1, "pyannote-pix2seq: [Errno 9] Bad file descriptor: stdout\n")
+
+
+def test_a_stderr_that_is_closed_changes_nothing(talk, tiny_pipeline):
+    command = [sys.executable, "-m", "pyannote_pix2seq", "diarize", "--model", tiny_pipeline, talk]
+    found = [
+        subprocess.run(f"{shlex.join(map(str, command))} {stderr}", shell=True, stdout=subprocess.PIPE, text=True)
+        for stderr in ("2>/dev/null", "2>&-")
+    ]
+    assert [done.returncode for done in found] == [0, 0]
+    assert found[0].stdout == found[1].stdout and found[0].stdout.startswith("SPEAKER talk 1 ")
 
 
 @pytest.mark.parametrize("command", ["vocabulary", "diarize"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -94,6 +95,14 @@ def test_a_malformed_table_of_common_voice_is_refused(tmp_path: Path, table: str
 def test_any_other_folder_has_one_folder_a_speaker(tmp_path: Path) -> None:
     touch(tmp_path, "ann/a.wav", "ann/more/b.ogg", "bob/c.mp3", "stray.wav", "ann/notes.txt")
     assert files_of(find_speakers(tmp_path), tmp_path) == {"ann": ["ann/a.wav", "ann/more/b.ogg"], "bob": ["bob/c.mp3"]}
+
+
+def test_folders_of_speakers_have_printable_names(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    folder.mkdir()
+    (folder / "a.wav").touch()
+    with pytest.raises(LayoutError, match=r"the folder of speaker '.udcff' has no printable name. Rename it"):
+        find_speakers(tmp_path)
 
 
 def test_the_same_person_in_two_corpora_is_one_speaker_of_one_split(tmp_path: Path) -> None:

@@ -170,9 +170,11 @@ def test_meta_protocols_can_hold_conversations_that_are_not_on_disk(
 
 
 def test_names_of_voices_can_be_written_as_rttm() -> None:
-    conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(2, 3, 1), Triplet(3, 4, 2)), ("a b", "a%20b", "é"))
+    conversation = Conversation(
+        "x", 4.0, (Triplet(1, 2, 0), Triplet(2, 3, 1), Triplet(3, 4, 2)), ("a b", "a%20b", "NA")
+    )
     annotation = to_annotation(conversation)
-    assert annotation.labels() == ["a%20b", "a%2520b", "é"]
+    assert annotation.labels() == ["%4EA", "a%20b", "a%2520b"]
     assert "SPEAKER x 1 1.000 1.000 <NA> <NA> a%20b <NA> <NA>" in annotation.to_rttm()
 
 

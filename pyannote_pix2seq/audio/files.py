@@ -6,6 +6,7 @@ FFmpeg is needed.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
 
 def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(source)
+        return soundfile.SoundFile(os.fsencode(source) if isinstance(source, (str, Path)) else source)
     except TypeError as error:  # a headerless .raw file
         raise soundfile.SoundFileError(str(error)) from error
 

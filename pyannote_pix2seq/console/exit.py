@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ def one_line_errors() -> Iterator[None]:
         With status 1, for each error of this package about its input, each file that cannot be read or written and each
         module that is not installed; with status 130 for Ctrl-C. Any other exception is a bug, and keeps its traceback.
     """
+    replace_closed_stderr()
     try:
         yield
     except (Pix2SeqError, OSError, ModuleNotFoundError) as error:
@@ -31,3 +33,9 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def replace_closed_stderr() -> None:
+    """Discard what is written to stderr if it is closed: it would raise an error, or end up in what stdout is for."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")

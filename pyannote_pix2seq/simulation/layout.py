@@ -181,6 +181,8 @@ def _scan(folder: Path, layout: str) -> Iterator[Row]:
 def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
     for path in paths:
         speaker = path.relative_to(folder).parts[0]
+        if not speaker.isprintable():
+            raise LayoutError(f"{str(folder)!r}: the folder of speaker {speaker!r} has no printable name. Rename it.")
         if path.parent != folder:
             yield speaker, folder.resolve().name, split_of(speaker), path
 
