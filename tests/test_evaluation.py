@@ -27,7 +27,7 @@ from pyannote.core import Annotation, Segment, Timeline
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.evaluation import system, worker
+from pyannote_pix2seq.evaluation import process, worker
 from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
@@ -37,9 +37,10 @@ from pyannote_pix2seq.evaluation.comparison import (
     never_two,
     one_speaker,
 )
+from pyannote_pix2seq.evaluation.process import PACKAGE
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.scores import MEASURES, measure
-from pyannote_pix2seq.evaluation.system import PACKAGE, System, respond
+from pyannote_pix2seq.evaluation.system import System, respond
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 ROOT = Path(__file__).parent.parent
@@ -236,7 +237,7 @@ def test_a_peer_imports_this_package_and_nothing_that_is_installed_beside_it(
     peer.mkdir()
     (peer / "nosy.py").write_text(NOSY)
     (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
-    monkeypatch.setattr(system, "PACKAGE", site / PACKAGE.name)
+    monkeypatch.setattr(process, "PACKAGE", site / PACKAGE.name)
     answer = System.of_peer(f"nosy={peer}/nosy.py").answer(tmp_path / "recordings.json", 1)["a"]
     assert answer.error is None
     assert [speaker for _, _, speaker in answer.turns] == [

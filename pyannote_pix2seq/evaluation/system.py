@@ -18,24 +18,19 @@ import os
 import resource
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.console.exit import TERMINATED
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.process import run
 from pyannote_pix2seq.numeric import is_number
 
-PACKAGE = Path(__file__).parents[1]
 REFERENCES = "references.json"
 """Beside recordings.json: {uri: [[start, end, speaker], ...]}, for oracle systems, which are given the reference."""
 
@@ -200,9 +195,7 @@ class System:
         recordings.write_text(json.dumps(left))
         answers.write_text("")
         try:
-            with _ending_together(), _importable() as paths:
-                environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)}
-                status = subprocess.run([*self.command, str(recordings), str(answers)], env=environment).returncode
+            status = run([*self.command, str(recordings), str(answers)], threads)
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
         return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
@@ -231,30 +224,6 @@ def _answer(content: dict[str, Any]) -> Answer:
         return Answer(**content)
     except (TypeError, ValueError) as error:
         return Answer(content["uri"], error=f"its answer cannot be used: {error}")
-
-
-@contextmanager
-def _importable() -> Iterator[str]:
-    """PYTHONPATH with which a system can import this package, and nothing that is installed beside it.
-
-    Its first entry is a temporary folder that holds nothing but a link to the package.
-    """
-    with TemporaryDirectory() as path:
-        Path(path, PACKAGE.name).symlink_to(PACKAGE)
-        yield os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
-
-
-@contextmanager
-def _ending_together() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that `subprocess` ends the process that it waits for."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def respond(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], recordings: str, answers: str) -> None:
