@@ -133,7 +133,7 @@ def test_the_frame_head_is_read_out_until_the_end(
     )
     assert [(turn.start, turn.end) for turn in turns] == [(0.0, pytest.approx(4.0))]
     soundfile.write(tmp_path / "long.wav", np.zeros(16000 * 11), 16000)
-    with pytest.raises(Pix2SeqError, match="lasts 11.0 s; the frame head knows people for 10 s only"):
+    with pytest.raises(Pix2SeqError, match="lasts 11.0 s; the frame head knows people for 10.08 s only"):
         frame_head.activity(pipeline, str(tmp_path / "long.wav"))
 
 
