@@ -1,4 +1,4 @@
-"""Joining turns of one speaker."""
+"""Joining, cropping and shifting turns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ class Spoken(Protocol):
     def __lt__(self, other: Any, /) -> bool: ...
 
 
+class InSeconds(Protocol):
+    """A named tuple with a start and an end in seconds."""
+
+    @property
+    def start(self) -> float: ...
+    @property
+    def end(self) -> float: ...
+    def _replace(self, *, start: float = ..., end: float = ...) -> Any: ...
+
+
 Said = TypeVar("Said", bound=Spoken)
+Timed = TypeVar("Timed", bound=InSeconds)
 
 
 def joined(
@@ -50,3 +61,14 @@ def joined(
             last[turn.speaker] = len(found)
             found.append(turn)
     return found
+
+
+def cropped(turns: Iterable[Timed], start: float, end: float, shortest: float) -> list[Timed]:
+    """Parts of turns between two moments; parts shorter than `shortest` are dropped."""
+    parts = (turn._replace(start=max(turn.start, start), end=min(turn.end, end)) for turn in turns)
+    return [part for part in parts if part.end - part.start >= shortest]
+
+
+def shifted(turns: Iterable[Timed], seconds: float) -> list[Timed]:
+    """Turns shifted by a number of seconds."""
+    return [turn._replace(start=turn.start + seconds, end=turn.end + seconds) for turn in turns]

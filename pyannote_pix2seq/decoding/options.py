@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from pyannote_pix2seq.errors import ArgumentError, OptionError
-from pyannote_pix2seq.numeric import is_number, is_whole
+from pyannote_pix2seq.errors import OptionError
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
 """Options that leave turns as they are decoded."""
@@ -83,11 +83,7 @@ class DecodingOptions:
             },
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
-        for name, (is_valid, allowed) in ranges.items():
-            if not is_valid:
-                raise ArgumentError(
-                    f"DecodingOptions: {name}={getattr(self, name)!r} was given; it has to be {allowed}."
-                )
+        check_ranges("DecodingOptions", vars(self), ranges)
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> DecodingOptions:

@@ -12,11 +12,12 @@ import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.seed import seed_of
-from pyannote_pix2seq.simulation.turns import TurnTaking, crop, shift
+from pyannote_pix2seq.simulation.turns import TurnTaking, crop
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -72,7 +73,7 @@ class Conversation:
         scene = self.scene and replace(self.scene, room=self.scene.room or self.uri)
         for number in range(math.ceil(self.duration / PIECE)):
             start, end = number * PIECE, min((number + 1) * PIECE, self.duration)
-            turns = tuple(shift(crop(self.turns, start, end), -start))
+            turns = tuple(shifted(crop(self.turns, start, end), -start))
             yield replace(self, uri=f"{self.uri}-{number}", duration=end - start, turns=turns, scene=scene)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
 from pyannote_pix2seq.simulation.turns import (
     SHORTEST_TURN,
@@ -16,7 +17,6 @@ from pyannote_pix2seq.simulation.turns import (
     crop,
     in_order_of_appearance,
     join_pauses,
-    shift,
 )
 
 MAX_TRIES = 1000
@@ -135,7 +135,7 @@ class TakenTurns:
         lengths = self._lengths[corpus]
         recording = int(rng.choice(len(lengths), p=lengths / lengths.sum()))
         start = rng.uniform(0, max(lengths[recording] - duration, 0))
-        return crop(shift(self._corpora[corpus][recording], -start), 0, duration)
+        return crop(shifted(self._corpora[corpus][recording], -start), 0, duration)
 
 
 def _keep_stretch(turns: Turns, rng: np.random.Generator, duration: float) -> Turns:
@@ -148,7 +148,7 @@ def _insert_pause(turns: Turns, rng: np.random.Generator, duration: float) -> Tu
     """Insert silence of 1 to 8 s at a random moment; a turn that spans it is split."""
     moment, pause = rng.uniform(0, duration), rng.uniform(1, 8)
     before = crop(turns, 0, moment)
-    after = shift(crop(turns, moment, duration), pause)
+    after = shifted(crop(turns, moment, duration), pause)
     return before + crop(after, 0, duration)
 
 

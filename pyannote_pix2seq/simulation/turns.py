@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.joining import joined
+from pyannote_pix2seq.joining import cropped, joined
 from pyannote_pix2seq.numeric import is_whole
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -109,13 +109,7 @@ def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
 
 def crop(turns: Iterable[Triplet], start: float, end: float) -> Turns:
     """Parts of turns between two moments; parts shorter than `SHORTEST_TURN` are dropped."""
-    parts = (Triplet(max(turn.start, start), min(turn.end, end), turn.speaker) for turn in turns)
-    return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
-
-
-def shift(turns: Iterable[Triplet], seconds: float) -> Turns:
-    """Turns shifted by a number of seconds."""
-    return [Triplet(turn.start + seconds, turn.end + seconds, turn.speaker) for turn in turns]
+    return cropped(turns, start, end, SHORTEST_TURN)
 
 
 def in_order_of_appearance(turns: Iterable[Triplet]) -> Turns:

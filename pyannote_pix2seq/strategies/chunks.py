@@ -15,6 +15,7 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
+from pyannote_pix2seq import joining
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.errors import ArgumentError
@@ -207,8 +208,7 @@ def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
 
 def cropped(turns: Iterable[Turn], where: Segment) -> list[Turn]:
     """Parts of turns that lie in a segment; parts shorter than `SHORTEST_TURN` are dropped."""
-    parts = (turn._replace(start=max(turn.start, where.start), end=min(turn.end, where.end)) for turn in turns)
-    return [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+    return joining.cropped(turns, where.start, where.end, SHORTEST_TURN)
 
 
 class Stitcher:

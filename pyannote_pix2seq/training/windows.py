@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.joining import cropped, shifted
 from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
@@ -214,11 +215,7 @@ class WindowSampler:
 
 def crop(example: Example, place: Segment, token_duration: float) -> Example:
     """Crop an example to a segment on the grid of audio tokens."""
-    parts = (
-        Triplet(max(start, place.start) - place.start, min(end, place.end) - place.start, speaker)
-        for start, end, speaker in example.turns
-    )
-    turns = [part for part in parts if part.end - part.start >= SHORTEST_TURN]
+    turns = shifted(cropped(example.turns, place.start, place.end, SHORTEST_TURN), -place.start)
     return replace(example, audio=cut(example.audio, place, token_duration), turns=turns)
 
 
