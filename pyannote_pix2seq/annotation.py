@@ -11,10 +11,10 @@ from pyannote.database.util import load_rttm
 
 
 def annotation_of(turns: Iterable[tuple[float, float, str]], uri: str) -> Annotation:
-    """An annotation of (start, end, speaker) in seconds; tracks are numbered, so equal segments are kept apart."""
+    """An annotation of (start, end, speaker) in seconds; numbered tracks keep equal segments apart, and in order."""
     annotation = Annotation(uri=uri)
     for track, (start, end, speaker) in enumerate(turns):
-        annotation[Segment(start, end), track] = speaker
+        annotation[Segment(start, end), f"{track:06d}"] = speaker
     return annotation
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Annotation, Segment
 
+from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.joining import joined
 
 SHORTEST_TURN = 0.01
@@ -110,11 +111,8 @@ def to_output(
 
 
 def to_annotation(turns: Iterable[Turn], uri: str, labels: Mapping[int, str]) -> Annotation:
-    """Annotation of turns, with the labels of their speakers; numbered tracks keep equal segments apart."""
-    annotation = Annotation(uri=uri)
-    for track, turn in enumerate(sorted(turns)):
-        annotation[turn.segment, f"{track:06d}"] = labels[turn.speaker]
-    return annotation
+    """Annotation of turns, with the labels of their speakers."""
+    return annotation_of(((turn.start, turn.end, labels[turn.speaker]) for turn in sorted(turns)), uri)
 
 
 def label_of(speaker: int, names: Mapping[int, str]) -> str:

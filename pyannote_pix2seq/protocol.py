@@ -158,7 +158,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
                 "uri": uri,
                 "database": DATABASE,
                 "subset": subset,
-                "annotation": to_annotation(conversation, self.labels),
+                "annotation": annotate(conversation, self.labels),
                 "annotated": Timeline([Segment(0, conversation.duration)], uri=uri),
                 "labels": str(self.labels),
                 "digest": simulator.digest(conversation),
@@ -172,7 +172,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         return (self.file(subset, number) for number in range(self.sizes[subset]))
 
 
-def to_annotation(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
+def annotate(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
     """Annotate a conversation with the names of the voices, percent-encoded so that RTTM can carry them."""
     names, turns = conversation.voices, labels.apply(conversation.turns, conversation.duration)
     return annotation_of(((start, end, _one_word(names[speaker])) for start, end, speaker in turns), conversation.uri)

@@ -29,7 +29,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
-from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, to_annotation
+from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -143,7 +143,7 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     folder.mkdir(parents=True, exist_ok=True)
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
     note = folder / f"{conversation.uri}.sha256"
-    rttm.write_text(to_annotation(conversation, labels).to_rttm(), encoding="utf-8")
+    rttm.write_text(annotate(conversation, labels).to_rttm(), encoding="utf-8")
     digest = simulator.digest(conversation)
     if not audio.exists() or not note.exists() or note.read_text() != digest:
         with (

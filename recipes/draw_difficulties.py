@@ -32,7 +32,7 @@ from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.der import error_rate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import FAINT, INK, SOUND, style_axes
-from pyannote_pix2seq.protocol import SyntheticProtocol, to_annotation
+from pyannote_pix2seq.protocol import SyntheticProtocol, annotate
 from pyannote_pix2seq.report import draw_lane, speakers_of
 from pyannote_pix2seq.simulation import Noises, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
@@ -87,7 +87,7 @@ def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
     panels[0].set_yticks([])
     panels[0].set_title("what is said", loc="left", fontsize=9, color=FAINT)
     for axes, (name, style) in zip(panels[1:], STYLES.items(), strict=True):
-        draw_turns(axes, to_annotation(conversation, style), name)
+        draw_turns(axes, annotate(conversation, style), name)
     finish(figure, panels, CLOSE, path)
 
 

@@ -32,7 +32,7 @@ from pyannote_pix2seq.evaluation.scoreboard import write_csv
 from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
-from pyannote_pix2seq.protocol import to_annotation
+from pyannote_pix2seq.protocol import annotate
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
 from pyannote_pix2seq.simulation.labels import Labels
@@ -142,7 +142,7 @@ def conversations(made: Iterable[tuple[str, str, Simulator]], number: int, label
             conversation = source.describe(f"{point if name == 'domain' else name}-{index}")
             yield {
                 "uri": f"{name}={point}/{index}",
-                "annotation": to_annotation(conversation, labels),
+                "annotation": annotate(conversation, labels),
                 "waveform": source.render(conversation),
                 "sample_rate": SAMPLE_RATE,
             }

@@ -12,7 +12,7 @@ from pyannote.core import Segment
 from pyannote.database import registry
 from toy import SAMPLE_RATE, write_toy_voices
 
-from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, to_annotation
+from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import Labels
@@ -173,20 +173,20 @@ def test_names_of_voices_can_be_written_as_rttm() -> None:
     conversation = Conversation(
         "x", 4.0, (Triplet(1, 2, 0), Triplet(2, 3, 1), Triplet(3, 4, 2)), ("a b", "a%20b", "NA")
     )
-    annotation = to_annotation(conversation)
+    annotation = annotate(conversation)
     assert annotation.labels() == ["%4EA", "a%20b", "a%2520b"]
     assert "SPEAKER x 1 1.000 1.000 <NA> <NA> a%20b <NA> <NA>" in annotation.to_rttm()
 
 
 def test_annotations_follow_the_style_of_labels() -> None:
     conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(2.2, 3, 0)), ("ann",))
-    assert list(to_annotation(conversation).itersegments()) == [Segment(1, 2), Segment(2.2, 3)]
-    assert list(to_annotation(conversation, Labels(0.3, 0.1)).itersegments()) == [Segment(0.9, 3.1)]
+    assert list(annotate(conversation).itersegments()) == [Segment(1, 2), Segment(2.2, 3)]
+    assert list(annotate(conversation, Labels(0.3, 0.1)).itersegments()) == [Segment(0.9, 3.1)]
 
 
 def test_turns_of_two_voices_at_the_same_time_are_both_kept() -> None:
     conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(1, 2, 1)), ("ann", "bob"))
-    assert to_annotation(conversation).get_labels(Segment(1, 2)) == {"ann", "bob"}
+    assert annotate(conversation).get_labels(Segment(1, 2)) == {"ann", "bob"}
 
 
 def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simulator]) -> None:

@@ -220,7 +220,7 @@ def _scores_of(
 def _score(recording: Recording, answer: Answer, scoring: Scoring) -> Score:
     hypothesis = annotation_of(answer.turns, recording.uri)
     sure = answer.confidence
-    confidence = None if sure is None else [sure[track] for _, track in hypothesis.itertracks()]
+    confidence = None if sure is None else [sure[int(track)] for _, track in hypothesis.itertracks()]
     truth = recording.uri, recording.reference
     return score(*truth, hypothesis, recording.scored, confidence, recording.duration, answer.seconds, scoring)
 
