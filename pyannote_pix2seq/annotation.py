@@ -22,7 +22,7 @@ def annotation_of(turns: Iterable[tuple[float, float, str]], uri: str) -> Annota
 def survives_rttm(name: str) -> bool:
     """Whether pyannote.database reads the name of a recording or speaker in RTTM as it was written.
 
-    Names with white space, with a quote in front, and words such as NA, None and null are lost.
+    Names with white space or unprintable characters, with a quote in front, and words such as NA and null are lost.
     """
     if not name.isprintable() or name.split() != [name]:
         return False

@@ -16,9 +16,9 @@ from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
-ON_HUB = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """Names on a hub: ORGANISATION/NAME."""
-OF_FILES = (".bin", ".ckpt", ".pt", ".pth", ".yaml")
+FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".yaml", ".yml")
 """Suffixes that files have, and names on a hub have not."""
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What is no fault of the file that is loaded."""
@@ -82,7 +82,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
 
 def _is_name(source: Any) -> bool:
     """Whether `source` has the form of a name on a hub."""
-    return isinstance(source, str) and bool(ON_HUB.fullmatch(source)) and not source.endswith(OF_FILES)
+    return isinstance(source, str) and bool(HUB_NAME.fullmatch(source)) and not source.endswith(FILE_SUFFIXES)
 
 
 def _may_be_on_hub(source: Any) -> bool:
@@ -91,7 +91,7 @@ def _may_be_on_hub(source: Any) -> bool:
 
 
 def _missing(source: str | Path) -> str:
-    return missing(source, "file" if str(source).endswith(OF_FILES) else "folder")
+    return missing(source, "file" if str(source).endswith(FILE_SUFFIXES) else "folder")
 
 
 def _named(source: Any) -> str:

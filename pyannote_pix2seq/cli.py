@@ -203,7 +203,7 @@ def _read_pipeline(options: Namespace, strategy: str | None = None, decoding: st
     try:
         pipeline = load_diarization(options.model, strategy, {"method": decoding})
     except ModelError as error:
-        raise UsageError(f"--model: {error}") from error
+        raise UsageError(str(error)) from error
     try:
         return pipeline.to(torch.device(options.device))
     except (RuntimeError, AssertionError) as error:  # AssertionError: a PyTorch without CUDA

@@ -16,6 +16,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.memory import PROMPT
@@ -72,8 +73,8 @@ class Enrolment(Sequence[Speaker]):
         Raises
         ------
         EnrolmentError
-            If a name is empty or has white space or unprintable characters, there is less than 1 s of speech of a
-            speaker, or `known` has another form.
+            If RTTM cannot carry a name, see `survives_rttm`, there is less than 1 s of speech of a speaker, or `known`
+            has another form.
         AudioError
             If a recording cannot be read.
         """
@@ -141,7 +142,7 @@ class Enrolment(Sequence[Speaker]):
                 return cls(
                     _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
                 )
-        except (MemoryError, torch.OutOfMemoryError):  # no fault of the file
+        except (EnrolmentError, *OUT_OF_MEMORY):
             raise
         except Exception as error:  # NumPy raises anything on files that are damaged, or of something else
             raise EnrolmentError(
@@ -178,8 +179,8 @@ def _check_name(name: Any) -> None:
         usable = "_".join(text.split())
         usable = usable if survives_rttm(usable) else "alice"
         raise EnrolmentError(
-            f"{name!r} cannot be a name in RTTM, where white space, quotes and words such as NA or None are lost. Use "
-            f"another str, such as {usable!r}."
+            f"{name!r} cannot be a name in RTTM: white space, unprintable characters, a quote in front and words such "
+            f"as NA are lost there. Use another str, such as {usable!r}."
         )
 
 

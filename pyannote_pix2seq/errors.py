@@ -25,4 +25,5 @@ def reason(error: Exception) -> str:
 
 def missing(path: Path | str, kind: str = "file") -> str:
     """What to say of a path at which there is nothing: that there is no such file, where it was sought, what to do."""
-    return f"There is no {kind} {path} (looked in {Path.cwd()}). Check its name and folder."
+    sought = "" if Path(path).is_absolute() else f" (looked in {Path.cwd()})"
+    return f"There is no {kind} {path}{sought}. Check its name and folder."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -38,9 +39,9 @@ def load_diarization(
         )
     changes = {name: value for name, value in (decoding or {}).items() if value is not None}
     try:
-        pipeline.decoding = replace(pipeline.decoding, **changes)
-        pipeline.strategy = strategy or pipeline.strategy
+        pipeline.decoding = DecodingOptions.of({**asdict(pipeline.decoding), **changes})
+        pipeline.strategy = pipeline.strategy if strategy is None else strategy
         pipeline.check()
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise ModelError(f"{source}: {error}") from error
     return pipeline

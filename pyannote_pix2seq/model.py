@@ -138,7 +138,7 @@ class Pix2Seq(Model):
     @property
     def bin_duration(self) -> float:
         """Duration of a time bin, in seconds."""
-        return self.frontend.token_duration / self.frontend.bins_per_token
+        return self.frontend.bin_duration
 
     @property
     def vocabulary(self) -> Vocabulary:

@@ -43,10 +43,6 @@ class Turn(NamedTuple):
         """Segment of the turn."""
         return Segment(self.start, self.end)
 
-    def later(self, seconds: float) -> Turn:
-        """The turn shifted by a number of seconds."""
-        return self._replace(start=self.start + seconds, end=self.end + seconds)
-
     def within(self, start: float, end: float) -> Turn:
         """The part of the turn between two times or, if that is too short, the nearest `SHORTEST_TURN` between them."""
         first = min(max(self.start, start), end - SHORTEST_TURN)

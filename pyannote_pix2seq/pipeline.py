@@ -42,7 +42,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Pretrained model, or anything that `pyannote.audio.pipelines.utils.get_model` turns into one.
     chunk : float, optional
         Length of chunks, in seconds, at most half of the model's window. The rest of the window is for prompts.
-        Defaults to 30 s, or to half of the window if that is shorter.
+        Defaults to 30 s, or to half of the window if that is shorter: `grid` has what is used.
     hop : float, optional
         Seconds from the start of one chunk to that of the next. Defaults to 0.8 times the length of a chunk.
     strategy : {"chain", "two_pass"}, optional
@@ -274,7 +274,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Raises
         ------
         EnrolmentError
-            As `Enrolment.of` does: if a name has white space, or there is less than 1 s of speech of a speaker.
+            As `Enrolment.of` does: if RTTM cannot carry a name, or there is less than 1 s of speech of a speaker.
         AudioError
             If a recording cannot be read.
         """

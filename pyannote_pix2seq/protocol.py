@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from functools import partial
 from inspect import signature
@@ -196,9 +195,13 @@ def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile
 
 
 def _one_word(text: str) -> str:
-    """Percent-encode % and white space and, in names that RTTM cannot carry, such as NA, the first letter."""
-    word = re.sub(r"[\s%]", lambda match: f"%{ord(match[0]):02X}", text)
-    return word if survives_rttm(word) else f"%{ord(word[0]):02X}{word[1:]}"
+    """Percent-encode what RTTM cannot carry, %, and the first letter of words that it cannot carry, such as NA."""
+    word = "".join(letter if letter != "%" and survives_rttm(f"a{letter}") else _encoded(letter) for letter in text)
+    return word if survives_rttm(word) else _encoded(word[0]) + word[1:]
+
+
+def _encoded(letter: str) -> str:
+    return f"%{ord(letter):02X}"
 
 
 def _register_all(database: Any) -> None:

@@ -33,7 +33,6 @@ from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 
-BIN_DURATION = Frontend.token_duration / Frontend.bins_per_token
 """Duration of a time bin, in seconds."""
 WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
 
@@ -106,7 +105,7 @@ class SequenceDiarization(Task):
         _check_that_it_ends(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
-        self.vocabulary = Vocabulary(model_window, BIN_DURATION, num_speakers)
+        self.vocabulary = Vocabulary(model_window, Frontend.bin_duration, num_speakers)
         self.specifications = specifications_of(self.vocabulary)
         self.stretch = stretch
         self.steps_per_epoch = steps_per_epoch

@@ -104,8 +104,9 @@ class Vocabulary:
         Raises
         ------
         VocabularyError
-            If fewer than two tokens are left for time.
+            If fewer than two tokens are left for time, or the window is not a number of seconds above 0.
         """
+        _check_seconds("window", window)
         num_bins = size - FIRST_TIME - num_speakers
         if num_bins < 2:
             raise VocabularyError(
@@ -295,4 +296,6 @@ def _ceil(number: float) -> int:
 
 def _check_seconds(name: str, seconds: float) -> None:
     if not (is_number(seconds) and SHORTEST <= seconds <= LONGEST):
-        raise VocabularyError(f"{name} is {seconds!r}; it has to be a number of seconds from {SHORTEST} to {LONGEST}.")
+        raise VocabularyError(
+            f"{name} is {seconds!r}; it has to be a number of seconds from {SHORTEST:g} to {LONGEST:g}."
+        )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import lightning
 import pytest
@@ -84,8 +85,9 @@ def load_recipe() -> Callable[[str], ModuleType]:
     def load(name: str) -> ModuleType:
         specification = importlib.util.spec_from_file_location(Path(name).stem, RECIPES / name)
         assert specification is not None and specification.loader is not None
-        module = sys.modules[specification.name] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
+        module = importlib.util.module_from_spec(specification)
+        with patch.dict(sys.modules, {specification.name: module}):  # where dataclasses look for their module
+            specification.loader.exec_module(module)
         return module
 
     return load

@@ -157,11 +157,13 @@ def test_a_folder_is_not_audio(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["talk.m4a", "notes.txt", "talk.wav", "talk.raw"])
+@pytest.mark.parametrize("name", ["talk.m4a", "notes.txt", "talk.wav", "talk.raw", "bé.wav"])
 def test_what_is_not_audio_says_which_formats_are_and_how_to_convert(tmp_path, name):
     (tmp_path / name).write_bytes(b"this is not a recording of anything")
-    with pytest.raises(AudioError, match=rf"{name} cannot be read as audio .*FLAC.*MP3.*OGG.*WAV.*ffmpeg -i"):
+    complaint = rf"{name} cannot be read as audio .*FLAC.*MP3.*OGG.*WAV.*ffmpeg -i"
+    with pytest.raises(AudioError, match=complaint) as raised:
         load(tmp_path / name)
+    assert "b'" not in str(raised.value)
 
 
 def test_empty_audio(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Segment, Timeline
 
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, label_of, to_annotation, to_output
 
 many_turns = st.lists(
@@ -105,7 +106,7 @@ def test_turns_are_cut_but_never_to_nothing() -> None:
     assert turn.within(1.0, 8.0) == Turn(2.0, 8.0, 1, 0.5) and turn.within(3.0, 20.0) == Turn(3.0, 9.5, 1, 0.5)
     assert turn.within(0.0, 1.0) == (0.99, 1.0, 1, 0.5)
     assert turn.within(12.0, 20.0) == (12.0, 12.01, 1, 0.5)
-    assert turn.later(1.5) == Turn(3.5, 11.0, 1, 0.5)
+    assert shifted([turn], 1.5) == [Turn(3.5, 11.0, 1, 0.5)]
 
 
 # what users get

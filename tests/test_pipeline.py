@@ -581,6 +581,15 @@ def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
             pipeline(recording(1.0))
 
 
+@pytest.mark.parametrize("chunk", [1.0, 1.1, 2.3, 3.0, 4.9])
+def test_hops_are_a_fifth_of_the_chunk_to_all_of_it(tiny_model: Pix2Seq, chunk: float) -> None:
+    for hop in (0.2 * chunk, chunk / 5, float(f"{chunk / 5:g}"), chunk):
+        grid = Pix2SeqDiarization(tiny_model, chunk=chunk, hop=hop).grid
+        assert 1 <= grid.hop <= grid.chunk
+    with pytest.raises(ValueError, match=f"it has to be {chunk / 5:g} s to {chunk:g} s, a fifth of the chunk"):
+        Pix2SeqDiarization(tiny_model, chunk=chunk, hop=0.19 * chunk)
+
+
 def test_there_is_nothing_to_tune(pipeline: Pix2SeqDiarization) -> None:
     assert pipeline.default_parameters() == {} == pipeline.parameters()
     assert pipeline.get_direction() == "minimize"

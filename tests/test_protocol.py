@@ -12,6 +12,7 @@ from pyannote.core import Segment
 from pyannote.database import registry
 from toy import SAMPLE_RATE, write_toy_voices
 
+from pyannote_pix2seq.annotation import survives_rttm
 from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
@@ -176,6 +177,10 @@ def test_names_of_voices_can_be_written_as_rttm() -> None:
     annotation = annotate(conversation)
     assert annotation.labels() == ["%4EA", "a%20b", "a%2520b"]
     assert "SPEAKER x 1 1.000 1.000 <NA> <NA> a%20b <NA> <NA>" in annotation.to_rttm()
+    names = ('"quoted"', "a\u200bb", "null", 'a"b')
+    turns = tuple(Triplet(index, index + 1, index) for index in range(4))
+    found = annotate(Conversation("x", 4.0, turns, names)).labels()
+    assert found == ['%22quoted"', "%6Eull", 'a"b', "a%200Bb"] and all(map(survives_rttm, found))
 
 
 def test_annotations_follow_the_style_of_labels() -> None:

@@ -497,7 +497,7 @@ def test_people_who_cannot_be_enrolled(
         patch.setattr(Pitched, "speech", lambda frontend, content: 0 * content[..., 0])
         with pytest.raises(EnrolmentError, match="0.0 s of speech can be heard of ann"):
             pipeline.enrol({"ann": recordings["ann"]})
-    with pytest.raises(EnrolmentError, match="'ann b' cannot be a name in RTTM, .* such as 'ann_b'"):
+    with pytest.raises(EnrolmentError, match="'ann b' cannot be a name in RTTM: .* such as 'ann_b'"):
         pipeline(talk(), known={"ann b": recordings["ann"]})
     people = pipeline.enrol({"ann": recordings["ann"]})
     with pytest.raises(EnrolmentError, match="Enrol again with this pipeline"):
@@ -516,7 +516,7 @@ def test_people_who_cannot_be_enrolled(
     for wrong, complaint in (
         ({"ann": 3}, "3 was given for ann"),
         ({"ann": []}, "No recording of ann was given"),
-        ({1: "ann.wav"}, "1 cannot be a name in RTTM, .* Use another str"),
+        ({1: "ann.wav"}, "1 cannot be a name in RTTM: .* Use another str"),
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
@@ -530,6 +530,10 @@ def test_people_who_cannot_be_enrolled(
     for name in ("text", "other", "lost", "short", "flipped"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / f"{name}.npz")
+    with np.load(tmp_path / "people.npz") as file:
+        np.savez(tmp_path / "unnamed.npz", **{**file, "names": np.array(["NA", *file["names"][1:]])})
+    with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another str, such as 'alice'"):
+        Enrolment.load(tmp_path / "unnamed.npz")
 
 
 def test_whoever_was_prompted_has_the_turns_of_his_voice(

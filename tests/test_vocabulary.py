@@ -97,7 +97,7 @@ def test_letters() -> None:
     [
         (0.9, 0.5, 2, "0.5 s does not fit a window of 0.9 s"),
         (10.0, 6.0, 2, "longer window or a finer resolution"),
-        (10.0, 0.0, 2, "resolution is 0.0; it has to be a number of seconds from 1e-06 to 86400.0"),
+        (10.0, 0.0, 2, "resolution is 0.0; it has to be a number of seconds from 1e-06 to 86400"),
         (-1.0, -1.0, 2, "window is -1.0; it has to be a number of seconds"),
         (float("inf"), 1.0, 2, "window is inf"),
         ("10", 1.0, 2, "window is '10'"),

@@ -120,8 +120,11 @@ def test_databases_may_share_uris_and_labels(tmp_path: Path) -> None:
     ]
     assert [cache[k].names for k in range(4)] == [("A ann",), ("B ann",), ("A/B talk ann",), ("ann",)]
     assert len(cache_of(tmp_path, duration=100)) == 4
-    with pytest.raises(CacheError, match=r"Two recordings are called talk@0\.00\. Give each a uri of its own"):
+    with pytest.raises(CacheError, match=r"Several recordings are called talk\. List each recording once"):
         cache.fill([files[0], files[0] | {"waveform": files[1]["waveform"]}])
+    overlapping = files[0] | {"annotated": Timeline([Segment(0, 1.6), Segment(0, 3.2)])}
+    cache.fill([overlapping])
+    assert [len(cache[k].audio.content) for k in range(len(cache))] == [20]
 
 
 def test_recordings_without_a_uem_are_annotated_as_a_whole(tmp_path: Path) -> None:

@@ -57,13 +57,14 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
                 )
             yield file
     except soundfile.SoundFileError as error:
+        why = getattr(error, "error_string", error)  # which does not name the file again, as bytes
         if position:
             raise AudioError(
-                f"{name} cannot be read as audio from byte {position} on ({error}). Rewind it first: seek(0)."
+                f"{name} cannot be read as audio from byte {position} on ({why}). Rewind it first: seek(0)."
             ) from error
         formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
         raise AudioError(
-            f"{name} cannot be read as audio ({error}). libsndfile reads {formats}. If it is one of these, it is "
+            f"{name} cannot be read as audio ({why}). libsndfile reads {formats}. If it is one of these, it is "
             f"broken: copy it again. If not, convert it, for instance with: "
             f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
         ) from error

@@ -91,7 +91,7 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
     -------
     jobs : list of Job
     refused : list of str
-        What is wrong with each of the other files: its name cannot be written, or is the same as another's.
+        What is wrong with each of the other files: its name cannot be read back, or is the same as another's.
     """
     from pyannote_pix2seq.audio.recording import LazyFile
 

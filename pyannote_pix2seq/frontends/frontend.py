@@ -60,6 +60,7 @@ class Frontend(nn.Module):
     sample_rate: int = 16000
     token_duration: float = 0.16
     bins_per_token: int = 4
+    bin_duration: float = token_duration / bins_per_token
     content_dim: int
     num_voices: int
     voice_dim: int

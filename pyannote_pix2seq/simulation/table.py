@@ -29,7 +29,7 @@ def read_table(
     row : (str, dict of str to str)
         Where it is, such as "noise.tsv, line 2", for errors about it; and its cells by column.
     """
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_MINIMAL if has_quotes else csv.QUOTE_NONE)
         try:
             if missing := [column for column in columns if column not in (rows.fieldnames or ())]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
@@ -38,7 +39,7 @@ class ByPrompts:
         max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
         people = [inventory.speakers[number] for number in prompted]
         (written,) = self.writer.write([audio], [people], len(prompted) + needed, max_speakers)
-        turns = [turn.later(chunk.start) for turn in written]
+        turns = shifted(written, chunk.start)
         return self._remember(turns, speakers_in(audio, turns, chunk.start, token_duration), prompted, needed, chunk)
 
     def _remember(

@@ -9,6 +9,7 @@ from math import inf
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION
 from pyannote_pix2seq.strategies.attribution import attribute
@@ -58,7 +59,7 @@ class ByVoices:
         met = {number: reading.speakers[number] for number in reading.speakers if number not in inventory.heard}
         people = {number: inventory.speakers[number] for number in sorted(inventory.heard & inventory.present)} | met
         turns = second_pass(self.writer, [audio], people)[0] if inventory.heard else self._single_pass(reading, people)
-        said = cropped([turn.later(chunk.start) for turn in turns], chunk.core)
+        said = cropped(shifted(turns, chunk.start), chunk.core)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
         numbers = {number: inventory.new_number() if number >= NEW else number for number in order}
         for number in (number for number in order if number not in inventory.heard):
@@ -98,7 +99,7 @@ class ByVoices:
         reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
         writer = self.writer.first_pass if self.inventory.heard else self.writer
         max_speakers = self.inventory.limits.at_once(self.writer.capacity)
-        reading.set_turns([turn.later(chunk.start) for turn in writer.write([audio], [[]], 0, max_speakers)[0]])
+        reading.set_turns(shifted(writer.write([audio], [[]], 0, max_speakers)[0], chunk.start))
         return reading
 
     def _assign(self, reading: Reading, parts: Sequence[Part], until: float) -> tuple[list[int], list[Group]]:
@@ -137,6 +138,7 @@ class ByVoices:
     def _single_pass(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
         """Turns of a chunk before which nobody has spoken: they are only attributed by voice, not written again."""
         order = list(people)
-        turns = [turn.later(-reading.start)._replace(speaker=order.index(turn.speaker)) for turn in reading.turns]
+        turns = shifted(reading.turns, -reading.start)
+        turns = [turn._replace(speaker=order.index(turn.speaker)) for turn in turns]
         assigned = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
         return [turn._replace(speaker=order[turn.speaker]) for turn in assigned]

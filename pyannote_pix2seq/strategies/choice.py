@@ -31,7 +31,7 @@ def strategy_named(name: str, frontend: Frontend) -> Strategy:
     strategies: dict[str, Strategy] = {"chain": Chain, "two_pass": TwoPass}
     if not frontend.num_voices:
         del strategies["two_pass"]
-    if name not in strategies:
+    if name not in list(strategies):
         raise ArgumentError(
             f"Pix2SeqDiarization: strategy={name!r} was given; with this model's frontend it has to be "
             f"{' or '.join(strategies)}."

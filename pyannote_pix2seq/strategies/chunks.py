@@ -95,9 +95,9 @@ class Grid(NamedTuple):
                 f"window, whose other half is for prompts."
             )
         hop = HOP * chunk if hop is None else hop
-        if not (is_number(hop) and 0.2 * chunk <= hop <= chunk):
+        if not (is_number(hop) and chunk / 5 - 1e-6 <= hop <= chunk + 1e-6):
             raise ArgumentError(
-                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be {0.2 * chunk:g} s to {chunk:g} s, a fifth of "
+                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be {chunk / 5:g} s to {chunk:g} s, a fifth of "
                 f"the chunk to all of it."
             )
         length, step = (math.ceil(seconds / frontend.token_duration - 1e-6) for seconds in (chunk, hop))

@@ -11,6 +11,7 @@ from pyannote.core import Segment
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.attribution import parts_of, solo_voice
 from pyannote_pix2seq.strategies.matching import likeliest
@@ -90,14 +91,15 @@ class Reading:
 
     def parts(self, seconds: float) -> Iterator[Part]:
         """Parts of all turns, of about `seconds` seconds each."""
-        tokens, turns = self.tokens, [turn.later(-self.start) for turn in self.turns]
+        tokens, turns = self.tokens, shifted(self.turns, -self.start)
         for turn in turns:
             others = [other.segment for other in turns if other.speaker != turn.speaker]
-            for part in parts_of(turn, seconds):
+            parts = list(parts_of(turn, seconds))
+            for part, placed in zip(parts, shifted(parts, self.start), strict=True):
                 voice, heard = solo_voice(part, others, tokens, self.token_duration)
                 usual = self.speakers[turn.speaker].voice
                 voice = usual if voice is None else voice
-                yield Part(part.later(self.start), voice, heard, (self.start, turn.speaker))
+                yield Part(placed, voice, heard, (self.start, turn.speaker))
 
 
 def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:

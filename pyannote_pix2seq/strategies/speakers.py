@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pyannote.core import Segment
 
 from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segments
 from pyannote_pix2seq.output import Turn, speaker_label
 
@@ -100,7 +101,7 @@ def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_d
         By their numbers in `turns`. A clip is the beginning, at most 5 s, of the segment without overlap that has the
         most seconds (up to 5) times confidence. A speaker who never speaks alone has a clip and a voice of overlap.
     """
-    turns = [turn.later(-start) for turn in turns]
+    turns = shifted(turns, -start)
     return {
         number: _speaker(audio, [turn for turn in turns if turn.speaker == number], turns, start, token_duration)
         for number in sorted({turn.speaker for turn in turns})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 
+from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_speakers
@@ -96,7 +97,7 @@ class TwoPass:
             report("first pass", done, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), min_speakers, max_speakers)
             for reading, turns in zip(batch, found, strict=True):
-                reading.set_turns([turn.later(reading.start) for turn in turns])
+                reading.set_turns(shifted(turns, reading.start))
         report("first pass", len(readings), len(readings))
 
     def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
@@ -127,7 +128,7 @@ class TwoPass:
             report("second pass", done, len(readings))
             written = second_pass(self.writer, [reading.tokens for reading in batch], everybody)
             for reading, turns in zip(batch, written, strict=True):
-                yield [turn.later(reading.start) for turn in turns]
+                yield shifted(turns, reading.start)
         report("second pass", len(readings), len(readings))
 
     def _missing_turns(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:

@@ -36,6 +36,8 @@ TOGETHER = 8
 
 KEPT = ["content", "voice", "turns", "names"]
 """Arrays that are stored of an example."""
+PLACES = "database/uri@start.npz"
+"""Where an example is stored."""
 
 Stretch = tuple[Mapping[str, Any], Segment]
 """A file, and a segment of it."""
@@ -93,7 +95,8 @@ class ExampleCache(Dataset):
         self.folder = folder
         self.frontend = frontend
         self.duration = duration
-        origin = {"source": source, "duration": duration, "frontend": frontend_fingerprint(frontend), "kept": KEPT}
+        heard_by = {"frontend": frontend_fingerprint(frontend), "kept": KEPT, "places": PLACES}
+        origin = {"source": source, "duration": duration, **heard_by}
         if changed := changes(folder / "origin.json", origin):
             raise CacheError(
                 f"{folder} was made from something else: {'; '.join(changed)}. Use another folder or delete it."
@@ -135,13 +138,16 @@ class ExampleCache(Dataset):
         Raises
         ------
         CacheError
-            If there are no examples at all, or two files of a database have the same uri. A stretch that cannot be read
-            is reported in a warning and skipped.
+            If there are no examples at all, or several files of a database have the same uri. A stretch that cannot be
+            read is reported in a warning and skipped.
         """
+        files = list(files)
+        names = Counter((file.get("database"), file["uri"]) for file in files)
+        if twice := [uri for (_, uri), count in names.items() if count > 1]:
+            raise CacheError(
+                f"Several recordings are called {twice[0]}. List each recording once, and give each a uri of its own."
+            )
         stretches = [stretch for file in files for stretch in self._stretches(file)]
-        twice = [path for path, count in Counter(self._path(*stretch) for stretch in stretches).items() if count > 1]
-        if twice:
-            raise CacheError(f"Two recordings are called {unquote(twice[0].stem)}. Give each a uri of its own.")
         missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
         done = self._compute_together(missing, num_workers, device) if device else self._compute(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
@@ -192,7 +198,7 @@ class ExampleCache(Dataset):
     def _annotated(self, file: Mapping[str, Any]) -> Iterable[Segment]:
         annotated = file.get("annotated")
         if annotated is not None:
-            return annotated
+            return annotated.support()
         try:
             return [Segment(0, Reader(file, self.frontend.sample_rate).duration)]
         except (OSError, ValueError):
