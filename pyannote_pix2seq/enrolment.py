@@ -61,6 +61,7 @@ class Enrolment(Sequence[Speaker]):
         return f"Enrolment({', '.join(str(speaker.name) for speaker in self)})"
 
     @classmethod
+    @torch.inference_mode()
     def of(cls, known: Mapping[str, Any], frontend: Frontend) -> Enrolment:
         """Enrol speakers from recordings.
 

@@ -24,7 +24,7 @@ from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
 from pyannote_pix2seq.strategies.choice import Strategy, strategy_named, usual_prompts, usual_strategy
-from pyannote_pix2seq.strategies.chunks import Chunk, Grid, chunks_of
+from pyannote_pix2seq.strategies.chunks import Grid, chunks_of
 from pyannote_pix2seq.strategies.speakers import directions, names_of, voices_of
 from pyannote_pix2seq.strategies.streaming import Stream
 from pyannote_pix2seq.strategies.writer import Writer
@@ -208,22 +208,17 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         """
         hook = self.setup_hook(file, hook=hook)
         reader = Reader(file, self.model.frontend.sample_rate)
-        num_chunks = self.grid.num_chunks(reader.duration)
+        grid, writer = self.grid, self.writer
 
-        def limits(number: int) -> SpeakerLimits:
-            return SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity * number)
-
-        def chunks() -> Iterator[Chunk]:
-            for number, chunk in enumerate(chunks_of(reader, self.grid), 1):
-                if chunk.is_last:
-                    limits(number)  # which may be fewer than the file's header implied
-                yield chunk
+        def limits(num_chunks: int) -> SpeakerLimits:
+            return SpeakerLimits.check(num_speakers, min_speakers, max_speakers, writer.capacity * num_chunks)
 
         def report(step: str, completed: int, total: int) -> None:
             hook(step, None, completed=completed, total=total)
 
-        strategy = self._strategy(self.writer, limits(num_chunks), self._known(known))
-        turns, speakers = strategy.diarize(chunks(), num_chunks, report)
+        num_chunks = grid.num_chunks(reader.duration)
+        strategy = self._strategy(writer, limits(num_chunks), Enrolment.given(known, self.model.frontend))
+        turns, speakers = strategy.diarize(chunks_of(reader, grid, check=limits), num_chunks, report)
         voices = dict(zip(speakers, directions(voices_of(speakers.values())).numpy(), strict=True))
         output = to_output(turns, reader.uri, voices, self.model.frontend.voice_dim, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)
@@ -259,10 +254,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         self.check()
         check_batch(files, options, self.apply)
         SpeakerLimits.check(options.get("num_speakers"), options.get("min_speakers"), options.get("max_speakers"))
-        options["known"] = self._known(options.get("known"))
+        options["known"] = Enrolment.given(options.get("known"), self.model.frontend)
         return one_by_one(files, self, options, progress)
 
-    @torch.inference_mode()
     def enrol(self, known: Mapping[str, Any]) -> Enrolment:
         """Enrol speakers from recordings of each of them alone; `Enrolment.save` keeps the result for later use.
 
@@ -300,8 +294,4 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             As `apply` does.
         """
         limits = SpeakerLimits.check(num_speakers, min_speakers, max_speakers, self.writer.capacity)
-        return Stream(self.writer, self.grid, sample_rate, limits, self._known(known))
-
-    @torch.inference_mode()
-    def _known(self, known: Known) -> Enrolment:
-        return Enrolment.given(known, self.model.frontend)
+        return Stream(self.writer, self.grid, sample_rate, limits, Enrolment.given(known, self.model.frontend))

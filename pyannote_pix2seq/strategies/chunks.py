@@ -8,7 +8,7 @@ chunks and joined.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -188,8 +188,15 @@ class Chunker:
         return self._blocks[0]
 
 
-def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
+def chunks_of(reader: Reader, grid: Grid, check: Callable[[int], object] = lambda _: None) -> Iterator[Chunk]:
     """Chunks of a recording.
+
+    Parameters
+    ----------
+    reader : Reader
+    grid : Grid
+    check : callable, optional
+        Called with the number of chunks before the last one: there may be fewer than the file's header implied.
 
     Raises
     ------
@@ -197,12 +204,14 @@ def chunks_of(reader: Reader, grid: Grid) -> Iterator[Chunk]:
         If the recording is shorter than `MIN_DURATION`.
     """
     chunker = Chunker(grid)
-    for chunk in chunker.chunks(reader):
+    for number, chunk in enumerate(chunker.chunks(reader), 1):
         if chunker.duration < MIN_DURATION:
             raise AudioError(
                 f"{reader.uri} lasts {1e3 * chunker.duration:.3g} ms; {1e3 * MIN_DURATION:.0f} ms or more are needed "
                 f"to hear who speaks. Is the file complete?"
             )
+        if chunk.is_last:
+            check(number)
         yield chunk
 
 
