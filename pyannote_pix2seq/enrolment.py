@@ -181,7 +181,7 @@ def _check_name(name: Any) -> None:
         usable = usable if survives_rttm(usable) else "alice"
         raise EnrolmentError(
             f"{name!r} cannot be a name in RTTM: white space, unprintable characters, a quote in front and words such "
-            f"as NA are lost there. Use another str, such as {usable!r}."
+            f"as NA are lost there. Use another name, such as {usable!r}."
         )
 
 

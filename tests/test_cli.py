@@ -269,9 +269,9 @@ def test_a_file_that_is_named_twice_is_diarized_once(talk, diarize):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("NA.wav", "'NA.wav' has a name that cannot be read back from RTTM. Rename it."),
-        ('"b.wav', "has a name that cannot be read back from RTTM. Rename it."),
-        ("b\x07.wav", "'b\\x07.wav' has a name that cannot be read back from RTTM. Rename it."),
+        ("NA.wav", "'NA.wav' has a name that cannot be read back from RTTM, where"),
+        ('"b.wav', "has a name that cannot be read back from RTTM, where"),
+        ("b\x07.wav", "'b\\x07.wav' has a name that cannot be read back from RTTM, where"),
         ("n" * 249 + ".wav", "its name is too long for one with .rttm behind it"),
     ],
 )
@@ -280,6 +280,12 @@ def test_names_that_cannot_be_written_do_not_stop_the_others(talk, diarize, name
     status, _, said = diarize(name, talk, "--into", "out")
     assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
     assert complaint in said[0] and said[1:] == ["1 of 2 files diarized, 1 failed"]
+
+
+def test_a_folder_among_files_is_said_to_be_one(talk, diarize):
+    status, _, said = diarize(".", talk, "--into", "out")
+    assert status == 1 and ". is a folder, not an audio file. Give the path of one of the files in it." in said
+    assert said[-1] == "1 of 2 files diarized, 1 failed"
 
 
 def test_a_picture_of_somebody_else_stays(talk, diarize):
@@ -449,12 +455,10 @@ def test_a_full_disk_behind_stdout_is_one_line(talk, tiny_pipeline, command):
         (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
         (["--known", "ann=gone.wav"], "There is no file gone.wav"),
         (["--known", "gone.npz"], "There is no file gone.npz"),
-        (["--num-speakers", 0], "1 or more"),
         (["--min-speakers", 3, "--max-speakers", 2], "min_speakers cannot be more than max_speakers"),
         (["other.wav"], "2 files need a folder to write to: add --into DIR"),
         (["--picture"], "add --into DIR"),
         (["--overwrite"], "add --into DIR"),
-        (["--into", "out", "--max-speakers", 0], "1 or more"),
         (["--into", "talk.wav"], "--into talk.wav cannot be a folder"),
         (["--device", "abacus"], "--device abacus cannot be used here"),
     ],
@@ -472,7 +476,9 @@ def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, co
         ("diarize", "the following arguments are required: FILE"),
         ("diarize talk.wav --speakers 3", "unrecognized arguments: --speakers 3; see pyannote-pix2seq diarize --help"),
         ("diarize talk.wav --over", "unrecognized arguments: --over"),
-        ("diarize talk.wav --num-speakers two", "invalid int value: 'two'"),
+        ("diarize talk.wav --num-speakers two", "'two' is not a whole number, 1 or more"),
+        ("diarize talk.wav --max-speakers 0", "'0' is not a whole number, 1 or more"),
+        ("vocabulary --window 30 --speakers 0", "'0' is not a whole number, 1 or more"),
         ("diarize talk.wav --strategy best", "invalid choice: 'best'"),
         ("diarize talk.wav --known alice", "'alice' is not NAME=FILE, for instance alice=alice.wav"),
         ("diarize talk.wav --known ann=people.npz", "is no recording but people with names"),
@@ -551,8 +557,8 @@ def test_the_table_of_vocabularies(capsys):
         "1024",
         "1506",
     ]
-    assert cli.main(["vocabulary", "--window", "30", "--speakers", "0"]) == 2
-    assert "num_speakers is 0" in capsys.readouterr().err
+    assert cli.main(["vocabulary", "--window", "30", "--speakers", "8", "--error", "1e-9"]) == 2
+    assert "error is 1e-09; it has to be a number of seconds from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [[], ["diarize"], ["enrol"], ["vocabulary"]])

@@ -516,7 +516,7 @@ def test_people_who_cannot_be_enrolled(
     for wrong, complaint in (
         ({"ann": 3}, "3 was given for ann"),
         ({"ann": []}, "No recording of ann was given"),
-        ({1: "ann.wav"}, "1 cannot be a name in RTTM: .* Use another str"),
+        ({1: "ann.wav"}, "1 cannot be a name in RTTM: .* Use another name"),
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
@@ -532,7 +532,7 @@ def test_people_who_cannot_be_enrolled(
             Enrolment.load(tmp_path / f"{name}.npz")
     with np.load(tmp_path / "people.npz") as file:
         np.savez(tmp_path / "unnamed.npz", **{**file, "names": np.array(["NA", *file["names"][1:]])})
-    with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another str, such as 'alice'"):
+    with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another name, such as 'alice'"):
         Enrolment.load(tmp_path / "unnamed.npz")
 
 

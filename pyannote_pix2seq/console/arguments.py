@@ -97,9 +97,9 @@ def _add_diarize(commands: Any) -> None:
     add("--json", action="store_true", help="also write DIR/NAME.json, with confidence, where the RTTM is written")
     add("--overwrite", action="store_true", help="do again what is in DIR already; its old pictures and JSON go")
     add("--channel", type=whole, metavar="N", help="listen to channel N, from 0 (default: to the mean of all)")
-    add("--num-speakers", type=int, metavar="N", help="there are exactly N speakers")
-    add("--min-speakers", type=int, metavar="N", help="there are N speakers or more")
-    add("--max-speakers", type=int, metavar="N", help="there are N speakers or fewer")
+    add("--num-speakers", type=at_least_one, metavar="N", help="there are exactly N speakers")
+    add("--min-speakers", type=at_least_one, metavar="N", help="there are N speakers or more")
+    add("--max-speakers", type=at_least_one, metavar="N", help="there are N speakers or fewer")
     known = (
         "a recording of one person alone, whose turns carry that name, or a file of people that `enrol` made "
         "(for more people or recordings, more --known)"
@@ -129,7 +129,7 @@ def _add_vocabulary(commands: Any) -> None:
     command = commands.add_parser("vocabulary", help="tokens for a precision", description=VOCABULARY)
     add = command.add_argument
     add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio to write about")
-    add("--speakers", type=int, required=True, metavar="N", help="how many speakers have a name")
+    add("--speakers", type=at_least_one, required=True, metavar="N", help="how many speakers have a name")
     add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
 
 

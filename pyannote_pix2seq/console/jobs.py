@@ -106,8 +106,11 @@ def _complaint(job: Job, has_namesake: bool) -> str:
     """What is wrong with the name of a file; empty if nothing is."""
     from pyannote_pix2seq.annotation import survives_rttm
 
-    if not survives_rttm(job.uri):
-        return f"{str(job.file)!r} has a name that cannot be read back from RTTM. Rename it."
+    if not job.file.is_dir() and not survives_rttm(job.uri):
+        return (
+            f"{str(job.file)!r} has a name that cannot be read back from RTTM, where unprintable characters, a quote "
+            f"in front and words such as NA are lost. Rename it."
+        )
     if job.folder is not None and len(os.fsencode(part_of(job.path(".rttm")).name)) > LONGEST_NAME:
         return f"{job.file}: its name is too long for one with .rttm behind it. Rename it."
     if has_namesake:

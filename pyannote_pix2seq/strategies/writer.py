@@ -42,11 +42,12 @@ class Writer:
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
         if prompts not in PROMPTS:
-            raise ArgumentError(f"Writer: prompts={prompts!r} was given; it has to be one of {', '.join(PROMPTS)}.")
+            allowed = ", ".join(PROMPTS)
+            raise ArgumentError(f"Pix2SeqDiarization: prompts={prompts!r} was given; it has to be one of {allowed}.")
         if prompts == "compact" and not model.frontend.frozen:
             raise ArgumentError(
-                f"Writer: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and models with "
-                f"such a frontend are never trained with compact prompts. Use prompts='clip'."
+                f"Pix2SeqDiarization: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and "
+                f"models with such a frontend are never trained with compact prompts. Use prompts='clip'."
             )
         self.model = model
         self.decoding = decoding
