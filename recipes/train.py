@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -29,8 +30,10 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training import conversations
+from pyannote_pix2seq.training.examples import frontend_fingerprint
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true", "32", "16", "bf16", "64")
@@ -92,6 +95,19 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
     return model
 
 
+def settings(options: argparse.Namespace, model: Pix2Seq, protocol: SyntheticProtocol) -> dict[str, Any]:
+    """What a run begins with, and goes on with."""
+    return {
+        "seed": options.seed,
+        "batch_size": options.batch_size,
+        "processes": options.processes,
+        "initial": options.initial and str(options.initial),
+        "frontend": frontend_fingerprint(model.frontend),
+        "conversations": origin(protocol, "train"),
+        "development": origin(protocol, "development"),
+    }
+
+
 def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | int) -> None:
     """Move averaged weights towards those of a step; faster at first, so that initial weights are soon forgotten."""
     decay = min(AVERAGING, (1 + int(num_steps)) / (10 + int(num_steps)))
@@ -102,8 +118,9 @@ def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with one_line_errors():
+        protocol = conversations.protocol_of(options)
         task = SequenceDiarization(
-            conversations.protocol_of(options),
+            protocol,
             options.into / "tokens",
             stretch=options.duration,
             batch_size=options.batch_size // options.processes,
@@ -112,13 +129,7 @@ def main() -> None:
             seed=options.seed,
         )
         model = make_model(options, task)
-        check_settings(
-            options.into,
-            seed=options.seed,
-            batch_size=options.batch_size,
-            processes=options.processes,
-            initial=options.initial and str(options.initial),
-        )
+        check_settings(options.into, **settings(options, model, protocol))
         last = fit(
             model,
             options.into,

@@ -31,26 +31,57 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, 
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, run_recipe: Callable[..., None]) -> Path:
     """Of a model that was never trained before, after two steps whose weights were averaged."""
     folder = tmp_path_factory.mktemp("training")
+    write_toy_voices(folder / "voices")
+    run_recipe("train.py", *again(folder))
+    return folder / "checkpoints" / "last.ckpt"
+
+
+def again(run: Path) -> list[object]:
+    """Options of `checkpoint`, with which its run is over."""
     sizes = {"conversations": 2, "development": 1, "duration": 4, "batch-size": 2, "steps": 2, "validate-every": 2}
     options = [f"--{name}={size}" for name, size in {**sizes, "jobs": 0}.items()]
-    voices = write_toy_voices(folder / "voices")
-    run_recipe("train.py", "--voices", voices, "--difficulty", "Easy", *options, "--into", folder)
-    return folder / "checkpoints" / "last.ckpt"
+    return ["--voices", run / "voices", "--difficulty", "Easy", *options, "--into", run]
+
+
+def test_a_run_that_is_over_is_not_said_to_be_of_what_it_has_not_heard(
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_recipe("train.py", *again(checkpoint.parents[1]))
+    assert f"Done: {checkpoint}, of step 2." in capsys.readouterr().out
+    torch.save(SpeakerFrontend().state_dict(), tmp_path / "frontend.pt")
+    with pytest.raises(SystemExit, match="began otherwise: frontend was '.*' and is '.*Go on with what it began"):
+        run_recipe("train.py", *again(checkpoint.parents[1]), "--frontend", tmp_path / "frontend.pt")
+    with pytest.raises(SystemExit, match="conversations was 'Synthetic.* and is '.*labels .*padding=0.2"):
+        run_recipe("train.py", *again(checkpoint.parents[1]), "--padding", 0.2)
+
+
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    check_settings(tmp_path, seed=1)
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    check_settings(tmp_path, seed=1, frontend="new")
+    with pytest.raises(RunError, match="began otherwise: seed was 1 and is 2. Go"):
+        check_settings(tmp_path, seed=2, frontend="new")
 
 
 def test_a_run_goes_on_as_it_began_or_not_at_all(
     checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
     run = checkpoint.parents[1]
-    assert json.loads((run / "checkpoints" / "settings.json").read_text()) == {
+    noted = json.loads((run / "checkpoints" / "settings.json").read_text())
+    heard = {
+        subset: json.loads((run / "tokens" / subset / "origin.json").read_text()) for subset in ("train", "development")
+    }
+    assert noted == {
         "seed": 0,
         "batch_size": 2,
         "processes": 1,
         "initial": None,
+        "frontend": heard["train"]["frontend"],
+        "conversations": heard["train"]["source"],
+        "development": heard["development"]["source"],
     }
-    options = ["--voices", run / "voices", "--difficulty", "Easy", "--batch-size=2", "--seed=1", "--into", run]
     with pytest.raises(SystemExit, match="began otherwise: seed was 0 and is 1. Go on"):
-        run_recipe("train.py", *options)
+        run_recipe("train.py", *again(run), "--seed=1")
     check_settings(tmp_path / "new", seed=1)
     check_settings(tmp_path / "new", seed=2)  # nothing came of the first
     (tmp_path / "new" / "checkpoints" / "last.ckpt").touch()
