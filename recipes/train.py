@@ -42,6 +42,12 @@ AVERAGING = 0.998
 `average`."""
 
 
+def model_of(path: str) -> Path:
+    """The model of a pipeline, given the folder that recipes/export.py made; anything else as it is."""
+    is_pipeline = Path(path, "config.yaml").is_file() and Path(path, "pix2seq").is_dir()
+    return Path(path, "pix2seq") if is_pipeline else Path(path)
+
+
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     conversations.add_options(parser)
@@ -51,7 +57,9 @@ def parse() -> argparse.Namespace:
         help="what recipes/refine.py or fetch_frontends.py made; with neither this nor --initial, `mel` is learned",
     )
     parser.add_argument(
-        "--initial", type=Path, help="checkpoint, or model of a pipeline, to start from; --frontend replaces its own"
+        "--initial",
+        type=model_of,
+        help="checkpoint, or folder of a pipeline, to start from; --frontend replaces its own",
     )
     parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
     parser.add_argument("--steps", type=at_least_one, default=4000, help="of training (default: 4000)")

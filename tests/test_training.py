@@ -277,6 +277,18 @@ def test_a_frontend_replaces_that_of_the_initial_model(
     assert torch.equal(model.name.weight, trained["name.weight"])
 
 
+def test_a_pipeline_is_gone_on_from_by_its_folder(load_recipe: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    recipe = load_recipe("train.py")
+    initial = recipe.model_of(str(PRETRAINED))
+    model = recipe.make_model(Namespace(initial=initial, frontend=None, seed=0), task=None)
+    trained = state_dict(PRETRAINED / "pix2seq" / "pytorch_model.bin")
+    assert torch.equal(model.name.weight, trained["name.weight"])
+    assert recipe.model_of(str(PRETRAINED / "pix2seq")) == initial
+    assert recipe.model_of(str(tmp_path)) == tmp_path
+    with pytest.raises(ModelError, match=f"{tmp_path} is not a checkpoint"):
+        recipe.make_model(Namespace(initial=tmp_path, frontend=None, seed=0), task=None)
+
+
 def test_a_frontend_of_another_kind_is_refused(
     load_recipe: Callable[[str], ModuleType], checkpoint: Path, tmp_path: Path
 ) -> None:
