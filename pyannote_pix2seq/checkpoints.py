@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import zipfile
+import zlib
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -20,8 +22,14 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 """Names on a hub: ORGANISATION/NAME."""
 FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".yaml", ".yml")
 """Suffixes that files have, and names on a hub have not."""
+ADVICE = re.compile(
+    r"\x1b\[[0-9;]*m|^Weights only load failed.*WeightsUnpickler error:|(Please use|Check the documentation).*", re.S
+)
+"""What PyTorch says of files that hold more than weights, around what is wrong, and escapes of terminals."""
 OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What is no fault of the file that is loaded."""
+UNREADABLE = (NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What reading a file that is damaged, or no archive, may raise."""
 
 
 class ModelError(Pix2SeqError, ValueError):
@@ -128,12 +136,27 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     except OUT_OF_MEMORY:
         raise
     except Exception as error:  # loaders raise anything on files that are damaged, or of something else
+        if _is_checkpoint(path):
+            raise ModelError(
+                f"{path} is a checkpoint of a model, not the weights of a frontend. Go on from it with --initial of "
+                f"recipes/train.py, or take what recipes/refine.py or recipes/fetch_frontends.py made."
+            ) from error
+        details = shorten(ADVICE.sub("", str(error)), 300).rstrip(".")
         raise ModelError(
-            f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} "
-            f"({shorten(str(error), 300)}). Take what recipes/refine.py or recipes/fetch_frontends.py of this version "
-            f"made, for a speaker frontend."
+            f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} ({details}). "
+            f"Take what recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
         ) from error
     return state_dict
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint of Lightning, by what is written in it: nothing is loaded."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return any(b"pytorch-lightning_version" in archive.read(name) for name in pickles)
+    except UNREADABLE:
+        return False
 
 
 def _of_this_version(error: Exception) -> str:

@@ -135,6 +135,30 @@ def test_whatever_else_a_reader_raises_is_said_of_the_file(
     assert raised.value.__cause__ is error
 
 
+@pytest.mark.parametrize("kind", ["exported", "trained"])
+def test_a_checkpoint_is_no_frontend(kind: str, tmp_path: Path) -> None:
+    path = PRETRAINED / "pix2seq" / "pytorch_model.bin"
+    if kind == "trained":
+        path = tmp_path / "last.ckpt"
+        torch.save({"pytorch-lightning_version": "2", "state_dict": {}, "callbacks": Path("any")}, path)
+    with pytest.raises(ModelError, match=rf"^{path} is a checkpoint of a model.* with --initial of recipes/train"):
+        load_frontend(MelFrontend(), path)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"mine", r"Unsupported operand 109"), (Path("any"), r"Unsupported global: GLOBAL pathlib[\w.]+ was not .*")],
+)
+def test_of_a_file_that_is_no_frontend_only_what_is_wrong_is_said(content: Any, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save({"weights": content}, path)
+    with pytest.raises(
+        ModelError, match=rf"^{path} does not hold the weights of a MelFrontend \({told}\)\. Take"
+    ) as raised:
+        load_frontend(MelFrontend(), path)
+    assert "\x1b" not in str(raised.value) and "weights_only" not in str(raised.value)
+
+
 # pipelines of this package
 
 
