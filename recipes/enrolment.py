@@ -85,9 +85,21 @@ def simulators(options: argparse.Namespace) -> list[Simulator]:
     """Simulators of the recordings for enrolment and of the meetings, with different speech of the same voices."""
     noises = Noises(options.noise) if options.noise else None
     return [
-        simulator("Meeting", voices, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
-        for voices in Voices(options.voices, options.split).apart(SECONDS)
+        simulator("Meeting", half, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
+        for half in halves(Voices(options.voices, options.split))
     ]
+
+
+def halves(voices: Voices) -> tuple[Voices, Voices]:
+    """Different speech of the same voices, of as many as a meeting needs."""
+    apart = voices.apart(SECONDS)
+    if (enough := len(apart[0].speakers)) < PEOPLE:
+        raise Pix2SeqError(
+            f"{enough} of {len(voices.speakers)} voices in split {voices.split!r} of {voices.folder} can be enrolled; "
+            f"a meeting needs {PEOPLE}. Each needs twice {SECONDS:g} s of speech, once to be enrolled with and once to "
+            f"speak. Prepare longer recordings or more voices, or name another --split."
+        )
+    return apart
 
 
 def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator) -> Iterator[Meeting]:

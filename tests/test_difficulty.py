@@ -112,7 +112,7 @@ def test_too_few_voices_are_counted(tmp_path: Path) -> None:
     folder = write_split_voices(tmp_path, train=12, dev=5, test=5)
     assert set(simulators("Meeting", folder)) == {"train", "development", "test"}
     with pytest.raises(
-        DifficultyError, match=r"Crowd needs 12 voices at once, .* and Voices\(.*'dev'\).* has 5\. Prep"
+        DifficultyError, match=r"Crowd needs 12 voices at once, .*; 5 can be had of Voices\(.*'dev'\).*\. Prep"
     ):
         simulators("Crowd", folder)
 

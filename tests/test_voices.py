@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -302,3 +303,22 @@ def test_the_same_speakers_say_other_things_apart(tmp_path: Path) -> None:
     assert values[counts > SAMPLE_RATE].tolist() == [300.0, 400.0]
     with pytest.raises(VoicesError, match=r"Nobody of .* has twice 8 s"):
         first.apart(8.0)
+
+
+def test_one_speaker_is_not_speakers(tmp_path: Path) -> None:
+    folder = write_toy_voices(tmp_path, num_train=2, num_dev=1)
+    assert str(Voices(folder, "dev")).endswith("'dev'): 1 speaker, 0.1 min")
+    assert str(Voices(folder, "train")).endswith("'train'): 2 speakers, 0.1 min")
+
+
+def test_who_has_too_little_to_say_for_enrolment_is_counted(run_recipe: Callable[..., None], tmp_path: Path) -> None:
+    speech = [
+        (f"v{number}", "toy", "dev", [np.full(seconds * SAMPLE_RATE, 9, dtype=np.int16)] * 2)
+        for number, seconds in enumerate([10] * 4 + [5] * 7)
+    ]
+    write_voices(tmp_path / "voices", speech)
+    said = (
+        r"4 of 11 voices in split 'dev' of .* a meeting needs 5\. Each needs twice 10 s of speech, .* name another --s"
+    )
+    with pytest.raises(SystemExit, match=said):
+        run_recipe("enrolment.py", "--voices", tmp_path / "voices", "--into", tmp_path / "enrolment")

@@ -244,9 +244,9 @@ def simulator(
     acoustics = difficulty.acoustics
     num_speakers = num_speakers or difficulty.num_speakers
     needed = num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
-    if len(voices.speakers) < needed:
+    if (found := len(voices.speakers)) < needed:
         raise DifficultyError(
-            f"{name} needs {needed} voices at once, bystanders included, and {voices!r} has {len(voices.speakers)}. "
+            f"{name} needs {needed} voices at once, bystanders included; {found} can be had of {voices!r}. "
             f"Prepare more voices, or choose a difficulty with fewer speakers."
         )
     turns = FittedTurns.ready(difficulty.turns, num_speakers=num_speakers)

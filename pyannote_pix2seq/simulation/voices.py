@@ -73,7 +73,8 @@ class Voices:
         regions = np.concatenate([voice.regions for voice in self._voices.values()])
         minutes = regions[:, 1].sum() / SAMPLE_RATE / 60
         duration = f"{minutes:.1f} min" if minutes < 60 else f"{minutes / 60:.1f} h"
-        return f"Voices({str(self.folder)!r}, {self.split!r}): {len(self.speakers)} speakers, {duration}"
+        number = len(self.speakers)
+        return f"Voices({str(self.folder)!r}, {self.split!r}): {number} speaker{'s' * (number != 1)}, {duration}"
 
     @cached_property
     def _samples(self) -> np.ndarray:
