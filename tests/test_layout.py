@@ -197,3 +197,12 @@ def test_splits_of_a_manifest_are_train_dev_and_test(tmp_path: Path) -> None:
     manifest.write_text("speaker\tpath\tsplit\nann\tann.wav\tdevelopment\n")
     with pytest.raises(LayoutError, match="line 2: speaker 'ann' is of split 'development'. Splits are train"):
         find_speakers(manifest)
+
+
+def test_the_manifest_of_the_page_on_training_says_who_is_of_which_split(tmp_path: Path) -> None:
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    shown = re.findall(r"```\n(speaker\tpath\tsplit\n.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "speech.tsv").write_text(*shown)
+    touch(tmp_path, "ann/monday.wav", "bob/1.flac")
+    found = find_speakers(tmp_path / "speech.tsv")
+    assert {speaker.speaker: speaker.split for speaker in found} == {"ann": "train", "bob": "dev"}
