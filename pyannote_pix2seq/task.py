@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from inspect import signature
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +15,7 @@ from lightning import Trainer
 from pyannote.audio.core.task import Task
 from pyannote.audio.torchmetrics import DiarizationErrorRate
 from pyannote.database.protocol import SpeakerDiarizationProtocol
+from pyannote.database.protocol.protocol import Protocol
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
@@ -73,8 +76,8 @@ class SequenceDiarization(Task):
     TypeError
         If there is no such option.
     ValueError
-        If an option is out of its range, chunks and prompts together do not fit the window, or the protocol does not
-        end.
+        If an option is out of its range, chunks and prompts together do not fit the window, the protocol does not end
+        or is none, or the cache is no folder.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class SequenceDiarization(Task):
             activity_weight=activity_weight,
             seed=seed,
         )
+        _check_places(protocol, cache)
         self.windows = _window_options(model_window, num_speakers, windows)
         _check_that_it_ends(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
@@ -239,15 +243,34 @@ def _check_options(**given: Any) -> None:
     check_ranges("SequenceDiarization", given, ranges)
 
 
+def _check_places(protocol: Any, cache: Any) -> None:
+    """Refuse what is no protocol, such as the name of one, and what is no folder."""
+    if not isinstance(protocol, Protocol):
+        name = repr(protocol if isinstance(protocol, str) else "Database.SpeakerDiarization.Protocol")
+        raise ArgumentError(
+            f"SequenceDiarization: protocol={protocol!r} was given; it has to be a protocol of pyannote.database, such "
+            f"as registry.get_protocol({name})."
+        )
+    if not isinstance(cache, (str, PathLike)):
+        raise ArgumentError(
+            f"SequenceDiarization: cache={cache!r} was given; it has to be a folder, such as 'tokens/'."
+        )
+
+
 def _window_options(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
     """Options of windows that fit the model's window."""
     unknown = set(given) - WINDOW_OPTIONS
     if unknown:
+        own = signature(SequenceDiarization).parameters
         raise OptionError(
-            f"SequenceDiarization has no option {', '.join(sorted(unknown))}. Besides its own it takes those of "
-            f"WindowOptions: {', '.join(sorted(WINDOW_OPTIONS))}."
+            f"SequenceDiarization has no option {', '.join(sorted(unknown))}. It has "
+            f"{', '.join(name for name in own if name != 'windows')}, and those of WindowOptions: "
+            f"{', '.join(sorted(WINDOW_OPTIONS))}."
         )
-    options = WindowOptions(**given, max_speakers=num_speakers)
+    try:
+        options = WindowOptions(**given, max_speakers=num_speakers)
+    except ArgumentError as error:
+        raise ArgumentError(f"SequenceDiarization: {str(error).removeprefix('WindowOptions: ')}") from error
     if "prompt_duration" not in given:
         options = replace(options, prompt_duration=max(model_window - options.chunk, 0.0))
     if options.chunk + options.prompt_duration > model_window:

@@ -328,7 +328,8 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         "chunk, compact_probability, dense_probability, min_audibility, prompt_duration, prompted_probability, "
         "shifted_probability, shorter_probability, stranger_probability"
     )
-    with pytest.raises(TypeError, match=f"no option crop, promted_probability. .*WindowOptions: {known}"):
+    own = "protocol, cache, model_window, num_speakers, .*activity_weight, seed"
+    with pytest.raises(TypeError, match=f"no option crop, promted_probability. It has {own}, .*WindowOptions: {known}"):
         make_task(protocol, cache, promted_probability=0.3, crop=1)
 
 
@@ -354,8 +355,23 @@ def test_options_out_of_their_ranges_are_refused(
     complaint = f"^SequenceDiarization: {option}={value!r} was given; it has to be {allowed}.$"
     with pytest.raises(ArgumentError, match=complaint):
         make_task(protocol, cache, **{option: value})
-    with pytest.raises(ArgumentError, match="^WindowOptions: chunk=0 was given"):
+    with pytest.raises(ArgumentError, match="^SequenceDiarization: chunk=0 was given"):
         make_task(protocol, cache, chunk=0)
+
+
+def test_the_name_of_a_protocol_is_no_protocol(cache: Path) -> None:
+    name = "AMI.SpeakerDiarization.mini"
+    way_out = rf"protocol='{name}' was given; .* such as registry\.get_protocol\('{name}'\)\.$"
+    with pytest.raises(ArgumentError, match=f"^SequenceDiarization: {way_out}"):
+        SequenceDiarization(name, cache)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match=r"protocol=None was given; .*get_protocol\('Database\.Sp"):
+        SequenceDiarization(None, cache)  # type: ignore[arg-type]
+
+
+def test_a_cache_is_a_folder(protocol: SyntheticProtocol, cache: Path) -> None:
+    with pytest.raises(ArgumentError, match="^SequenceDiarization: cache=None was given; it has to be a folder, such"):
+        SequenceDiarization(protocol, None)  # type: ignore[arg-type]
+    assert SequenceDiarization(protocol, str(cache)).folder == cache  # type: ignore[arg-type]
 
 
 def test_options_at_the_ends_of_their_ranges_are_taken(protocol: SyntheticProtocol, cache: Path) -> None:
