@@ -160,11 +160,13 @@ def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
 
 
 def writable(path: str) -> Path:
-    """Path of the output, checked before the download so that nobody has to download twice."""
+    """Path of the output, checked before the download so that nobody downloads twice, nor what is there."""
     if not Path(path).parent.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: there is no folder {Path(path).parent}. Make it first.")
     if Path(path).is_dir():
         raise argparse.ArgumentTypeError(f"{Path(path)} is a folder. Name a file, e.g. {Path(path) / 'fetched.pt'}.")
+    if Path(path).exists():
+        raise argparse.ArgumentTypeError(f"{path} is there already. Use it, remove it to fetch again, or name another.")
     return Path(path)
 
 

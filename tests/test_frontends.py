@@ -571,6 +571,7 @@ def test_recipe_refuses_other_weights(run_recipe, tmp_path):
     [
         (["missing/out.pt"], "there is no folder missing. Make it first"),
         (["."], r"\. is a folder. Name a file, e.g. fetched.pt"),
+        (["fetched.pt"], r"fetched\.pt is there already\. Use it, remove it to fetch again, or name another"),
         (["out.pt", "--wheel", "."], "unrecognized arguments: --wheel"),
     ],
 )
@@ -583,9 +584,11 @@ def test_recipe_says_what_cannot_be_before_it_downloads(
     complaint: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "fetched.pt").write_text("mine")
     with pytest.raises(SystemExit, match="2"):
         run_recipe("fetch_frontends.py", *arguments)
-    assert re.search(complaint, capsys.readouterr().err)
+    assert (tmp_path / "fetched.pt").read_text() == "mine"
+    assert re.search(complaint, " ".join(capsys.readouterr().err.split()))
 
 
 def test_speech_is_where_somebody_speaks(speaker_frontend: SpeakerFrontend, sample_tokens: AudioTokens) -> None:
