@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from pathlib import Path
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
@@ -87,7 +88,8 @@ def main() -> None:
     refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
     with atomic_write(written) as part:
         torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
-    print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py --frontend {written}")
+    same = shlex.join([*conversations.given(options), "--frontend", str(written)])
+    print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py {same} --into run/")
 
 
 if __name__ == "__main__":

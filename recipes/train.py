@@ -22,6 +22,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -122,6 +123,12 @@ def average(averaged: list[Tensor], weights: list[Tensor], num_steps: Tensor | i
     get_ema_multi_avg_fn(decay)(averaged, weights, num_steps)
 
 
+@rank_zero_only
+def say_done(last: Path) -> None:
+    print(f"Done: {last}, of step {load_checkpoint(last)['global_step']}.")
+    print(f"Make a pipeline of it with: python recipes/export.py {last} pipeline/")
+
+
 def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -147,8 +154,7 @@ def main() -> None:
             devices=options.processes,
             precision=options.precision or ("bf16-mixed" if has_bfloat16(device) else "32-true"),
         )
-    print(f"Done: {last}, of step {load_checkpoint(last)['global_step']}.")
-    print(f"Make a pipeline of it with: python recipes/export.py {last} pipeline/")
+    say_done(last)
 
 
 if __name__ == "__main__":

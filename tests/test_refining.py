@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.counting import pool_counts
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
+from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.examples import Example, ExampleCache
 from pyannote_pix2seq.training.refining import (
     NUM_TOKENS,
@@ -191,7 +193,9 @@ SIZES = {"conversations": 3, "development": 1, "duration": 12, "validate-every":
 
 
 @pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
-def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable[..., None], tmp_path: Path) -> None:
+def test_the_recipe_trains_the_refinement_alone_and_goes_on(
+    run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fetched = SpeakerFrontend().state_dict()
     torch.save(fetched, tmp_path / "fetched.pt")
     options = [f"--{name}={size}" for name, size in SIZES.items()]
@@ -203,6 +207,8 @@ def test_the_recipe_trains_the_refinement_alone_and_goes_on(run_recipe: Callable
         return torch.load(tmp_path / "folder" / "frontend.pt", weights_only=True)
 
     refined = refine(steps=2)
+    kind = f"--voices {tmp_path / 'voices'} --difficulty Easy --frontend {tmp_path / 'folder' / 'frontend.pt'}"
+    assert f"with: python recipes/train.py {kind} --into run/\n" in capsys.readouterr().out
     changed = {name for name in fetched if not torch.equal(fetched[name], refined[name])}
     assert changed and all(name.startswith("refinement.") for name in changed)
     heard = np.load(next((tmp_path / "folder" / "heard" / "train").rglob("*.npz")))
@@ -231,3 +237,11 @@ def test_conversations_that_are_shorter_than_a_piece_are_refused(
     with pytest.raises(SystemExit):
         run_recipe("refine.py", *given, "--duration", 10)
     assert "--duration 10: pieces of 10.24 s are cut out of it. Make it longer" in capsys.readouterr().err
+
+
+def test_what_conversations_are_like_is_told_to_the_next_recipe() -> None:
+    typed = "--voices voices --turns ami ami vox --noise noise --hesitations 0.2 --merge-pauses 0.8 --padding -0.1"
+    parser = ArgumentParser()
+    conversations.add_options(parser)
+    options = parser.parse_args([*typed.split(), "--conversations", "7"])
+    assert conversations.given(options) == typed.split()

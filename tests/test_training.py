@@ -14,6 +14,7 @@ import torch
 import yaml
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.utilities import rank_zero_only
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
@@ -21,7 +22,7 @@ from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
-from pyannote_pix2seq.training import run
+from pyannote_pix2seq.training import conversations, run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
@@ -362,3 +363,34 @@ def test_processes_share_a_batch_evenly(
     with pytest.raises(SystemExit):
         run_recipe("train.py", "--voices", tmp_path, "--difficulty", "Easy", "--into", tmp_path, "--processes", 3)
     assert "--processes 3 cannot share --batch-size 16 evenly" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("kind", [["--turns", "rttm/"], ["--difficulty", "Meeting"]])
+@pytest.mark.parametrize("recipe", ["train.py", "refine.py"])
+def test_without_the_extra_it_is_said_at_once_what_to_install(
+    recipe: str,
+    kind: list[str],
+    tmp_path: Path,
+    run_recipe: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(conversations, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        run_recipe(recipe, "--voices", tmp_path, *kind, "--frontend", "no.pt", "--into", tmp_path)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "pip install 'pyannote-pix2seq[simulation]', or try --difficulty Easy" in said
+    with pytest.raises(SystemExit, match=r"No voices\.json|There is no file no\.pt"):  # goes on
+        run_recipe(recipe, "--voices", tmp_path, "--difficulty", "Easy", "--frontend", "no.pt", "--into", tmp_path)
+
+
+def test_several_processes_are_done_once(
+    checkpoint: Path,
+    load_recipe: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for rank in (0, 1):
+        monkeypatch.setattr(rank_zero_only, "rank", rank)
+        load_recipe("train.py").say_done(checkpoint)
+    assert capsys.readouterr().out.count("Done:") == 1

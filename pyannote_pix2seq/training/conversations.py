@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import at_least_one, not_negative, positive
@@ -11,6 +12,8 @@ from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 
+KIND = ("voices", "turns", "difficulty", "noise", "hesitations", "merge_pauses", "padding")
+"""Options that say what conversations are like, rather than how many there are."""
 VALIDATED = 30.0
 """Duration of validation conversations with `--turns`, in seconds."""
 
@@ -45,6 +48,23 @@ def check(parser: ArgumentParser, options: Namespace) -> None:
             f"--difficulty {options.difficulty} decides how people speak. Leave out --hesitations, or give --turns in "
             f"the place of --difficulty."
         )
+    acoustics = DIFFICULTIES[options.difficulty].acoustics if options.difficulty else Acoustics()
+    if acoustics.room_probability and not find_spec("pyroomacoustics"):
+        parser.error(
+            "conversations are held in rooms, which need pyroomacoustics: pip install 'pyannote-pix2seq[simulation]', "
+            "or try --difficulty Easy, which needs none."
+        )
+
+
+def given(options: Namespace) -> list[str]:
+    """Options, as on a command line, that describe the same kind of conversations to another recipe."""
+    values = {name: getattr(options, name) for name in KIND}
+    return [
+        word
+        for name, value in values.items()
+        if value
+        for word in (f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value]))
+    ]
 
 
 def protocol_of(options: Namespace) -> SyntheticProtocol:
