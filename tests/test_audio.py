@@ -54,10 +54,12 @@ def test_channels_are_averaged_unless_one_is_asked_for(tmp_path):
     assert torch.allclose(prepare(tmp_path / "a.wav"), left / 2)
     assert torch.equal(prepare({"audio": tmp_path / "a.wav", "channel": 0}), left)
     assert torch.equal(prepare({"waveform": stereo.T, "sample_rate": 16000, "channel": 1}), 0 * left)
-    with pytest.raises(AudioError, match="Channel 2 of a was asked for, but it has 2"):
+    with pytest.raises(AudioError, match="Channel 2 of a was asked for, but it has 2 channels, numbered from 0."):
         load({"audio": tmp_path / "a.wav", "channel": 2})
     with pytest.raises(AudioError, match="Channel -1"):
         load({"audio": tmp_path / "a.wav", "channel": -1})
+    with pytest.raises(AudioError, match="it has 1 channel, numbered from 0."):
+        load({"waveform": stereo.T[:1], "sample_rate": 16000, "channel": 1})
 
 
 def test_float32_tensors_pass_through():
@@ -157,13 +159,30 @@ def test_a_folder_is_not_audio(tmp_path):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["talk.m4a", "notes.txt", "talk.wav", "talk.raw", "bé.wav"])
+@pytest.mark.parametrize("name", ["talk.m4a", "notes.txt", "talk.raw", "bé", "bé.m4a"])
 def test_what_is_not_audio_says_which_formats_are_and_how_to_convert(tmp_path, name):
     (tmp_path / name).write_bytes(b"this is not a recording of anything")
     complaint = rf"{name} cannot be read as audio .*FLAC.*MP3.*OGG.*WAV.*ffmpeg -i"
     with pytest.raises(AudioError, match=complaint) as raised:
         load(tmp_path / name)
     assert "b'" not in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "FLAC", "opus", "aif"])
+def test_a_file_that_should_be_readable_is_copied_again_rather_than_converted(tmp_path, suffix):
+    (tmp_path / f"bé.{suffix}").write_bytes(b"this is not a recording of anything")
+    complaint = rf"bé.{suffix} cannot be read as audio: it is cut off or broken, or no .{suffix} file .* Copy it again"
+    with pytest.raises(AudioError, match=complaint) as raised:
+        load(tmp_path / f"bé.{suffix}")
+    assert "ffmpeg" not in str(raised.value) and "b'" not in str(raised.value)
+
+
+def test_half_a_flac_is_cut_off(tmp_path):
+    path = tmp_path / "talk.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 160000), 16000)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(AudioError, match=r"talk.flac .*: it is cut off or broken, .*flac decoder.* Copy it again"):
+        load(path)
 
 
 def test_empty_audio(tmp_path):

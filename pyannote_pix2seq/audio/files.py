@@ -30,6 +30,11 @@ UNKNOWN_LENGTH = 2**48
 MIN_MISSING = 0.1
 """Seconds that have to be missing for a warning: headers that are wrong by a few bytes are common."""
 
+CONVERT = f"convert it, for instance with: ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
+"""What to do with a file of a format that is not read."""
+OTHER_SUFFIXES = frozenset({"AIF", "OGA", "OPUS"})
+"""Suffixes that libsndfile reads, beside those that are names of its formats."""
+
 
 @contextmanager
 def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.SoundFile]:
@@ -47,7 +52,10 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     try:
         with _opened(source) as file:
             if file.frames >= UNKNOWN_LENGTH:
-                raise soundfile.SoundFileError("its head does not say how long it is, or only of a first part of it")
+                raise AudioError(
+                    f"{name} cannot be read as audio (its head does not say how long it is, or only of a first part "
+                    f"of it). Copy it again if it is broken; if not, {CONVERT}"
+                )
             warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
             if CHAINED_OGG in file.extra_info:
                 warnings.warn(
@@ -62,12 +70,7 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
             raise AudioError(
                 f"{name} cannot be read as audio from byte {position} on ({why}). Rewind it first: seek(0)."
             ) from error
-        formats = ", ".join(sorted(soundfile.available_formats().keys() - {"RAW"}))
-        raise AudioError(
-            f"{name} cannot be read as audio ({why}). libsndfile reads {formats}. If it is one of these, it is "
-            f"broken: copy it again. If not, convert it, for instance with: "
-            f"ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
-        ) from error
+        raise AudioError(_unreadable(name, why)) from error
     finally:
         if not isinstance(source, (str, Path)):
             source.seek(position)
@@ -78,6 +81,17 @@ def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
         return soundfile.SoundFile(os.fsencode(source) if isinstance(source, (str, Path)) else source)
     except TypeError as error:  # a headerless .raw file
         raise soundfile.SoundFileError(str(error)) from error
+
+
+def _unreadable(name: object, why: object) -> str:
+    """What to say of a file that libsndfile cannot decode: by its suffix, it is damaged or of another format."""
+    suffix, formats = Path(str(name)).suffix, soundfile.available_formats().keys() - {"RAW"}
+    if suffix[1:].upper() in formats | OTHER_SUFFIXES:
+        return (
+            f"{name} cannot be read as audio: it is cut off or broken, or no {suffix} file in spite of its name "
+            f"({why}). Copy it again."
+        )
+    return f"{name} cannot be read as audio ({why}). libsndfile reads {', '.join(sorted(formats))}; {CONVERT}"
 
 
 def called(source: object, uri: str) -> object:

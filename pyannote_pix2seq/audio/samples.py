@@ -105,9 +105,10 @@ def select_channel(waveform: Tensor, channel: Any, uri: str) -> Tensor:
     if channel is None:
         return waveform
     if not is_whole(channel, 0) or channel >= len(waveform):
+        channels = f"{len(waveform)} channel{'s' * (len(waveform) != 1)}"
         raise AudioError(
-            f"Channel {channel!r} of {uri} was asked for, but it has {len(waveform)} channel(s), counted "
-            "from 0. Without 'channel', all of them are used."
+            f"Channel {channel!r} of {uri} was asked for, but it has {channels}, numbered from 0. Without 'channel', "
+            f"all of them are used."
         )
     return waveform[channel : channel + 1]
 
