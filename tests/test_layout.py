@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pyannote_pix2seq.simulation.layout import CHOICES, LAYOUTS, LayoutError, Recordings, find_speakers, split_of
+from pyannote_pix2seq.simulation.layout import (
+    CHOICES,
+    LAYOUTS,
+    LayoutError,
+    Recordings,
+    find_left_out,
+    find_speakers,
+    split_of,
+)
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -164,7 +172,7 @@ def test_a_malformed_manifest_is_refused(tmp_path: Path, lines: tuple[str, ...],
 def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=f"No recording in {re.escape(str(tmp_path))}"):
         find_speakers(tmp_path)
-    with pytest.raises(LayoutError, match=f"There is no {re.escape(str(tmp_path / 'nowhere'))}"):
+    with pytest.raises(LayoutError, match=f"There is no file or folder {re.escape(str(tmp_path / 'nowhere'))}. Check"):
         find_speakers(tmp_path / "nowhere")
     touch(tmp_path, "b.wav", "c.wav")
     with pytest.raises(LayoutError, match="no column path"):
@@ -174,6 +182,26 @@ def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         find_speakers(write_manifest(tmp_path / "m.tsv", *rows))
     with pytest.raises(LayoutError, match=f"no layout 'timit'. There are {', '.join(CHOICES)}"):
         find_speakers(tmp_path, "timit")
+
+
+def test_folders_of_formats_that_are_not_taken_say_which_are(tmp_path: Path) -> None:
+    touch(tmp_path, "alice/1.m4a", "bob/2.M4A", "bob/notes.txt")
+    complaint = r"It has 2 sound files, the first alice/1.m4a: .m4a files are not taken, only .flac, .mp3, .* ffmpeg -i"
+    with pytest.raises(LayoutError, match=complaint):
+        find_speakers(tmp_path)
+
+
+def test_recordings_outside_of_folders_of_speakers_say_where_they_belong(tmp_path: Path) -> None:
+    touch(tmp_path, "1.wav")
+    complaint = r"It has one sound file 1.wav: it lies in .* itself, not in a folder of a speaker: move it into one"
+    with pytest.raises(LayoutError, match=complaint):
+        find_speakers(tmp_path)
+
+
+def test_what_is_left_out_of_folders_is_known(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/1.opus", "ann/more/2.m4a", "ann/notes.txt", "bob/clips/3.webm", "4.flac", "m.tsv")
+    left_out = [path.relative_to(tmp_path).as_posix() for path, _ in find_left_out([tmp_path, tmp_path / "m.tsv"])]
+    assert left_out == ["4.flac", "ann/more/2.m4a", "bob/clips/3.webm"]
 
 
 def test_two_people_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:

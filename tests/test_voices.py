@@ -195,6 +195,21 @@ def test_preparing_refuses_what_is_bad_and_keeps_the_rest(recordings: Path, tmp_
     ]
 
 
+def test_sound_files_that_are_nobodys_recordings_are_refused(tmp_path: Path, heard: list[int]) -> None:
+    (tmp_path / "in" / "eve").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "eve" / "a.wav", toy_voice(200, 4.0), SAMPLE_RATE)
+    soundfile.write(tmp_path / "in" / "listed.wav", toy_voice(200, 4.0), SAMPLE_RATE)
+    for name in ("eve/b.m4a", "stray.flac"):
+        (tmp_path / "in" / name).touch()
+    manifest = tmp_path / "in" / "manifest.tsv"
+    manifest.write_text("speaker\tpath\tcorpus\tsplit\ndan\tlisted.wav\tin\t\n")
+    refusals = prepare_voices([tmp_path / "in", manifest], tmp_path / "store", num_jobs=1)
+    assert [(refusal.speaker, Path(refusal.path).name) for refusal in refusals] == [("*", "b.m4a"), ("*", "stray.flac")]
+    refused = (tmp_path / "store" / "refused.tsv").read_text().splitlines()
+    assert ".m4a files are not taken" in refused[1] and "not in a folder of a speaker" in refused[2]
+    assert len(heard) == 2
+
+
 def test_an_interrupted_preparation_goes_on_where_it_stopped(
     recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

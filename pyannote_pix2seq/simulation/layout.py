@@ -8,13 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.simulation.recording import find_recordings
+from pyannote_pix2seq.audio.files import CONVERT
+from pyannote_pix2seq.errors import Pix2SeqError, missing
+from pyannote_pix2seq.simulation.recording import AUDIO_SUFFIXES, find_recordings
 from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.table import read_table
 
 SPLITS = ("train", "dev", "test")
 Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
+
+UNREAD_SUFFIXES = frozenset(
+    {".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp4", ".webm", ".wma"}
+)
+"""Suffixes of sound files that are not taken."""
 
 
 class LayoutError(Pix2SeqError, ValueError):
@@ -120,6 +126,17 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
     return [Recordings(speaker, *homes[speaker], tuple(paths[speaker])) for speaker in sorted(homes)]
 
 
+def find_left_out(sources: Sequence[Path] | Path) -> Iterator[tuple[Path, str]]:
+    """Sound files of folders that are no recordings of a speaker, sorted, and why: their format or their place."""
+    for folder in filter(Path.is_dir, [sources] if isinstance(sources, Path) else sources):
+        for path in sorted(folder.rglob("*")):
+            suffix = path.suffix.lower()
+            if suffix in UNREAD_SUFFIXES:
+                yield path, f"{suffix} files are not taken, only {', '.join(sorted(AUDIO_SUFFIXES))}: {CONVERT}"
+            elif suffix in AUDIO_SUFFIXES and path.parent == folder:
+                yield path, f"it lies in {folder} itself, not in a folder of a speaker: move it into one"
+
+
 def split_of(speaker: str) -> str:
     """One speaker in ten goes to "dev", one to "test", the others to "train"; always the same for the same name."""
     return {0: "dev", 1: "test"}.get(seed_of(speaker) % 10, "train")
@@ -128,7 +145,7 @@ def split_of(speaker: str) -> str:
 def _rows(source: Path, layout: str) -> list[Row]:
     """Rows of a source, at least one."""
     if not source.exists():
-        raise LayoutError(f"There is no {source}. Give a manifest, or a folder with one folder a speaker.")
+        raise LayoutError(missing(source, "file or folder"))
     if source.is_file():
         rows = list(_read_manifest(source))
     elif layout == COMMON_VOICE or (layout == AUTO and _clips(source)):
@@ -136,8 +153,18 @@ def _rows(source: Path, layout: str) -> list[Row]:
     else:
         rows = list(_scan(source, layout))
     if not rows:
-        raise LayoutError(f"No recording in {source}. Give a manifest, or a folder with one folder a speaker.")
+        raise LayoutError(_nothing_in(source))
     return rows
+
+
+def _nothing_in(source: Path) -> str:
+    """What to say of a source without recordings of speakers."""
+    left_out = list(find_left_out(source))
+    if not left_out:
+        return f"No recording in {source}. Give a manifest, or a folder with one folder a speaker."
+    path, why = left_out[0]
+    files = "one sound file" if len(left_out) == 1 else f"{len(left_out)} sound files, the first"
+    return f"No recording in {source} can be taken. It has {files} {path.relative_to(source)}: {why}"
 
 
 def _people(corpus: str) -> str:

@@ -22,7 +22,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.simulation.denoising import denoise, noisereduce
-from pyannote_pix2seq.simulation.layout import AUTO, Recordings, find_speakers
+from pyannote_pix2seq.simulation.layout import AUTO, Recordings, find_left_out, find_speakers
 from pyannote_pix2seq.simulation.recording import read_recording
 from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.store import PARTS, check_store, to_level, write_voices
@@ -107,7 +107,7 @@ def prepare_voices(
     prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
     for _ in tqdm(parallel_map(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
         pass
-    refusals: list[Refusal] = []
+    refusals = _left_out(sources, speakers)
     try:
         write_voices(folder, _accepted(speakers, parts, preparation, refusals))
     finally:
@@ -188,6 +188,12 @@ def _accepted(
             continue
         regions = np.split(samples, np.cumsum(lengths)[:-1])
         yield recordings.speaker, recordings.corpus, recordings.split, regions
+
+
+def _left_out(sources: Sequence[Path] | Path, speakers: Iterable[Recordings]) -> list[Refusal]:
+    """Sound files in the sources that are no recordings of anybody."""
+    taken = {path for recordings in speakers for path in recordings.paths}
+    return [Refusal("*", str(path), why) for path, why in find_left_out(sources) if path not in taken]
 
 
 def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path:
