@@ -10,6 +10,7 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+import yaml
 from pyannote.audio import Pipeline
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
@@ -47,7 +48,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     """
     if isinstance(model, dict) and "checkpoint" not in model:
         raise ModelError(f"A model was given as {model!r}; it has to say which: {{'checkpoint': 'model.ckpt'}}.")
-    source = model["checkpoint"] if isinstance(model, dict) else model
+    source = _source(model) if isinstance(model, dict) else model
     if isinstance(source, (str, Path)):
         _check_exists(source)
     try:
@@ -78,6 +79,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
     config = Path(source, "config.yaml") if Path(source).is_dir() else source
     _check_exists(config)
     try:
+        _check_config(config)
         pipeline = Pipeline.from_pretrained(config)
     except (ModelError, *OUT_OF_MEMORY):
         raise
@@ -86,6 +88,23 @@ def load_pipeline(source: str | Path) -> Pipeline:
     if pipeline is None:
         raise ModelError(f"{_named(config)} cannot be found.")
     return pipeline
+
+
+def _source(model: dict[str, Any]) -> Any:
+    """What a model is loaded from: for `$model/NAME` of a config.yaml, the folder NAME beside it."""
+    checkpoint, subfolder = model["checkpoint"], model.get("subfolder")
+    return Path(checkpoint, subfolder) if subfolder and Path(str(checkpoint)).is_dir() else checkpoint
+
+
+def _check_config(config: str | Path) -> None:
+    """Check that a config.yaml says which pipeline it is of, unless a hub may have it."""
+    if not Path(config).is_file():
+        return
+    with open(config) as file:
+        found = yaml.safe_load(file)
+    if not isinstance(found, dict) or not isinstance(found.get("pipeline"), dict):
+        why = "is empty" if found is None else "has no `pipeline:` with a name and params"
+        raise ModelError(f"{config} {why}. recipes/export.py makes folders of pipelines, with such a file.")
 
 
 def _is_name(source: Any) -> bool:

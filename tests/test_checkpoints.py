@@ -73,6 +73,13 @@ def test_a_folder_without_a_pipeline(hub: list[Any]) -> None:
     assert hub == []
 
 
+def test_the_model_of_a_pipeline_is_named_by_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for subfolder, complaint in (("gone", "There is no folder {}. Check"), ("there", "{} is not a checkpoint of")):
+        with pytest.raises(ModelError, match="^" + re.escape(complaint.format(tmp_path / subfolder))):
+            load_model({"checkpoint": tmp_path, "subfolder": subfolder}, token=None, cache_dir=None)
+
+
 @pytest.mark.parametrize(
     ("kind", "complaint"),
     [
@@ -110,7 +117,7 @@ def failing(kind: str, error: Exception, tmp_path: Path, monkeypatch: pytest.Mon
     def fail(*_: Any, **more: Any) -> None:
         raise error
 
-    (tmp_path / "file").touch()
+    (tmp_path / "file").write_text("pipeline: {}")
     monkeypatch.setattr(owner, name, fail)
     load(tmp_path / "file")
 

@@ -348,6 +348,8 @@ def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
         FittedTurns.ready("callhome")
     with pytest.raises(TurnsError, match="No .rttm file"):
         FittedTurns.fit(tmp_path)
+    with pytest.raises(TurnsError, match=f"^There is no file or folder {tmp_path / 'nosuch'}. Check its name"):
+        FittedTurns.fit(f"{tmp_path}/nosuch/")
     with pytest.raises(TurnsError, match="1 recordings in which no turn follows another"):
         FittedTurns.fit(write_rttm(tmp_path / "one.rttm", [(0, 1, "A")]))
     with pytest.raises(TurnsError, match=r"negative\.rttm, line 2: start 3.0 and duration -1.0 must not be negative"):

@@ -71,6 +71,8 @@ def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path: Path) 
 def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NoiseError, match="No recording"):
         Noises(tmp_path)
+    with pytest.raises(NoiseError, match=f"^There is no file or folder {tmp_path / 'nois'}. Check its name"):
+        Noises(tmp_path / "nois")
     manifest = tmp_path / "manifest.tsv"
     manifest.write_text("file\tkind\n")
     with pytest.raises(NoiseError, match=r"no column path\. Its first line .*: path and kind,"):

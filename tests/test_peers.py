@@ -142,7 +142,7 @@ def test_the_frame_head_is_read_out_until_the_end(
     [
         ("frame_head", ["recordings.json", "answers.jsonl", "--pipeline", "gone"], "There is no folder gone "),
         ("tune_clustering", ["No.SpeakerDiarization.Such"], "There is no protocol No.SpeakerDiarization.Such"),
-        ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "gone.yml cannot be used as"),
+        ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "There is no file gone.yml "),
     ],
 )
 def test_a_peer_that_is_asked_for_the_impossible_says_so_in_one_line(

@@ -332,8 +332,8 @@ def test_the_recipe_renders_the_same_bytes_in_one_process_and_in_two(
     [
         (["Hard"], "render.py: There is no difficulty 'Hard'. There are Easy, Meeting"),
         (["Easy", "--padding", "nan"], "render.py: padding=nan: give a number of seconds"),
-        (["Easy", "--voices", "nowhere"], "render.py: No voices.json in nowhere"),
-        (["Easy", "--noise", "nowhere"], "render.py: No recording in nowhere"),
+        (["Easy", "--voices", "nowhere"], "render.py: There is no folder nowhere .looked in"),
+        (["Easy", "--noise", "nowhere"], "render.py: There is no file or folder nowhere .looked"),
     ],
 )
 def test_the_recipe_says_in_one_line_what_is_wrong(

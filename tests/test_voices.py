@@ -108,8 +108,11 @@ def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:
 def test_errors_say_what_there_is(store: Path, tmp_path: Path) -> None:
     with pytest.raises(VoicesError, match="split 'test'.*It has dev, train. One name in ten .* column `split`"):
         Voices(store, "test")
-    with pytest.raises(VoicesError, match=r"prepare_voices\.py"):
+    with pytest.raises(VoicesError, match=r"^There is no folder .*/nothing. Check .* recipes/prepare_voices\.py"):
         Voices(tmp_path / "nothing", "train")
+    (tmp_path / "no_store").mkdir()
+    with pytest.raises(VoicesError, match=r"No voices.json in .*/no_store: not a store .*prepare_voices\.py"):
+        Voices(tmp_path / "no_store", "train")
     with pytest.raises(VoicesError, match="'nobody' is none of the 8 speakers"):
         Voices(store, "train").speech("nobody", np.random.default_rng(0), 100)
     speech = [np.zeros(4 * SAMPLE_RATE, dtype=np.int16)]

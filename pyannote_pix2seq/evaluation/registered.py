@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyannote.database import FileFinder, ProtocolFile, registry
 
-from pyannote_pix2seq.errors import Pix2SeqError, reason
+from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
 
 
 class ProtocolError(Pix2SeqError, ValueError):
@@ -56,8 +56,10 @@ def register(path: Path) -> None:
     Raises
     ------
     ProtocolError
-        If the file cannot be used as one.
+        If there is no such file, or it cannot be used as one.
     """
+    if not path.exists():
+        raise ProtocolError(missing(path))
     try:
         registry.load_database(path)
     except Exception as error:  # a file from anywhere may be wrong in any way

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.simulation.recording import duration_of, fade, find_recordings, read_piece
 from pyannote_pix2seq.simulation.table import read_table
 
@@ -42,11 +42,13 @@ class Noises:
     Raises
     ------
     NoiseError
-        If there is no recording, or the manifest lacks a column, a cell or a file.
+        If there is no such source, no recording in it, or the manifest lacks a column, a cell or a file.
     """
 
     def __init__(self, source: Path | str) -> None:
         self.source = Path(source)
+        if not self.source.exists():
+            raise NoiseError(missing(self.source, "file or folder"))
         manifest = self.source / "manifest.tsv" if self.source.is_dir() else self.source
         self._kinds = _read_manifest(manifest) if manifest.is_file() else _scan_folder(self.source)
         if not self._kinds:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pyannote_pix2seq.errors import missing
 from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.turns import Turns, TurnsError, in_order_of_appearance
 from pyannote_pix2seq.vocabulary import Triplet
@@ -31,10 +32,12 @@ def read_rttm(path: Path) -> dict[str, Turns]:
     Raises
     ------
     TurnsError
-        If the file cannot be read, or a line is malformed; the message names file and line.
+        If there is no such file, it cannot be read, or a line is malformed; the message names file and line.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError as error:
+        raise TurnsError(missing(path, "file or folder")) from error  # callers take folders, too
     except (OSError, UnicodeDecodeError) as error:
         raise TurnsError(f"{path} cannot be read as RTTM: {error}.") from error
     recordings: dict[str, Turns] = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.errors import missing
 from pyannote_pix2seq.simulation.recording import fade
 from pyannote_pix2seq.simulation.store import INDEX_FILE, SPEECH_FILE, Voice, VoicesError, check_size, read_index
 
@@ -47,13 +48,15 @@ class Voices:
     Raises
     ------
     VoicesError
-        If there is no store in the folder, it is damaged, or the split has no such speaker.
+        If there is no such folder, no store in it, it is damaged, or the split has no such speaker.
     """
 
     def __init__(self, folder: Path | str, split: str, corpus: str | None = None) -> None:
         self.folder = Path(folder)
         self.split = split
         self.corpus = corpus
+        if not self.folder.is_dir():
+            raise VoicesError(f"{missing(self.folder, 'folder')} recipes/prepare_voices.py makes stores of voices.")
         voices = read_index(self.folder)
         check_size(self.folder / SPEECH_FILE, voices)
         self._voices = {speaker: voice for speaker, voice in voices.items() if _is(voice, split, corpus)}
