@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -84,6 +85,18 @@ def test_the_oracle_knows_who_the_speakers_are(clustering: ModuleType, frontend:
     file = {"waveform": torch.zeros(1, 160000), "sample_rate": 16000, "uri": "talk", "annotation": reference}
     found = pipeline(file).speaker_diarization
     assert {turn.start < 1: name for turn, _, name in found.itertracks(yield_label=True)} == {True: "ann", False: "bob"}
+
+
+def test_nobody_who_speaks_alone_is_no_reason_to_warn(clustering: ModuleType, frontend: SpeakerFrontend) -> None:
+    tuned = yaml.safe_load(clustering.TUNED.read_text())
+    pipeline = clustering.make(frontend, 0.5).instantiate(tuned["parameters"])
+    pipeline.get_segmentations = lambda file, hook=None: clustered(pipeline, [(0, 6), (0, 6)])
+    file = {"waveform": torch.zeros(1, 160000), "sample_rate": 16000, "uri": "talk"}
+    with pytest.warns(RuntimeWarning, match="Mean of empty slice"):
+        pipeline(file)
+    with warnings.catch_warnings(), clustering.no_empty_means():
+        warnings.simplefilter("error", append=True)
+        assert pipeline(file).speaker_diarization.get_timeline().extent().end == pytest.approx(6, abs=0.1)
 
 
 def clustered(pipeline, turns):  # noqa: ANN001, ANN201

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -142,6 +144,19 @@ def make(
     )
 
 
+@contextmanager
+def no_empty_means() -> Iterator[None]:
+    """Silence what numpy says of the centroid of no embeddings, between lines of progress.
+
+    Where nobody speaks alone for long enough, clustering of pyannote.audio has no embeddings to cluster, and averages
+    them all the same. The centroid, NaN, is used for nothing.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        warnings.filterwarnings("ignore", "invalid value encountered in divide", RuntimeWarning)  # by the same mean
+        yield
+
+
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
@@ -161,7 +176,8 @@ def main() -> None:
     def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
         uri = uris[audio]
         truth = {"annotation": annotation_of(references[uri], uri)} if options.oracle else {}
-        return answer(pipeline, {**load(audio), **truth})
+        with no_empty_means():
+            return answer(pipeline, {**load(audio), **truth})
 
     respond(diarize, options.recordings, options.answers)
 
