@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from unittest.mock import patch
 
 import lightning
 import pytest
@@ -86,8 +85,11 @@ def load_recipe() -> Callable[[str], ModuleType]:
         specification = importlib.util.spec_from_file_location(Path(name).stem, RECIPES / name)
         assert specification is not None and specification.loader is not None
         module = importlib.util.module_from_spec(specification)
-        with patch.dict(sys.modules, {specification.name: module}):  # where dataclasses look for their module
+        sys.modules[specification.name] = module  # where dataclasses look for their module
+        try:
             specification.loader.exec_module(module)
+        finally:
+            del sys.modules[specification.name]
         return module
 
     return load
