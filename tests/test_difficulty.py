@@ -118,7 +118,7 @@ def test_too_few_voices_are_counted(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_store_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VoicesError, match=r"No voices\.json in .*nowhere: not a store"):
+    with pytest.raises(VoicesError, match=r"There is no folder .*nowhere\. Check its name"):
         simulators("Easy", tmp_path / "nowhere")
 
 

@@ -147,7 +147,7 @@ def test_pieces_that_overlap_are_refused(recipe: Any, capfd: pytest.CaptureFixtu
 
 
 def test_a_folder_without_voices_is_one_line(recipe: Any, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"No voices.json in .*nowhere"):
+    with pytest.raises(SystemExit, match=r"There is no folder .*nowhere"):
         recipe("--voices", str(tmp_path / "nowhere"))
 
 
