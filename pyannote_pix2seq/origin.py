@@ -31,8 +31,15 @@ def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
             part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
 
 
-def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
+def changes(note: Path, origin: Mapping[str, Any], may_be_new: bool = False) -> list[str]:
     """Differences from the recorded origin, as phrases; none if there is no record. See `note_origin`.
+
+    Parameters
+    ----------
+    note : Path
+    origin : mapping
+    may_be_new : bool, optional
+        Whether names that are not in the record are no differences: an earlier version did not record them.
 
     Raises
     ------
@@ -46,5 +53,6 @@ def changes(note: Path, origin: Mapping[str, Any]) -> list[str]:
     except (TypeError, ValueError) as error:
         raise OriginError(f"{note} is damaged ({error}). Take another folder, or remove that of this file.") from error
     origin = json.loads(json.dumps(origin))  # tuples -> lists
-    both = ((key, noted.get(key), origin.get(key)) for key in dict.fromkeys([*origin, *noted]))
+    keys = noted if may_be_new else dict.fromkeys([*origin, *noted])
+    both = ((key, noted.get(key), origin.get(key)) for key in keys)
     return [f"{key} was {before!r} and is {now!r}" for key, before, now in both if before != now]

