@@ -126,11 +126,7 @@ class SequenceDiarization(Task):
         if stage != "fit" or hasattr(self, "examples"):
             return
         trainer = cast(Trainer, self.trainer)
-        if trainer.accumulate_grad_batches != 1:
-            raise ArgumentError(
-                f"accumulate_grad_batches={trainer.accumulate_grad_batches}: the data of a step depend on its number, "
-                f"so a batch has to be a step. Use a larger batch_size."
-            )
+        _check_trainer(trainer)
         self.model = cast(Pix2Seq, trainer.lightning_module)
         self.sampler = WindowSampler(self.model.frontend, self.windows)
         self.examples = self._fill("train")
@@ -242,6 +238,20 @@ def _check_options(**given: Any) -> None:
     check_ranges("SequenceDiarization", given, ranges)
 
 
+def _check_trainer(trainer: Trainer) -> None:
+    """Refuse trainers whose steps are not batches, or are without end."""
+    if trainer.accumulate_grad_batches != 1:
+        raise ArgumentError(
+            f"Trainer: accumulate_grad_batches={trainer.accumulate_grad_batches} was given, but the data of a step "
+            f"depend on its number, so a batch has to be a step. Use a larger batch_size."
+        )
+    if trainer.max_epochs == trainer.max_steps == -1:
+        raise ArgumentError(
+            "Trainer: max_epochs=-1 was given, but the learning rate depends on the number of steps. Say how many "
+            "there may be: max_epochs or max_steps, beside max_time or not."
+        )
+
+
 def _check_places(protocol: Any, cache: Any) -> None:
     """Refuse what is no protocol, such as the name of one, and what is no folder."""
     if not isinstance(protocol, Protocol):
@@ -270,14 +280,13 @@ def _window_options(model_window: float, num_speakers: int, given: Mapping[str, 
         options = WindowOptions(**given, max_speakers=num_speakers)
     except ArgumentError as error:
         raise ArgumentError(f"SequenceDiarization: {str(error).removeprefix('WindowOptions: ')}") from error
-    if "prompt_duration" not in given:
-        options = replace(options, prompt_duration=max(model_window - options.chunk, 0.0))
-    if options.chunk + options.prompt_duration > model_window:
+    prompts = given.get("prompt_duration", 0.0)
+    if options.chunk + prompts > model_window:
         raise ArgumentError(
-            f"SequenceDiarization: chunks of {options.chunk} s and prompts of {options.prompt_duration} s do not fit a "
-            f"window of {model_window} s. Use a longer model_window or shorter chunks."
+            f"SequenceDiarization: chunks of {options.chunk} s and prompts of {prompts} s do not fit a window of "
+            f"{model_window} s. Use a longer model_window or shorter chunks."
         )
-    return options
+    return options if "prompt_duration" in given else replace(options, prompt_duration=model_window - options.chunk)
 
 
 def _check_that_it_ends(protocol: SpeakerDiarizationProtocol) -> None:

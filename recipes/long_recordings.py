@@ -140,9 +140,9 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
-    """Result of `run`, computed once for each reference and each state of the system."""
+    """Result of `run`, computed once for each reference, state of the system and number of threads."""
     references = "".join(path.with_suffix(".rttm").read_text(encoding="utf-8") for path in audio)
-    digest = hashlib.sha256(f"{system.fingerprint} {references}".encode()).hexdigest()[:8]
+    digest = hashlib.sha256(f"{system.fingerprint} {threads} {references}".encode()).hexdigest()[:8]
     path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")
     if not path.exists():
         with atomic_write(path) as part:

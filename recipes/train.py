@@ -37,7 +37,7 @@ from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.examples import frontend_fingerprint
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "64-true", "16-true", "bf16-true", "32", "16", "bf16", "64")
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 AVERAGING = 0.998
 """Decay of the running mean of the weights, which is validated and kept: over some 500 steps, fewer at first, see
 `average`."""

@@ -10,7 +10,7 @@ from pyannote.core import Segment
 from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies import inventory
 from pyannote_pix2seq.strategies.chain import Chain
@@ -36,6 +36,9 @@ class ScriptedWriter:
 
     second_pass = first_pass
 
+    def most_prompts(self, audio: AudioTokens) -> int:
+        return self.capacity
+
     def listen(self, waveform: Tensor) -> AudioTokens:
         voice = torch.zeros(NUM_TOKENS, 3, 8)
         voice[..., int(waveform[0, 0])] = 1.0
@@ -48,7 +51,7 @@ class ScriptedWriter:
         return [self.script.pop(0)]
 
 
-def read(chain: Chain, index: int, voice: int, *written: list[Turn]) -> list[Turn]:
+def read(chain: Chain, index: int, voice: int, *written: list[Turn], later: int = 1) -> list[Turn]:
     """Let a chain read the chunk that begins every 24 s, in which this is written, reading by reading."""
     assert isinstance(chain.writer, ScriptedWriter)
     chain.writer.script = list(written)
@@ -56,7 +59,7 @@ def read(chain: Chain, index: int, voice: int, *written: list[Turn]) -> list[Tur
     chunk = Chunk(
         torch.full((1, 480000), float(voice)), start, Segment(start + (3 if index else 0), start + 27), is_last=False
     )
-    return chain.read(chunk, later=1)
+    return chain.read(chunk, later)
 
 
 @pytest.fixture
@@ -86,6 +89,13 @@ def test_silence_when_nobody_is_known_who_could_speak(chain: Chain) -> None:
     assert len(read(chain, 0, 0, [Turn(2, 10, 0, 0.9), Turn(2, 10, 1, 0.9)])) == 2  # never alone: nobody's voice
     assert read(chain, 1, 1, [Turn(10, 12, 0, 0.5)], []) == []  # met, but not written the second time
     assert read(chain, 2, 2, []) == []
+
+
+def test_more_speakers_than_the_last_chunk_can_have_are_an_error() -> None:
+    chain = Chain(ScriptedWriter(), SpeakerLimits(8, None))  # type: ignore[arg-type]
+    read(chain, 0, 0, [Turn(2, 10, 0, 0.9)], later=7)  # as the head of the file says
+    with pytest.raises(SpeakerCountError, match="ends at 51.0 s, earlier than its head says: 7 of the speakers"):
+        read(chain, 1, 0, later=0)
 
 
 @pytest.mark.parametrize(("sounds_like", "number"), [(0, -1), (1, 0)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.strategies.streaming import Stream, StreamError
-from pyannote_pix2seq.strategies.writer import Writer
+from pyannote_pix2seq.strategies.writer import PROMPTS, Writer
 from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 RATE = 16000
@@ -55,17 +54,20 @@ class Pitched(FRONTENDS["mel"]):  # type: ignore[misc, name-defined]
         return AudioTokens(super().forward(waveforms).content, voice[:, :, None].expand(-1, -1, 3, -1))
 
 
-@pytest.fixture(scope="module")
-def model() -> Iterator[Pix2Seq]:
-    """One narrow layer of random weights: windows of 8 s, 3 speakers."""
-    FRONTENDS["pitched"] = Pitched
-    with torch.random.fork_rng(devices=[]):
+def of_speakers(num_speakers: int) -> Pix2Seq:
+    """One narrow layer of random weights: windows of 8 s."""
+    with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
+        patch.setitem(FRONTENDS, "pitched", Pitched)
         torch.manual_seed(0)
         model = Pix2Seq(frontend="pitched", width=16, num_layers=1, num_heads=2)
-        model.specifications = specifications_of(Vocabulary(window=8.0, resolution=0.04, num_speakers=3))
+        model.specifications = specifications_of(Vocabulary(window=8.0, resolution=0.04, num_speakers=num_speakers))
         model.build()
-    yield model.eval()
-    del FRONTENDS["pitched"]
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def model() -> Pix2Seq:
+    return of_speakers(3)
 
 
 def make(model: Pix2Seq, strategy: str, **options: Any) -> Pix2SeqDiarization:
@@ -102,6 +104,23 @@ def test_any_number_of_speakers_up_to_the_capacity_is_obeyed(model: Pix2Seq, str
         assert len(output.speaker_diarization.labels()) == len(output.speaker_embeddings) == number
     with pytest.raises(SpeakerCountError, match=f"at most {capacity} speakers here"):
         pipeline(talk(seconds), num_speakers=capacity + 1)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("prompts", PROMPTS)
+def test_prompts_of_more_speakers_than_fit_the_window_are_left_out(
+    strategy: str, prompts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, lengths, decode = of_speakers(20), [], Writer._decode
+
+    def spied(self: Writer, behind: list[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
+        lengths.extend(len(chunk.audio.content) for chunk in behind)
+        return decode(self, behind, limits)
+
+    monkeypatch.setattr(Writer, "_decode", spied)
+    output = make(model, strategy, prompts=prompts)(talk(12.0), num_speakers=20)
+    assert len(output.speaker_diarization.labels()) == 20
+    assert 25 < max(lengths) <= 50  # tokens of a chunk, and of the window
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -340,12 +359,26 @@ def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:
     assert stream.latency == pytest.approx((25 + 20) * 0.16 / 2 + 0.1)
     for number, block in enumerate(waveform.split(RATE // 2, dim=1), 1):
         now = [*stream.push(block)]
-        assert all(turn.end >= number / 2 - 0.5 - stream.latency for turn in now)  # none comes late
         said += now
         known.append((number / 2 - stream.latency, sorted(said + stream.going_on)))
     final = sorted(said + stream.close())
     for until, turns in known:
         assert _until(turns, until) == _until(final, until)
+
+
+def test_turns_of_a_stream_come_within_its_latency(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(self: Chain, chunk: Any, later: int) -> list[Turn]:
+        starts = np.arange(chunk.core.start, chunk.core.end - 0.3, 0.5)
+        return [Turn(start, start + 0.2, 0, 0.5) for start in starts.tolist()]
+
+    monkeypatch.setattr(Chain, "read", read)
+    stream, late = make(model, "chain", hop=2.0).stream(RATE), []
+    for number in range(1, 201):
+        turns = stream.push(np.zeros(RATE // 10, dtype=np.float32))
+        late.append(max((number / 10 - turn.end for turn in turns), default=0.0))
+    is_first = np.arange(1, 201) <= 41  # until the first chunk, of 25 tokens, is complete
+    assert max(np.array(late)[is_first]) == pytest.approx(4.1 - 0.2)
+    assert stream.latency - 0.5 < max(np.array(late)[~is_first]) <= stream.latency + 0.1
 
 
 def _until(turns: list[Any], until: float) -> list[tuple[float, float, str]]:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import lightning
@@ -382,6 +384,7 @@ def test_options_at_the_ends_of_their_ranges_are_taken(protocol: SyntheticProtoc
 
 def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, cache: Path) -> None:
     assert make_task(protocol, cache, model_window=12.0, chunk=4.0).windows.prompt_duration == 8.0
+    assert make_task(protocol, cache, model_window=3.1, chunk=0.7).windows.prompt_duration == pytest.approx(2.4)
     with pytest.raises(ValueError, match="chunks of 9.0 s and prompts of 4.0 s do not fit a window of 12.0 s"):
         make_task(protocol, cache, model_window=12.0, chunk=9.0, prompt_duration=4.0)
     with pytest.raises(ValueError, match="do not fit"):
@@ -391,6 +394,22 @@ def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, 
 def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
         fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
+
+
+def test_a_training_without_end_is_refused(protocol: SyntheticProtocol, cache: Path) -> None:
+    with pytest.raises(ValueError, match="max_epochs=-1 was given, but the learning rate depends on the number"):
+        fit(make_model(make_task(protocol, cache)), max_epochs=-1, max_time="00:00:00:01")
+
+
+def test_every_precision_that_the_recipe_offers_trains(
+    protocol: SyntheticProtocol, cache: Path, load_recipe: Callable[[str], ModuleType]
+) -> None:
+    for precision in load_recipe("train.py").PRECISIONS:
+        model = make_model(make_task(protocol, cache))
+        before = model.embed_content.weight.clone()
+        fit(model, max_epochs=1, precision=precision)
+        after = model.embed_content.weight
+        assert after.isfinite().all() and not torch.equal(before, after)
 
 
 def test_steps_of_an_epoch(protocol: SyntheticProtocol, cache: Path) -> None:

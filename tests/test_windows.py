@@ -203,6 +203,12 @@ def test_long_recordings_are_cut_into_stretches_of_annotated_audio(tmp_path: Pat
     assert turns == [[(0.36, 2.36, 0), (1.36, 3.2, 1)], [(0.0, 0.8, 0)], [(0.0, 2.6, 0)]]
 
 
+def test_the_rest_of_a_recording_is_a_stretch_if_it_is_long_enough(tmp_path: Path) -> None:
+    cache = cache_of(tmp_path, duration=3.2)
+    cache.fill([FILES[0] | {"annotated": Timeline([Segment(0, 3.7), Segment(6.4, 7.04), Segment(8, 8.4)])}])
+    assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "first@3.20", "first@6.40"]  # 3.2, 0.5, 0.64 s
+
+
 def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     frontend = LoudnessFrontend()
     cache_of(tmp_path, frontend).fill(FILES[:1])
@@ -524,6 +530,16 @@ def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
     assert len(sampler.beginning(example).turns) == 3  # what is scored is not filtered
 
 
+def test_strangers_that_cannot_be_heard_are_no_prompts() -> None:
+    class DeafFrontend(LoudnessFrontend):
+        def speech(self, content: Tensor) -> Tensor:
+            return (content[..., 0] < 2000).float()  # deaf for all of the third example
+
+    sampler = WindowSampler(DeafFrontend(), WindowOptions(prompted_probability=0.0, stranger_probability=1.0))
+    examples = [replace(EXAMPLES[1], turns=[]), EXAMPLES[2]]  # only the third has anybody
+    assert not any(sampler.draw(examples, np.random.default_rng(k)).num_prompts for k in range(20))  # type: ignore[arg-type]
+
+
 def test_prompts_that_do_not_fit_are_left_out() -> None:
     windows = [draw(seed, chunk=10.0, prompt_duration=6.0, **PROMPTED) for seed in range(40)]
     silence = 2
@@ -594,6 +610,17 @@ def test_targets_of_hundreds_of_windows_follow_the_grammar() -> None:
             written = VOCABULARY.decode(row)
             for turn, found in zip(window.turns[: window.num_prompts], written, strict=False):
                 assert (found.start, found.end) == pytest.approx((turn.start, turn.end), abs=0.021)
+
+
+@pytest.mark.parametrize("window", [7.0, 10.0, 15.0, 30.0])
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_chunks_and_prompts_never_leave_the_window(window: float, share: float) -> None:
+    vocabulary = Vocabulary(window=window, resolution=0.04, num_speakers=8)
+    chunk = share * window
+    options = {"chunk": chunk, "prompt_duration": window - chunk, "prompted_probability": 1.0}
+    batch = collate([draw(seed, **options) for seed in range(40)], vocabulary, bins_per_token=4)
+    assert chunk - TOKEN < max(batch.lengths - batch.starts) * TOKEN <= chunk
+    assert max(batch.lengths) * TOKEN <= window
 
 
 def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:

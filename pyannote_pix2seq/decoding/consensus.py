@@ -111,4 +111,4 @@ def _runs(active: Tensor, mean: Tensor, shortest: int) -> Iterator[BinTurn]:
         starts, ends = ((edges[:, speaker] == sign).nonzero()[:, 0].tolist() for sign in (1, -1))
         for start, end in zip(starts, ends, strict=True):
             if end - start >= shortest:
-                yield BinTurn(speaker, start, end - 1, mean[start:end, speaker].mean().item(), end - start)
+                yield BinTurn(start, end - 1, speaker, mean[start:end, speaker].mean().item(), end - start)

@@ -19,18 +19,18 @@ class BinTurn(NamedTuple):
 
     Attributes
     ----------
-    speaker : int
     start, end : int
         First and last bin.
+    speaker : int
     confidence : float
         Mean over its parts, weighted by their bins.
     num_bins : int
         Number of bins that were decoded, without padding and filled pauses.
     """
 
-    speaker: int
     start: int
     end: int
+    speaker: int
     confidence: float
     num_bins: int
 
@@ -38,7 +38,7 @@ class BinTurn(NamedTuple):
         """Join with a later turn, filling the pause between them."""
         num_bins = self.num_bins + later.num_bins
         confidence = (self.confidence * self.num_bins + later.confidence * later.num_bins) / num_bins
-        return BinTurn(self.speaker, self.start, max(self.end, later.end), confidence, num_bins)
+        return BinTurn(self.start, max(self.end, later.end), self.speaker, confidence, num_bins)
 
 
 def postprocess(
@@ -87,7 +87,7 @@ def postprocess(
 
 def _runs(vocabulary: Vocabulary, tokens: Sequence[int], confidence: Sequence[float]) -> Iterator[BinTurn]:
     for (start, end, speaker), sure in zip(vocabulary.spans(tokens), confidence, strict=True):
-        yield BinTurn(speaker, start, end, sure, end - start + 1)
+        yield BinTurn(start, end, speaker, sure, end - start + 1)
 
 
 def write(
@@ -111,7 +111,7 @@ def write(
         Of each triplet.
     """
     names = {speaker: speaker for speaker in range(len(confidence))}
-    for run in sorted(runs, key=lambda run: (run.start, run.end, run.speaker)):
+    for run in sorted(runs):
         name = names.setdefault(run.speaker, len(names))
         tokens += vocabulary.triplet(run.start, run.end, name)
         confidence.append(run.confidence)

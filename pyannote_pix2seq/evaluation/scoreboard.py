@@ -65,9 +65,9 @@ def _totals(evaluation: Evaluation) -> str:
 def _row(result: SystemScores) -> list[str]:
     found, ranges = measure(result.scores), intervals(result.scores)
     digits = dict.fromkeys(MEASURES, 1) | {"speaker_count_error": 2, "boundary_error": 0, "speaker_count_right": 0}
-    plain = ("false_alarm", "missed_detection", "confusion", "speaker_count_right")
+    alone = ("false_alarm", "missed_detection", "confusion", "speaker_count_right")
     cells = [
-        _number(found[name], digits[name]) if name in plain else _with_range(found[name], ranges[name], digits[name])
+        _number(found[name], digits[name]) if name in alone else _with_range(found[name], ranges[name], digits[name])
         for name in MEASURES
     ]
     return [result.name, *cells, _number(result.peak_memory / 1e9 or np.nan, 2)]

@@ -85,10 +85,9 @@ class Pointing(nn.Module):
         query = rotate(self.query(state), self.rotary(time).to(state.dtype))
         products = by_recording(query, keys) @ keys.transpose(1, 2)
         # (R, all P, W) x (R, W, num_bins) -> (R, all P, num_bins)
-        hazard = products.view(*query.shape[:2], -1) / self.width**0.5 + self.rate(state)
+        hazard = (products.view(*query.shape[:2], -1) / self.width**0.5 + self.rate(state)).float()
         if self.voice is not None:
-            hazard = self._attend_to_voice(hazard.float(), written.role == START_ROLE, *voices)
-        hazard = hazard.float()
+            hazard = self._attend_to_voice(hazard, written.role == START_ROLE, *voices)
         real = real.repeat_interleave(len(state) // len(real), dim=0)
         exists = real.repeat_interleave(self.bins_per_token, dim=1)[:, None]
         index = torch.arange(hazard.shape[-1], device=hazard.device)

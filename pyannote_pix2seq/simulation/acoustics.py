@@ -149,8 +149,8 @@ class Acoustics:
             if field.name.endswith("_probability"):
                 _check_number(field.name, value, (0, 1))
             elif field.name in LIMITS:
-                is_number = isinstance(field.default, float)
-                (_check_number if is_number else _check_range)(field.name, value, LIMITS[field.name])
+                check = _check_number if isinstance(field.default, float) else _check_range
+                check(field.name, value, LIMITS[field.name])
         _check_codecs("telephones", self.telephones, TELEPHONES)
         _check_codecs("codecs", self.codecs, FILES)
 

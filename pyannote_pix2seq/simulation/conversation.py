@@ -68,7 +68,9 @@ class Conversation:
     def pieces(self) -> Iterator[Conversation]:
         """Parts of 5 minutes, with the same speakers in the same places of the same scene, to be rendered one by one.
 
-        Turns that cross a border are cut there. Where no scene is given, each part draws its own.
+        Turns that cross a border are cut there. Where no scene is given, each part draws its own. Each part has the
+        scene's peak and signal-to-noise ratio by itself, as if the recorder had an automatic gain: levels of speakers
+        are relative to those who speak in the same part.
         """
         scene = self.scene and replace(self.scene, room=self.scene.room or self.uri)
         for number in range(math.ceil(self.duration / PIECE)):

@@ -275,8 +275,8 @@ def _backchannels(events: Iterable[Event]) -> tuple[float, float]:
             numbers.append(0)
     rate = sum(numbers) / sum(seconds)
     expected = rate * np.array(seconds)
-    excess = np.square(numbers - expected) - expected  # beyond the variance of a Poisson process
-    return rate, max(float(excess.sum() / max(np.square(expected).sum(), 1e-9)), 0.0)
+    beyond = np.square(numbers - expected) - expected  # the variance of a Poisson process
+    return rate, max(float(beyond.sum() / max(np.square(expected).sum(), 1e-9)), 0.0)
 
 
 def _shares(weights: np.ndarray) -> np.ndarray:

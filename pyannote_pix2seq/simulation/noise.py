@@ -15,7 +15,7 @@ from pyannote_pix2seq.simulation.recording import duration_of, fade, find_record
 from pyannote_pix2seq.simulation.table import read_table
 
 PIECE = 10
-"""Seconds that are read and cached at a time, so that memory is bounded however long recordings are."""
+"""Seconds that are read and cached at a time, so that memory is bounded however long recordings are: to 330 MB."""
 
 _read = lru_cache(maxsize=512)(read_piece)
 _duration = lru_cache(maxsize=65536)(duration_of)

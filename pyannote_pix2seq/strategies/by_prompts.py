@@ -30,12 +30,12 @@ class ByPrompts:
 
     def read(self, audio: AudioTokens, chunk: Chunk, needed: int) -> list[Turn]:
         """Turns in the core of a chunk, in which at least `needed` speakers speak for the first time."""
-        inventory, capacity, token_duration = self.inventory, self.writer.capacity, self.writer.token_duration
-        allowed = inventory.allowed
+        inventory, capacity, most = self.inventory, self.writer.capacity, self.writer.most_prompts(audio)
+        allowed, token_duration = inventory.allowed, self.writer.token_duration
         candidates = [number for number in inventory.speakers if allowed != 0 or number in inventory.heard]
-        room = 0 if allowed == 0 and len(candidates) <= capacity else max(needed, 1)
+        room = 0 if allowed == 0 and len(candidates) <= most else max(needed, 1)
         known = [inventory.speakers[number] for number in candidates]
-        prompted = [candidates[i] for i in likeliest(known, audio, capacity - room, token_duration)]
+        prompted = [candidates[i] for i in likeliest(known, audio, min(capacity - room, most), token_duration)]
         max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
         people = [inventory.speakers[number] for number in prompted]
         (written,) = self.writer.write([audio], [people], len(prompted) + needed, max_speakers)

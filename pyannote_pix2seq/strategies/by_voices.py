@@ -12,7 +12,6 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION
-from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
@@ -58,8 +57,11 @@ class ByVoices:
         reading, parts = self._first_pass(audio, chunk)
         met = {number: reading.speakers[number] for number in reading.speakers if number not in inventory.heard}
         people = {number: inventory.speakers[number] for number in sorted(inventory.heard & inventory.present)} | met
-        turns = second_pass(self.writer, [audio], people)[0] if inventory.heard else self._single_pass(reading, people)
-        said = cropped(shifted(turns, chunk.start), chunk.core)
+        if inventory.heard:
+            turns = shifted(second_pass(self.writer, [audio], people)[0], chunk.start)
+        else:
+            turns = reading.attributed()
+        said = cropped(turns, chunk.core)
         order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
         numbers = {number: inventory.new_number() if number >= NEW else number for number in order}
         for number in (number for number in order if number not in inventory.heard):
@@ -134,11 +136,3 @@ class ByVoices:
             if number in reading.speakers:
                 self.inventory.speakers[number].update(reading.speakers[number])
             self.inventory.speakers[number].voice = voices[number]
-
-    def _single_pass(self, reading: Reading, people: dict[int, Speaker]) -> list[Turn]:
-        """Turns of a chunk before which nobody has spoken: they are only attributed by voice, not written again."""
-        order = list(people)
-        turns = shifted(reading.turns, -reading.start)
-        turns = [turn._replace(speaker=order.index(turn.speaker)) for turn in turns]
-        assigned = attribute(turns, reading.audio, list(people.values()), self.writer.token_duration)
-        return [turn._replace(speaker=order[turn.speaker]) for turn in assigned]

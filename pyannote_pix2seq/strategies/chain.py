@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies.by_prompts import ByPrompts
 from pyannote_pix2seq.strategies.by_voices import ByVoices
@@ -58,6 +58,12 @@ class Chain:
         for number in self.inventory.forget(chunk.core.start):
             self._by_voices.forget(number)
         needed = self.inventory.needed(later * self.writer.capacity)
+        if needed > self.writer.capacity:  # not so many by the duration that the head of the file promised
+            raise SpeakerCountError(
+                f"The recording ends at {chunk.core.end:.1f} s, earlier than its head says: {needed} of the speakers "
+                f"that were asked for are still to be found in its last chunk, where the model can name "
+                f"{self.writer.capacity}. Ask for fewer, or convert the file."
+            )
         audio = self.writer.listen(chunk.waveform)
         if needed or not audio.voice.shape[1]:
             return self._by_prompts.read(audio, chunk, needed)

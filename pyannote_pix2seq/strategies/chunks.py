@@ -2,7 +2,8 @@
 
 Where two chunks overlap, the turns of the first count up to the middle of the overlap, and those of the second from
 there on, so that each chunk has context on both sides of its core. Turns that cross the middle are written by both
-chunks and joined.
+chunks and joined. The last chunk ends where the recording does, so that it begins earlier than others would: its core
+does not, and has more context.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Grid(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Longest time from any sound to the end of the chunk whose core it is in, in seconds."""
+        """Longest time from a sound to the end of the chunk whose core it is in, in seconds, but in the first chunk."""
         return self.seconds((self.chunk + self.hop) / 2)
 
     def num_chunks(self, duration: float) -> int:
@@ -117,7 +118,7 @@ class Grid(NamedTuple):
         return 1 + math.ceil(max(duration - self.seconds(self.chunk), 0.0) / self.seconds(self.hop) - 1e-9)
 
     def begins(self, number: int) -> float:
-        """Where the core of a chunk begins, in seconds: the middle of its overlap with the chunk before."""
+        """Where the core of a chunk begins, in seconds: in the middle of an overlap, unless it is the last chunk's."""
         return self.seconds(number * self.hop + (self.chunk - self.hop) / 2) if number else 0.0
 
 

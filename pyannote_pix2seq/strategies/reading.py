@@ -13,7 +13,7 @@ from torch import Tensor
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn, join
-from pyannote_pix2seq.strategies.attribution import parts_of, solo_voice
+from pyannote_pix2seq.strategies.attribution import attribute, parts_of, solo_voice
 from pyannote_pix2seq.strategies.matching import likeliest
 from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
@@ -85,6 +85,13 @@ class Reading:
         self.turns = join(turns, 0.0)
         self.speakers = speakers_in(self.tokens, self.turns, self.start, self.token_duration)
 
+    def attributed(self) -> list[Turn]:
+        """The turns, parts of which are reassigned to the speakers whose voices they clearly have, see `attribute`."""
+        order = list(self.speakers)
+        turns = [turn._replace(speaker=order.index(turn.speaker)) for turn in shifted(self.turns, -self.start)]
+        found = attribute(turns, self.tokens, list(self.speakers.values()), self.token_duration)
+        return [turn._replace(speaker=order[turn.speaker]) for turn in shifted(found, self.start)]
+
     def forget(self) -> None:
         """Drop turns and speakers: the clips of all speakers in many chunks are large."""
         self.turns, self.speakers = [], {}
@@ -121,9 +128,9 @@ def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     if not people:
         return [[] for _ in audio]
     numbers, everybody = list(people), list(people.values())
-    chosen = [likeliest(everybody, chunk, writer.capacity, writer.token_duration) for chunk in audio]
+    chosen = [likeliest(everybody, chunk, writer.most_prompts(chunk), writer.token_duration) for chunk in audio]
     prompted = [[everybody[index] for index in some] for some in chosen]
-    written = writer.second_pass.write(audio, prompted, max_speakers=len(chosen[0]))
+    written = writer.second_pass.write(audio, prompted, max_speakers=max(map(len, chosen)))
     return [
         [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
         for some, turns in zip(chosen, written, strict=True)

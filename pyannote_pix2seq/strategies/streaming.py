@@ -45,8 +45,9 @@ class Stream:
     """Diarizes audio as it arrives, with the same result as the strategy "chain" on the whole recording.
 
     `push` returns turns that are over; `going_on` has the others, as far as they are known. A turn is returned at most
-    `latency` seconds after it ends, and never revised. However long the stream, memory holds two chunks, the enrolled
-    speakers, `inventory.REMEMBERED` others and `history.MAX_PARTS` voices. Made by `Pix2SeqDiarization.stream`.
+    `latency` seconds after it ends, or once the first chunk is complete, and never revised. However long the stream,
+    memory holds two chunks, the enrolled speakers, `inventory.REMEMBERED` others and `history.MAX_PARTS` voices. Made
+    by `Pix2SeqDiarization.stream`.
 
     Parameters
     ----------
@@ -81,7 +82,10 @@ class Stream:
 
     @property
     def latency(self) -> float:
-        """Longest time from the end of a turn until it is returned, not counting computation, in seconds."""
+        """Longest time from the end of a turn until it is returned, not counting computation, in seconds.
+
+        Turns that end in the first chunk may take longer: until that chunk is complete.
+        """
         return self._chunker.grid.latency + BORDER
 
     @property

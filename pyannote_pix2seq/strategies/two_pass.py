@@ -10,7 +10,6 @@ from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_speakers
-from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
 from pyannote_pix2seq.strategies.matching import match_enrolled
 from pyannote_pix2seq.strategies.reading import Reading, second_pass
@@ -58,13 +57,12 @@ class TwoPass:
 
     def _single_pass(self, reading: Reading) -> Diarization:
         """Turns of a recording that is one chunk: they are only attributed by voice, not written again."""
-        people = [reading.speakers[local] for local in sorted(reading.speakers)]
+        people = list(reading.speakers.values())
         self._name_enrolled(people)
-        numbers = {local: number for number, local in enumerate(sorted(reading.speakers))}
-        turns = [turn.within(0.0, reading.core.end)._replace(speaker=numbers[turn.speaker]) for turn in reading.turns]
-        assigned = attribute(turns, reading.tokens, people, self.writer.token_duration)
+        reading.turns = [turn.within(0.0, reading.core.end) for turn in reading.turns]
+        assigned = reading.attributed()
         is_obeyed = len({turn.speaker for turn in assigned}) >= self.limits.min_speakers
-        return self._numbered(join(assigned if is_obeyed else turns, BORDER), people)
+        return self._numbered(join(assigned if is_obeyed else reading.turns, BORDER), people)
 
     def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
         """Give the speakers who have turns their final numbers, see `speakers.numbered`."""

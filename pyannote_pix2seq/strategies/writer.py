@@ -13,7 +13,7 @@ from pyannote_pix2seq.decoding.search import Hypothesis, decode
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.memory import Prompted, compact, prompt
+from pyannote_pix2seq.memory import Prompted, compact, num_silent_tokens, prompt
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.strategies.attribution import attribute
@@ -78,6 +78,11 @@ class Writer:
         content, voice = self.model.frontend(waveform[None].to(self.model.device))
         return AudioTokens(content[0], voice[0])
 
+    def most_prompts(self, audio: AudioTokens) -> int:
+        """Most speakers that a chunk can be prompted with: in the window, each takes a token or more, and silence."""
+        room = int(self.model.vocabulary.window / self.token_duration) - len(audio.content)
+        return min(room // (1 + num_silent_tokens(self.token_duration)), self.capacity)
+
     def write(
         self,
         audio: Sequence[AudioTokens],
@@ -92,7 +97,7 @@ class Writer:
         audio : sequence of AudioTokens
             Of each chunk, (num_tokens, ...).
         prompted : sequence of sequences of Speaker
-            Speakers that each chunk is prompted with.
+            Speakers that each chunk is prompted with, at most `most_prompts`.
         min_speakers, max_speakers : int, optional
             Fewest and most speakers of each chunk, including those of the prompts.
 

@@ -192,7 +192,7 @@ class ExampleCache(Dataset):
         return [
             (file, Segment(start, min(start + self.duration, region.end)))
             for region in self._annotated(file)
-            for start in np.arange(region.start, region.end - SHORTEST_STRETCH, self.duration).tolist()
+            for start in np.arange(region.start, region.end - SHORTEST_STRETCH + 1e-6, self.duration).tolist()
         ]
 
     def _annotated(self, file: Mapping[str, Any]) -> Iterable[Segment]:

@@ -15,7 +15,7 @@ class WindowOptions:
     Parameters
     ----------
     chunk : float
-        Longest chunk, in seconds.
+        Longest chunk, in seconds, of which the audio tokens that fit in are taken.
     shorter_probability : float
         Probability of a chunk of random length.
     dense_probability : float
@@ -54,6 +54,11 @@ class WindowOptions:
     min_audibility: float = 0.25
     prompt_duration: float = 30.0
     max_speakers: int = 8
+
+    @property
+    def max_tokens(self) -> int:
+        """Audio tokens of the longest chunk."""
+        return int(self.chunk / Frontend.token_duration + 1e-6)
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}

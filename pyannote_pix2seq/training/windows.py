@@ -133,7 +133,7 @@ class WindowSampler:
             place = self._place(example, rng)
             clips = self._clips(example, place, rng) if rng.random() < self.options.prompted_probability else {}
             if rng.random() < self.options.stranger_probability:
-                clips |= self._stranger(_any(examples, rng), example.names, rng)
+                clips |= self._stranger(self._heard(_any(examples, rng)), example.names, rng)
             if rng.random() < self.options.compact_probability and self.frontend.frozen:
                 clips = {speaker: compact(clip) for speaker, clip in clips.items()}
             chunk = crop(example, place, self.frontend.token_duration)
@@ -148,7 +148,7 @@ class WindowSampler:
 
     def beginning(self, example: Example) -> Window:
         """The first chunk of an example, without prompts: the same window every time."""
-        num_tokens = min(round(self.options.chunk / self.frontend.token_duration), len(example.audio.content))
+        num_tokens = min(self.options.max_tokens, len(example.audio.content))
         place = Segment(0, num_tokens * self.frontend.token_duration)
         return self.window(crop(example, place, self.frontend.token_duration), {})
 
@@ -182,7 +182,7 @@ class WindowSampler:
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
         """Random segment for the chunk, on the grid of audio tokens."""
         step = self.frontend.token_duration
-        longest = min(round(self.options.chunk / step), len(example.audio.content))
+        longest = min(self.options.max_tokens, len(example.audio.content))
         is_shorter = rng.random() < self.options.shorter_probability
         num_tokens = int(rng.integers(longest // 6 + 1, longest + 1)) if is_shorter else longest
         first = int(rng.integers(len(example.audio.content) - num_tokens + 1))
