@@ -24,7 +24,6 @@ from pyannote_pix2seq.network.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROL
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
 
-LEARNING_RATE = 1e-3
 COMPARISON = (10.0, -5.0)
 """Initially, a speaker whose voice has a cosine of c with the turn's gets a logit 10 c - 5 above that of a new one."""
 
@@ -281,9 +280,11 @@ class Pix2Seq(Model):
         return Positions(state, time, torch.where(is_turn[..., None], voice, 0))
 
     def configure_optimizers(self) -> Any:
-        """AdamW, with a linear warm-up and a cosine decay over the trainer's steps."""
+        """AdamW, with the task's learning rate after a linear warm-up, and a cosine decay over the trainer's steps."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(trainable, lr=LEARNING_RATE, betas=(0.9, 0.98), weight_decay=0.01)
+        optimizer = torch.optim.AdamW(
+            trainable, lr=cast(Any, self.task).learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
         schedule = annealed(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

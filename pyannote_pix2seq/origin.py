@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import Pix2SeqError
@@ -29,6 +32,14 @@ def note_origin(note: Path, origin: Mapping[str, Any]) -> None:
         note.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(note) as part:
             part.write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+
+
+def weights_digest(weights: Mapping[str, Tensor], what: str = "") -> str:
+    """Short hash of weights, by their names, and of what they are the weights of."""
+    digest = hashlib.sha256(what.encode())
+    for name, weight in sorted(weights.items()):
+        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def changes(note: Path, origin: Mapping[str, Any], may_be_new: bool = False) -> list[str]:

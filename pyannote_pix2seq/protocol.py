@@ -180,13 +180,13 @@ def annotate(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
 def origin(protocol: Any, subset: str) -> str:
     """Describe what the examples of a subset of any protocol are made from.
 
-    The description consists of the protocol's name, the style of labels, unless it is the default, and a hash of the
-    labels of the first files and, if they are synthetic, of their scenes and voices. A folder of examples of another
-    origin must not be used for the protocol.
+    The description consists of the protocol's name and, if it is synthetic, of the style of labels, unless it is the
+    default, and a hash of the turns, scenes and voices of the first files. A folder of examples of another origin must
+    not be used for the protocol.
     """
-    files = list(islice(getattr(protocol, subset)(), NUM_HASHED))
-    labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}
-    made_of = "".join(f"{file.get('digest')} {file['annotation'].to_rttm()}" for file in files)
+    files = [file for file in islice(getattr(protocol, subset)(), NUM_HASHED) if "digest" in file]
+    labels = {f", labels {file['labels']}" for file in files if file["labels"] != str(HEARD)}
+    made_of = "".join(f"{file['digest']} {file['annotation'].to_rttm()}" for file in files)
     return f"{protocol.name}{''.join(labels)}, files {hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
 
 

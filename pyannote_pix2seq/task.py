@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import signature
-from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +14,6 @@ from lightning import Trainer
 from pyannote.audio.core.task import Task
 from pyannote.audio.torchmetrics import DiarizationErrorRate
 from pyannote.database.protocol import SpeakerDiarizationProtocol
-from pyannote.database.protocol.protocol import Protocol
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
@@ -25,10 +23,10 @@ from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
-from pyannote_pix2seq.protocol import ENDLESS, origin
+from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.training.examples import SHORTEST_STRETCH, ExampleCache
+from pyannote_pix2seq.training.checks import check_options, check_places, check_that_it_ends, check_trainer
+from pyannote_pix2seq.training.examples import ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.training.steps import combined_seed, steps_left
@@ -49,7 +47,7 @@ class SequenceDiarization(Task):
     Parameters
     ----------
     protocol : SpeakerDiarizationProtocol
-        With a training and a development set; `recipes/train.py` makes a synthetic one.
+        With a training set and, to validate, a development set; `recipes/train.py` makes a synthetic one.
     cache : Path
         Folder for audio tokens. Filling it takes long; it can be interrupted and resumed.
     model_window : float
@@ -65,6 +63,9 @@ class SequenceDiarization(Task):
         Processes that compute audio tokens (or, if a CUDA GPU does that, read or render audio for it) and draw windows.
     activity_weight : float
         Weight of the auxiliary frame-level loss.
+    learning_rate : float
+        Largest one, after a warm-up, see `schedule.annealed`. A model that is adapted to other data should have a
+        smaller one than a model that begins with random weights.
     seed : int
     **windows
         Further fields of `WindowOptions`, e.g. `chunk`, `prompted_probability`. `prompt_duration` defaults to what
@@ -90,10 +91,11 @@ class SequenceDiarization(Task):
         steps_per_epoch: int = 250,
         num_workers: int = 0,
         activity_weight: float = 0.5,
+        learning_rate: float = 1e-3,
         seed: int = 0,
         **windows: Any,
     ):
-        _check_options(
+        check_options(
             model_window=model_window,
             num_speakers=num_speakers,
             stretch=stretch,
@@ -101,11 +103,12 @@ class SequenceDiarization(Task):
             steps_per_epoch=steps_per_epoch,
             num_workers=num_workers,
             activity_weight=activity_weight,
+            learning_rate=learning_rate,
             seed=seed,
         )
-        _check_places(protocol, cache)
+        check_places(protocol, cache)
         self.windows = _window_options(model_window, num_speakers, windows)
-        _check_that_it_ends(protocol)
+        check_that_it_ends(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
         self.vocabulary = Vocabulary(model_window, Frontend.bin_duration, num_speakers)
@@ -113,6 +116,7 @@ class SequenceDiarization(Task):
         self.stretch = stretch
         self.steps_per_epoch = steps_per_epoch
         self.activity_weight = activity_weight
+        self.learning_rate = learning_rate
         self.seed = seed
 
     model: Pix2Seq
@@ -126,8 +130,8 @@ class SequenceDiarization(Task):
         if stage != "fit" or hasattr(self, "examples"):
             return
         trainer = cast(Trainer, self.trainer)
-        _check_trainer(trainer)
-        self.model = cast(Pix2Seq, trainer.lightning_module)
+        check_trainer(trainer)
+        self.model = cast(Pix2Seq, trainer.lightning_module).train()  # else a model that was loaded has no dropout
         self.sampler = WindowSampler(self.model.frontend, self.windows)
         self.examples = self._fill("train")
         if self.has_validation:
@@ -159,11 +163,12 @@ class SequenceDiarization(Task):
         loader.worker_init_fn = outlive_sigterm
         return LateLoader(loader)
 
-    def val_dataloader(self) -> DataLoader | None:
-        """Loader of the first chunks of the development set."""
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:  # type: ignore[override]
+        """Loader of the first chunks of the development set; none, for Lightning, is a list of none."""
         loader = super().val_dataloader()
-        if loader is not None:
-            loader.worker_init_fn = outlive_sigterm
+        if loader is None:
+            return []
+        loader.worker_init_fn = outlive_sigterm
         return loader
 
     def train__len__(self) -> int:
@@ -221,51 +226,6 @@ class SequenceDiarization(Task):
         return DiarizationErrorRate(0.5)
 
 
-def _check_options(**given: Any) -> None:
-    """Refuse options of the task that are out of their ranges, see `check_ranges`."""
-    window, stretch, weight = (given[name] for name in ("model_window", "stretch", "activity_weight"))
-    counts = ("num_speakers", "batch_size", "steps_per_epoch")
-    ranges = {
-        "model_window": (is_number(window) and window > 0, "a number of seconds above 0"),
-        "stretch": (
-            is_number(stretch) and stretch >= SHORTEST_STRETCH,
-            f"a number of seconds, {SHORTEST_STRETCH} or more",
-        ),
-        "activity_weight": (is_number(weight) and weight >= 0, "a number, 0 or more"),
-        **{name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts},
-        **{name: (is_whole(given[name], 0), "a whole number, 0 or more") for name in ("num_workers", "seed")},
-    }
-    check_ranges("SequenceDiarization", given, ranges)
-
-
-def _check_trainer(trainer: Trainer) -> None:
-    """Refuse trainers whose steps are not batches, or are without end."""
-    if trainer.accumulate_grad_batches != 1:
-        raise ArgumentError(
-            f"Trainer: accumulate_grad_batches={trainer.accumulate_grad_batches} was given, but the data of a step "
-            f"depend on its number, so a batch has to be a step. Use a larger batch_size."
-        )
-    if trainer.max_epochs == trainer.max_steps == -1:
-        raise ArgumentError(
-            "Trainer: max_epochs=-1 was given, but the learning rate depends on the number of steps. Say how many "
-            "there may be: max_epochs or max_steps, beside max_time or not."
-        )
-
-
-def _check_places(protocol: Any, cache: Any) -> None:
-    """Refuse what is no protocol, such as the name of one, and what is no folder."""
-    if not isinstance(protocol, Protocol):
-        name = repr(protocol if isinstance(protocol, str) else "Database.SpeakerDiarization.Protocol")
-        raise ArgumentError(
-            f"SequenceDiarization: protocol={protocol!r} was given; it has to be a protocol of pyannote.database, such "
-            f"as registry.get_protocol({name})."
-        )
-    if not isinstance(cache, (str, PathLike)):
-        raise ArgumentError(
-            f"SequenceDiarization: cache={cache!r} was given; it has to be a folder, such as 'tokens/'."
-        )
-
-
 def _window_options(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
     """Options of windows that fit the model's window."""
     unknown = set(given) - WINDOW_OPTIONS
@@ -287,12 +247,3 @@ def _window_options(model_window: float, num_speakers: int, given: Mapping[str, 
             f"{model_window} s. Use a longer model_window or shorter chunks."
         )
     return options if "prompt_duration" in given else replace(options, prompt_duration=model_window - options.chunk)
-
-
-def _check_that_it_ends(protocol: SpeakerDiarizationProtocol) -> None:
-    if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
-        name = getattr(protocol, "name", protocol)
-        raise ArgumentError(
-            f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
-            f"Say how many there are to be, for instance num_train=1000."
-        )

@@ -27,14 +27,14 @@ from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pyannote_pix2seq.checkpoints import load_frontend, load_model
-from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
+from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.origin import weights_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training import conversations
-from pyannote_pix2seq.training.examples import frontend_fingerprint
 from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -67,6 +67,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--validate-every", type=at_least_one, default=500, help="steps (default: 500)")
     parser.add_argument(
         "--batch-size", type=at_least_one, default=16, help="windows in a step, over all processes (default: 16)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=positive, default=1e-3, help="the largest, after a warm-up (default: 0.001)"
     )
     parser.add_argument(
         "--precision",
@@ -110,8 +113,9 @@ def settings(options: argparse.Namespace, model: Pix2Seq, protocol: SyntheticPro
         "seed": options.seed,
         "batch_size": options.batch_size,
         "processes": options.processes,
-        "initial": options.initial and str(options.initial),
-        "frontend": frontend_fingerprint(model.frontend),
+        "initial": options.initial and weights_digest(model.state_dict()),
+        "learning_rate": options.learning_rate,
+        "frontend": model.frontend.fingerprint,
         "conversations": origin(protocol, "train"),
         "development": origin(protocol, "development"),
     }
@@ -141,6 +145,7 @@ def main() -> None:
             batch_size=options.batch_size // options.processes,
             steps_per_epoch=options.validate_every,
             num_workers=options.jobs,
+            learning_rate=options.learning_rate,
             seed=options.seed,
         )
         model = make_model(options, task)

@@ -14,6 +14,7 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from pyannote.audio import Model
+from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
 from toy import write_toy_voices
 
@@ -330,7 +331,7 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         "chunk, compact_probability, dense_probability, min_audibility, prompt_duration, prompted_probability, "
         "shifted_probability, shorter_probability, stranger_probability"
     )
-    own = "protocol, cache, model_window, num_speakers, .*activity_weight, seed"
+    own = "protocol, cache, model_window, num_speakers, .*activity_weight, learning_rate, seed"
     with pytest.raises(TypeError, match=f"no option crop, promted_probability. It has {own}, .*WindowOptions: {known}"):
         make_task(protocol, cache, promted_probability=0.3, crop=1)
 
@@ -348,6 +349,7 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         ("num_workers", -1, "a whole number, 0 or more"),
         ("activity_weight", -1, "a number, 0 or more"),
         ("activity_weight", True, "a number, 0 or more"),
+        ("learning_rate", 0, "a number above 0"),
         ("seed", -1, "a whole number, 0 or more"),
     ],
 )
@@ -394,6 +396,36 @@ def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, 
 def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
         fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
+
+
+def test_models_that_were_loaded_are_trained_with_dropout(protocol: SyntheticProtocol, cache: Path) -> None:
+    class Modes(Callback):
+        def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:
+            modes.update(module.training for module in model.modules() if isinstance(module, torch.nn.Dropout))
+
+    modes: set[bool] = set()
+    fit(make_model(make_task(protocol, cache)).eval(), Modes(), max_epochs=2)
+    assert modes == {True}
+
+
+def test_the_learning_rate_is_that_of_the_task(protocol: SyntheticProtocol, cache: Path) -> None:
+    first, second = (make_model(make_task(protocol, cache, learning_rate=rate)) for rate in (1e-3, 1e-9))
+    before = first.embed_content.weight.clone()
+    for model in (first, second):
+        fit(model, max_epochs=1)
+    moved = [(model.embed_content.weight - before).abs().max().item() for model in (first, second)]
+    assert moved[0] > 1e-4 and moved[1] < 1e-7
+
+
+def test_nothing_is_validated_without_a_development_set(cache: Path, protocol: SyntheticProtocol) -> None:
+    class Unvalidated(SpeakerDiarizationProtocol):
+        name = "Toy.SpeakerDiarization.Unvalidated"
+
+        def train_iter(self) -> Any:
+            return protocol.train_iter()
+
+    trainer = fit(make_model(make_task(Unvalidated(), cache / "unvalidated")), max_epochs=1)  # type: ignore[arg-type]
+    assert trainer.global_step == STEPS_PER_EPOCH and "loss/train/sequence" in trainer.callback_metrics
 
 
 def test_a_training_without_end_is_refused(protocol: SyntheticProtocol, cache: Path) -> None:

@@ -23,7 +23,7 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.memory import solo_segments
-from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache, frontend_fingerprint
+from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Window, WindowSampler, collate, crop
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
@@ -221,6 +221,33 @@ def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     assert frontend.calls == 2
 
 
+def test_what_is_annotated_otherwise_now_is_computed_again(tmp_path: Path) -> None:
+    frontend = LoudnessFrontend()
+    cache_of(tmp_path, frontend, duration=3.2).fill(FILES)
+    calls = frontend.calls
+    mended = FILES[0] | {"annotation": annotation((1.0, 3.0, "ann"), (2.0, 5.0, "bob"), (6.0, 9.5, "ann"))}
+    renamed = FILES[1] | {"annotation": annotation((0.0, 6.0, "dora"))}
+    cache = cache_of(tmp_path, frontend, duration=3.2)
+    cache.fill([mended, FILES[1]])
+    assert frontend.calls == calls + 1  # of three stretches of the first file
+    assert cache[2].turns[-1].end == pytest.approx(9.5 - 6.4)
+    cache.fill([mended, renamed])
+    assert frontend.calls == calls + 3 and cache[3].names == ("b/second dora",)
+
+
+def test_files_without_an_annotation_or_annotated_region_are_passed_over_with_a_warning(tmp_path: Path) -> None:
+    nobody = file_of("nobody", 3.2, annotation=None)
+    nothing = file_of("nothing", 3.2, annotated=Timeline())
+    cache = cache_of(tmp_path)
+    with pytest.warns(UserWarning) as warned:
+        cache.fill([FILES[0], nobody, nothing])
+    assert {str(warning.message) for warning in warned} == {
+        "nothing is left out: no 0.5 s of it are annotated. Does its UEM have it?",
+        "nobody is left out: it has no annotation. Does its RTTM have it?",
+    }
+    assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
+
+
 def test_what_was_interrupted_is_computed_again(tmp_path: Path) -> None:
     (tmp_path / ".first@0.00.npz.part").write_bytes(b"half a file")
     cache = cache_of(tmp_path)
@@ -296,9 +323,9 @@ def test_a_cache_made_from_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_trained_do_not_matter_for_what_is_kept(tmp_path: Path) -> None:
-    assert frontend_fingerprint(MelFrontend()) == frontend_fingerprint(MelFrontend())
+    assert MelFrontend().fingerprint == MelFrontend().fingerprint
     newer = type("MelFrontend", (MelFrontend,), {"version": 9})()
-    assert frontend_fingerprint(newer) != frontend_fingerprint(MelFrontend())
+    assert newer.fingerprint != MelFrontend().fingerprint
     cache = cache_of(tmp_path, MelFrontend())
     cache.fill(FILES[:1])
     content = cache[0].audio.content

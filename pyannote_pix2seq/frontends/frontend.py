@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.origin import weights_digest
 
 
 class AudioTokens(NamedTuple):
@@ -71,6 +72,12 @@ class Frontend(nn.Module):
     def samples_per_token(self) -> int:
         """Number of samples that one token spans."""
         return round(self.token_duration * self.sample_rate)
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash of the type, the version and, if it is frozen, the weights."""
+        weights = self.state_dict() if self.frozen else {}
+        return weights_digest(weights, f"{type(self).__name__} {self.version}")
 
     def num_tokens(self, num_samples: int) -> int:
         """Number of tokens of a waveform; the last one may extend past its end.

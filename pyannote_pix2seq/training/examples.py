@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
-from pyannote.core import Annotation, Segment
+from pyannote.core import Segment
 from pyannote.database import ProtocolFile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -95,7 +94,7 @@ class ExampleCache(Dataset):
         self.folder = folder
         self.frontend = frontend
         self.duration = duration
-        heard_by = {"frontend": frontend_fingerprint(frontend), "kept": KEPT, "places": PLACES}
+        heard_by = {"frontend": frontend.fingerprint, "kept": KEPT, "places": PLACES}
         origin = {"source": source, "duration": duration, **heard_by}
         if changed := changes(folder / "origin.json", origin):
             raise CacheError(
@@ -121,7 +120,7 @@ class ExampleCache(Dataset):
         device: torch.device | None = None,
         each: Callable[[], Any] = lambda: None,
     ) -> None:
-        """Compute the tokens of every stretch that has none yet.
+        """Compute the tokens of every stretch that has none yet, or was annotated otherwise.
 
         Parameters
         ----------
@@ -139,7 +138,7 @@ class ExampleCache(Dataset):
         ------
         CacheError
             If there are no examples at all, or several files of a database have the same uri. A stretch that cannot be
-            read is reported in a warning and skipped.
+            read, and a file nothing of which is annotated, is reported in a warning and skipped.
         """
         files = list(files)
         names = Counter((file.get("database"), file["uri"]) for file in files)
@@ -148,7 +147,7 @@ class ExampleCache(Dataset):
                 f"Several recordings are called {twice[0]}. List each recording once, and give each a uri of its own."
             )
         stretches = [stretch for file in files for stretch in self._stretches(file)]
-        missing = [stretch for stretch in stretches if not self._path(*stretch).exists()]
+        missing = [stretch for stretch in stretches if not self._is_stored(*stretch)]
         done = self._compute_together(missing, num_workers, device) if device else self._compute(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
             each()
@@ -184,16 +183,29 @@ class ExampleCache(Dataset):
         forgotten = ProtocolFile(cast(dict, file))  # a copy, so that the file does not keep the waveform
         waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
         self.frontend.check(waveform[None])
-        annotation = file["annotation"].crop(stretch)
-        return Read(self._path(file, stretch), waveform, _turns(annotation, stretch.start), _names(file, annotation))
+        return Read(self._path(file, stretch), waveform, *_labels(file, stretch))
+
+    def _is_stored(self, file: Mapping[str, Any], stretch: Segment) -> bool:
+        """Whether there is an example of a stretch, with the turns that the file has now."""
+        try:
+            with np.load(self._path(file, stretch)) as arrays:
+                return (arrays["turns"].tolist(), arrays["names"].tolist()) == _labels(file, stretch)
+        except (OSError, ValueError):
+            return False
 
     def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
         """Annotated regions of a file, cut to at most `duration` seconds."""
-        return [
+        stretches = [
             (file, Segment(start, min(start + self.duration, region.end)))
             for region in self._annotated(file)
             for start in np.arange(region.start, region.end - SHORTEST_STRETCH + 1e-6, self.duration).tolist()
         ]
+        if not stretches:
+            warnings.warn(
+                f"{file['uri']} is left out: no {SHORTEST_STRETCH} s of it are annotated. Does its UEM have it?",
+                stacklevel=3,
+            )
+        return stretches
 
     def _annotated(self, file: Mapping[str, Any]) -> Iterable[Segment]:
         annotated = file.get("annotated")
@@ -215,7 +227,7 @@ class Read(NamedTuple):
 
     path: Path
     waveform: Tensor
-    turns: list[tuple[float, float, int]]
+    turns: list[list[float]]
     names: list[str]
 
 
@@ -262,28 +274,22 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
             np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
 
 
-def frontend_fingerprint(frontend: Frontend) -> str:
-    """Short hash of a frontend's type, its version and, if it is frozen, its weights."""
-    digest = hashlib.sha256(f"{type(frontend).__name__} {frontend.version}".encode())
-    for name, weight in sorted(frontend.state_dict().items() if frontend.frozen else ()):
-        digest.update(name.encode() + weight.cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def _labels(file: Mapping[str, Any], stretch: Segment) -> tuple[list[list[float]], list[str]]:
+    """Turns of a stretch, (start, end, number of the speaker) in seconds from its start, and names of the speakers.
 
-
-def _turns(annotation: Annotation, start: float) -> list[tuple[float, float, int]]:
-    """Turns with the numbers of their speakers, in seconds from `start`."""
+    Names are labels, after what they are valid within, a database or a file of it.
+    """
+    if file.get("annotation") is None:
+        raise CacheError("it has no annotation. Does its RTTM have it?")
+    annotation = file["annotation"].crop(stretch)
     numbers = {label: number for number, label in enumerate(annotation.labels())}
-    return [
-        (segment.start - start, segment.end - start, numbers[label])
+    turns = [
+        [segment.start - stretch.start, segment.end - stretch.start, numbers[label]]
         for segment, _, label in annotation.itertracks(yield_label=True)
     ]
-
-
-def _names(file: Mapping[str, Any], annotation: Annotation) -> list[str]:
-    """Names of the speakers, by number: labels, after what they are valid within, a database or a file of it."""
     within = {"global": [], "database": [file.get("database")]}
     parts = within.get(file.get("scope", "file"), [file.get("database"), file["uri"]])
-    return [" ".join([*filter(None, parts), str(label)]) for label in annotation.labels()]
+    return turns, [" ".join([*filter(None, parts), str(label)]) for label in numbers]
 
 
 def _length(read: Read) -> int:

@@ -1,0 +1,73 @@
+"""What the training task refuses before it begins."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from lightning import Trainer
+from pyannote.database.protocol import SpeakerDiarizationProtocol
+from pyannote.database.protocol.protocol import Protocol
+
+from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
+from pyannote_pix2seq.protocol import ENDLESS
+from pyannote_pix2seq.training.examples import SHORTEST_STRETCH
+
+
+def check_options(**given: Any) -> None:
+    """Refuse options of the task that are out of their ranges, see `check_ranges`."""
+    window, stretch, weight, rate = (
+        given[name] for name in ("model_window", "stretch", "activity_weight", "learning_rate")
+    )
+    counts = ("num_speakers", "batch_size", "steps_per_epoch")
+    ranges = {
+        "model_window": (is_number(window) and window > 0, "a number of seconds above 0"),
+        "stretch": (
+            is_number(stretch) and stretch >= SHORTEST_STRETCH,
+            f"a number of seconds, {SHORTEST_STRETCH} or more",
+        ),
+        "activity_weight": (is_number(weight) and weight >= 0, "a number, 0 or more"),
+        "learning_rate": (is_number(rate) and rate > 0, "a number above 0"),
+        **{name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts},
+        **{name: (is_whole(given[name], 0), "a whole number, 0 or more") for name in ("num_workers", "seed")},
+    }
+    check_ranges("SequenceDiarization", given, ranges)
+
+
+def check_trainer(trainer: Trainer) -> None:
+    """Refuse trainers whose steps are not batches, or are without end."""
+    if trainer.accumulate_grad_batches != 1:
+        raise ArgumentError(
+            f"Trainer: accumulate_grad_batches={trainer.accumulate_grad_batches} was given, but the data of a step "
+            f"depend on its number, so a batch has to be a step. Use a larger batch_size."
+        )
+    if trainer.max_epochs == trainer.max_steps == -1:
+        raise ArgumentError(
+            "Trainer: max_epochs=-1 was given, but the learning rate depends on the number of steps. Say how many "
+            "there may be: max_epochs or max_steps, beside max_time or not."
+        )
+
+
+def check_places(protocol: Any, cache: Any) -> None:
+    """Refuse what is no protocol, such as the name of one, and what is no folder."""
+    if not isinstance(protocol, Protocol):
+        name = repr(protocol if isinstance(protocol, str) else "Database.SpeakerDiarization.Protocol")
+        raise ArgumentError(
+            f"SequenceDiarization: protocol={protocol!r} was given; it has to be a protocol of pyannote.database, such "
+            f"as registry.get_protocol({name})."
+        )
+    if not isinstance(cache, (str, PathLike)):
+        raise ArgumentError(
+            f"SequenceDiarization: cache={cache!r} was given; it has to be a folder, such as 'tokens/'."
+        )
+
+
+def check_that_it_ends(protocol: SpeakerDiarizationProtocol) -> None:
+    """Refuse protocols whose training set does not end."""
+    if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
+        name = getattr(protocol, "name", protocol)
+        raise ArgumentError(
+            f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
+            f"Say how many there are to be, for instance num_train=1000."
+        )
