@@ -77,6 +77,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         "batch_size": 2,
         "processes": 1,
         "initial": None,
+        "learning_rate": 1e-3,
         "frontend": heard["train"]["frontend"],
         "conversations": heard["train"]["source"],
         "development": heard["development"]["source"],
