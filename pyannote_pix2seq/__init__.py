@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyannote_pix2seq.audio import AudioError
     from pyannote_pix2seq.checkpoints import ModelError
-    from pyannote_pix2seq.enrolment import EnrolmentError
+    from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
     from pyannote_pix2seq.errors import Pix2SeqError
     from pyannote_pix2seq.limits import SpeakerCountError
     from pyannote_pix2seq.model import Pix2Seq
@@ -27,6 +27,7 @@ __all__ = [
     "PRETRAINED",
     "PRETRAINED_MEL",
     "AudioError",
+    "Enrolment",
     "EnrolmentError",
     "ModelError",
     "Pix2Seq",
@@ -53,6 +54,7 @@ except PackageNotFoundError:  # a source folder on the path, not an installed pa
 
 MODULES = {
     "AudioError": "audio",
+    "Enrolment": "enrolment",
     "EnrolmentError": "enrolment",
     "ModelError": "checkpoints",
     "Pix2Seq": "model",

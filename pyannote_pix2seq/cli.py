@@ -99,10 +99,7 @@ def diarize(options: Namespace) -> int:
 
 def enrol(options: Namespace) -> int:
     """Enrol speakers and save them to a file, and return the exit status."""
-    if options.into.suffix != ENROLLED:
-        raise UsageError(f"--into {options.into}: files of people end in {ENROLLED}, so that --known knows them.")
-    if options.into.is_dir():
-        raise UsageError(f"--into {options.into} is a folder. Name a file to write.")
+    _check_file(options.into, options.overwrite)
     people = _people(_read_pipeline(options), options.people)
     people.save(options.into)
     return 0
@@ -126,6 +123,31 @@ def _check(options: Namespace) -> None:
         raise UsageError("--num-speakers says it all: leave out --min-speakers and --max-speakers.")
     if options.into is None and (options.picture or options.json or options.overwrite):
         raise UsageError("--picture, --json and --overwrite are about a folder to write to: add --into DIR.")
+
+
+def _check_file(file: Path, overwrite: bool) -> None:
+    """Refuse a file that cannot be one of people, and one that would be lost."""
+    if file.suffix != ENROLLED:
+        raise UsageError(f"--into {file}: files of people end in {ENROLLED}, so that --known knows them.")
+    if file.is_dir():
+        raise UsageError(f"--into {file} is a folder. Name a file to write.")
+    if file.exists() and not overwrite:
+        names = _names(file)
+        added = f", or add to it: enrol {file} NAME=FILE --into {file} --overwrite" if names else ""
+        raise UsageError(
+            f"--into {file} is there already, and holds {', '.join(names) or 'no people'}. Name another file, replace "
+            f"it with --overwrite{added}."
+        )
+
+
+def _names(file: Path) -> list[str]:
+    """Names of the people in a file; none if it is of something else."""
+    from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
+
+    try:
+        return [str(person.name) for person in Enrolment.load(file)]
+    except EnrolmentError:
+        return []
 
 
 def _is_kept(job: Job, options: Namespace) -> bool:

@@ -238,6 +238,52 @@ def test_people_who_were_enrolled_are_known(talk, diarize, tiny_pipeline, capsys
     assert not Path("people.txt").exists() and not Path("out").exists()
 
 
+@pytest.fixture
+def enrol(talk, tiny_pipeline, capsys):
+    """Run `enrol` with the tiny pipeline: status, and the lines of stderr."""
+
+    def run(*options: str):
+        status = cli.main(["enrol", *options, "--model", str(tiny_pipeline)])
+        return status, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+def names_in(path: str) -> list:
+    return [person.name for person in Enrolment.load(path)]
+
+
+def test_people_who_were_enrolled_are_not_lost(enrol):
+    assert enrol("ann=talk.wav", "cat=talk.wav", "--into", "people.npz") == (0, [])
+    before = Path("people.npz").read_bytes()
+    for given in ("bob=talk.wav", "bob=gone.wav", "people.npz"):  # whatever it is, and before it is heard
+        assert enrol(given, "--into", "people.npz") == (2, [
+            "pyannote-pix2seq: --into people.npz is there already, and holds ann, cat. Name another file, replace it "
+            "with --overwrite, or add to it: enrol people.npz NAME=FILE --into people.npz --overwrite.",
+        ])  # fmt: skip
+    assert Path("people.npz").read_bytes() == before
+    Path("other.npz").write_text("no people")
+    status, said = enrol("bob=talk.wav", "--into", "other.npz")
+    assert (status, len(said)) == (2, 1) and "and holds no people. Name another file, replace it with" in said[0]
+    for path in ("people.npz", "other.npz"):
+        assert enrol("bob=talk.wav", "--into", path, "--overwrite") == (0, []) and names_in(path) == ["bob"]
+
+
+def test_people_are_added_to_those_who_were_enrolled(enrol):
+    enrol("ann=talk.wav", "--into", "people.npz")
+    assert enrol("people.npz", "bob=talk.wav", "--into", "more.npz") == (0, [])
+    assert (names_in("people.npz"), names_in("more.npz")) == (["ann"], ["ann", "bob"])
+    assert enrol("more.npz", "cat=talk.wav", "--into", "more.npz", "--overwrite") == (0, [])
+    assert names_in("more.npz") == ["ann", "bob", "cat"]
+    ann, same = Enrolment.load("people.npz")[0], Enrolment.load("more.npz")[0]
+    assert all(one.equal(other) for one, other in zip((*ann.clip, ann.voice), (*same.clip, same.voice), strict=True))
+    status, said = enrol("people.npz", "ann=talk.wav", "--into", "twice.npz")
+    assert (status, len(said)) == (2, 1) and "ann: several people have that name" in said[0]
+    status, said = enrol("more.npz", "ann=gone.wav", "--into", "more.npz", "--overwrite")
+    assert status == 2 and names_in("more.npz") == ["ann", "bob", "cat"]
+    assert not Path("twice.npz").exists()
+
+
 def test_too_many_speakers_for_a_recording_is_one_line(talk, diarize):
     status, _, said = diarize(talk, "--num-speakers", 9)
     assert status == 1 and "at most 8 speakers here" in said[0]
@@ -483,7 +529,8 @@ def test_senseless_commands_are_one_line_and_status_2(talk, diarize, options, co
         ("diarize talk.wav --known alice", "'alice' is not NAME=FILE, for instance alice=alice.wav"),
         ("diarize talk.wav --known ann=people.npz", "is no recording but people with names"),
         ("enrol ann=ann.wav", "the following arguments are required: --into"),
-        ("enrol people.npz --into more.npz", "'people.npz' is not NAME=FILE"),
+        ("enrol people.txt --into more.npz", "'people.txt' is not NAME=FILE"),
+        ("enrol ann=people.npz --into more.npz", "'people.npz' is no recording but people with names: give people.npz"),
         ("transcribe talk.wav", "invalid choice: 'transcribe'"),
         ("", "the following arguments are required: COMMAND"),
         ("vocabulary --window inf --speakers 8", "'inf' is not a number of seconds above 0"),

@@ -18,6 +18,7 @@ def test_the_public_surface():
         "PRETRAINED",
         "PRETRAINED_MEL",
         "AudioError",
+        "Enrolment",
         "EnrolmentError",
         "ModelError",
         "Pix2Seq",

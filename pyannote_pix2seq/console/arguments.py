@@ -42,6 +42,8 @@ ENROL = """\
 Remember people from recordings of them alone, in a small file with no audio in it.
 
   pyannote-pix2seq enrol alice=alice.wav bob=bob1.wav bob=bob2.wav --into people.npz
+  pyannote-pix2seq enrol people.npz carol=carol.wav --into more.npz
+  pyannote-pix2seq enrol people.npz carol=carol.wav --into people.npz --overwrite
   pyannote-pix2seq diarize talk.wav --known people.npz > talk.rttm
 """
 VOCABULARY = """\
@@ -114,8 +116,10 @@ def _add_diarize(commands: Any) -> None:
 def _add_enrol(commands: Any) -> None:
     command = commands.add_parser("enrol", help="remember people", description=ENROL, epilog=PRIVACY)
     add = command.add_argument
-    add("people", nargs="+", type=_person, metavar="NAME=FILE", help="a recording of one person alone")
+    people = "a recording of one person alone, or a file of people, all of whom are taken over"
+    add("people", nargs="+", type=_known, metavar="NAME=FILE or PEOPLE.npz", help=people)
     add("--into", type=Path, required=True, metavar="PEOPLE.npz", help="file that is written, for --known")
+    add("--overwrite", action="store_true", help="replace that file; who is in it stays only if it is given, too")
     _add_pipeline(command)
 
 
@@ -142,10 +146,12 @@ def _person(text: str) -> tuple[str, Path]:
     """Parse NAME=FILE."""
     name, is_there, file = text.partition("=")
     if not (name and is_there and file):
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FILE, for instance alice=alice.wav")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=FILE, for instance alice=alice.wav, nor a file of people, which ends in {ENROLLED}"
+        )
     if file.endswith(ENROLLED):
         raise argparse.ArgumentTypeError(
-            f"{file!r} is no recording but people with names: --known {file}; or, if {text!r} is all of the file's "
+            f"{file!r} is no recording but people with names: give {file} alone; or, if {text!r} is all of the file's "
             f"name, rename it"
         )
     return name, Path(file)
