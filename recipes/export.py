@@ -2,6 +2,8 @@
 
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
+A folder of something else is refused, and one of a pipeline is replaced only with --overwrite.
+
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
 the others, but for those of a frozen frontend. How recordings are read is left to the pipeline, which knows whether the
 frontend of its model hears voices.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
@@ -24,6 +27,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.training.run import load_checkpoint
@@ -70,20 +74,45 @@ def exported(checkpoint: Path, frontend: Frontend, is_rounded: bool) -> dict[str
     return {**{key: everything[key] for key in KEPT}, "state_dict": weights}
 
 
+def check(folder: Path, is_replaced: bool) -> None:
+    """Refuse a folder of something else, and that of a pipeline unless it is to be replaced.
+
+    Raises
+    ------
+    ArgumentError
+    """
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if names and not is_of_pipeline(folder):
+        raise ArgumentError(
+            f"{folder} is to be the folder of a pipeline, and holds {shorten(', '.join(names), 80)}, which is none. "
+            f"Name another folder, or an empty one."
+        )
+    if names and not is_replaced:
+        raise ArgumentError(f"{folder} holds a pipeline already. Name another folder, or replace it with --overwrite.")
+
+
+def is_of_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a pipeline of this package, or the beginning of one that was interrupted."""
+    config = folder / "config.yaml"
+    if config.is_file():
+        return Pix2SeqDiarization.__qualname__ in config.read_text(encoding="utf-8", errors="replace")
+    return [path.name for path in folder.iterdir()] == [MODEL]
+
+
 def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("into", type=Path)
     parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")
+    parser.add_argument("--overwrite", action="store_true", help="replace the pipeline that is in the folder")
     options = parser.parse_args()
     if not options.checkpoint.is_file():
         parser.error(f"{options.checkpoint} is not a file. Name a checkpoint, such as recipes/train.py makes.")
     if options.into.is_file():
         parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
     weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
-    if config.exists() and Pix2SeqDiarization.__qualname__ not in config.read_text(encoding="utf-8", errors="replace"):
-        parser.error(f"{config} is of something else, and would be replaced. Name another folder.")
     with one_line_errors():
+        check(options.into, options.overwrite)
         model = load_model(str(options.checkpoint), token=None, cache_dir=None)
         weights.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(weights) as part:

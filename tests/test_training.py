@@ -244,16 +244,35 @@ def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
     assert all(torch.equal(exported[name].float(), weight) for name, weight in state_dict(checkpoint).items())
 
 
-def test_a_config_of_something_else_is_not_replaced(
-    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", ["config.yaml", "thesis.tex"])
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_nothing_is_exported_into_a_folder_of_something_else(
+    name: str, options: list[str], checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
 ) -> None:
-    (tmp_path / "config.yaml").write_text("mine: true")
-    with pytest.raises(SystemExit):
-        run_recipe("export.py", checkpoint, tmp_path)
-    assert (
-        "config.yaml is of something else, and would be replaced. Name another folder; see" in capsys.readouterr().err
-    )
-    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
+    (tmp_path / name).write_text("mine: true")
+    with pytest.raises(SystemExit, match=f"^export.py: {tmp_path} .* holds {name}, which is none. Name another folder"):
+        run_recipe("export.py", checkpoint, tmp_path, *options)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_pipeline_is_replaced_only_when_asked(
+    checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path
+) -> None:
+    pipeline = tmp_path / "pipeline"
+    weights, config = pipeline / "pix2seq" / "pytorch_model.bin", pipeline / "config.yaml"
+    run_recipe("export.py", checkpoint, pipeline)
+    config.write_text(config.read_text() + "# mine\n")
+    for missing in (None, config):  # as if a run was killed between the two files
+        size = weights.stat().st_size
+        if missing:
+            missing.unlink()
+        with pytest.raises(SystemExit, match=f"^export.py: {pipeline} holds a pipeline already. .* with --overwrite"):
+            run_recipe("export.py", checkpoint, pipeline, "--float16")
+        assert weights.stat().st_size == size
+        assert missing or config.read_text().endswith("# mine\n")
+        run_recipe("export.py", checkpoint, pipeline, "--float16", "--overwrite")
+        assert weights.stat().st_size <= size and "mine" not in config.read_text()
+    assert load_diarization(pipeline).strategy == "chain"
 
 
 def test_float16_is_half_as_large(checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path) -> None:
