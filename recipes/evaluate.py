@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=[],
         help="database.yml; may be given several times (default: as pyannote.database finds it)",
     )
-    parser.add_argument("--subset", choices=("train", "development", "test"), default="test")
+    parser.add_argument("--subset", choices=("train", "development", "test"), default="test", help="default: test")
     parser.add_argument(
         "--collar",
         type=not_negative,
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
         with one_line_errors():
-            evaluations.append(evaluate(name, files[name], systems, options.threads, place, scoring))
+            evaluations.append(evaluate(name, files[name], systems, options.threads, place, scoring, options.subset))
         print(markdown(evaluations[-1]), flush=True)
         if place and not evaluations[-1].failures:
             finished.add(place)

@@ -437,11 +437,51 @@ def test_the_recipe_scores_registered_protocols(
             main([*mistake, *options[2:], "--into", str(tmp_path / "new")])
     assert not (tmp_path / "new").exists()
     (tmp_path / "all.rttm").write_text("SPEAKER elsewhere 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n")
-    with pytest.raises(SystemExit, match=r"No reference of Toy\.SpeakerDiarization\.All has a turn"):
+    with pytest.raises(SystemExit, match=r"No reference of Toy\.SpeakerDiarization\.All \(test\) has a turn"):
         main(["Toy.SpeakerDiarization.All", *options])
     (tmp_path / "all.rttm").write_text("SPEAKER here 1 zero 3.0 <NA> <NA> ann <NA> <NA>\n")
     with pytest.raises(SystemExit, match=r"RTTM or UEM files of Toy\.SpeakerDiarization\.All cannot be read"):
         main(["Toy.SpeakerDiarization.All", *options])
+
+
+def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
+    load_recipe: Callable[[str], ModuleType],
+    tiny_pipeline: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uris = {"development": ["tuned"], "test": ["here", "lost"]}
+    for subset, names in uris.items():
+        soundfile.write(tmp_path / f"{names[0]}.wav", np.random.default_rng(0).normal(0, 0.1, 4 * 16000), 16000)
+        (tmp_path / f"{subset}.lst").write_text("\n".join(names))
+        rttm = (f"SPEAKER {name} 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n" for name in names)
+        (tmp_path / f"{subset}.rttm").write_text("".join(rttm))
+    subsets = ", ".join(f"{subset}: {{uri: {subset}.lst, annotation: {subset}.rttm}}" for subset in uris)
+    (tmp_path / "database.yml").write_text(
+        f"Databases: {{Two: '{{uri}}.wav'}}\n"
+        f"Protocols: {{Two: {{SpeakerDiarization: {{All: {{scope: file, {subsets}}}}}}}}}\n"
+    )
+    name, scores = "Two.SpeakerDiarization.All", tmp_path / "scores"
+    options = [name, "--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
+    main = load_recipe("evaluate.py").main
+
+    def run(subset: str) -> int:
+        return main([*options, "--into", str(scores), "--subset", subset])
+
+    def kept() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in (scores / "unfinished").rglob("*") if path.is_file()}
+
+    assert run("test") == 1  # a recording is missing, so that what was answered is kept
+    before = kept()
+    assert before and run("development") == 0
+    assert kept() == before and (scores / "unfinished" / f"{name}.test").is_dir()
+    out = capsys.readouterr().out
+    assert f"### {name} (test)\n" in out and f"### {name} (development)\n" in out
+    assert (scores / "scores.md").read_text().startswith(f"### {name} (development)\n")
+    with (scores / "scores.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {(row["protocol"], row["subset"]) for row in rows} == {(name, "development")}
+    assert {row["recording"] for row in rows} == {"tuned", ""}
 
 
 FRAIL = """

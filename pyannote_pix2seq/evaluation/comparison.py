@@ -63,17 +63,26 @@ class Evaluation:
     Attributes
     ----------
     name : str
+        Of the protocol, for instance.
     results : sequence of SystemScores
         Systems, then baselines.
     failures : sequence of str
         What is missing, and why, in whole sentences.
     scoring : Scoring
+    subset : str
+        Of the protocol; empty where there is none.
     """
 
     name: str
     results: Sequence[SystemScores]
     failures: Sequence[str]
     scoring: Scoring = EVERYTHING
+    subset: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name and, in brackets, the subset."""
+        return title(self.name, self.subset)
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ def evaluate(
     threads: int = 2,
     place: Path | None = None,
     scoring: Scoring = EVERYTHING,
+    subset: str = "",
 ) -> Evaluation:
     """Let systems diarize the same recordings, one system after the other, and score them.
 
@@ -112,6 +122,8 @@ def evaluate(
         `System.answer`. Defaults to a temporary one.
     scoring : Scoring, optional
         See `scores.score`. Answers do not depend on it.
+    subset : str, optional
+        Of the protocol that the files are from; part of the title.
 
     Returns
     -------
@@ -124,9 +136,14 @@ def evaluate(
     """
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _evaluated(name, files, systems, threads, Path(folder), scoring)
+            return _evaluated(name, files, systems, threads, Path(folder), scoring, subset)
     with _alone(place):
-        return _evaluated(name, files, systems, threads, place.resolve(), scoring)
+        return _evaluated(name, files, systems, threads, place.resolve(), scoring, subset)
+
+
+def title(name: str, subset: str) -> str:
+    """What is evaluated: the name and, in brackets, the subset, if there is one."""
+    return f"{name} ({subset})" if subset else name
 
 
 @contextmanager
@@ -150,10 +167,13 @@ def _evaluated(
     threads: int,
     folder: Path,
     scoring: Scoring,
+    subset: str,
 ) -> Evaluation:
     recordings, failures = _write(files, folder)
     if recordings and not any(recording.reference for recording in recordings):
-        raise EvaluationError(f"No reference of {name} has a turn. Do its uris differ from those of its RTTM files?")
+        raise EvaluationError(
+            f"No reference of {title(name, subset)} has a turn. Do its uris differ from those of its RTTM files?"
+        )
     answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
     for system in (name for name in answers if name not in given):
@@ -163,7 +183,7 @@ def _evaluated(
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
     results = [_scores_of(name, common, each, scoring) for name, each in given.items()]
     results = [*results, *_baselines(common, scoring)] if results and common else []
-    return Evaluation(name, results, failures, scoring)
+    return Evaluation(name, results, failures, scoring, subset)
 
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:

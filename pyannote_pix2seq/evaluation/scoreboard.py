@@ -49,7 +49,7 @@ MOST_NAMED = 30
 
 def markdown(evaluation: Evaluation) -> str:
     """Tables: totals with their intervals, the first system against the others, and every recording."""
-    blocks = [f"### {evaluation.name}"]
+    blocks = [f"### {evaluation.title}"]
     if evaluation.results:
         blocks += [_totals(evaluation), *_differences(evaluation.results), _by_file(evaluation.results)]
     return "\n\n".join([*blocks, *evaluation.failures])
@@ -110,10 +110,10 @@ def write_csv(evaluations: Iterable[Evaluation], path: Path | str) -> None:
     """
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["protocol", "system", "row", "recording", *MEASURES, "peak_memory"])
+        writer.writerow(["protocol", "subset", "system", "row", "recording", *MEASURES, "peak_memory"])
         for evaluation in evaluations:
             for result in evaluation.results:
-                writer.writerows([evaluation.name, result.name, *row] for row in _lines(result))
+                writer.writerows([evaluation.name, evaluation.subset, result.name, *row] for row in _lines(result))
 
 
 def _lines(result: SystemScores) -> Iterable[list[object]]:
@@ -137,7 +137,7 @@ def draw(evaluations: Sequence[Evaluation], path: Path | str) -> None:
     grid = figure.subplots(len(evaluations), 3, squeeze=False, height_ratios=heights, width_ratios=(5, 5, 2.6))
     for evaluation, (totals, recordings, sure) in zip(evaluations, grid, strict=True):
         _draw_totals(totals, evaluation.results)
-        totals.set_title(plain(evaluation.name), loc="left", fontsize=11, weight="bold", color=INK, pad=24)
+        totals.set_title(plain(evaluation.title), loc="left", fontsize=11, weight="bold", color=INK, pad=24)
         _draw_recordings(recordings, evaluation.results)
         _draw_calibration(sure, evaluation.results)
     figure.savefig(path, format="png")
