@@ -136,7 +136,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         return Writer(self.model, self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
-        """No parameters: there is nothing to tune."""
+        """No hyper-parameters for pyannote.pipeline: what to tune is in `decoding`, see pretrained/README.md."""
         return {}
 
     def classes(self) -> Iterator[str]:

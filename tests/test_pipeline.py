@@ -590,7 +590,7 @@ def test_hops_are_a_fifth_of_the_chunk_to_all_of_it(tiny_model: Pix2Seq, chunk: 
         Pix2SeqDiarization(tiny_model, chunk=chunk, hop=0.19 * chunk)
 
 
-def test_there_is_nothing_to_tune(pipeline: Pix2SeqDiarization) -> None:
+def test_there_is_nothing_to_tune_for_pyannote_pipeline(pipeline: Pix2SeqDiarization) -> None:
     assert pipeline.default_parameters() == {} == pipeline.parameters()
     assert pipeline.get_direction() == "minimize"
     classes = pipeline.classes()

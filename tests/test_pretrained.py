@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,16 @@ import pyannote.audio
 import pytest
 import soundfile
 import torch
+import yaml
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import PRETRAINED, PRETRAINED_MEL, Pix2SeqDiarization
 from pyannote_pix2seq.audio.recording import load
+from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.der import der_components
+from pyannote_pix2seq.loading import load_diarization
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 SCORED = Timeline([Segment(0, 30)])
@@ -99,3 +103,14 @@ def test_from_scratch_chunks_are_a_chain(from_scratch: Pix2SeqDiarization) -> No
 
 def test_weights_from_scratch_are_small() -> None:
     assert (PRETRAINED_MEL / "pix2seq" / "pytorch_model.bin").stat().st_size <= 15e6
+
+
+def test_what_the_model_card_says_to_tune_can_be_tuned(tmp_path: Path) -> None:
+    card = (PRETRAINED / "README.md").read_text(encoding="utf-8")
+    (given,) = re.findall("```yaml\n( *decoding:.*?)```", card, re.DOTALL)
+    config = yaml.safe_load((PRETRAINED / "config.yaml").read_text())
+    params, options = config["pipeline"]["params"], yaml.safe_load(given)["decoding"]
+    assert params["decoding"].items() < options.items()  # what ships, and something more
+    params |= {"model": str(PRETRAINED / "pix2seq"), "decoding": options}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert load_diarization(tmp_path).decoding == DecodingOptions(**options) != load_diarization(PRETRAINED).decoding
