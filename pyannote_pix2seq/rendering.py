@@ -31,6 +31,7 @@ from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation import Conversation, Simulator
+from pyannote_pix2seq.simulation.folder import files_below
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
@@ -178,7 +179,7 @@ def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, 
 
 def fingerprint(source: Path) -> str:
     """Short hash of the names and sizes of all files in a folder, or of one file."""
-    files = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
+    files = [source] if source.is_file() else [path for path in files_below(source) if path.is_file()]
     listing = [f"{path.relative_to(source.parent).as_posix()} {path.stat().st_size}" for path in files]
     return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
 

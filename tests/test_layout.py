@@ -204,6 +204,19 @@ def test_what_is_left_out_of_folders_is_known(tmp_path: Path) -> None:
     assert left_out == ["4.flac", "ann/more/2.m4a", "bob/clips/3.webm"]
 
 
+def test_speakers_of_linked_folders_are_found(tmp_path: Path) -> None:
+    touch(tmp_path / "elsewhere", "ann/1.wav", "bob/2.wav", "bob/more/3.m4a")
+    corpus = touch(tmp_path / "corpus", "carl/4.wav")
+    for name in ("ann", "bob"):
+        (corpus / name).symlink_to(tmp_path / "elsewhere" / name)
+    assert files_of(find_speakers(corpus), corpus) == {
+        "ann": ["ann/1.wav"],
+        "bob": ["bob/2.wav"],
+        "carl": ["carl/4.wav"],
+    }
+    assert [path for path, _ in find_left_out(corpus)] == [corpus / "bob" / "more" / "3.m4a"]
+
+
 def test_two_people_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
     touch(tmp_path, "a/19/x.wav", "b/19/y.wav")
     with pytest.raises(LayoutError, match="'19' is in .*'a'.* and in .*'b'"):

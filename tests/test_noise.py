@@ -35,6 +35,14 @@ def test_recorded_noise_is_of_the_kind_asked_for(tmp_path: Path) -> None:
     assert Noises(tmp_path).kinds == Noises(tmp_path / "manifest.tsv").kinds == ["hum"]
 
 
+def test_linked_folders_of_noise_are_heard(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "rain").mkdir(parents=True)
+    soundfile.write(tmp_path / "elsewhere" / "rain" / "1.wav", np.full(SAMPLE_RATE, 0.1), SAMPLE_RATE)
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert Noises(tmp_path / "noise").kinds == ["rain"]
+
+
 def test_long_recordings_are_read_in_pieces_that_fit_together(tmp_path: Path) -> None:
     seconds = 3 * PIECE + 2
     ramp = np.linspace(0, 0.9, seconds * 8000)

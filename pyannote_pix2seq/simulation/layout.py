@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pyannote_pix2seq.audio.files import CONVERT
 from pyannote_pix2seq.errors import Pix2SeqError, missing
+from pyannote_pix2seq.simulation.folder import files_below
 from pyannote_pix2seq.simulation.recording import AUDIO_SUFFIXES, find_recordings
 from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.table import read_table
@@ -129,7 +130,7 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
 def find_left_out(sources: Sequence[Path] | Path) -> Iterator[tuple[Path, str]]:
     """Sound files of folders that are no recordings of a speaker, sorted, and why: their format or their place."""
     for folder in filter(Path.is_dir, [sources] if isinstance(sources, Path) else sources):
-        for path in sorted(folder.rglob("*")):
+        for path in files_below(folder):
             suffix = path.suffix.lower()
             if suffix in UNREAD_SUFFIXES:
                 yield path, f"{suffix} files are not taken, only {', '.join(sorted(AUDIO_SUFFIXES))}: {CONVERT}"

@@ -10,6 +10,7 @@ from pyannote.core import Segment
 
 from pyannote_pix2seq.audio.recording import excerpt, prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError
+from pyannote_pix2seq.simulation.folder import files_below
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
 
@@ -54,8 +55,8 @@ def duration_of(path: Path) -> float:
 
 
 def find_recordings(folder: Path) -> list[Path]:
-    """Audio files anywhere below a folder, sorted."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+    """Audio files anywhere below a folder, sorted; see `files_below`."""
+    return [path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
 
 
 def fade(waveform: np.ndarray) -> None:
