@@ -3,15 +3,18 @@ from __future__ import annotations
 import gc
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from pyannote.core import Segment
 from torch.utils.data import DataLoader, Dataset
 from toy import SAMPLE_RATE, rms, write_toy_voices
 
@@ -22,7 +25,7 @@ from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.store import LEVEL, VoicesError
 from pyannote_pix2seq.simulation.taken_turns import TakenTurns
-from pyannote_pix2seq.simulation.turns import PlainTurns, TurnTaking
+from pyannote_pix2seq.simulation.turns import PlainTurns, TurnsError, TurnTaking
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -238,6 +241,50 @@ def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
     unknown = Conversation("Toy-y", 1.0, (Triplet(0, 1, 0),), ("nobody",))
     with pytest.raises(VoicesError, match="'nobody'"):
         simulator.render(unknown)
+
+
+class Drawn:
+    """Turn-taking that always draws the same."""
+
+    def __init__(self, *turns: Any) -> None:
+        self.turns = turns
+
+    def draw(self, rng: np.random.Generator, duration: float) -> Any:
+        return iter(self.turns)
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        Triplet(2.0, 1.0, 0),
+        Triplet(1.0, 1.0, 0),
+        Triplet(-0.1, 1.0, 0),
+        Triplet(1.0, 2.0, "a"),  # type: ignore[arg-type]
+        Triplet(1.0, 2.0, 1),
+        Triplet(1.0, 2.0, -1),
+        Triplet(1.0, 2.0, 0.0),  # type: ignore[arg-type]
+        Triplet(1.0, 30.0, 0),
+        Triplet(1.0, float("nan"), 0),
+        Triplet("1", 2.0, 0),  # type: ignore[arg-type]
+        (1.0, 2.0, 0),
+        (1.0, 2.0),
+        Segment(1.0, 2.0),
+    ],
+)
+def test_what_is_no_turn_of_the_conversation_is_refused_when_it_is_drawn(store: Path, turn: Any) -> None:
+    message = f"Conversation 'Toy-1' has a turn {re.escape(repr(turn))}. .* end <= 20 s .* below the number of voices, .[.] `crop`"
+    with pytest.raises(TurnsError, match=message):
+        Simulator(Voices(store, "train"), Drawn(turn), Acoustics.none(), duration=20.0).describe("Toy-1")
+    with pytest.raises(TurnsError, match=message):
+        replace(Conversation("Toy-1", 20.0, (), ("ann",)), turns=(turn,))
+
+
+def test_turns_may_be_off_by_rounding_and_have_numbers_of_numpy(store: Path) -> None:
+    turns = (Triplet(-1e-9, np.float32(1.5), np.int64(0)), Triplet(1.0, 2.0 + 1e-9, 1))  # type: ignore[arg-type]
+    simulator = Simulator(Voices(store, "train"), Drawn(*turns), Acoustics.none(), duration=2.0)
+    conversation = simulator.describe("Toy-1")
+    assert conversation.turns == turns and len(conversation.voices) == 2
+    assert simulator.render(conversation).shape == (1, 2 * SAMPLE_RATE)
 
 
 def test_a_long_conversation_comes_in_pieces(tmp_path: Path) -> None:

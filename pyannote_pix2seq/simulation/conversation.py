@@ -17,7 +17,7 @@ from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.seed import seed_of
-from pyannote_pix2seq.simulation.turns import TurnTaking, crop
+from pyannote_pix2seq.simulation.turns import TurnTaking, check_turns, crop
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -45,6 +45,11 @@ class Conversation:
         Name of the voice of each speaker.
     scene : Scene, optional
         Its acoustics. Left out, they are drawn when the conversation is rendered.
+
+    Raises
+    ------
+    TurnsError
+        If a turn is no `Triplet`, is not within the duration, or belongs to none of the voices.
     """
 
     uri: str
@@ -52,6 +57,9 @@ class Conversation:
     turns: tuple[Triplet, ...]
     voices: tuple[str, ...]
     scene: Scene | None = None
+
+    def __post_init__(self) -> None:
+        check_turns(f"Conversation {self.uri!r}", self.turns, self.duration, len(self.voices))
 
     def __repr__(self) -> str:
         scene = f"; {self.scene}" if self.scene is not None else ""
@@ -117,12 +125,14 @@ class Simulator:
         ------
         VoicesError
             If more speakers take turns than there are voices.
+        TurnsError
+            If what was drawn are no turns, see `Conversation`.
         """
         rng = _stream(uri, DESCRIPTION)
-        turns = self.turns.draw(rng, self.duration)
-        num_speakers = len({turn.speaker for turn in turns})
+        turns = tuple(self.turns.draw(rng, self.duration))
+        num_speakers = len({turn.speaker for turn in turns if isinstance(turn, Triplet)})  # `Conversation` checks them
         voices = self.voices.choose(num_speakers, rng)
-        return Conversation(uri, self.duration, tuple(turns), voices, self._draw_scene(uri, voices))
+        return Conversation(uri, self.duration, turns, voices, self._draw_scene(uri, voices))
 
     def render(self, conversation: Conversation) -> np.ndarray:
         """Render a conversation: the same samples for the same conversation in any process.

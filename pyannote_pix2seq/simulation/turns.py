@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.joining import cropped, joined
-from pyannote_pix2seq.numeric import is_whole
+from pyannote_pix2seq.numeric import is_number, is_whole
 from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
 
 SHORTEST_TURN = 0.1
 """Shortest turn, in seconds; shorter ones, left over where turns are cut, are dropped."""
+ROUNDING = 1e-6
+"""Seconds by which a turn may begin before a conversation, or end after it."""
 
 
 class TurnsError(Pix2SeqError, ValueError):
@@ -98,6 +100,23 @@ class PlainTurns:
         return in_order_of_appearance(crop(turns, 0, duration))
 
 
+def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voices: int) -> None:
+    """Refuse what cannot be said in a conversation of `duration` seconds by so many voices.
+
+    Raises
+    ------
+    TurnsError
+        About the first turn that is no `Triplet`, is not within the conversation, or belongs to none of the voices.
+    """
+    for turn in turns:
+        if not _can_be_said(turn, duration, num_voices):
+            raise TurnsError(
+                f"{owner} has a turn {turn!r}. Turns are `Triplet(start, end, speaker)` of pyannote_pix2seq.vocabulary "
+                f"with 0 <= start < end <= {duration:g} s and a speaker that is a whole number below the number of "
+                f"voices, {num_voices}. `crop` and `in_order_of_appearance` of {__name__} make them so."
+            )
+
+
 def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
     """Join turns of one speaker that overlap or have a pause shorter than `longest` seconds between them."""
     return joined(
@@ -116,3 +135,14 @@ def in_order_of_appearance(turns: Iterable[Triplet]) -> Turns:
     """Sort turns, and number speakers 0, 1, ... in order of appearance."""
     names: dict[int, int] = {}
     return sorted(turn._replace(speaker=names.setdefault(turn.speaker, len(names))) for turn in sorted(turns))
+
+
+def _can_be_said(turn: Any, duration: float, num_voices: int) -> bool:
+    return (
+        isinstance(turn, Triplet)
+        and is_number(turn.start)
+        and is_number(turn.end)
+        and -ROUNDING <= turn.start < turn.end <= duration + ROUNDING
+        and is_whole(turn.speaker, 0)
+        and turn.speaker < num_voices
+    )
