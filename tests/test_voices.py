@@ -94,6 +94,8 @@ def test_chosen_voices_are_distinct_and_as_many_as_asked_for(store: Path) -> Non
     assert voices.choose(0, rng) == ()
     with pytest.raises(VoicesError, match="9 speakers were asked for .* 8 to choose from"):
         voices.choose(9, rng)
+    with pytest.raises(VoicesError, match=r"Draw turns of fewer speakers, or have more voices\. One name in ten is"):
+        voices.choose(9, rng)  # recipes have no max_speakers
 
 
 def test_voices_that_are_taken_are_not_chosen(store: Path) -> None:

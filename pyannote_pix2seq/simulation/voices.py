@@ -117,7 +117,7 @@ class Voices:
         if num_speakers > is_left.sum():
             raise VoicesError(
                 f"{num_speakers} speakers were asked for and {self!r} has {is_left.sum()} to choose from. "
-                f"Prepare more voices or lower max_speakers."
+                f"Draw turns of fewer speakers, or have more voices. {CHOOSE}"
             )
         if not num_speakers:
             return ()
