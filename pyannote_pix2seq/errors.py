@@ -18,6 +18,19 @@ class OptionError(Pix2SeqError, TypeError):
     """An option that does not exist, or arguments of the wrong type."""
 
 
+def check_method(owner: str, name: str, value: object, method: str, way_out: str) -> None:
+    """Refuse an argument without the method that it is needed for.
+
+    Raises
+    ------
+    OptionError
+        If it has none.
+    """
+    if not hasattr(value, method):
+        kind = type(value).__name__
+        raise OptionError(f"{owner}: {name}={value!r} was given, a {kind}, which has no `{method}`. Give {way_out}.")
+
+
 def reason(error: Exception) -> str:
     """What went wrong, in one line: the message of an error, with its type unless it is one of this package."""
     return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"

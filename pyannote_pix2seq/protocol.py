@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.annotation import annotation_of, survives_rttm
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, OptionError
+from pyannote_pix2seq.errors import ArgumentError, OptionError, check_method
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -61,6 +61,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     ------
     ValueError
         If a number of conversations is negative, or the name cannot be a part of a protocol's full name.
+    OptionError
+        If a simulator or the labels are something else.
 
     Examples
     --------
@@ -84,12 +86,15 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         if not name or set(name) & set(". \t\n"):
             raise ArgumentError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
         self.name = f"{DATABASE}.{TASK}.{name}"
+        check_method(self.name, "labels", labels, "apply", "Labels(merge_pauses=0.5, padding=0.1), say")
         self.labels = labels
         self.sizes = dict(zip(SUBSETS, (num_train, num_development, num_test), strict=True))
         if min(self.sizes.values()) < 0:
             raise ArgumentError(f"{self.name} was given sizes {self.sizes}; none of them may be negative.")
         self._prefix = name
         self._simulators = dict(zip(SUBSETS, (train, development, test or development), strict=True))
+        for subset, simulator in self._simulators.items():
+            check_method(self.name, subset, simulator, "describe", "a Simulator(voices, turns, acoustics)")
 
     @classmethod
     def register(cls, name: str, train: Simulator, development: Simulator, **options: Any) -> SyntheticProtocol:

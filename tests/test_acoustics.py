@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
+from pyannote_pix2seq.errors import OptionError
 from pyannote_pix2seq.simulation.acoustics import LIMITS, Acoustics, AcousticsError
 from pyannote_pix2seq.simulation.level import clip, wandering_gains
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -217,6 +218,18 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("options", "message"), WRONG, ids=[str(options) for options, _ in WRONG])
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(AcousticsError, match=message):
+        Acoustics(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noises": "noise/"}, r"noises='noise/' was given, a str, which has no `draw`. Give Noises\(folder\)"),
+        ({"bystanders": Path("voices")}, r"bystanders=.* has no `choose`. Give Voices\(folder, split\)"),
+    ],
+)
+def test_folders_are_no_sounds(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=f"^Acoustics: {message}"):
         Acoustics(**options)
 
 

@@ -18,6 +18,7 @@ from pyannote.core import Segment
 from torch.utils.data import DataLoader, Dataset
 from toy import SAMPLE_RATE, rms, write_toy_voices
 
+from pyannote_pix2seq.errors import OptionError
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.fitted_turns import FittedTurns
@@ -233,7 +234,10 @@ def test_nobody_speaking_is_a_conversation_too(store: Path) -> None:
 def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
     voices = Voices(store, "dev")
     simulator = Simulator(voices, PlainTurns(0.2, 0.3, 0, 0, max_speakers=50), Acoustics.none())
-    with pytest.raises(VoicesError, match=r"speakers were asked for .* 4 to choose from.* lower max_speakers"):
+    with pytest.raises(
+        VoicesError,
+        match=r"speakers were asked for .* 4 to choose from\. Draw turns of fewer speakers, .* column `split`",
+    ):
         for number in range(10):
             simulator.describe(f"Toy-{number}")
     with pytest.raises(ValueError, match="must be positive"):
@@ -272,7 +276,7 @@ class Drawn:
     ],
 )
 def test_what_is_no_turn_of_the_conversation_is_refused_when_it_is_drawn(store: Path, turn: Any) -> None:
-    message = f"Conversation 'Toy-1' has a turn {re.escape(repr(turn))}. .* end <= 20 s .* below the number of voices, .[.] `crop`"
+    message = f"Conversation 'Toy-1' has a turn {re.escape(repr(turn))}. .* end <= 20 s .* below the number of voices, "
     with pytest.raises(TurnsError, match=message):
         Simulator(Voices(store, "train"), Drawn(turn), Acoustics.none(), duration=20.0).describe("Toy-1")
     with pytest.raises(TurnsError, match=message):
@@ -285,6 +289,24 @@ def test_turns_may_be_off_by_rounding_and_have_numbers_of_numpy(store: Path) -> 
     conversation = simulator.describe("Toy-1")
     assert conversation.turns == turns and len(conversation.voices) == 2
     assert simulator.render(conversation).shape == (1, 2 * SAMPLE_RATE)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"voices": "voices/"},
+            r"voices='voices/' was given, a str, which has no `choose`. Give Voices\(folder, split\)",
+        ),
+        ({"voices": Path("voices")}, "voices=.*Path, which has no `choose`"),
+        ({"turns": "ami"}, r"turns='ami' .* no `draw`. Give turn-taking, e.g. FittedTurns.ready\(\"ami\"\)"),
+        ({"acoustics": {"drift": 0}}, r"acoustics={'drift': 0} was given, a dict.* Give Acoustics\(\)"),
+    ],
+)
+def test_what_cannot_draw_a_conversation_is_refused_at_once(store: Path, wrong: dict[str, Any], message: str) -> None:
+    right = {"voices": Voices(store, "train"), "turns": PlainTurns(), "acoustics": Acoustics.none()}
+    with pytest.raises(OptionError, match=f"^Simulator: {message}"):
+        Simulator(**right | wrong)  # type: ignore[arg-type]
 
 
 def test_a_long_conversation_comes_in_pieces(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import pickle
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pyannote.database import registry
 from toy import SAMPLE_RATE, write_toy_voices
 
 from pyannote_pix2seq.annotation import survives_rttm
+from pyannote_pix2seq.errors import OptionError
 from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
@@ -205,3 +207,18 @@ def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simul
         SyntheticProtocol.register("Meeting", *simulators, num_dev=3)
     with pytest.raises(ValueError, match="no train conversation 5"):
         SyntheticProtocol("Meeting", *simulators, **SIZES).file("train", 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": {"padding": 0.1}}, r"labels={'padding': 0.1} was given, a dict, .* Give Labels\(.*padding=0.1\)"),
+        ({"labels": "padding=0.1"}, "labels='padding=0.1' was given, a str"),
+        ({"test": "voices/"}, r"test='voices/' .* Give a Simulator\(voices, turns, acoustics\)"),
+    ],
+)
+def test_what_is_no_simulator_and_no_labels_is_refused_at_once(
+    simulators: tuple[Simulator, Simulator], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(OptionError, match=rf"^Synthetic\.SpeakerDiarization\.Meeting: {message}"):
+        SyntheticProtocol("Meeting", *simulators, **options)

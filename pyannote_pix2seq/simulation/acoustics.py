@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, check_method
 from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES, transmit
 from pyannote_pix2seq.simulation.level import clip, mix, rms, to_peak, wandering_gains
@@ -112,6 +112,8 @@ class Acoustics:
     ------
     AcousticsError
         If a number is out of its limits, a range is reversed, or a codec does not exist or is missing in libsndfile.
+    OptionError
+        If `noises` or `bystanders` are something else, such as the name of a folder.
     """
 
     noises: Noises | None = None
@@ -144,6 +146,10 @@ class Acoustics:
     compression: Range = (0.3, 0.97)
 
     def __post_init__(self) -> None:
+        if self.noises is not None:
+            check_method("Acoustics", "noises", self.noises, "draw", "Noises(folder)")
+        if self.bystanders is not None:
+            check_method("Acoustics", "bystanders", self.bystanders, "choose", "Voices(folder, split)")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_probability"):

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, check_method
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -105,9 +105,14 @@ class Simulator:
     ------
     ValueError
         If the duration is not positive.
+    OptionError
+        If voices, turns or acoustics are something else, such as the name of a folder.
     """
 
     def __init__(self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0) -> None:
+        check_method("Simulator", "voices", voices, "choose", "Voices(folder, split)")
+        check_method("Simulator", "turns", turns, "draw", 'turn-taking, e.g. FittedTurns.ready("ami")')
+        check_method("Simulator", "acoustics", acoustics, "apply", "Acoustics()")
         if not duration > 0:
             raise ArgumentError(f"A conversation of {duration} s was asked for; its duration must be positive.")
         self.voices = voices
