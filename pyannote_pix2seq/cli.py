@@ -16,6 +16,7 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -134,14 +135,14 @@ def _check_file(file: Path, overwrite: bool) -> None:
     if file.exists() and not overwrite:
         names = _names(file)
         added = f", or add to it: enrol {file} NAME=FILE --into {file} --overwrite" if names else ""
+        who = shorten(", ".join(names), 200) or "nobody that can be read"
         raise UsageError(
-            f"--into {file} is there already, and holds {', '.join(names) or 'no people'}. Name another file, replace "
-            f"it with --overwrite{added}."
+            f"--into {file} is there already, and holds {who}. Name another file, replace it with --overwrite{added}."
         )
 
 
 def _names(file: Path) -> list[str]:
-    """Names of the people in a file; none if it is of something else."""
+    """Names of the people in a file; none if it cannot be read."""
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 
     try:

@@ -44,11 +44,21 @@ class Enrolment(Sequence[Speaker]):
     Parameters
     ----------
     speakers : iterable of Speaker
-        Each with a name.
+        Each with a name of their own.
+
+    Raises
+    ------
+    EnrolmentError
+        If several have one name.
     """
 
     def __init__(self, speakers: Iterable[Speaker]):
         self._speakers = list(speakers)
+        counts = Counter(speaker.name for speaker in self._speakers)
+        if repeated := [str(name) for name, count in counts.items() if count > 1]:
+            raise EnrolmentError(
+                f"{', '.join(repeated)}: several people have that name. Give each person a name of their own."
+            )
 
     def __getitem__(self, index: Any) -> Any:
         found = self._speakers[index]
@@ -152,7 +162,7 @@ class Enrolment(Sequence[Speaker]):
             ) from error
 
     def check(self, frontend: Frontend) -> None:
-        """Check that speakers have audio tokens of this frontend's sizes, and distinct names.
+        """Check that speakers have audio tokens of this frontend's sizes.
 
         Raises
         ------
@@ -167,11 +177,6 @@ class Enrolment(Sequence[Speaker]):
                     f"{speaker.name} was enrolled with audio tokens of sizes {found}; this model's are {expected}. "
                     f"Enrol again with this pipeline."
                 )
-        counts = Counter(speaker.name for speaker in self)
-        if repeated := [str(name) for name, count in counts.items() if count > 1]:
-            raise EnrolmentError(
-                f"{', '.join(repeated)}: several people have that name. Give each person a name of their own."
-            )
 
 
 def _check_name(name: Any) -> None:

@@ -18,17 +18,22 @@ class OptionError(Pix2SeqError, TypeError):
     """An option that does not exist, or arguments of the wrong type."""
 
 
-def check_method(owner: str, name: str, value: object, method: str, way_out: str) -> None:
-    """Refuse an argument without the method that it is needed for.
+def check_methods(owner: str, name: str, value: object, methods: tuple[str, ...], way_out: str) -> None:
+    """Refuse an argument without the methods that it is needed for.
 
     Raises
     ------
     OptionError
-        If it has none.
+        If it lacks one, or is a class in the place of an object.
     """
-    if not hasattr(value, method):
-        kind = type(value).__name__
-        raise OptionError(f"{owner}: {name}={value!r} was given, a {kind}, which has no `{method}`. Give {way_out}.")
+    kind = type(value).__name__
+    if isinstance(value, type):
+        raise OptionError(f"{owner}: {name}={value!r} was given, a class. Give {way_out}.")
+    for method in methods:
+        if not hasattr(value, method):
+            raise OptionError(
+                f"{owner}: {name}={value!r} was given, a {kind}, which has no `{method}`. Give {way_out}."
+            )
 
 
 def reason(error: Exception) -> str:

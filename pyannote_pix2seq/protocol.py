@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.annotation import annotation_of, survives_rttm
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, OptionError, check_method
+from pyannote_pix2seq.errors import ArgumentError, OptionError, check_methods
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -29,6 +29,8 @@ SCOPE = "database"
 
 NUM_HASHED = 5
 """Number of files of a protocol that `origin` hashes."""
+SIMULATES = ("describe", "digest", "render")
+"""Methods of a simulator."""
 ENDLESS = 10**9
 """Number of conversations of a subset that does not end."""
 
@@ -86,7 +88,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         if not name or set(name) & set(". \t\n"):
             raise ArgumentError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
         self.name = f"{DATABASE}.{TASK}.{name}"
-        check_method(self.name, "labels", labels, "apply", "Labels(merge_pauses=0.5, padding=0.1), say")
+        check_methods(self.name, "labels", labels, ("apply",), "Labels(merge_pauses=0.5, padding=0.1), say")
         self.labels = labels
         self.sizes = dict(zip(SUBSETS, (num_train, num_development, num_test), strict=True))
         if min(self.sizes.values()) < 0:
@@ -94,7 +96,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         self._prefix = name
         self._simulators = dict(zip(SUBSETS, (train, development, test or development), strict=True))
         for subset, simulator in self._simulators.items():
-            check_method(self.name, subset, simulator, "describe", "a Simulator(voices, turns, acoustics)")
+            check_methods(self.name, subset, simulator, SIMULATES, "a Simulator(voices, turns, acoustics)")
 
     @classmethod
     def register(cls, name: str, train: Simulator, development: Simulator, **options: Any) -> SyntheticProtocol:
@@ -185,14 +187,15 @@ def annotate(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
 def origin(protocol: Any, subset: str) -> str:
     """Describe what the examples of a subset of any protocol are made from.
 
-    The description consists of the protocol's name and, if it is synthetic, of the style of labels, unless it is the
-    default, and a hash of the turns, scenes and voices of the first files. A folder of examples of another origin must
-    not be used for the protocol.
+    The description consists of the protocol's name, the style of labels, where files say it and it is not the default,
+    and, if conversations are simulated on demand, a hash of the turns, scenes and voices of the first files. A folder
+    of examples of another origin must not be used for the protocol.
     """
-    files = [file for file in islice(getattr(protocol, subset)(), NUM_HASHED) if "digest" in file]
-    labels = {f", labels {file['labels']}" for file in files if file["labels"] != str(HEARD)}
-    made_of = "".join(f"{file['digest']} {file['annotation'].to_rttm()}" for file in files)
-    return f"{protocol.name}{''.join(labels)}, files {hashlib.sha256(made_of.encode()).hexdigest()[:16]}"
+    files = list(islice(getattr(protocol, subset)(), NUM_HASHED))
+    labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}
+    made_of = "".join(f"{file['digest']} {file['annotation'].to_rttm()}" for file in files if "digest" in file)
+    digest = f", files {hashlib.sha256(made_of.encode()).hexdigest()[:16]}" if made_of else ""
+    return f"{protocol.name}{''.join(labels)}{digest}"
 
 
 def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile) -> Tensor:

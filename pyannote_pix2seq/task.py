@@ -25,7 +25,7 @@ from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.training.checks import check_options, check_places, check_that_it_ends, check_trainer
+from pyannote_pix2seq.training.checks import check_options, check_places, check_subsets, check_trainer
 from pyannote_pix2seq.training.examples import ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
@@ -108,7 +108,7 @@ class SequenceDiarization(Task):
         )
         check_places(protocol, cache)
         self.windows = _window_options(model_window, num_speakers, windows)
-        check_that_it_ends(protocol)
+        check_subsets(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
         self.vocabulary = Vocabulary(model_window, Frontend.bin_duration, num_speakers)
@@ -127,11 +127,13 @@ class SequenceDiarization(Task):
 
     def setup(self, stage: str | None = None) -> None:
         """Fill the cache, once the model (whose frontend computes the tokens) is known."""
-        if stage != "fit" or hasattr(self, "examples"):
+        if stage != "fit":
             return
         trainer = cast(Trainer, self.trainer)
         check_trainer(trainer)
         self.model = cast(Pix2Seq, trainer.lightning_module).train()  # else a model that was loaded has no dropout
+        if hasattr(self, "examples"):
+            return
         self.sampler = WindowSampler(self.model.frontend, self.windows)
         self.examples = self._fill("train")
         if self.has_validation:

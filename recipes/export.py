@@ -23,7 +23,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
@@ -93,10 +93,11 @@ def check(folder: Path, is_replaced: bool) -> None:
 
 def is_of_pipeline(folder: Path) -> bool:
     """Whether a folder holds a pipeline of this package, or the beginning of one that was interrupted."""
-    config = folder / "config.yaml"
+    config, weights = folder / "config.yaml", folder / MODEL / "pytorch_model.bin"
     if config.is_file():
         return Pix2SeqDiarization.__qualname__ in config.read_text(encoding="utf-8", errors="replace")
-    return [path.name for path in folder.iterdir()] == [MODEL]
+    files = {path for path in folder.rglob("*") if path.is_file()}
+    return files <= {part_of(config), weights, part_of(weights)}
 
 
 def main() -> None:

@@ -113,7 +113,7 @@ def settings(options: argparse.Namespace, model: Pix2Seq, protocol: SyntheticPro
         "seed": options.seed,
         "batch_size": options.batch_size,
         "processes": options.processes,
-        "initial": options.initial and weights_digest(model.state_dict()),
+        "initial_weights": options.initial and weights_digest(model.state_dict()),
         "learning_rate": options.learning_rate,
         "frontend": model.frontend.fingerprint,
         "conversations": origin(protocol, "train"),

@@ -224,7 +224,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"noises": "noise/"}, r"noises='noise/' was given, a str, which has no `draw`. Give Noises\(folder\)"),
+        ({"noises": "noise/"}, r"noises='noise/' was given, a str, which has no `kinds`. Give Noises\(folder\)"),
         ({"bystanders": Path("voices")}, r"bystanders=.* has no `choose`. Give Voices\(folder, split\)"),
     ],
 )

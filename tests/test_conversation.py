@@ -276,7 +276,7 @@ class Drawn:
     ],
 )
 def test_what_is_no_turn_of_the_conversation_is_refused_when_it_is_drawn(store: Path, turn: Any) -> None:
-    message = f"Conversation 'Toy-1' has a turn {re.escape(repr(turn))}. .* end <= 20 s .* below the number of voices, "
+    message = f"Conversation 'Toy-1' has a turn {re.escape(repr(turn))}. .* end <= 20.0 s .* the number of voices, "
     with pytest.raises(TurnsError, match=message):
         Simulator(Voices(store, "train"), Drawn(turn), Acoustics.none(), duration=20.0).describe("Toy-1")
     with pytest.raises(TurnsError, match=message):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from argparse import ArgumentParser
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyannote.database.protocol import SpeakerDiarizationProtocol
 from toy import write_toy_voices
 
 from pyannote_pix2seq.frontends import MelFrontend
@@ -132,6 +135,23 @@ def test_examples_that_were_labelled_otherwise_are_refused(simulator: Simulator,
     ExampleCache(tmp_path / "cache", frontend, origin(heard, "train"), 6.0)
     with pytest.raises(CacheError, match="padding=0.2"):
         ExampleCache(tmp_path / "cache", frontend, origin(loose, "train"), 6.0)
+
+
+def test_a_protocol_of_recordings_is_known_by_its_name_and_style() -> None:
+    """What each of them is annotated with is compared one by one, by `ExampleCache`."""
+
+    class Corpus(SpeakerDiarizationProtocol):
+        name = "My.SpeakerDiarization.Corpus"
+
+        def train_iter(self) -> Iterator[dict[str, Any]]:
+            yield {"uri": "first"}
+
+    class Rendered(Corpus):
+        def train_iter(self) -> Iterator[dict[str, Any]]:
+            yield {"uri": "first", "labels": "merge_pauses=0.5,padding=0"}
+
+    assert origin(Corpus(), "train") == "My.SpeakerDiarization.Corpus"
+    assert origin(Rendered(), "train") == "My.SpeakerDiarization.Corpus, labels merge_pauses=0.5,padding=0"
 
 
 def test_a_protocol_is_known_by_its_first_files(simulator: Simulator) -> None:

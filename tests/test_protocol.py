@@ -213,6 +213,7 @@ def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simul
     ("options", "message"),
     [
         ({"labels": {"padding": 0.1}}, r"labels={'padding': 0.1} was given, a dict, .* Give Labels\(.*padding=0.1\)"),
+        ({"test": Simulator}, "test=<class '.*'> was given, a class. Give a Simulator"),
         ({"labels": "padding=0.1"}, "labels='padding=0.1' was given, a str"),
         ({"test": "voices/"}, r"test='voices/' .* Give a Simulator\(voices, turns, acoustics\)"),
     ],

@@ -404,8 +404,12 @@ def test_models_that_were_loaded_are_trained_with_dropout(protocol: SyntheticPro
             modes.update(module.training for module in model.modules() if isinstance(module, torch.nn.Dropout))
 
     modes: set[bool] = set()
-    fit(make_model(make_task(protocol, cache)).eval(), Modes(), max_epochs=2)
+    model = make_model(make_task(protocol, cache))
+    for _ in range(2):
+        fit(model.eval(), Modes(), max_epochs=2)
     assert modes == {True}
+    with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
+        fit(model, max_epochs=3, accumulate_grad_batches=2)
 
 
 def test_the_learning_rate_is_that_of_the_task(protocol: SyntheticProtocol, cache: Path) -> None:
@@ -428,8 +432,16 @@ def test_nothing_is_validated_without_a_development_set(cache: Path, protocol: S
     assert trainer.global_step == STEPS_PER_EPOCH and "loss/train/sequence" in trainer.callback_metrics
 
 
+@pytest.mark.parametrize("subset", ["train", "development"])
+def test_a_protocol_with_an_empty_set_is_refused(protocol: SyntheticProtocol, cache: Path, subset: str) -> None:
+    simulators = {name: protocol._simulators[name] for name in ("train", "development")}
+    sizes = {"num_train": 1, "num_development": 1, f"num_{subset}": 0}
+    with pytest.raises(ArgumentError, match=f"Synthetic.SpeakerDiarization.Empty has no file in its {subset} set"):
+        make_task(SyntheticProtocol("Empty", **simulators, **sizes), cache)
+
+
 def test_a_training_without_end_is_refused(protocol: SyntheticProtocol, cache: Path) -> None:
-    with pytest.raises(ValueError, match="max_epochs=-1 was given, but the learning rate depends on the number"):
+    with pytest.raises(ValueError, match="neither max_epochs nor max_steps was given, but the learning rate"):
         fit(make_model(make_task(protocol, cache)), max_epochs=-1, max_time="00:00:00:01")
 
 

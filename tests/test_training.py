@@ -18,10 +18,12 @@ from lightning.pytorch.utilities import rank_zero_only
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.checkpoints import ModelError, load_model
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.training import conversations, run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
 
@@ -76,7 +78,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         "seed": 0,
         "batch_size": 2,
         "processes": 1,
-        "initial": None,
+        "initial_weights": None,
         "learning_rate": 1e-3,
         "frontend": heard["train"]["frontend"],
         "conversations": heard["train"]["source"],
@@ -273,6 +275,12 @@ def test_a_pipeline_is_replaced_only_when_asked(
         run_recipe("export.py", checkpoint, pipeline, "--float16", "--overwrite")
         assert weights.stat().st_size <= size and "mine" not in config.read_text()
     assert load_diarization(pipeline).strategy == "chain"
+    config.rename(part_of(config))  # killed while the second file was written
+    run_recipe("export.py", checkpoint, pipeline, "--overwrite")
+    (pipeline / "pix2seq" / "thesis.tex").touch()
+    config.unlink()
+    with pytest.raises(SystemExit, match=f"{pipeline} is to be the folder of a pipeline, and holds pix2seq, which is"):
+        run_recipe("export.py", checkpoint, pipeline, "--overwrite")
 
 
 def test_float16_is_half_as_large(checkpoint: Path, run_recipe: Callable[..., None], tmp_path: Path) -> None:
@@ -308,6 +316,22 @@ def test_a_pipeline_is_gone_on_from_by_its_folder(load_recipe: Callable[[str], M
     assert recipe.model_of(str(tmp_path)) == tmp_path
     with pytest.raises(ModelError, match=f"{tmp_path} is not a checkpoint"):
         recipe.make_model(Namespace(initial=tmp_path, frontend=None, seed=0), task=None)
+
+
+def test_a_run_is_known_by_its_initial_weights_wherever_they_are(
+    load_recipe: Callable[[str], ModuleType], checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("train.py")
+    monkeypatch.setattr(recipe, "origin", lambda protocol, subset: subset)
+
+    def settings(initial: Path | None) -> dict[str, object]:
+        options = Namespace(initial=initial, frontend=None, seed=0, batch_size=2, processes=1, learning_rate=1e-3)
+        return recipe.settings(options, recipe.make_model(options, task=None) if initial else Pix2Seq(), None)
+
+    monkeypatch.chdir(checkpoint.parent)
+    assert settings(checkpoint) == settings(Path(checkpoint.name))
+    assert settings(checkpoint)["initial_weights"] != settings(PRETRAINED / "pix2seq")["initial_weights"]
+    assert settings(None)["initial_weights"] is None
 
 
 def test_a_frontend_of_another_kind_is_refused(

@@ -187,7 +187,10 @@ def test_a_device_hears_several_stretches_at_once(tmp_path: Path) -> None:
 def test_a_stretch_does_not_take_its_recording_along(tmp_path: Path) -> None:
     read = cache_of(tmp_path).read(FILES[0], Segment(1.6, 3.2))
     assert read.waveform.shape == (1, 25600) and read.waveform.untyped_storage().nbytes() == 4 * 25600
-    assert [tuple(round(number, 6) for number in turn) for turn in read.turns] == [(0.0, 1.4, 0), (0.4, 1.6, 1)]
+    assert [tuple(round(number, 6) for number in turn) for turn in read.reference.turns] == [
+        (0.0, 1.4, 0),
+        (0.4, 1.6, 1),
+    ]
 
 
 def test_long_recordings_are_cut_into_stretches_of_annotated_audio(tmp_path: Path) -> None:
@@ -233,6 +236,38 @@ def test_what_is_annotated_otherwise_now_is_computed_again(tmp_path: Path) -> No
     assert cache[2].turns[-1].end == pytest.approx(9.5 - 6.4)
     cache.fill([mended, renamed])
     assert frontend.calls == calls + 3 and cache[3].names == ("b/second dora",)
+
+
+def test_what_cannot_be_heard_again_is_no_example_any_more(tmp_path: Path) -> None:
+    cache_of(tmp_path).fill(FILES)
+    for lost in (
+        {"annotation": annotation((1.0, 3.0, "zoe")), "waveform": None, "audio": str(tmp_path / "missing.wav")},
+        {"annotation": None},
+    ):
+        cache = cache_of(tmp_path)
+        with pytest.warns(UserWarning, match="^first is left out: "):
+            cache.fill([FILES[0] | lost, FILES[1]])
+        assert [example.uri for example in cache] == ["b/second@0.00"]  # type: ignore[attr-defined]
+
+
+def test_a_region_that_is_longer_now_is_heard_again(tmp_path: Path) -> None:
+    regions = [Timeline([Segment(0, 1.6)]), Timeline([Segment(0, 3.2)])]  # with the same turns
+    lengths = []
+    for annotated in regions:
+        cache = cache_of(tmp_path)
+        cache.fill([file_of("first", 9.6, (0.5, 1.0, "ann"), annotated=annotated)])
+        lengths.append(len(cache[0].audio.content))
+    assert lengths == [10, 20]
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"PK\x03\x04 and no more", None])
+def test_damaged_examples_are_computed_again(tmp_path: Path, damage: bytes | None) -> None:
+    cache = cache_of(tmp_path)
+    cache.fill(FILES[:1])
+    whole = cache.paths[0].read_bytes()
+    cache.paths[0].write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    cache.fill(FILES[:1])
+    assert numbers(cache[0].audio) == list(range(60))
 
 
 def test_files_without_an_annotation_or_annotated_region_are_passed_over_with_a_warning(tmp_path: Path) -> None:

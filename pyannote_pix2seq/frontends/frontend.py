@@ -73,6 +73,11 @@ class Frontend(nn.Module):
         """Number of samples that one token spans."""
         return round(self.token_duration * self.sample_rate)
 
+    @classmethod
+    def whole_tokens(cls, seconds: float) -> int:
+        """Number of tokens that fit into a duration."""
+        return int(seconds / cls.token_duration + 1e-6)
+
     @property
     def fingerprint(self) -> str:
         """Short hash of the type, the version and, if it is frozen, the weights."""

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import soundfile
 
-from pyannote_pix2seq.errors import Pix2SeqError, check_method
+from pyannote_pix2seq.errors import Pix2SeqError, check_methods
 from pyannote_pix2seq.numeric import is_number
 from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES, transmit
 from pyannote_pix2seq.simulation.level import clip, mix, rms, to_peak, wandering_gains
@@ -147,9 +147,9 @@ class Acoustics:
 
     def __post_init__(self) -> None:
         if self.noises is not None:
-            check_method("Acoustics", "noises", self.noises, "draw", "Noises(folder)")
+            check_methods("Acoustics", "noises", self.noises, ("kinds", "draw"), "Noises(folder)")
         if self.bystanders is not None:
-            check_method("Acoustics", "bystanders", self.bystanders, "choose", "Voices(folder, split)")
+            check_methods("Acoustics", "bystanders", self.bystanders, ("choose",), "Voices(folder, split)")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_probability"):

@@ -11,7 +11,7 @@ import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, check_method
+from pyannote_pix2seq.errors import ArgumentError, check_methods
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -110,9 +110,9 @@ class Simulator:
     """
 
     def __init__(self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0) -> None:
-        check_method("Simulator", "voices", voices, "choose", "Voices(folder, split)")
-        check_method("Simulator", "turns", turns, "draw", 'turn-taking, e.g. FittedTurns.ready("ami")')
-        check_method("Simulator", "acoustics", acoustics, "apply", "Acoustics()")
+        check_methods("Simulator", "voices", voices, ("choose",), "Voices(folder, split)")
+        check_methods("Simulator", "turns", turns, ("draw",), 'turn-taking, e.g. FittedTurns.ready("ami")')
+        check_methods("Simulator", "acoustics", acoustics, ("draw", "apply"), "Acoustics()")
         if not duration > 0:
             raise ArgumentError(f"A conversation of {duration} s was asked for; its duration must be positive.")
         self.voices = voices

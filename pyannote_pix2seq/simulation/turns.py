@@ -112,7 +112,7 @@ def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voice
         if not _can_be_said(turn, duration, num_voices):
             raise TurnsError(
                 f"{owner} has a turn {turn!r}. Turns are `Triplet(start, end, speaker)` of pyannote_pix2seq.vocabulary "
-                f"with 0 <= start < end <= {duration:g} s and a speaker that is a whole number below the number of "
+                f"with 0 <= start < end <= {duration} s and a speaker that is a whole number below the number of "
                 f"voices, {num_voices}. `crop` and `in_order_of_appearance` of {__name__} make them so."
             )
 

@@ -116,7 +116,7 @@ def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     ----------
     writer : Writer
     audio : sequence of AudioTokens
-        Of each chunk, (num_tokens, ...).
+        Of each chunk, (num_tokens, ...); chunks are equally long.
     people : mapping of int to Speaker
         All speakers that can be written, by number; without any, there are no turns.
 
@@ -130,7 +130,7 @@ def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[in
     numbers, everybody = list(people), list(people.values())
     chosen = [likeliest(everybody, chunk, writer.most_prompts(chunk), writer.token_duration) for chunk in audio]
     prompted = [[everybody[index] for index in some] for some in chosen]
-    written = writer.second_pass.write(audio, prompted, max_speakers=max(map(len, chosen)))
+    written = writer.second_pass.write(audio, prompted, max_speakers=len(chosen[0]))
     return [
         [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
         for some, turns in zip(chosen, written, strict=True)

@@ -80,7 +80,7 @@ class Writer:
 
     def most_prompts(self, audio: AudioTokens) -> int:
         """Most speakers that a chunk can be prompted with: in the window, each takes a token or more, and silence."""
-        room = int(self.model.vocabulary.window / self.token_duration) - len(audio.content)
+        room = self.model.frontend.whole_tokens(self.model.vocabulary.window) - len(audio.content)
         return min(room // (1 + num_silent_tokens(self.token_duration)), self.capacity)
 
     def write(

@@ -44,8 +44,8 @@ def check_trainer(trainer: Trainer) -> None:
         )
     if trainer.max_epochs == trainer.max_steps == -1:
         raise ArgumentError(
-            "Trainer: max_epochs=-1 was given, but the learning rate depends on the number of steps. Say how many "
-            "there may be: max_epochs or max_steps, beside max_time or not."
+            "Trainer: neither max_epochs nor max_steps was given, but the learning rate depends on the number of "
+            "steps. Give one of them, beside max_time or not."
         )
 
 
@@ -63,11 +63,21 @@ def check_places(protocol: Any, cache: Any) -> None:
         )
 
 
-def check_that_it_ends(protocol: SpeakerDiarizationProtocol) -> None:
-    """Refuse protocols whose training set does not end."""
+def check_subsets(protocol: SpeakerDiarizationProtocol) -> None:
+    """Refuse protocols whose training set does not end, or that have a set without a file."""
+    name = getattr(protocol, "name", protocol)
     if getattr(protocol, "sizes", {}).get("train") == ENDLESS:
-        name = getattr(protocol, "name", protocol)
         raise ArgumentError(
             f"SequenceDiarization: {name} does not end, and every conversation is heard before training begins. "
             f"Say how many there are to be, for instance num_train=1000."
         )
+    for subset in ("train", "development"):
+        try:
+            next(iter(getattr(protocol, subset)()))
+        except (AttributeError, NotImplementedError):  # there is no such set
+            continue
+        except StopIteration:
+            raise ArgumentError(
+                f"SequenceDiarization: {name} has no file in its {subset} set. Give it one; only a protocol without "
+                f"the method `development_iter` is trained on without validation."
+            ) from None

@@ -23,9 +23,11 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt
+from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.origin import changes, note_origin
+from pyannote_pix2seq.training.reference import Reference
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_STRETCH = 0.5
@@ -33,7 +35,7 @@ SHORTEST_STRETCH = 0.5
 TOGETHER = 8
 """Number of stretches that a GPU processes at once, at most."""
 
-KEPT = ["content", "voice", "turns", "names"]
+KEPT = ["content", "voice", "turns", "names", "seconds"]
 """Arrays that are stored of an example."""
 PLACES = "database/uri@start.npz"
 """Where an example is stored."""
@@ -148,6 +150,8 @@ class ExampleCache(Dataset):
             )
         stretches = [stretch for file in files for stretch in self._stretches(file)]
         missing = [stretch for stretch in stretches if not self._is_stored(*stretch)]
+        for stretch in missing:
+            self._path(*stretch).unlink(missing_ok=True)
         done = self._compute_together(missing, num_workers, device) if device else self._compute(missing, num_workers)
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
             each()
@@ -183,14 +187,17 @@ class ExampleCache(Dataset):
         forgotten = ProtocolFile(cast(dict, file))  # a copy, so that the file does not keep the waveform
         waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
         self.frontend.check(waveform[None])
-        return Read(self._path(file, stretch), waveform, *_labels(file, stretch))
+        return Read(self._path(file, stretch), waveform, Reference.of(file, stretch))
 
     def _is_stored(self, file: Mapping[str, Any], stretch: Segment) -> bool:
-        """Whether there is an example of a stretch, with the turns that the file has now."""
+        """Whether there is an example of a stretch, of its length and with the turns that the file has now."""
         try:
             with np.load(self._path(file, stretch)) as arrays:
-                return (arrays["turns"].tolist(), arrays["names"].tolist()) == _labels(file, stretch)
-        except (OSError, ValueError):
+                stored = tuple(arrays[name].tolist() for name in Reference._fields)
+            return stored == Reference.of(file, stretch)
+        except OUT_OF_MEMORY:
+            raise
+        except Exception:  # NumPy raises anything on files that are damaged; `read` says what is wrong with references
             return False
 
     def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
@@ -223,12 +230,11 @@ class ExampleCache(Dataset):
 
 
 class Read(NamedTuple):
-    """A stretch that was read: path of its example, waveform (1, num_samples), turns, and names of the speakers."""
+    """A stretch that was read: path of its example, waveform (1, num_samples), and reference."""
 
     path: Path
     waveform: Tensor
-    turns: list[list[float]]
-    names: list[str]
+    reference: Reference
 
 
 class _Reading(Dataset):
@@ -271,25 +277,8 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
     for read, content, voice in zip(reads, *(field.half().cpu().numpy() for field in kept), strict=True):
         read.path.parent.mkdir(exist_ok=True)
         with atomic_write(read.path) as part, part.open("wb") as handle:
-            np.savez(handle, content=content, voice=voice, turns=np.array(read.turns), names=np.array(read.names, str))
-
-
-def _labels(file: Mapping[str, Any], stretch: Segment) -> tuple[list[list[float]], list[str]]:
-    """Turns of a stretch, (start, end, number of the speaker) in seconds from its start, and names of the speakers.
-
-    Names are labels, after what they are valid within, a database or a file of it.
-    """
-    if file.get("annotation") is None:
-        raise CacheError("it has no annotation. Does its RTTM have it?")
-    annotation = file["annotation"].crop(stretch)
-    numbers = {label: number for number, label in enumerate(annotation.labels())}
-    turns = [
-        [segment.start - stretch.start, segment.end - stretch.start, numbers[label]]
-        for segment, _, label in annotation.itertracks(yield_label=True)
-    ]
-    within = {"global": [], "database": [file.get("database")]}
-    parts = within.get(file.get("scope", "file"), [file.get("database"), file["uri"]])
-    return turns, [" ".join([*filter(None, parts), str(label)]) for label in numbers]
+            turns, names, seconds = read.reference
+            np.savez(handle, content=content, voice=voice, turns=turns, names=np.array(names, str), seconds=seconds)
 
 
 def _length(read: Read) -> int:

@@ -58,7 +58,7 @@ class WindowOptions:
     @property
     def max_tokens(self) -> int:
         """Audio tokens of the longest chunk."""
-        return int(self.chunk / Frontend.token_duration + 1e-6)
+        return Frontend.whole_tokens(self.chunk)
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
