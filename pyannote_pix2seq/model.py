@@ -282,9 +282,8 @@ class Pix2Seq(Model):
     def configure_optimizers(self) -> Any:
         """AdamW, with the task's learning rate after a linear warm-up, and a cosine decay over the trainer's steps."""
         trainable = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trainable, lr=cast(Any, self.task).learning_rate, betas=(0.9, 0.98), weight_decay=0.01
-        )
+        rate = cast(Any, self.task).learning_rate
+        optimizer = torch.optim.AdamW(trainable, lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
         schedule = annealed(optimizer, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

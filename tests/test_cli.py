@@ -264,10 +264,8 @@ def test_people_who_were_enrolled_are_not_lost(enrol):
     assert Path("people.npz").read_bytes() == before
     Path("other.npz").write_text("no people")
     status, said = enrol("bob=talk.wav", "--into", "other.npz")
-    assert (status, len(said)) == (
-        2,
-        1,
-    ) and "holds nobody that can be read. Name another file" in said[0]
+    assert (status, len(said)) == (2, 1) and "and holds nobody that can be read. Name another file, " in said[0]
+    assert "replace it with --overwrite." in said[0]
     for path in ("people.npz", "other.npz"):
         assert enrol("bob=talk.wav", "--into", path, "--overwrite") == (0, []) and names_in(path) == ["bob"]
 
