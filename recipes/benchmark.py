@@ -1,8 +1,8 @@
-"""How many times faster than real time a pipeline is, weights loading aside.
+"""How many times faster than real time a pipeline is, not counting the loading of its weights.
 
     python recipes/benchmark.py [AUDIO] [--minutes 10] [--threads 2]
 
-AUDIO (by default the 30 s recording that comes with pyannote.audio) is repeated until it lasts that long.
+AUDIO (by default the 30 s recording that comes with pyannote.audio) is repeated up to that duration.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ SAMPLE = Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("audio", nargs="?", type=Path, default=SAMPLE)
-    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED))
-    parser.add_argument("--minutes", type=positive, default=10.0)
-    parser.add_argument("--threads", type=at_least_one, default=2)
-    parser.add_argument("--runs", type=at_least_one, default=3)
+    parser.add_argument("audio", nargs="?", type=Path, default=SAMPLE, help="a recording")
+    parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
+    parser.add_argument("--minutes", type=positive, default=10.0, help="duration of the audio (default: 10)")
+    parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--runs", type=at_least_one, default=3, help="timed runs (default: 3)")
     options = parser.parse_args()
     if options.minutes > A_DAY:
         parser.error(f"--minutes {options.minutes:g}: the recording is in memory; a day, {A_DAY}, is the most.")

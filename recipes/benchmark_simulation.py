@@ -2,11 +2,10 @@
 
     python recipes/benchmark_simulation.py --voices voices/ --turns ami/ --noise noise/ --lhotse-python venv/bin/python
 
-Processor time is measured, of the fastest of --runs runs of each conversation, so that other work on the machine counts
-as little as it can; a run before them warms up. With --lhotse-python, the simulator of lhotse renders as many meetings
-of as many people in the same run, made of the same utterances and measured in the same way: see
-recipes/peers/lhotse_meetings.py. With --descriptions, that many conversations are described, and the memory that this
-took is told.
+Measures the processor time of the fastest of --runs runs of each conversation, after a warm-up run, so that other work
+on the machine matters as little as possible. With --lhotse-python, the simulator of lhotse renders the same number of
+meetings and speakers, from the same utterances and measured in the same way: see recipes/peers/lhotse_meetings.py. With
+--descriptions, that many conversations are described, and the peak memory is printed.
 """
 
 from __future__ import annotations
@@ -62,10 +61,12 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--turns", type=Path, nargs="+", required=True, help="folders of RTTM files")
     parser.add_argument("--noise", type=Path, required=True, help="folder or manifest of noise recordings")
-    parser.add_argument("--conversations", type=at_least_one, default=12, help="(default: 12)")
-    parser.add_argument("--speakers", type=at_least_one, default=4, help="of each conversation (default: 4)")
-    parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
-    parser.add_argument("--runs", type=at_least_one, default=4, help="(default: 4)")
+    parser.add_argument("--conversations", type=at_least_one, default=12, help="to render (default: 12)")
+    parser.add_argument("--speakers", type=at_least_one, default=4, help="in each conversation (default: 4)")
+    parser.add_argument(
+        "--duration", type=positive, default=50.0, help="of each conversation, in seconds (default: 50)"
+    )
+    parser.add_argument("--runs", type=at_least_one, default=4, help="of each conversation (default: 4)")
     parser.add_argument("--lhotse-python", type=Path, help="a Python that has lhotse and torchaudio")
     parser.add_argument("--descriptions", type=whole, default=0, help="conversations to describe (default: 0)")
     return parser.parse_args()

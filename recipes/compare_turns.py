@@ -3,9 +3,9 @@
     python recipes/compare_turns.py --corpus ami AMI/ 2 --corpus voxconverse VOXCONVERSE/ 1
 
 Each corpus is the name of a ready fit, a folder of RTTM files, and the third of them (0, 1 or 2) that was held out when
-the fit was made (recipes/fit_turns.py). Simulated conversations are compared with that third; those that are taken from
-real ones are taken from the other two. Then fits are made anew to compare every third with a fit to the other two. The
-table goes between two comments of docs/simulation.md, the picture beside it.
+the fit was made (recipes/fit_turns.py). Simulated conversations are compared with that third; turns are taken from the
+other two. Then every third is compared with a new fit to the other two. The table goes between two comments of
+docs/simulation.md, the picture beside it.
 """
 
 from __future__ import annotations
@@ -196,10 +196,17 @@ def parse() -> argparse.Namespace:
         help="a ready fit, its folder of RTTM files, and the third that was held out; may be given several times",
     )
     parser.add_argument(
-        "--conversations", type=at_least_one, default=2000, help="of 10 minutes, each way (default: 2000)"
+        "--conversations",
+        type=at_least_one,
+        default=2000,
+        help="of 10 minutes, in each way of drawing turns (default: 2000)",
     )
-    parser.add_argument("--page", type=Path, default=Path("docs/simulation.md"), help="(default: docs/simulation.md)")
-    parser.add_argument("--picture", type=Path, default=Path("docs/turns.png"), help="(default: docs/turns.png)")
+    parser.add_argument(
+        "--page", type=Path, default=Path("docs/simulation.md"), help="to write to (default: docs/simulation.md)"
+    )
+    parser.add_argument(
+        "--picture", type=Path, default=Path("docs/turns.png"), help="to draw (default: docs/turns.png)"
+    )
     return parser.parse_args()
 
 

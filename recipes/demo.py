@@ -46,7 +46,7 @@ def report(output: Pix2SeqOutput, audio: Reader, reference: Annotation | None, f
 def main(arguments: list[str] | None = None) -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("audio", nargs="?", type=Path, help="a wav, flac, ogg or mp3 file (default: pyannote's sample)")
-    parser.add_argument("--into", type=Path, default=Path("demo"), help="folder of what is written (default: demo)")
+    parser.add_argument("--into", type=Path, default=Path("demo"), help="output folder (default: demo)")
     options = parser.parse_args(arguments)
     pipeline: Any = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
     start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"

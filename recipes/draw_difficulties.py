@@ -4,7 +4,7 @@
 
 FOLDER/difficulties.png shows the beginning of one conversation of each difficulty, FOLDER/labels.png one conversation
 in several styles of labels. The table, of development conversations, is printed and goes between two comments of
-FOLDER/simulation.md; with --pipeline, it ends with the error rate of a pipeline.
+FOLDER/simulation.md; with --pipeline, its last column is the error rate of a pipeline.
 """
 
 from __future__ import annotations
@@ -58,10 +58,12 @@ def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of simulation.md")
-    parser.add_argument("--conversations", type=at_least_one, default=100, help="that are measured (default: 100)")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="folder of simulation.md")
+    parser.add_argument(
+        "--conversations", type=at_least_one, default=100, help="measured per difficulty (default: 100)"
+    )
     parser.add_argument("--pipeline", help="folder of a pipeline to score")
-    parser.add_argument("--scored", type=at_least_one, default=10, help="of them that it is scored on (default: 10)")
+    parser.add_argument("--scored", type=at_least_one, default=10, help="of these, scored with it (default: 10)")
     return parser.parse_args()
 
 

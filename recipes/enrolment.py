@@ -1,11 +1,11 @@
-"""Whether people we know are called by their names, and strangers by none: a table of docs/long.md.
+"""How often enrolled speakers get their names, and strangers get none: a table of docs/long.md.
 
     python recipes/enrolment.py --voices voices/ --noise noise/ --into enrolment/
 
-Makes meetings of five people in FOLDER, and enrols three of them by 10 s of each alone: a clean recording of the same
-voice, as fast and as high as in the meeting, of speech that is not in it. Nobody is in two meetings while there are
-voices left. Each meeting is diarized with each strategy. What was made before is not made again, nor is a meeting
-diarized again by a pipeline none of whose files has changed. --docs writes the table between two comments of that file.
+Makes meetings of five speakers in FOLDER, and enrols three of them with 10 s each: a clean recording of the same voice,
+at the same speed and pitch, of speech that is not in the meeting. No speaker is in two meetings while there are voices
+left. Each meeting is diarized with each strategy. Existing recordings are kept, and so are results of a pipeline whose
+files have not changed. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -70,14 +70,14 @@ def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for recordings and results")
     parser.add_argument("--split", default="dev", help="of the voices (default: dev)")
-    parser.add_argument("--meetings", type=at_least_one, default=3)
-    parser.add_argument("--minutes", type=positive, default=20)
-    parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES))
+    parser.add_argument("--meetings", type=at_least_one, default=3, help="number of them (default: 3)")
+    parser.add_argument("--minutes", type=positive, default=20, help="of each meeting (default: 20)")
+    parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="(default: both)")
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
-    parser.add_argument("--threads", type=at_least_one, default=2)
-    parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
+    parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--docs", type=Path, help="page with those comments, such as docs/long.md")
     return parser.parse_args()
 
 

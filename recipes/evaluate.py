@@ -6,13 +6,12 @@
         --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
 
 DER with its three parts, JER, number of speakers, boundaries, calibration of the confidence, speed and memory, in total
-and by file, over the annotated part of each, beside two baselines: perfect but that all are one speaker, and perfect
-but never two at once. Nothing is forgiven unless --collar or --skip-overlap say so, as some benchmarks do: DER and JER
-then leave that out. Each system has a process of its own. What is measured is said in
-pyannote_pix2seq/evaluation/scores.py. What ours draws at random makes a difference: --seed 1 2 3 runs it with each of
-these. With --into, scores.csv, scores.md and scores.png are written to a folder. Stop it when you like: with --into,
-the same command goes on where it was. Until it is done and nothing has failed, recordings and answers stay in
-FOLDER/unfinished; remove that if you change the code of a system meanwhile.
+and by file, over the annotated part of each, beside two baselines: the reference with all speech given to one speaker,
+and the reference without overlap. Nothing is forgiven unless --collar or --skip-overlap is given, as some benchmarks do
+(for DER and JER). Each system has its own process. pyannote_pix2seq/evaluation/scores.py defines the measures. Our
+decoding is random: --seed 1 2 3 runs it with each of these seeds. With --into, scores.csv, scores.md and scores.png are
+written to a folder, and the command can be interrupted: the same command resumes. Until it is done and nothing has
+failed, recordings and answers stay in FOLDER/unfinished; remove that if you change the code of a system meanwhile.
 """
 
 from __future__ import annotations

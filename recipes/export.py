@@ -1,12 +1,12 @@
-"""Make a pipeline of a checkpoint: a folder that `Pipeline.from_pretrained` takes.
+"""Export a checkpoint as a pipeline: a folder for `Pipeline.from_pretrained`.
 
     python recipes/export.py run/checkpoints/last.ckpt pipeline/
 
-A folder of something else is refused, and one of a pipeline is replaced only with --overwrite.
+A folder that holds anything else is refused, and a pipeline is replaced only with --overwrite.
 
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
-the others, but for those of a frozen frontend. How recordings are read is left to the pipeline, which knows whether the
-frontend of its model hears voices.
+the others, except those of a frozen frontend. No strategy is written: the pipeline chooses it, depending on whether the
+frontend of its model has speaker embeddings.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def is_of_pipeline(folder: Path) -> bool:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("into", type=Path)
-    parser.add_argument("--float16", action="store_true", help="round what was trained, too, to float16")
-    parser.add_argument("--overwrite", action="store_true", help="replace the pipeline that is in the folder")
+    parser.add_argument("checkpoint", type=Path, help="e.g. run/checkpoints/last.ckpt")
+    parser.add_argument("into", type=Path, help="folder of the pipeline")
+    parser.add_argument("--float16", action="store_true", help="round trained weights to float16, too")
+    parser.add_argument("--overwrite", action="store_true", help="replace a pipeline in that folder")
     options = parser.parse_args()
     if not options.checkpoint.is_file():
         parser.error(f"{options.checkpoint} is not a file. Name a checkpoint, such as recipes/train.py makes.")

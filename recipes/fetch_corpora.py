@@ -1,12 +1,12 @@
-"""Fetch real corpora and register them: what protocols/real.yml names.
+"""Fetch the real corpora that protocols/real.yml registers.
 
     python recipes/fetch_corpora.py AMI AMI-SDM VoxConverse AISHELL AliMeeting MSDWILD --into protocols/real
     python recipes/fetch_corpora.py VoxConverse --subsets test --into protocols/real
     python recipes/evaluate.py VoxConverse.SpeakerDiarization.Original --registry protocols/real.yml
 
-Needs a network and some 200 GB for all of them, a few for one test set; what is there already is not fetched again.
-Each corpus has its licence: read it first. Recordings are kept as FLAC, the first channel only. Annotations are those
-of their authors: AMI "only words" by BUT, VoxConverse 0.3, AISHELL-4 and MSDWild as published, AliMeeting from its
+Needs a network and some 200 GB for all of them, a few for one test set; existing files are not fetched again. Each
+corpus has its licence: read it first. Recordings are kept as FLAC, the first channel only. Annotations are those of
+their authors: AMI "only words" by BUT, VoxConverse 0.3, AISHELL-4 and MSDWild as published, AliMeeting from its
 TextGrid files. All of each recording is scored. When a subset is complete it is checked: number of recordings, 16 kHz,
 turns in each of them and none after its end. Archives that you have already, or that have to be fetched by hand, go
 into FOLDER/archives.

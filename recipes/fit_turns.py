@@ -3,8 +3,8 @@
     python recipes/fit_turns.py ami/ ami.json
     python recipes/fit_turns.py ami/ ami.json --hold-out 2
 
-Then `FittedTurns.load("ami.json")` draws who speaks when. The ready fits of the package are made with `--hold-out`: see
-docs/simulation.md for what they are measured on.
+Then `FittedTurns.load("ami.json")` draws who speaks when. The ready fits of the package were made with `--hold-out`:
+see docs/simulation.md.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     parser.add_argument("rttms", type=Path, nargs="+", metavar="RTTMS", help="folders and files")
     parser.add_argument("out", type=Path, metavar="OUT", help="file to write, .json")
-    parser.add_argument("--hold-out", type=int, choices=range(3), help="a third of the recordings not to use")
-    parser.add_argument("--kinds", type=at_least_one, default=16, help="of recordings to tell apart (default: 16)")
-    parser.add_argument("--moods", type=at_least_one, default=12, help="of conversations to tell apart (default: 12)")
+    parser.add_argument("--hold-out", type=int, choices=range(3), help="third of the recordings to leave out")
+    parser.add_argument("--kinds", type=at_least_one, default=16, help="number of kinds of recordings (default: 16)")
+    parser.add_argument("--moods", type=at_least_one, default=12, help="number of moods of conversations (default: 12)")
     return parser.parse_args()
 
 

@@ -3,13 +3,13 @@
     python recipes/long_recordings.py --voices voices/ --noise noise/ --into long/ \\
         --peer "clustering=recipes/peers/clustering.py --once"
 
-Makes a meeting of so many people (voices of the split dev) in FOLDER, and lets our pipeline diarize it, and the first
-minutes of it, with each strategy, and peers as evaluate.py does. Ten minutes may be easier or harder than the hours
-that follow them: with --pieces, several of them, evenly spread over the meeting, are diarized one by one in the place
-of the first ones, and their errors are added up. Every run is a process of its own, so that its peak memory is its own;
-it hears the first minute of the meeting first, so that what only has to be done once does not count. What was made
-before is not made again, nor is a system run again none of whose files has changed; code of this package is not looked
-at: after changing that, use another folder. --docs writes the table between two comments of that file.
+Makes a meeting for each number of speakers (voices of the split dev) in FOLDER, and diarizes it, and the first minutes
+of it, with each strategy of our pipeline and with each peer, as evaluate.py does. Ten minutes may be easier or harder
+than the hours that follow: with --pieces, several of them, evenly spread over the meeting, are diarized one by one
+instead, and their errors are added up. Every run has its own process, to measure its peak memory; it first diarizes the
+first minute of the meeting, so that one-time work does not count. Existing recordings are kept, and so are results of a
+system whose files have not changed. Changes to the code of this package are not noticed: after those, use another
+folder. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -58,14 +58,17 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser = Parser(description=__doc__)
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="of recordings and results")
-    parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240])
-    parser.add_argument("--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12])
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for recordings and results")
+    parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240], help="(default: 10 60 240)")
+    parser.add_argument("--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12], help="(default: 2 4 8 12)")
     parser.add_argument(
-        "--pieces", type=at_least_one, default=1, help="of the longest meeting, for shorter ones (default: 1)"
+        "--pieces",
+        type=at_least_one,
+        default=1,
+        help="pieces of the longest meeting for each shorter duration (default: 1)",
     )
     Labels.add_options(parser)
-    parser.add_argument("--docs", type=Path, help="file with two comments, for instance docs/long.md")
+    parser.add_argument("--docs", type=Path, help="page with those comments, such as docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     options, systems = parse_systems(parser, arguments)
     shorter, longest = sorted({*options.minutes} - {max(options.minutes)}), max(options.minutes)

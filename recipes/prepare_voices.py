@@ -3,9 +3,9 @@
     python recipes/prepare_voices.py SOURCE [SOURCE ...] OUT
 
 A SOURCE is a folder of LibriSpeech, LibriTTS, Libri-light, VCTK or Common Voice, a folder with one folder of audio
-files a speaker, or a tab-separated file with columns speaker, path, corpus, split (the last two may be missing). An
-interrupted run goes on where it stopped. One speaker in ten is kept for development and one for tests, by name; reader
-19 of LibriVox is one speaker, whether he comes from LibriSpeech, LibriTTS or Libri-light.
+files per speaker, or a tab-separated file with columns speaker, path, corpus, split (the last two are optional). An
+interrupted run resumes. One speaker in ten is kept for development and one for tests, by name; reader 19 of LibriVox is
+one speaker in LibriSpeech, LibriTTS and Libri-light.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ SHOWN = 10
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
+    parser.add_argument("sources", type=Path, nargs="+", metavar="SOURCE", help="folder or manifest of recordings")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder of the store")
     parser.add_argument(
-        "--layout", choices=CHOICES, default=AUTO, help="of folders (default: as their files are named)"
+        "--layout", choices=CHOICES, default=AUTO, help="layout of the folders (default: recognised by file names)"
     )
     parser.add_argument("--denoise", action="store_true", help="reduce steady noise; needs the extra [denoising]")
     parser.add_argument(
         "--most-speech",
         type=positive,
         default=MOST_SPEECH,
-        help=f"seconds of a speaker (default: {MOST_SPEECH:g})",
+        help=f"seconds to keep of each speaker (default: {MOST_SPEECH:g})",
     )
-    parser.add_argument("--jobs", type=at_least_one, default=2, help="processes that work side by side (default: 2)")
+    parser.add_argument("--jobs", type=at_least_one, default=2, help="parallel processes (default: 2)")
     return parser.parse_args()
 
 

@@ -1,12 +1,12 @@
-"""Train the refinement of the speaker frontend: posteriors of its segmentation network, corrected by its voices.
+"""Train the refinement of the speaker frontend: posteriors of its segmentation network, corrected using CAM++.
 
     python recipes/prepare_voices.py speech/manifest.tsv voices/
     python recipes/fetch_frontends.py fetched.pt
     python recipes/refine.py --voices voices/ --turns ami/ --noise noise/ --frontend fetched.pt --into refinement/
 
-Conversations are made as for recipes/train.py, which comes next and takes refinement/frontend.pt. What
-segmentation-3.0 and CAM++ hear is kept in refinement/heard (1.5 MB a minute: 5 GB by default), checkpoints in
-refinement/checkpoints. Stop it when you like: the same command goes on where it was.
+Conversations are made as for recipes/train.py, which comes next and takes refinement/frontend.pt. The outputs of
+segmentation-3.0 and CAM++ are kept in refinement/heard (1.5 MB a minute: 5 GB by default), checkpoints in
+refinement/checkpoints. It can be interrupted: the same command resumes.
 """
 
 from __future__ import annotations
@@ -46,12 +46,18 @@ def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
     conversations.add_options(parser)
     parser.add_argument("--frontend", type=Path, required=True, help="what recipes/fetch_frontends.py made")
-    parser.add_argument("--into", type=Path, required=True, help="folder for what is heard, checkpoints and logs")
-    parser.add_argument("--steps", type=at_least_one, default=4000, help="of training (default: 4000)")
-    parser.add_argument("--validate-every", type=at_least_one, default=500, help="steps (default: 500)")
+    parser.add_argument(
+        "--into", type=Path, required=True, help="folder for outputs of the networks, checkpoints and logs"
+    )
+    parser.add_argument("--steps", type=at_least_one, default=4000, help="training steps (default: 4000)")
+    parser.add_argument(
+        "--validate-every", type=at_least_one, default=500, help="steps between validations (default: 500)"
+    )
     parser.add_argument("--batch-size", type=at_least_one, default=32, help="pieces of 10 s in a step (default: 32)")
-    parser.add_argument("--jobs", type=whole, default=2, help="processes that listen and draw pieces (default: 2)")
-    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
+    parser.add_argument(
+        "--jobs", type=whole, default=2, help="processes that run the networks and draw pieces (default: 2)"
+    )
+    parser.add_argument("--seed", type=whole, default=0, help="of random numbers (default: 0)")
     options = parser.parse_args()
     conversations.check(parser, options)
     if options.duration < SHORTEST:

@@ -3,9 +3,9 @@
     python recipes/render.py --voices voices/ --into protocols/synthetic Easy Meeting Broadcast Telephone Crowd
     pyannote-audio benchmark PIPELINE Synthetic.SpeakerDiarization.Crowd results/ --registry protocols/database.yml
 
-Each NAME becomes a folder in FOLDER, and FOLDER/database.yml registers all that are there. Stop it when you like: the
-same command goes on where it was. When a protocol is complete, it is read back and compared with what was to be
-rendered. The same voices and the same noise give the same bytes on every run.
+Each NAME becomes a folder in FOLDER, and FOLDER/database.yml registers all that are there. It can be interrupted: the
+same command resumes. When a protocol is complete, it is read back and checked. The same voices and the same noise give
+the same bytes on every run.
 """
 
 from __future__ import annotations
@@ -32,13 +32,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help=f"difficulties: {', '.join(DIFFICULTIES)}")
     add("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    add("--into", type=Path, required=True, metavar="FOLDER", help="made if need be")
+    add("--into", type=Path, required=True, metavar="FOLDER", help="output folder")
     add("--noise", type=Path, help="folder or manifest of noise recordings; without it, all noise is generated")
     for subset in SUBSETS:
         add(f"--{subset}", type=whole, default=100, metavar="N", help="conversations (default: 100)")
-    add("--train-duration", type=positive, default=TRAINING_SECONDS, metavar="SECONDS", help="of each (default: 50)")
+    add(
+        "--train-duration",
+        type=positive,
+        default=TRAINING_SECONDS,
+        metavar="SECONDS",
+        help="of each training conversation (default: 50)",
+    )
     Labels.add_options(parser)
-    add("--jobs", type=at_least_one, default=2, help="processes that work side by side (default: 2)")
+    add("--jobs", type=at_least_one, default=2, help="parallel processes (default: 2)")
     return parser.parse_args(arguments)
 
 

@@ -1,11 +1,11 @@
-"""DER against difficulty, one axis at a time, and in several domains: the figures of docs/difficulty.md.
+"""DER against difficulty, one axis at a time, and in several domains: the tables and pictures of docs/difficulty.md.
 
     python recipes/sweep.py --voices voices/ --noise noise/ --page docs/difficulty.md \\
         --peer "clustering=recipes/peers/clustering.py --once"
 
-Every point is made of as many simulated conversations, with development voices. Along an axis, only what it is about
-changes: the same people say the same in the same room. The tables are printed; with --page they go between the comments
-of that page, and pictures beside it. --into keeps everything that was measured as difficulty.csv.
+Every point has the same number of simulated conversations, with development voices. Along an axis, random numbers stay
+the same: with noise and loudness, the same voices say the same words in the same room. The tables are printed; with
+--page they go between the comments of that page, and pictures beside it. --into writes all measures to difficulty.csv.
 """
 
 from __future__ import annotations
@@ -247,13 +247,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
-    parser.add_argument("--duration", type=positive, default=30.0, help="of a conversation, in seconds (default: 30)")
+    parser.add_argument(
+        "--duration", type=positive, default=30.0, help="of each conversation, in seconds (default: 30)"
+    )
     parser.add_argument("--axes", nargs="*", choices=AXES, help="(default: all, or none beside --domains)")
     parser.add_argument("--domains", nargs="*", choices=DOMAINS, help="(default: all, or none beside --axes)")
     parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
     Labels.add_options(parser)
-    parser.add_argument("--page", type=Path, help="page whose tables and pictures are made anew: docs/difficulty.md")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="of difficulty.csv")
+    parser.add_argument("--page", type=Path, help="page whose tables and pictures are replaced: docs/difficulty.md")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="folder for difficulty.csv")
     options, systems = parse_systems(parser, arguments)
     is_all = options.axes is None and options.domains is None
     options.axes = list(AXES) if is_all else options.axes or []

@@ -1,14 +1,14 @@
-"""Train a Pix2Seq model on conversations made from single-speaker speech.
+"""Train a Pix2Seq model on conversations simulated from single-speaker speech.
 
     python recipes/prepare_voices.py speech/manifest.tsv voices/
     python recipes/fetch_frontends.py fetched.pt
     python recipes/refine.py --voices voices/ --turns ami/ --noise noise/ --frontend fetched.pt --into refinement/
     python recipes/train.py --voices voices/ --turns ami/ --noise noise/ --frontend refinement/frontend.pt --into run/
 
-Nothing but the voices and the turns is needed: without --noise all noise is generated. --difficulty NAME, in the place
-of --turns, takes a kind of conversation of docs/simulation.md. Audio tokens are computed first and kept in run/tokens
-(this is what takes long), then the model is trained; checkpoints are kept in run/checkpoints. Stop it when you like:
-the same command goes on where it was. At the end, recipes/export.py makes a pipeline of the last checkpoint.
+Nothing but the voices and the turns is needed: without --noise all noise is generated. --difficulty NAME, instead of
+--turns, takes a kind of conversation of docs/simulation.md. Audio tokens are computed first and kept in run/tokens
+(this is what takes long), then the model is trained; checkpoints are kept in run/checkpoints. It can be interrupted:
+the same command resumes. Then recipes/export.py makes a pipeline of the last checkpoint.
 """
 
 from __future__ import annotations
@@ -63,13 +63,15 @@ def parse() -> argparse.Namespace:
         help="checkpoint, or folder of a pipeline, to start from; --frontend replaces its own",
     )
     parser.add_argument("--into", type=Path, required=True, help="folder for audio tokens, checkpoints and logs")
-    parser.add_argument("--steps", type=at_least_one, default=4000, help="of training (default: 4000)")
-    parser.add_argument("--validate-every", type=at_least_one, default=500, help="steps (default: 500)")
+    parser.add_argument("--steps", type=at_least_one, default=4000, help="training steps (default: 4000)")
+    parser.add_argument(
+        "--validate-every", type=at_least_one, default=500, help="steps between validations (default: 500)"
+    )
     parser.add_argument(
         "--batch-size", type=at_least_one, default=16, help="windows in a step, over all processes (default: 16)"
     )
     parser.add_argument(
-        "--learning-rate", type=positive, default=1e-3, help="the largest, after a warm-up (default: 0.001)"
+        "--learning-rate", type=positive, default=1e-3, help="largest one, after a warm-up (default: 0.001)"
     )
     parser.add_argument(
         "--precision",
@@ -80,10 +82,10 @@ def parse() -> argparse.Namespace:
         "--jobs",
         type=whole,
         default=2,
-        help="processes that compute audio tokens, or render what a GPU hears, and draw windows (default: 2)",
+        help="processes that compute audio tokens (or render, for a GPU) and draw windows (default: 2)",
     )
-    parser.add_argument("--processes", type=at_least_one, default=1, help="that train side by side (default: 1)")
-    parser.add_argument("--seed", type=whole, default=0, help="(default: 0)")
+    parser.add_argument("--processes", type=at_least_one, default=1, help="parallel training processes (default: 1)")
+    parser.add_argument("--seed", type=whole, default=0, help="of random numbers (default: 0)")
     options = parser.parse_args()
     conversations.check(parser, options)
     if options.batch_size % options.processes:

@@ -22,14 +22,14 @@ def parse_systems(
     options : argparse.Namespace
         `threads` is how many each system may use.
     systems : list of System
-        Pipelines first; the one that we ship unless others are named.
+        Pipelines first; ours unless others are named.
     """
     add = parser.add_argument
-    add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: what we ship) *")
+    add("--pipeline", action="append", metavar="FOLDER", help="for Pipeline.from_pretrained (default: ours) *")
     add("--strategy", nargs="+", choices=STRATEGIES, help="run each pipeline with each of these")
-    add("--seed", nargs="+", type=whole, help="run each pipeline with each of these, for what it draws at random")
+    add("--seed", nargs="+", type=whole, help="run each pipeline with each of these random seeds")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
-    add("--threads", type=at_least_one, default=2, help="that each system may use (default: 2)")
+    add("--threads", type=at_least_one, default=2, help="CPU threads of each system (default: 2)")
     parser.epilog = "* may be given several times; see pyannote_pix2seq/evaluation/system.py and recipes/peers/"
     options = parser.parse_args(arguments)
     try:

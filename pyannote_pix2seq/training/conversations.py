@@ -23,20 +23,24 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument(
-        "--turns", type=Path, nargs="+", help="folders of RTTM files; named twice, drawn from twice as often"
+        "--turns", type=Path, nargs="+", help="folders of RTTM files; one named twice is drawn from twice as often"
     )
-    kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation, see docs/simulation.md")
+    parser.add_argument(
+        "--noise", type=Path, help="folder or manifest of noise recordings (default: all noise is generated)"
+    )
     parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
     parser.add_argument(
         "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
     )
-    parser.add_argument("--duration", type=positive, default=50.0, help="of a conversation, in seconds (default: 50)")
+    parser.add_argument(
+        "--duration", type=positive, default=50.0, help="of each conversation, in seconds (default: 50)"
+    )
     parser.add_argument(
         "--hesitations",
         type=not_negative,
         default=0.0,
-        help="short pauses a second within turns of --turns (default: 0)",
+        help="short pauses per second of speech within turns of --turns (default: 0)",
     )
     Labels.add_options(parser)
 

@@ -1,14 +1,14 @@
-"""The pipeline of pyannote.audio itself, made of pretrained networks that ours has: a system for evaluate.py.
+"""The pipeline of pyannote.audio itself, built from two of our pretrained networks: a system for evaluate.py.
 
     python recipes/evaluate.py PROTOCOL --peer clustering=recipes/peers/clustering.py \\
         --peer "oracle=recipes/peers/clustering.py --oracle"
 
 `pyannote.audio.pipelines.SpeakerDiarization`: local segmentation (segmentation-3.0), an embedding (CAM++) of each local
-speaker of each chunk, agglomerative clustering. Our second segmentation network, which counts speakers, has no place in
-it. With the hyper-parameters of clustering.yaml, beside this file, which tune_clustering.py chose. With --oracle,
-clusters are those that agree best with the reference: what is left are errors of the segmentation. pyannote.audio lets
-the embedding network hear each chunk once for each of its local speakers; with --once it hears it once for all of them,
-for the same output in less than half of the time.
+speaker of each chunk, agglomerative clustering. Our second segmentation network, which counts speakers, is not used.
+Its hyper-parameters are in clustering.yaml, beside this file; tune_clustering.py chose them. With --oracle, clusters
+are those that agree best with the reference, which leaves only errors of the segmentation. pyannote.audio runs the
+embedding network on each chunk once for each of its local speakers; with --once it runs once for all of them, for the
+same output in less than half of the time.
 """
 
 from __future__ import annotations
@@ -161,10 +161,10 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
     parser.add_argument("answers")
-    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
+    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: ours)")
     parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")
-    parser.add_argument("--oracle", action="store_true", help="cluster by the reference")
-    parser.add_argument("--once", action="store_true", help="hear each chunk once for all of its speakers")
+    parser.add_argument("--oracle", action="store_true", help="cluster using the reference")
+    parser.add_argument("--once", action="store_true", help="embed each chunk once for all of its speakers")
     options = parser.parse_args()
     tuned = yaml.safe_load(options.tuned.read_text())
     pipeline = make(load_frontend(options.frontend), tuned["segmentation_step"], options.oracle, options.once)

@@ -1,9 +1,9 @@
-"""The auxiliary frame head of one of our models, read out by threshold: a system for evaluate.py.
+"""The auxiliary frame head of one of our models, thresholded: a system for evaluate.py.
 
     python recipes/evaluate.py PROTOCOL --peer "frames=recipes/peers/frame_head.py --threshold 0.4"
 
-Beside what it writes, a model is trained to say who is active in each time bin (`losses.activity_loss`). Is the
-sequence any better than that? The head names people within one chunk only, so longer recordings are refused.
+Besides writing sequences, a model is trained to predict who is active in each time bin (`losses.activity_loss`). Is the
+sequence any better than that? The head names speakers within one chunk only, so longer recordings are refused.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def main() -> None:
     parser = Parser(description=__doc__)
     parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
     parser.add_argument("answers")
-    parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: what we ship)")
-    parser.add_argument("--threshold", type=float, default=0.4, help="of probabilities (default: 0.4)")
+    parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: ours)")
+    parser.add_argument("--threshold", type=float, default=0.4, help="on probabilities of activity (default: 0.4)")
     options = parser.parse_args()
     if not 0 < options.threshold < 1:
         parser.error(f"--threshold {options.threshold}: it has to be between 0 and 1.")

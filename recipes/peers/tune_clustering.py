@@ -1,8 +1,9 @@
-"""Choose the hyper-parameters of clustering.py: those with the lowest DER on a protocol, of a small grid.
+"""Choose the hyper-parameters of clustering.py: those of a small grid with the lowest DER on a protocol.
 
     python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All --registry protocols/excerpts.yml
 
-Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally good ones, the first of the grid is taken.
+Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally good points, the first of the grid is
+taken.
 """
 
 from __future__ import annotations
@@ -39,11 +40,15 @@ def grid() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("protocol")
+    parser.add_argument("protocol", help="e.g. AMI.SpeakerDiarization.mini")
     parser.add_argument("--registry", type=Path, help="database.yml (default: as pyannote.database finds it)")
-    parser.add_argument("--subset", choices=("train", "development", "test"), default="development")
-    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: what we ship)")
-    parser.add_argument("--into", type=Path, default=TUNED, help="(default: clustering.yaml beside this file)")
+    parser.add_argument(
+        "--subset", choices=("train", "development", "test"), default="development", help="(default: development)"
+    )
+    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: ours)")
+    parser.add_argument(
+        "--into", type=Path, default=TUNED, help="file to write (default: clustering.yaml beside this file)"
+    )
     options = parser.parse_args()
     with one_line_errors():
         tune(options)
