@@ -33,13 +33,13 @@ Write who speaks when, as RTTM: to stdout for one file, or to DIR/NAME.rttm for 
 RESUME = """\
 NAME is the file's name without its folder and suffix, each space replaced by an underscore.
 
-A file whose RTTM is in DIR already is skipped, and no RTTM is ever half written: after a batch
-was killed, the same command does the rest. A file that cannot be read does not stop the others.
+A file whose RTTM is in DIR already is skipped, and no RTTM is ever half written: if a batch is
+killed, the same command resumes it. A file that cannot be read does not stop the others.
 
-exit status: 0 all is well; 1 a file failed; 2 the command cannot be obeyed; 130 Ctrl-C
+exit status: 0 success; 1 a file failed; 2 the command cannot be carried out; 130 Ctrl-C
 """
 ENROL = """\
-Remember people from recordings of them alone, in a small file with no audio in it.
+Enrol speakers from recordings of each of them alone, in a small file that contains no audio.
 
   pyannote-pix2seq enrol alice=alice.wav bob=bob1.wav bob=bob2.wav --into people.npz
   pyannote-pix2seq enrol people.npz carol=carol.wav --into more.npz
@@ -47,13 +47,13 @@ Remember people from recordings of them alone, in a small file with no audio in 
   pyannote-pix2seq diarize talk.wav --known people.npz > talk.rttm
 """
 VOCABULARY = """\
-How many tokens does it take to write times with a wanted precision?
+How many tokens does it take to write times with a given precision?
 
   pyannote-pix2seq vocabulary --window 30 --speakers 8
   pyannote-pix2seq vocabulary --window 60 --speakers 4 --error 0.02 0.04
 """
 ENROLLED = ".npz"
-"""Suffix of files of enrolled speakers."""
+"""Suffix of enrolment files."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -94,47 +94,55 @@ def _add_diarize(commands: Any) -> None:
     command = commands.add_parser("diarize", help="write who speaks when", description=DIARIZE, epilog=epilog)
     add = command.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="a recording: wav, flac, ogg, mp3...")
-    add("--into", type=Path, metavar="DIR", help="folder of what is written; made if need be")
-    add("--picture", action="store_true", help="also draw DIR/NAME.png, who speaks when")
-    add("--json", action="store_true", help="also write DIR/NAME.json, with confidence, where the RTTM is written")
-    add("--overwrite", action="store_true", help="do again what is in DIR already; its old pictures and JSON go")
-    add("--channel", type=whole, metavar="N", help="listen to channel N, from 0 (default: to the mean of all)")
+    add("--into", type=Path, metavar="DIR", help="output folder; created if it does not exist")
+    add("--picture", action="store_true", help="also draw a timeline, DIR/NAME.png")
+    add(
+        "--json",
+        action="store_true",
+        help="also write DIR/NAME.json, with the confidence of each turn, for files that are not skipped",
+    )
+    add("--overwrite", action="store_true", help="diarize again what is in DIR; its old pictures and JSON are removed")
+    add("--channel", type=whole, metavar="N", help="use channel N, counted from 0 (default: the mean of all)")
     add("--num-speakers", type=at_least_one, metavar="N", help="there are exactly N speakers")
     add("--min-speakers", type=at_least_one, metavar="N", help="there are N speakers or more")
     add("--max-speakers", type=at_least_one, metavar="N", help="there are N speakers or fewer")
     known = (
-        "a recording of one person alone, whose turns carry that name, or a file of people that `enrol` made "
-        "(for more people or recordings, more --known)"
+        "a recording of one speaker alone, whose turns get that name, or an enrolment file made by `enrol` (may be "
+        "given several times)"
     )
     add("--known", type=_known, action="append", default=[], metavar="NAME=FILE or PEOPLE.npz", help=known)
     _add_pipeline(command)
-    add("--strategy", choices=STRATEGIES, help="how chunks are read (default: as the pipeline says)")
-    add("--decoding", choices=METHODS, help="how turns are written (default: as the pipeline says)")
-    add("--quiet", action="store_true", help="no progress bar (nor is there one unless stderr is a terminal)")
+    add("--strategy", choices=STRATEGIES, help="how chunks are read, see docs/long.md (default: that of the pipeline)")
+    add("--decoding", choices=METHODS, help="method of decoding (default: that of the pipeline)")
+    add("--quiet", action="store_true", help="no progress bar (there is none anyway if stderr is not a terminal)")
 
 
 def _add_enrol(commands: Any) -> None:
-    command = commands.add_parser("enrol", help="remember people", description=ENROL, epilog=PRIVACY)
+    command = commands.add_parser("enrol", help="enrol speakers", description=ENROL, epilog=PRIVACY)
     add = command.add_argument
-    people = "a recording of one person alone, or a file of people, all of whom are taken over"
+    people = "a recording of one speaker alone, or an enrolment file, all of whose speakers are included"
     add("people", nargs="+", type=_known, metavar="NAME=FILE or PEOPLE.npz", help=people)
-    add("--into", type=Path, required=True, metavar="PEOPLE.npz", help="file that is written, for --known")
-    add("--overwrite", action="store_true", help="replace that file; who is in it stays only if it is given, too")
+    add("--into", type=Path, required=True, metavar="PEOPLE.npz", help="enrolment file to write, for --known")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace that file; its speakers are kept only if it is also given as input",
+    )
     _add_pipeline(command)
 
 
 def _add_pipeline(command: Any) -> None:
-    model = "folder of a pipeline, or its config.yaml (default: what comes with this package)"
+    model = "folder of a pipeline, or its config.yaml (default: that of this package)"
     command.add_argument("--model", type=Path, default=PRETRAINED, metavar="PATH", help=model)
-    command.add_argument("--device", default="cpu", help="where to compute: cpu (default), cuda, cuda:1...")
+    command.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1...")
 
 
 def _add_vocabulary(commands: Any) -> None:
-    command = commands.add_parser("vocabulary", help="tokens for a precision", description=VOCABULARY)
+    command = commands.add_parser("vocabulary", help="print how many tokens a precision takes", description=VOCABULARY)
     add = command.add_argument
-    add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio to write about")
-    add("--speakers", type=at_least_one, required=True, metavar="N", help="how many speakers have a name")
-    add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of a time")
+    add("--window", type=_seconds, required=True, metavar="SECONDS", help="longest audio that a sequence can describe")
+    add("--speakers", type=at_least_one, required=True, metavar="N", help="number of speakers that can be named")
+    add("--error", type=_seconds, nargs="+", metavar="SECONDS", help="largest acceptable errors of times")
 
 
 def _known(text: str) -> tuple[str, Path] | Path:
