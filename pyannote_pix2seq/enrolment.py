@@ -1,4 +1,4 @@
-"""Enrolment: what is kept of recordings of one speaker each."""
+"""Enrolment: speakers who are known from recordings of each of them alone."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Enrolment(Sequence[Speaker]):
     Parameters
     ----------
     speakers : iterable of Speaker
-        Each with a name of their own.
+        Each with a unique name.
 
     Raises
     ------
     EnrolmentError
-        If several have one name.
+        If several have the same name.
     """
 
     def __init__(self, speakers: Iterable[Speaker]):
@@ -80,6 +80,7 @@ class Enrolment(Sequence[Speaker]):
         known : mapping of str to recording, or list of recordings
             Each is anything that `audio.load` takes, with a single speaker.
         frontend : Frontend
+            Computes the audio tokens.
 
         Raises
         ------
@@ -123,7 +124,7 @@ class Enrolment(Sequence[Speaker]):
         return people
 
     def save(self, path: Path | str) -> None:
-        """Save to a small file, about 40 kB per speaker; its folder is made where it is missing."""
+        """Save to a .npz file, about 40 kB per speaker. Replaces an existing file; creates its folder if needed."""
         fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
         for number, speaker in enumerate(self):
             values = (

@@ -47,6 +47,11 @@ def grammar(
     -------
     allowed : (batch, num_tokens + 1, size) bool, or (batch, 1, size) if `last`
         `allowed[:, i]` is True for the tokens that are allowed at position `i`.
+
+    Raises
+    ------
+    VocabularyError
+        If the limits on the number of speakers contradict each other or the vocabulary.
     """
     max_speakers = vocabulary.num_speakers if max_speakers is None else max_speakers
     if not 0 <= min_speakers <= max_speakers <= vocabulary.num_speakers or max_speakers < 1:

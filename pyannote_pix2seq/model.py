@@ -71,9 +71,9 @@ class Context:
 class Pix2Seq(Model):
     """Decoder-only transformer that reads audio tokens, then writes who speaks when.
 
-    It treats speaker diarization as Pix2Seq treats object detection (Chen et al., arXiv 2109.10852). The vocabulary
-    comes from the specifications, which a task (or `specifications_of`) provides. The model is autoregressive: it is
-    meant for `Pix2SeqDiarization`, not for pyannote.audio's `Inference`.
+    It treats speaker diarization as Pix2Seq treats object detection (Chen et al., ICLR 2022, arXiv 2109.10852). The
+    vocabulary comes from the specifications, which a task (or `specifications_of`) provides. The model is
+    autoregressive: it is meant for `Pix2SeqDiarization`, not for pyannote.audio's `Inference`.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ class Pix2Seq(Model):
 
     @property  # type: ignore[misc]
     def example_input_array(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        """Two seconds of noise, and one triplet."""
+        """Two seconds of noise, (1, 1, num_samples), and one triplet, (1, 3)."""
         waveforms = torch.randn(1, 1, 2 * self.frontend.sample_rate, device=self.device)
         triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
         return waveforms, torch.tensor([triplet], device=self.device)
@@ -194,6 +194,7 @@ class Pix2Seq(Model):
         Parameters
         ----------
         audio : AudioTokens
+            Content (batch, num_tokens, content_dim) and voices (batch, num_tokens, num_voices, voice_dim).
         lengths : (batch,) int64, optional
             Number of real audio tokens of each example; the rest is padding. Defaults to all.
 

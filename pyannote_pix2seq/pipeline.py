@@ -185,9 +185,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         Parameters
         ----------
         file : mapping
-            See `pyannote_pix2seq.audio.load`.
+            See `pyannote_pix2seq.audio.recording.load`. Any sample rate; channels are averaged unless one is chosen.
         num_speakers, min_speakers, max_speakers : int, optional
-            Number of speakers, exactly, at least and at most; always respected.
+            Exact, smallest and largest number of speakers; always respected.
         known : Enrolment, path of one that was saved, or mapping of str to recordings, optional
             Speakers who may occur, see `enrol`. Their turns carry their names.
         hook : callable, optional
@@ -265,6 +265,11 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         known : mapping of str to recording, or list of recordings
             E.g. `{"alice": "alice.wav", "bob": ["bob1.wav", "bob2.wav"]}`; 5 s of speech of each are enough.
 
+        Returns
+        -------
+        enrolment : Enrolment
+            For `known` of `apply` and `stream`.
+
         Raises
         ------
         EnrolmentError
@@ -282,7 +287,12 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         max_speakers: int | None = None,
         known: Known = None,
     ) -> Stream:
-        """Diarize audio as it arrives, see `Stream`; the options are those of `apply`.
+        """Diarize audio as it arrives, see `Stream`; further options are those of `apply`.
+
+        Parameters
+        ----------
+        sample_rate : int
+            Of the audio that is pushed, in Hz.
 
         Raises
         ------

@@ -106,7 +106,7 @@ class DecodingOptions:
 
     @property
     def first_pass(self) -> DecodingOptions:
-        """Options of the first of two passes over a chunk, which only has to tell voices apart.
+        """Options of the first of two passes over a chunk, which only has to distinguish voices.
 
         It has an eighth of the samples, which should vary little, and leaves turns as they are decoded.
         """
@@ -120,5 +120,5 @@ class DecodingOptions:
 
     @property
     def second_pass(self) -> DecodingOptions:
-        """Options of the second of two passes over a chunk: half of the samples, for it knows who may speak."""
+        """Options of the second of two passes over a chunk: half of the samples, as it is prompted with speakers."""
         return replace(self, num_samples=math.ceil(self.num_samples / 2))

@@ -60,7 +60,7 @@ class Acoustics:
     noises : Noises, optional
         Recorded noise; without it, all noise is generated.
     bystanders : Voices, optional
-        Voices of an unlabelled crowd; without it, there is none. Speakers of the conversation are not in the crowd.
+        Voices of an unlabelled crowd; without them, there is none. Speakers of the conversation are not in the crowd.
     loudness : float
         Standard deviation of the speakers' levels, in dB.
     quiet_probability : float
@@ -84,9 +84,9 @@ class Acoustics:
     noise_probability, recorded_probability : float
         How often there is noise, and how often noise is recorded rather than generated.
     signal_to_noise : (float, float)
-        Signal-to-noise ratio, in dB.
+        Level of speech over the noise, in dB.
     crowd_probability : float
-        How often a crowd can be heard.
+        How often there is a crowd.
     crowd_size : (int, int)
         Voices in a crowd.
     signal_to_crowd : (float, float)
@@ -174,6 +174,10 @@ class Acoustics:
         voices : (num_speakers,) sequence of str
             Voices of its speakers.
         rng : np.random.Generator
+
+        Returns
+        -------
+        scene : Scene
         """
         speakers, place, line, kind, crowd = rng.spawn(5)
         size = len(voices)

@@ -70,7 +70,7 @@ class Conversation:
 
     @property
     def digest(self) -> str:
-        """Hash of its duration, turns, voices and scene: conversations with another one sound different."""
+        """Hash of its duration, turns, voices and scene, on which its audio depends."""
         return hashlib.sha256(repr((self.duration, self.turns, self.voices, self.scene)).encode()).hexdigest()
 
     def pieces(self) -> Iterator[Conversation]:
@@ -156,7 +156,7 @@ class Simulator:
         return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def digest(self, conversation: Conversation) -> str:
-        """Hash of a conversation and of the store of voices: conversations with another one sound different."""
+        """Hash of a conversation and of the store of voices, on which its audio depends."""
         return f"{conversation.digest} of {self.voices.digest}"
 
     def tracks(self, conversation: Conversation) -> np.ndarray:

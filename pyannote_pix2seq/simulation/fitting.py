@@ -24,7 +24,7 @@ from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, FIRST, GAP,
 from pyannote_pix2seq.simulation.turns import Turns
 
 REMEMBERED = 4
-"""Ranks of recency that are told apart: all speakers before the last three others are equally likely."""
+"""Ranks of recency that are distinguished: all speakers before the last three others are equally likely."""
 
 SMOOTHING = 5
 """Turns of all moods that are added to those of each mood."""

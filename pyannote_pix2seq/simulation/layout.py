@@ -30,7 +30,14 @@ class LayoutError(Pix2SeqError, ValueError):
 
 @dataclass(frozen=True)
 class Recordings:
-    """All recordings of one speaker."""
+    """All recordings of one speaker.
+
+    Attributes
+    ----------
+    speaker, corpus, split : str
+        Names; the split is one of `SPLITS`.
+    paths : tuple of Path
+    """
 
     speaker: str
     corpus: str

@@ -39,7 +39,14 @@ MOST_SPEECH = 1800.0
 
 @dataclass(frozen=True)
 class Refusal:
-    """A recording or a speaker that was left out, and why."""
+    """A recording or a speaker that was left out, and why.
+
+    Attributes
+    ----------
+    speaker, path : str
+        "*" for no speaker in particular, or for all recordings.
+    reason : str
+    """
 
     speaker: str
     path: str

@@ -112,6 +112,13 @@ def to_level(region: np.ndarray) -> np.ndarray:
 
 
 def read_index(folder: Path) -> dict[str, Voice]:
+    """Voices of a store by speaker.
+
+    Raises
+    ------
+    VoicesError
+        If there is no store in the folder, or it is damaged.
+    """
     try:
         speakers = json.loads((folder / INDEX_FILE).read_text())["speakers"]
         return {speaker: _voice(entry) for speaker, entry in speakers.items()}
@@ -132,7 +139,13 @@ def _voice(entry: Mapping[str, Any]) -> Voice:
 
 
 def check_size(path: Path, voices: Mapping[str, Voice]) -> None:
-    """Check that the speech file is complete: a truncated one would give other speech, or none."""
+    """Check that the speech file is complete: a truncated one would give other speech, or none.
+
+    Raises
+    ------
+    VoicesError
+        If it is missing or too short.
+    """
     num_samples = max((int(voice.regions.sum(axis=1).max()) for voice in voices.values()), default=0)
     size = path.stat().st_size if path.is_file() else 0
     if size < num_samples * np.dtype(np.int16).itemsize:

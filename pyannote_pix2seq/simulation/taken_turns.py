@@ -28,8 +28,8 @@ class TakenTurns:
     """Turn-taking of real recordings: a random window of one, sometimes with silence inserted.
 
     All corpora are equally likely, and so are all moments of a corpus. Annotated parts of recorded conversations have
-    little silence, and a network that has never heard any writes turns over it: hence the pauses and the nearly empty
-    windows.
+    little silence, and a network that was never trained on silence writes turns over it: hence the pauses and the
+    nearly empty windows.
 
     Parameters
     ----------

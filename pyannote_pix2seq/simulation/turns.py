@@ -101,7 +101,7 @@ class PlainTurns:
 
 
 def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voices: int) -> None:
-    """Refuse what cannot be said in a conversation of `duration` seconds by so many voices.
+    """Check that turns fit a conversation of `duration` seconds and of `num_voices` voices.
 
     Raises
     ------

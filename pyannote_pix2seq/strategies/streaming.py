@@ -28,7 +28,9 @@ class LabelledTurn(NamedTuple):
     start, end : float
         Seconds from the beginning of the stream.
     speaker : str
+        SPEAKER_00..., or the name of an enrolled speaker.
     confidence : float
+        Probability of the turn according to the model.
     """
 
     start: float
