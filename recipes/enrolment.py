@@ -77,7 +77,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="(default: both)")
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
     parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
-    parser.add_argument("--docs", type=Path, help="page with those comments, such as docs/long.md")
+    parser.add_argument("--docs", type=Path, help="page to write the table to, such as docs/long.md")
     return parser.parse_args()
 
 

@@ -59,8 +59,12 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
     parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for recordings and results")
-    parser.add_argument("--minutes", type=positive, nargs="+", default=[10, 60, 240], help="(default: 10 60 240)")
-    parser.add_argument("--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12], help="(default: 2 4 8 12)")
+    parser.add_argument(
+        "--minutes", type=positive, nargs="+", default=[10, 60, 240], help="durations (default: 10 60 240)"
+    )
+    parser.add_argument(
+        "--speakers", type=at_least_one, nargs="+", default=[2, 4, 8, 12], help="of each meeting (default: 2 4 8 12)"
+    )
     parser.add_argument(
         "--pieces",
         type=at_least_one,
@@ -68,7 +72,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
         help="pieces of the longest meeting for each shorter duration (default: 1)",
     )
     Labels.add_options(parser)
-    parser.add_argument("--docs", type=Path, help="page with those comments, such as docs/long.md")
+    parser.add_argument("--docs", type=Path, help="page to write the table to, such as docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     options, systems = parse_systems(parser, arguments)
     shorter, longest = sorted({*options.minutes} - {max(options.minutes)}), max(options.minutes)
