@@ -5,15 +5,13 @@ PyTorch and pyannote.audio are imported by the functions that use them, so that 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from textwrap import shorten
@@ -24,13 +22,12 @@ from tqdm import tqdm
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.console.exit import replace_closed_stderr
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
+from pyannote_pix2seq.console.outcomes import Outcome, attempt, complaint, ignore_needless_warnings, is_kept
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
 from pyannote_pix2seq.console.results import DiskError, print_result, write_results
-from pyannote_pix2seq.errors import Pix2SeqError, reason
+from pyannote_pix2seq.errors import Pix2SeqError
 
 if TYPE_CHECKING:
-    from pyannote.core import Annotation
-
     from pyannote_pix2seq.enrolment import Enrolment
     from pyannote_pix2seq.output import Pix2SeqOutput
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -59,14 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")  # and is not needed
-            warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
+            ignore_needless_warnings()
             warnings.showwarning = lambda message, *_: _say(f"{PROGRAM}: {message}")
             return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
     except UsageError as error:
         _say(f"{PROGRAM}: {error}")
         return 2
-    except OSError as error:  # a full disk, a folder without write permission
+    except (
+        OSError,
+        Pix2SeqError,
+    ) as error:  # a full disk, a process that was killed
         _say(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:
@@ -81,14 +80,14 @@ def diarize(options: Namespace) -> int:
     jobs, refused = plan(options.files, options.into, options.channel)
     if options.into is None and len(jobs) + len(refused) > 1:
         raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
-    todo = [job for job in jobs if not _is_kept(job, options) or (options.picture and not job.has(".png"))]
-    lacking = sum(options.json and _is_kept(job, options) and not job.has(".json") for job in jobs)
+    todo = [job for job in jobs if not is_kept(job, options) or (options.picture and not job.has(".png"))]
+    lacking = sum(options.json and is_kept(job, options) and not job.has(".json") for job in jobs)
     tally = Tally(len(jobs) + len(refused), skipped=len(jobs) - len(todo), lacking=lacking, failed=len(refused))
     find_turns = _listener(options) if todo else None
     if todo:
         _make(options.into)
-    for complaint in refused:
-        _say(complaint)
+    for line in refused:
+        _say(line)
     try:
         if find_turns is not None:
             _run(find_turns, todo, options, tally)
@@ -151,29 +150,32 @@ def _names(file: Path) -> list[str]:
         return []
 
 
-def _is_kept(job: Job, options: Namespace) -> bool:
-    """Whether an earlier run wrote the turns of a job, and they stay."""
-    return job.has(".rttm") and not options.overwrite
-
-
 def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], options: Namespace, tally: Tally) -> None:
-    """Diarize recordings one by one; those that fail are reported and counted."""
-    for job in tqdm(jobs, unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
-        try:
-            if _is_kept(job, options):  # diarized before, but the picture is missing
-                contents = {".png": _picture(_read_turns(job), job)}
-            else:
-                contents = _contents(find_turns(job), job, options)
-            write_results(contents, job)
-        except DiskError:
-            raise
-        except Exception as error:  # whatever is wrong with one file must not stop the others
-            says_which = isinstance(error, Pix2SeqError) and str(job.file) in str(error)
-            _say(str(error) if says_which else f"{job.file}: {reason(error)}")
-            tally.failed += 1
-        else:
-            tally.diarized += ".rttm" in contents
-            tally.drawn += ".rttm" not in contents
+    """Diarize recordings; those that fail are reported and counted."""
+    from pyannote_pix2seq.parallel import parallel_map
+
+    said: set[str] = set()
+    with closing(parallel_map(partial(attempt, find_turns, options), jobs, options.jobs)) as outcomes:
+        for outcome in tqdm(outcomes, total=len(jobs), unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
+            failure = outcome.failure or _write(outcome)
+            for line in outcome.warnings:
+                if line not in said:
+                    _say(line)
+            said.update(outcome.warnings)
+            if failure:
+                _say(failure)
+            tally.add(outcome.contents, bool(failure))
+
+
+def _write(outcome: Outcome) -> str:
+    """Write the results of a job; return what is wrong with it, if that concerns this file alone."""
+    try:
+        write_results(outcome.contents, outcome.job)
+    except DiskError:
+        raise
+    except Exception as error:  # such as a name that is too long
+        return complaint(error, outcome.job)
+    return ""
 
 
 def _make(folder: Path | None) -> None:
@@ -235,40 +237,9 @@ def _read_pipeline(options: Namespace, strategy: str | None = None, decoding: st
 
 def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namespace, job: Job) -> Pix2SeqOutput:
     limits = {name: getattr(options, name) for name in ("num_speakers", "min_speakers", "max_speakers")}
-    with bar_of_steps(job.uri, options.quiet) as hook:
+    with bar_of_steps(job.uri, options.quiet or options.jobs > 1) as hook:
         output: Any = pipeline(job.recording, known=people, hook=hook, **limits)
     return output
-
-
-def _contents(output: Pix2SeqOutput, job: Job, options: Namespace) -> dict[str, bytes]:
-    """Contents of a recording's output files, by suffix; the RTTM comes last, as it marks the job as done."""
-    turns = output.speaker_diarization
-    picture = {".png": _picture(turns, job)} if options.picture else {}
-    details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}
-    return {**picture, **details, ".rttm": turns.to_rttm().encode()}
-
-
-def _picture(turns: Annotation, job: Job) -> bytes:
-    from pyannote_pix2seq.audio.reader import Reader
-    from pyannote_pix2seq.report import timeline
-
-    picture = BytesIO()
-    timeline(turns, picture, audio=Reader(job.recording))
-    return picture.getvalue()
-
-
-def _read_turns(job: Job) -> Annotation:
-    """Turns that an earlier run wrote for a recording; none if the RTTM is empty."""
-    from pyannote.core import Annotation
-    from pyannote.database.util import load_rttm
-
-    path = job.path(".rttm")
-    with suppress(ValueError):
-        written = load_rttm(path)
-        turns = written.get(job.uri, Annotation(uri=job.uri))
-        if written.keys() <= {job.uri} and bool(turns) == bool(path.stat().st_size):
-            return turns
-    raise Pix2SeqError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
 
 
 def _say(message: str) -> None:

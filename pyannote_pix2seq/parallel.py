@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
-from typing import TypeVar
+import signal
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
 
 import torch
+from loky import ProcessPoolExecutor, as_completed
+from loky.process_executor import BrokenProcessPool
 
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_function: Callable[[Any], Any]
+"""In a process of a pool, what it applies to items."""
 
-def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], num_jobs: int) -> Iterator[Result]:
+
+class ProcessError(Pix2SeqError, RuntimeError):
+    """A process that was killed."""
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Sequence[Item], num_jobs: int
+) -> Generator[Result, None, None]:
     """Yield the result of a function for each item, in any order.
+
+    If the caller stops early or is interrupted, the processes are killed, whatever they are doing.
 
     Parameters
     ----------
     function : callable
-        Has to be picklable, unless `num_jobs` is 1.
+        Has to be picklable, unless `num_jobs` is 1. It is sent to each process once.
     items : sequence
     num_jobs : int
         Number of processes, of one torch thread each. With 1, or for a single item, this process does the work and
@@ -30,11 +43,32 @@ def parallel_map(function: Callable[[Item], Result], items: Sequence[Item], num_
     ------
     ValueError
         If `num_jobs` is less than 1.
+    ProcessError
+        If a process is killed from outside. What the function itself raises is raised here.
     """
     if num_jobs < 1:
         raise ArgumentError(f"{num_jobs} processes were asked for; it has to be 1 or more.")
     if num_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    with get_context("spawn").Pool(num_jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.imap_unordered(function, items)
+    pool = ProcessPoolExecutor(min(num_jobs, len(items)), initializer=_begin, initargs=(function,))
+    try:
+        yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
+    except BrokenProcessPool as error:
+        raise ProcessError(
+            f"One of {num_jobs} processes was killed from outside, maybe because memory ran out. Run the same again, "
+            f"with fewer processes if memory is short."
+        ) from error
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _begin(function: Callable[[Any], Any]) -> None:
+    global _function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that began them decides
+    torch.set_num_threads(1)
+    _function = function
+
+
+def _apply(item: Any) -> Any:
+    return _function(item)

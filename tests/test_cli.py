@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 import yaml
 from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
-from pyannote_pix2seq import cli, report
+from pyannote_pix2seq import cli, parallel, report
 from pyannote_pix2seq.console import arguments
 from pyannote_pix2seq.enrolment import Enrolment
+from pyannote_pix2seq.parallel import ProcessError
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
 
@@ -411,6 +413,36 @@ def test_one_file_that_may_not_be_read_does_not_stop_the_others(talk, diarize, m
     status, _, said = diarize(secret, talk, "--into", "out")
     assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
     assert said[1] == "1 of 2 files diarized, 1 failed" and "Permission denied" in said[0]
+
+
+def test_several_processes_find_what_one_does(talk, diarize):
+    files = [talk, write_talk(talk.parent / "other.wav", seed=1), Path("bad.wav"), Path("gone.wav")]
+    files[2].write_text("not audio")
+    options = ["--json", "--picture", "--known", f"alice={talk}"]
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        status, _, said = diarize(*files, "--into", "one", *options)
+    finally:
+        torch.set_num_threads(before)
+    again = diarize(*files, "--into", "two", *options, "--jobs", 2)
+    assert (again[0], sorted(again[2][:-1]), again[2][-1]) == (status, sorted(said[:-1]), said[-1])
+    assert (status, said[-1]) == (1, "2 of 4 files diarized, 2 failed")
+    contents = [{path.name: path.read_bytes() for path in Path(into).iterdir()} for into in ("one", "two")]
+    assert contents[0] == contents[1] and len(contents[0]) == 6
+
+
+def test_a_process_that_is_killed_ends_a_batch_but_loses_nothing(talk, diarize, monkeypatch):
+    other = write_talk(talk.parent / "other.wav", seed=1)
+
+    def killed(function, items, num_jobs):
+        yield function(items[0])
+        raise ProcessError(f"One of {num_jobs} processes was killed.")
+
+    monkeypatch.setattr(parallel, "parallel_map", killed)
+    status, _, said = diarize(talk, other, "--into", "out", "--jobs", 2)
+    assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
+    assert said == ["1 of 2 files diarized", "pyannote-pix2seq: One of 2 processes was killed."]
 
 
 def test_what_is_done_is_skipped_even_where_nothing_can_be_written(talk, diarize, monkeypatch):

@@ -1,10 +1,14 @@
 """Work in several processes."""
 
 import os
+import signal
+import time
+from contextlib import closing
 
 import pytest
+import torch
 
-from pyannote_pix2seq.parallel import parallel_map
+from pyannote_pix2seq.parallel import ProcessError, parallel_map
 
 
 def where(item: int) -> tuple[int, int]:
@@ -25,3 +29,44 @@ def test_a_single_item_needs_no_other_process() -> None:
 def test_no_process_is_too_few() -> None:
     with pytest.raises(ValueError, match="0 processes were asked for; it has to be 1 or more"):
         list(parallel_map(where, [1, 2], 0))
+
+
+def num_threads(item: int) -> int:
+    return torch.get_num_threads()
+
+
+def test_each_process_computes_on_one_thread() -> None:
+    assert list(parallel_map(num_threads, [1, 2, 3], 2)) == [1, 1, 1]
+
+
+def die(item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_a_process_that_is_killed_is_an_error_and_not_a_wait_without_end() -> None:
+    with pytest.raises(ProcessError, match="One of 2 processes was killed from outside, maybe because memory ran out"):
+        list(parallel_map(die, [1, 2, 3, 4], 2))
+
+
+def fail(item: int) -> int:
+    raise KeyError(item)
+
+
+def test_what_the_function_raises_is_raised() -> None:
+    with pytest.raises(KeyError):
+        list(parallel_map(fail, [1, 2], 2))
+
+
+def wait(item: int) -> int:
+    if item:
+        time.sleep(3600)
+    return os.getpid()
+
+
+def test_whoever_stops_early_waits_for_nobody() -> None:
+    with closing(parallel_map(wait, [0, 1, 1, 1], 2)) as found:
+        process = next(found)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,6 +63,12 @@ class Tally:
     diarized: int = 0
     drawn: int = 0
     failed: int = 0
+
+    def add(self, suffixes: Collection[str], has_failed: bool) -> None:
+        """Count a file, given the suffixes of what was written about it."""
+        self.failed += has_failed
+        self.diarized += not has_failed and ".rttm" in suffixes
+        self.drawn += not has_failed and ".rttm" not in suffixes
 
     def __str__(self) -> str:
         text = f"{self.diarized} of {self.total} files diarized"

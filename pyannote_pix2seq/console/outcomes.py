@@ -1,0 +1,102 @@
+"""What becomes of a recording that a command diarizes, in this process or in another."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from argparse import Namespace
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, NamedTuple
+
+from pyannote_pix2seq.console.arguments import PROGRAM
+from pyannote_pix2seq.console.jobs import Job
+from pyannote_pix2seq.errors import Pix2SeqError, reason
+
+if TYPE_CHECKING:
+    from pyannote.core import Annotation
+
+    from pyannote_pix2seq.output import Pix2SeqOutput
+
+
+class Outcome(NamedTuple):
+    """Outcome of a job.
+
+    Attributes
+    ----------
+    job : Job
+    contents : dict of str to bytes
+        Contents of its output files, by suffix; none if it failed. The RTTM comes last, as it marks the job as done.
+    warnings : list of str
+        Lines for the user.
+    failure : str
+        Why it failed; empty if it did not.
+    """
+
+    job: Job
+    contents: dict[str, bytes]
+    warnings: list[str]
+    failure: str = ""
+
+
+def attempt(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: Job) -> Outcome:
+    """Diarize a recording, or draw what was diarized before; whatever is wrong with it is no error but an outcome."""
+    contents, failure = {}, ""
+    with warnings.catch_warnings(record=True) as caught:
+        ignore_needless_warnings()
+        try:
+            contents = _contents(find_turns, options, job)
+        except Exception as error:  # whatever is wrong with one file must not stop the others
+            failure = complaint(error, job)
+    return Outcome(job, contents, [f"{PROGRAM}: {warning.message}" for warning in caught], failure)
+
+
+def complaint(error: Exception, job: Job) -> str:
+    """What is wrong with a recording, in a line that names it."""
+    says_which = isinstance(error, Pix2SeqError) and str(job.file) in str(error)
+    return str(error) if says_which else f"{job.file}: {reason(error)}"
+
+
+def ignore_needless_warnings() -> None:
+    """Ignore warnings about what is not needed here."""
+    warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")
+    warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
+
+
+def is_kept(job: Job, options: Namespace) -> bool:
+    """Whether an earlier run wrote the turns of a job, and they stay."""
+    return job.has(".rttm") and not options.overwrite
+
+
+def _contents(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: Job) -> dict[str, bytes]:
+    if is_kept(job, options):  # diarized before, but the picture is missing
+        return {".png": _picture(_read_turns(job), job)}
+    output = find_turns(job)
+    turns = output.speaker_diarization
+    picture = {".png": _picture(turns, job)} if options.picture else {}
+    details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}
+    return {**picture, **details, ".rttm": turns.to_rttm().encode()}
+
+
+def _picture(turns: Annotation, job: Job) -> bytes:
+    from pyannote_pix2seq.audio.reader import Reader
+    from pyannote_pix2seq.report import timeline
+
+    picture = BytesIO()
+    timeline(turns, picture, audio=Reader(job.recording))
+    return picture.getvalue()
+
+
+def _read_turns(job: Job) -> Annotation:
+    """Turns that an earlier run wrote for a recording; none if the RTTM is empty."""
+    from pyannote.core import Annotation
+    from pyannote.database.util import load_rttm
+
+    path = job.path(".rttm")
+    with suppress(ValueError):
+        written = load_rttm(path)
+        turns = written.get(job.uri, Annotation(uri=job.uri))
+        if written.keys() <= {job.uri} and bool(turns) == bool(path.stat().st_size):
+            return turns
+    raise Pix2SeqError(f"{path} holds something else than turns of {job.uri}. Move it away, or add --overwrite.")
