@@ -15,6 +15,9 @@ from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+IDLE = 60
+"""Seconds after which a process without work ends, as it does once the one that began it was killed."""
+
 _function: Callable[[Any], Any]
 """In a process of a pool, what it applies to items."""
 
@@ -51,16 +54,19 @@ def parallel_map(
     if num_jobs == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    pool = ProcessPoolExecutor(min(num_jobs, len(items)), initializer=_begin, initargs=(function,))
+    size = min(num_jobs, len(items))
+    pool = ProcessPoolExecutor(size, timeout=IDLE, initializer=_begin, initargs=(function,))
     try:
         yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
-    except BrokenProcessPool as error:
+    except BaseException as error:
+        pool.shutdown(kill_workers=True)
+        if not isinstance(error, BrokenProcessPool):
+            raise
         raise ProcessError(
             f"One of {num_jobs} processes was killed from outside, maybe because memory ran out. Run the same again, "
             f"with fewer processes if memory is short."
         ) from error
-    finally:
-        pool.shutdown(kill_workers=True)
+    pool.shutdown()
 
 
 def _begin(function: Callable[[Any], Any]) -> None:
