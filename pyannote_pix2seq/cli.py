@@ -22,9 +22,9 @@ from tqdm import tqdm
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
 from pyannote_pix2seq.console.exit import replace_closed_stderr
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
-from pyannote_pix2seq.console.outcomes import Outcome, attempt, complaint, ignore_needless_warnings, is_kept
+from pyannote_pix2seq.console.outcomes import attempt, ignore_needless_warnings, is_done, is_kept
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
-from pyannote_pix2seq.console.results import DiskError, print_result, write_results
+from pyannote_pix2seq.console.results import print_result
 from pyannote_pix2seq.errors import Pix2SeqError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def diarize(options: Namespace) -> int:
     jobs, refused = plan(options.files, options.into, options.channel)
     if options.into is None and len(jobs) + len(refused) > 1:
         raise UsageError(f"{len(jobs) + len(refused)} files need a folder to write to: add --into DIR.")
-    todo = [job for job in jobs if not is_kept(job, options) or (options.picture and not job.has(".png"))]
+    todo = [job for job in jobs if not is_done(job, options)]
     lacking = sum(options.json and is_kept(job, options) and not job.has(".json") for job in jobs)
     tally = Tally(len(jobs) + len(refused), skipped=len(jobs) - len(todo), lacking=lacking, failed=len(refused))
     find_turns = _listener(options) if todo else None
@@ -157,25 +157,11 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
     said: set[str] = set()
     with closing(parallel_map(partial(attempt, find_turns, options), jobs, options.jobs)) as outcomes:
         for outcome in tqdm(outcomes, total=len(jobs), unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
-            failure = outcome.failure or _write(outcome)
-            for line in outcome.warnings:
+            for line in outcome.lines:
                 if line not in said:
                     _say(line)
-            said.update(outcome.warnings)
-            if failure:
-                _say(failure)
-            tally.add(outcome.contents, bool(failure))
-
-
-def _write(outcome: Outcome) -> str:
-    """Write the results of a job; return what is wrong with it, if that concerns this file alone."""
-    try:
-        write_results(outcome.contents, outcome.job)
-    except DiskError:
-        raise
-    except Exception as error:  # such as a name that is too long
-        return complaint(error, outcome.job)
-    return ""
+            said.update(outcome.lines)
+            tally.count(outcome.kind)
 
 
 def _make(folder: Path | None) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Generator, Sequence
+from threading import RLock
 from typing import Any, TypeVar
 
 import torch
 from loky import ProcessPoolExecutor, as_completed
 from loky.process_executor import BrokenProcessPool
+from tqdm import tqdm
 
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 
@@ -72,6 +74,7 @@ def parallel_map(
 def _begin(function: Callable[[Any], Any]) -> None:
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that began them decides
+    tqdm.set_lock(RLock())  # its own lock is one of processes, which would leak if this one is killed
     torch.set_num_threads(1)
     _function = function
 

@@ -18,6 +18,9 @@ from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import cli, parallel, report
 from pyannote_pix2seq.console import arguments
+from pyannote_pix2seq.console.jobs import Job
+from pyannote_pix2seq.console.lock import locked
+from pyannote_pix2seq.console.results import write_results
 from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.parallel import ProcessError
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -430,6 +433,41 @@ def test_several_processes_find_what_one_does(talk, diarize):
     assert (status, said[-1]) == (1, "2 of 4 files diarized, 2 failed")
     contents = [{path.name: path.read_bytes() for path in Path(into).iterdir()} for into in ("one", "two")]
     assert contents[0] == contents[1] and len(contents[0]) == 6
+
+
+def test_processes_that_write_to_one_folder_share_the_files(talk, diarize):
+    other = write_talk(talk.parent / "other.wav", seed=1)
+    Path("out").mkdir()
+    with locked(Job(talk, "talk", Path("out"), None)) as is_free:
+        assert is_free
+        status, _, said = diarize(talk, other, "--into", "out")
+    assert (status, [path.name for path in Path("out").iterdir()]) == (0, ["other.rttm"])
+    assert said == ["1 of 2 files diarized, 1 left to another process that writes to the same folder"]
+    assert diarize(talk, other, "--into", "out")[2][0].startswith("1 of 2 files diarized, 1 skipped")
+
+
+def test_what_another_process_has_done_meanwhile_is_left_alone(talk, diarize, monkeypatch):
+    monkeypatch.setattr(Job, "has", lambda job, suffix: job.path(suffix).is_file() and next(asked))
+    asked = iter([False, False, True, True])  # by the plan for talk and other, by the attempt at each
+    other = write_talk(talk.parent / "other.wav", seed=1)
+    Path("out").mkdir()
+    for name in ("talk", "other"):
+        Path(f"out/{name}.rttm").write_text("theirs")
+    said = diarize(talk, other, "--into", "out")[2]
+    assert said == ["0 of 2 files diarized, 2 left to another process that writes to the same folder"]
+    assert {path.read_text() for path in Path("out").iterdir()} == {"theirs"}  # and no picture was drawn
+
+
+def test_a_lock_is_of_one_process_at_a_time_and_leaves_nothing_behind(tmp_path):
+    job = Job(tmp_path / "talk.wav", "talk", tmp_path, None)
+    with locked(job) as first, locked(job) as second:
+        assert (first, second) == (True, False)
+    assert list(tmp_path.iterdir()) == []
+    with locked(job) as first:
+        write_results({".rttm": b"turns"}, job)
+        with locked(job) as second:  # that file is not the first one's any more
+            assert (first, second) == (True, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.rttm"]
 
 
 def test_a_process_that_is_killed_ends_a_batch_but_loses_nothing(talk, diarize, monkeypatch):

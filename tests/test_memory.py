@@ -52,9 +52,12 @@ def test_nobody_to_prompt_with() -> None:
         (0.0, 0.8, [0, 1, 2, 3, 4]),
         (0.16, 0.64, [1, 2, 3]),
         (0.1, 0.7, [1, 2, 3]),
-        (0.17, 0.3, [2]),  # less than a token
+        (0.17, 0.3, [1]),  # less than a token
+        (0.01, 0.15, [0]),
+        (0.25, 0.4, [2]),  # the middle is in it, at 0.325 s
         (1.44, 1.6, [9]),
-        (1.5, 1.6, [9]),  # the last token is all there is
+        (1.5, 1.6, [9]),
+        (1.6, 1.61, [9]),  # the last token is the nearest
     ],
 )
 def test_cutting_keeps_whole_tokens(start: float, end: float, expected: list[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,18 +62,19 @@ class Tally:
     lacking: int = 0
     diarized: int = 0
     drawn: int = 0
+    taken: int = 0
     failed: int = 0
 
-    def add(self, suffixes: Collection[str], has_failed: bool) -> None:
-        """Count a file, given the suffixes of what was written about it."""
-        self.failed += has_failed
-        self.diarized += not has_failed and ".rttm" in suffixes
-        self.drawn += not has_failed and ".rttm" not in suffixes
+    def count(self, kind: str) -> None:
+        """Count a file by what became of it, see `Outcome`."""
+        setattr(self, kind, getattr(self, kind) + 1)
 
     def __str__(self) -> str:
         text = f"{self.diarized} of {self.total} files diarized"
         if self.drawn:
             text += f", {self.drawn} drawn as their RTTM was there already"
+        if self.taken:
+            text += f", {self.taken} left to another process that writes to the same folder"
         if self.skipped:
             text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
         if self.lacking:

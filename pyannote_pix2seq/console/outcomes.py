@@ -8,10 +8,12 @@ from argparse import Namespace
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pyannote_pix2seq.console.arguments import PROGRAM
 from pyannote_pix2seq.console.jobs import Job
+from pyannote_pix2seq.console.lock import locked
+from pyannote_pix2seq.console.results import DiskError, write_results
 from pyannote_pix2seq.errors import Pix2SeqError, reason
 
 if TYPE_CHECKING:
@@ -20,42 +22,41 @@ if TYPE_CHECKING:
     from pyannote_pix2seq.output import Pix2SeqOutput
 
 
+Kind = Literal["diarized", "drawn", "taken", "failed"]
+
+
 class Outcome(NamedTuple):
     """Outcome of a job.
 
     Attributes
     ----------
-    job : Job
-    contents : dict of str to bytes
-        Contents of its output files, by suffix; none if it failed. The RTTM comes last, as it marks the job as done.
-    warnings : list of str
-        Lines for the user.
-    failure : str
-        Why it failed; empty if it did not.
+    kind : {"diarized", "drawn", "taken", "failed"}
+        "drawn": only a picture was missing. "taken": another process is at it, or was faster.
+    lines : list of str
+        Warnings, and why it failed.
     """
 
-    job: Job
-    contents: dict[str, bytes]
-    warnings: list[str]
-    failure: str = ""
+    kind: Kind
+    lines: list[str]
 
 
 def attempt(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: Job) -> Outcome:
-    """Diarize a recording, or draw what was diarized before; whatever is wrong with it is no error but an outcome."""
-    contents, failure = {}, ""
+    """Diarize a recording, or draw what was diarized before, and write what is found.
+
+    Raises
+    ------
+    DiskError
+        If nothing can be written any more. Whatever else is wrong is an outcome.
+    """
     with warnings.catch_warnings(record=True) as caught:
         ignore_needless_warnings()
         try:
-            contents = _contents(find_turns, options, job)
+            kind, failure = _done(find_turns, options, job), ""
+        except DiskError:
+            raise
         except Exception as error:  # whatever is wrong with one file must not stop the others
-            failure = complaint(error, job)
-    return Outcome(job, contents, [f"{PROGRAM}: {warning.message}" for warning in caught], failure)
-
-
-def complaint(error: Exception, job: Job) -> str:
-    """What is wrong with a recording, in a line that names it."""
-    says_which = isinstance(error, Pix2SeqError) and str(job.file) in str(error)
-    return str(error) if says_which else f"{job.file}: {reason(error)}"
+            kind, failure = "failed", _complaint(error, job)
+    return Outcome(kind, [*(f"{PROGRAM}: {warning.message}" for warning in caught), *filter(None, [failure])])
 
 
 def ignore_needless_warnings() -> None:
@@ -69,10 +70,30 @@ def is_kept(job: Job, options: Namespace) -> bool:
     return job.has(".rttm") and not options.overwrite
 
 
-def _contents(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: Job) -> dict[str, bytes]:
-    if is_kept(job, options):  # diarized before, but the picture is missing
-        return {".png": _picture(_read_turns(job), job)}
-    output = find_turns(job)
+def is_done(job: Job, options: Namespace) -> bool:
+    """Whether there is nothing left to do for a job."""
+    return is_kept(job, options) and (job.has(".png") or not options.picture)
+
+
+def _done(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: Job) -> Kind:
+    with locked(job) as is_free:
+        if not is_free or is_done(job, options):
+            return "taken"
+        if is_kept(job, options):
+            write_results({".png": _picture(_read_turns(job), job)}, job)
+            return "drawn"
+        write_results(_contents(find_turns(job), options, job), job)
+        return "diarized"
+
+
+def _complaint(error: Exception, job: Job) -> str:
+    """What is wrong with a recording, in a line that names it."""
+    says_which = isinstance(error, Pix2SeqError) and str(job.file) in str(error)
+    return str(error) if says_which else f"{job.file}: {reason(error)}"
+
+
+def _contents(output: Pix2SeqOutput, options: Namespace, job: Job) -> dict[str, bytes]:
+    """Contents of a recording's output files, by suffix; the RTTM comes last, as it marks the job as done."""
     turns = output.speaker_diarization
     picture = {".png": _picture(turns, job)} if options.picture else {}
     details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.jobs import Job
@@ -31,12 +32,19 @@ def write_results(contents: Mapping[str, bytes], job: Job) -> None:
     if job.folder is None:
         print_result(contents[".rttm"].decode())
         return
-    try:
+    with disk_errors():
         for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.has(".rttm") else ():
             job.path(suffix).unlink(missing_ok=True)
         for suffix, content in contents.items():
             with atomic_write(job.path(suffix)) as part:
                 part.write_bytes(content)
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """Raise a `DiskError` for whatever error concerns the disk rather than one file."""
+    try:
+        yield
     except OSError as error:
         if error.errno in HOPELESS:
             raise DiskError(error.errno, error.strerror, error.filename) from error
