@@ -59,6 +59,12 @@ def test_levels_differ_between_speakers_and_some_are_quiet() -> None:
     assert abs(difference.mean()) < 2
 
 
+def test_who_is_quiet_is_quieter_by_as_much_as_asked() -> None:
+    quiet = replace(SILENT, quiet_probability=1.0, quiet=(5.0, 15.0))
+    levels = np.array(quiet.draw(["ann"] * 500, rng_of()).levels)
+    assert -15 <= levels.min() < -14.5 and -5.5 < levels.max() <= -5
+
+
 def test_levels_drift_within_a_turn_without_a_step() -> None:
     gains = wandering_gains([0.0] * 60, 2.0, 20 * SAMPLE_RATE, rng_of())
     decibels = 20 * np.log10(gains[:, :: 5 * SAMPLE_RATE])

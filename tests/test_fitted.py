@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,11 @@ def test_turns_that_touch_do_not_overlap_by_a_rounding_error() -> None:
     assert dissect([Triplet(0, 0.1 + 0.2, 0), Triplet(0.3, 1, 1)])[1].name == "gap"
 
 
+def test_a_turn_that_ends_with_the_one_that_has_the_floor_does_not_take_it() -> None:
+    events = dissect([Triplet(0, 3, 0), Triplet(2, 3, 1), Triplet(4, 5, 0)])
+    assert [event.name for event in events] == ["first", "backchannel", "pause"]
+
+
 def test_fullness_of_a_stretch() -> None:
     measure = Measure(
         [Triplet(0, 10, 0), Triplet(4, 6, 1), Triplet(5, 7, 2), Triplet(20, 30, 1), Triplet(39.95, 50, 0)]
@@ -261,18 +267,21 @@ def test_distributions_of_a_fit(tmp_path: Path) -> None:
     assert all(after.start - before.end == pytest.approx(1) for before, after in zip(drawn, drawn[1:], strict=False))
 
 
-def events_of(recording: Turns) -> list[tuple[str, float]]:
+def events_of(recording: Turns, duration: float = 600, **habits: dict[str, float]) -> list[tuple[str, float]]:
     """Names and offsets of what a fit to one recording draws, without what the ends of the conversation cut."""
-    turns = FittedTurns(fit_turns([recording], 1, 1))
-    drawn = dissect(turns.draw(np.random.default_rng(0), 600))[2:-2]
+    fit = fit_turns([recording], 1, 1)
+    turns = FittedTurns(replace(fit, kinds=[replace(fit.kinds[0], **habits)]))
+    drawn = dissect(turns.draw(np.random.default_rng(0), duration))[2:-2]
     assert len(drawn) > 50
     return [(event.name, event.offset) for event in drawn]
 
 
-def test_interruptions_are_events_of_their_own() -> None:
-    """Whoever has the floor is interrupted 0.5 s before the end of his 3 s."""
-    recording = [Triplet(2.5 * i, 2.5 * i + 3, i % 3) for i in range(200)]
-    assert events_of(recording) == [("interruption", pytest.approx(-0.5, abs=0.01))] * len(events_of(recording))
+@pytest.mark.parametrize("seconds", [3, 30])
+def test_interruptions_are_events_of_their_own(seconds: int) -> None:
+    """Whoever has the floor is interrupted 0.5 s before the end of his turn, short or long."""
+    recording = [Triplet(i * (seconds - 0.5), i * (seconds - 0.5) + seconds, i % 3) for i in range(200)]
+    events = events_of(recording, 200 * seconds)
+    assert events == [("interruption", pytest.approx(-0.5, abs=0.01))] * len(events)
 
 
 def test_backchannels_are_events_of_their_own_and_leave_the_floor() -> None:
@@ -284,6 +293,14 @@ def test_backchannels_are_events_of_their_own_and_leave_the_floor() -> None:
     assert {name for name, _ in events} == {"pause", "backchannel"}
     assert [name for name, _ in events].count("backchannel") / len(events) == pytest.approx(0.5, abs=0.06)
     assert all(offset == pytest.approx(1.0, abs=0.01) for name, offset in events if name == "pause")
+
+
+def test_a_kind_takes_the_floor_in_its_own_ways() -> None:
+    """Two speak twice in turn, with 1 s between turns; but not where one kind of recordings has no pauses."""
+    recording = [Triplet(3 * i, 3 * i + 2, i // 2 % 2) for i in range(200)]
+    assert {name for name, _ in events_of(recording)} == {"pause", "gap"}
+    eager = events_of(recording, takes={"pause": 0.0, "gap": 1.0, "interruption": 1.0})
+    assert {name for name, _ in eager} == {"gap"}
 
 
 def test_who_speaks_next_is_who_was_heard_longest_ago_where_people_take_turns() -> None:

@@ -444,6 +444,8 @@ def test_chunks_without_prompts_lie_anywhere() -> None:
 def test_overlap_is_counted_once_for_each_turn_that_starts_before_another_ends() -> None:
     turns = [Triplet(0.0, 5.0, 0), Triplet(4.0, 7.0, 1), Triplet(4.5, 6.0, 2), Triplet(8.0, 9.0, 0)]
     assert Window(EXAMPLES[0].audio, turns, 0, 0).overlap == pytest.approx(1.0 + 1.5)
+    around = [Triplet(0.0, 10.0, 0), Triplet(1.0, 2.0, 1), Triplet(4.0, 6.0, 2)]
+    assert Window(EXAMPLES[0].audio, around, 0, 0).overlap == pytest.approx(1.0 + 2.0)
     assert Window(EXAMPLES[0].audio, [], 0, 0).overlap == 0
 
 
