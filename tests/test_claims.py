@@ -74,6 +74,15 @@ def test_a_turn_within_another_has_a_voice_nevertheless() -> None:
     torch.testing.assert_close(claims.voices(at(tokens, 5), voice)[0, 0, 0], BOB)
 
 
+def test_a_turn_within_two_others_is_heard_in_all_of_it() -> None:
+    # one turn over everything, one from the middle of token 3 on; the third begins before the second
+    tokens = written((0, 39, 0), (14, 39, 1), (8, 31, 2))
+    voice = voice_of((ALICE, 4), (BOB, 6))
+    found = Claims.of(tokens, voice, 3).voices(at(tokens, 8), voice)[0, 0, 0]
+    plain = torch.nn.functional.normalize(coverage(tokens.regions[:, 8:9], voice)[0] @ voice[0, :, 0], dim=-1)[0]
+    torch.testing.assert_close(found, plain, atol=0.05, rtol=0)
+
+
 def test_a_speaker_sounds_as_where_he_speaks_alone() -> None:
     # Alice, Bob over her end, then a turn that may be anybody's
     tokens = written((0, 15, 0), (8, 23, 1), (24, 39, 1))

@@ -6,6 +6,9 @@ from language import follows_grammar
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.consensus import match, medoid, vote
+from pyannote_pix2seq.decoding.options import DecodingOptions
+from pyannote_pix2seq.decoding.search import Hypothesis, _agreed
+from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
@@ -53,6 +56,24 @@ def test_a_speaker_whom_few_samples_hear_is_nobody_and_names_are_given_anew() ->
     full = written((0, 9, 0), (10, 49, 1), (50, 99, 2))
     short = written((10, 49, 0), (50, 99, 1))
     assert consensus(full, short, short) == short
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected", "log_prob"),
+    [
+        (SpeakerLimits(0, None), written((0, 30, 0)), -2.0),
+        (SpeakerLimits(2, None), written((0, 30, 0), (55, 65, 1)), -1.0),  # of the likeliest sample, the second
+    ],
+)
+def test_where_too_few_speakers_are_agreed_on_the_likeliest_sample_counts(
+    limits: SpeakerLimits, expected: list[int], log_prob: float
+) -> None:
+    samples = [
+        Hypothesis(written((0, 30, 0), (start, start + 10, 1)), [], [], likelihood)
+        for start, likelihood in ((40, -2.0), (55, -1.0), (70, -3.0))
+    ]
+    found = _agreed(VOCABULARY, samples, [], NUM_BINS, DecodingOptions(method="consensus"), limits)
+    assert (found.tokens, found.log_prob) == (expected, log_prob)
 
 
 def test_prompts_stay_as_they_are() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.decoding.search import Hypothesis, decode
+from pyannote_pix2seq.decoding.search import Hypothesis, _greedy, decode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.limits import SpeakerLimits
@@ -232,6 +232,19 @@ def test_greedy_times_are_medians(tiny_model: Pix2Seq) -> None:
         assert speaker == probs[i + 2].argmax()
         expected = mass[i, start - FIRST_TIME] * mass[i + 1, end - FIRST_TIME] * probs[i + 2, speaker]
         assert found.confidence[i // TOKENS_PER_TRIPLET] == pytest.approx(float(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("end", "times", "expected"),
+    [
+        (0.0, [0.45, 0.1, 0.45], FIRST_TIME + 1),  # of three times, the middle one
+        (0.45, [0.0, 0.45, 0.1], FIRST_TIME + 2),
+        (0.55, [0.45, 0.0, 0.0], EOS),
+    ],
+)
+def test_a_median_has_half_of_the_probability_up_to_it(end: float, times: list[float], expected: int) -> None:
+    scores = torch.tensor([[[0.0, end, *times]]]).log()
+    assert _greedy(scores, phase=0)[1].tolist() == [expected]
 
 
 # sampling

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pyannote_pix2seq.network.pointing import RATE, REACH, Pointing
+from pyannote_pix2seq.network.rotary import rotate
 from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Vocabulary
 
@@ -56,6 +57,18 @@ def test_a_constant_rate_is_a_geometric_distribution(state: torch.Tensor) -> Non
     expected = [math.log(hazard) + k * math.log(1 - hazard) for k in range(NUM_BINS - 5)]
     assert scores[0, 1, 5:].tolist() == pytest.approx(expected, abs=1e-5)
     assert never[0, 0].item() == pytest.approx(NUM_BINS * math.log(1 - hazard), abs=1e-5)
+
+
+def test_bins_are_where_their_centres_are() -> None:
+    pointing = make_pointing()
+    vector = torch.randn(WIDTH, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        pointing.key.weight.zero_()
+        pointing.key.bias.copy_(vector.repeat(BINS_PER_TOKEN))
+        keys = pointing.keys(torch.zeros(1, NUM_AUDIO_TOKENS, WIDTH))[0]
+        centre = rotate(vector, pointing.rotary(torch.tensor(12.5 / BINS_PER_TOKEN)))
+    products = keys @ centre
+    assert products.argmax() == 12 and products[11].item() == pytest.approx(products[13].item(), abs=1e-5)
 
 
 def test_nothing_happens_in_padding(state: torch.Tensor) -> None:

@@ -139,6 +139,12 @@ def test_the_centre_of_a_bin_lies_in_it(vocabulary: Vocabulary) -> None:
     assert [vocabulary.quantize(centre) for centre in centres] == list(range(vocabulary.num_bins))
 
 
+def test_a_time_between_two_bins_is_in_the_later_one_and_the_end_of_the_window_in_the_last() -> None:
+    vocabulary = Vocabulary(window=6.0, resolution=0.1, num_speakers=1)
+    assert 0.3 / 0.1 < 3
+    assert [vocabulary.quantize(tenth / 10) for tenth in range(61)] == [*range(60), 59]
+
+
 @pytest.mark.parametrize("seconds", [-0.01, 10.01, float("nan"), float("inf")])
 def test_a_time_outside_the_window(seconds: float) -> None:
     with pytest.raises(VocabularyError, match=r"outside the window \[0, 10.0\] s. Crop the turns"):
