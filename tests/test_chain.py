@@ -16,6 +16,7 @@ from pyannote_pix2seq.strategies import inventory
 from pyannote_pix2seq.strategies.chain import Chain
 from pyannote_pix2seq.strategies.chunks import Chunk
 from pyannote_pix2seq.strategies.speakers import Speaker
+from pyannote_pix2seq.strategies.two_pass import TwoPass
 
 NUM_TOKENS = 188
 """Of 30 s, 0.16 s each."""
@@ -48,18 +49,20 @@ class ScriptedWriter:
         self, audio: Sequence[AudioTokens], prompted: object, min_speakers: int = 0, max_speakers: int | None = None
     ) -> list[list[Turn]]:
         assert max_speakers != 0  # as decoding does: there is nothing to be written by nobody
-        return [self.script.pop(0)]
+        return [self.script.pop(0) for _ in audio]
 
 
 def read(chain: Chain, index: int, voice: int, *written: list[Turn], later: int = 1) -> list[Turn]:
     """Let a chain read the chunk that begins every 24 s, in which this is written, reading by reading."""
     assert isinstance(chain.writer, ScriptedWriter)
     chain.writer.script = list(written)
+    return chain.read(chunk_of(index, voice), later)
+
+
+def chunk_of(index: int, voice: int) -> Chunk:
     start = 24.0 * index
-    chunk = Chunk(
-        torch.full((1, 480000), float(voice)), start, Segment(start + (3 if index else 0), start + 27), is_last=False
-    )
-    return chain.read(chunk, later)
+    core = Segment(start + (3 if index else 0), start + 27)
+    return Chunk(torch.full((1, 480000), float(voice)), start, core, is_last=False)
 
 
 @pytest.fixture
@@ -74,6 +77,13 @@ def test_whoever_begins_just_before_a_border_stays_who_he_is(chain: Chain, start
     (after,) = read(chain, 1, 0, going_on, going_on)
     assert (before.end, after.start) == (27, 27)
     assert after.speaker == before.speaker
+
+
+def test_every_second_of_a_voice_counts_once_in_whichever_chunk_it_is_heard(chain: Chain) -> None:
+    read(chain, 0, 0, [Turn(18, 30, 0, 0.9)])  # core up to 27 s
+    going_on = [Turn(0, 15, 0, 0.9)]  # up to 39 s
+    read(chain, 1, 0, going_on, going_on)
+    assert chain.inventory.speakers[0].voice.tolist() == pytest.approx([39 - 18, *[0] * 7])
 
 
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,6 +106,27 @@ def test_more_speakers_than_the_last_chunk_can_have_are_an_error() -> None:
     read(chain, 0, 0, [Turn(2, 10, 0, 0.9)], later=7)  # as the head of the file says
     with pytest.raises(SpeakerCountError, match="ends at 51.0 s, earlier than its head says: 7 of the speakers"):
         read(chain, 1, 0, later=0)
+
+
+def test_nobody_is_heard_before_his_time_where_there_are_enough_without_him() -> None:
+    written = [Turn(2, 10, 0, 0.9), Turn(28, 29, 1, 0.9)]  # the second, beyond the core
+    for needed, speakers in ((1, [0]), (2, [0, 1])):
+        chain = Chain(ScriptedWriter(), SpeakerLimits(needed, None))  # type: ignore[arg-type]
+        assert [turn.speaker for turn in read(chain, 0, 0, written, later=0)] == speakers
+
+
+def test_of_speakers_whom_only_the_first_pass_heard_those_who_said_most_have_their_surest_turns() -> None:
+    writer = ScriptedWriter()
+    first_pass = [
+        [Turn(5, 10, 0, 0.9)],
+        [Turn(3, 12, 0, 0.6), Turn(14, 20, 0, 0.8), Turn(21, 23, 0, 0.7)],
+        [Turn(5, 15, 0, 0.9)],
+    ]
+    writer.script = [*first_pass, [], [], []]
+    strategy = TwoPass(writer, SpeakerLimits(2, None))  # type: ignore[arg-type]
+    found = strategy.diarize([chunk_of(index, voice=index) for index in range(3)], 3, lambda *_: None)
+    assert [turn[:2] for turn in sorted(found.turns)] == [(24 + 14, 24 + 20), (48 + 5, 48 + 15)]
+    assert [round(turn.confidence, 6) for turn in sorted(found.turns)] == [0.8, 0.9]
 
 
 @pytest.mark.parametrize(("sounds_like", "number"), [(0, -1), (1, 0)])

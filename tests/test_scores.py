@@ -137,6 +137,13 @@ def test_intervals_hold_the_total_and_shrink_with_more_recordings() -> None:
     assert few[1] - few[0] > 1.8 * width
 
 
+def test_intervals_are_the_middle_95_percent() -> None:
+    said, silence = annotation((0, 2, "ann")), annotation()
+    scores = [score(f"{index}", said, said if index else silence, SCORED) for index in range(10)] * 2
+    # two of 20 are missed: in a sample, 4 or fewer with a probability of 95.7 %, and 5 or fewer with one of 98.9 %
+    assert intervals(scores, ["der"])["der"] == pytest.approx((0, 100 * 5 / 20))
+
+
 def test_intervals_are_the_same_every_time_and_cover_every_measure() -> None:
     scores = many(0, 5)
     assert intervals(scores, ["der", "jer"]) == intervals(scores, ["der", "jer"])
