@@ -208,6 +208,27 @@ def test_after_the_last_turn_only_speakers_who_are_missing_are_heard(tiny_model:
             assert speakers[2:] == list(range(known, 4))
 
 
+@torch.inference_mode()
+@pytest.mark.parametrize("bias", [-3.0, 0.0, 100.0])
+def test_a_turn_that_only_limits_demand_is_as_likely_as_without_them(tiny_model: Pix2Seq, bias: float) -> None:
+    model = reseed(tiny_model, 2)
+    with torch.no_grad():
+        model.stop.bias.fill_(bias)
+    context, num_bins = listen(model, (6,))
+    found = decode(model, context, num_bins, options=DecodingOptions(max_turns=9), limits=SpeakerLimits(3, 3))[0]
+    tokens = torch.tensor([found.tokens])
+    logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), tokens[:, :-1]], dim=1))
+    free = grammar(model.vocabulary, tokens[:, :-1], 0, 3, num_bins)
+    stops = logits.masked_fill(~free, -torch.inf).softmax(-1)[0, ::TOKENS_PER_TRIPLET, EOS]
+    within = grammar(model.vocabulary, tokens[:, :-1], 3, 3, num_bins)
+    forced = ~within[0, ::TOKENS_PER_TRIPLET, EOS]
+    assert forced.sum() >= 3
+    for sure, stop, is_forced in zip(found.confidence, stops.tolist(), forced.tolist(), strict=True):
+        assert not is_forced or sure <= 1 - stop + 1e-5
+    if bias == 100.0:  # such a model would not have written a turn
+        assert max(found.confidence) < 0.01
+
+
 # greedy
 
 
@@ -307,7 +328,7 @@ def likeliest(model: Pix2Seq, context: Context, num_bins: Tensor) -> list[int]:
     [
         {"method": "sample", "top_k": 1},
         {"method": "sample", "top_p": 1e-6},
-        {"method": "sample", "temperature": 1e-4},
+        {"method": "sample", "temperature": 1e-6},
         {"method": "beam", "num_beams": 1},
     ],
 )
@@ -452,12 +473,13 @@ def test_turns_are_as_loose_as_asked_whoever_is_asked_for(
     ("options", "message"),
     [
         ({"method": "best"}, "method='best' was given; it has to be one of greedy, sample, beam"),
-        ({"temperature": 0.0}, "temperature=0.0 was given; it has to be a number above 0"),
+        ({"temperature": 0.0}, "temperature=0.0 was given; it has to be a number, 0.000001 or more"),
         ({"top_k": 0}, "top_k=0 was given; it has to be a whole number, 1 or more"),
         ({"top_p": 0.0}, "top_p=0.0 was given"),
         ({"top_p": 1.1}, "above 0 and at most 1"),
+        ({"temperature": 1e-39}, "temperature=1e-39"),
         ({"temperature": float("inf")}, "temperature=inf"),
-        ({"temperature": "1"}, "temperature='1' was given; it has to be a number above 0"),
+        ({"temperature": "1"}, "temperature='1' was given; it has to be a number, 0.000001 or more"),
         ({"top_k": 1.5}, "top_k=1.5"),
         ({"threshold": 1}, "threshold=1 was given; it has to be a number from 0 to below 1"),
         ({"num_samples": 2.5}, "num_samples=2.5 was given; it has to be a whole number, 1 or more"),

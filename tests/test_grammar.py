@@ -84,6 +84,12 @@ def test_there_is_always_something_to_write(seed: int, num_bins: int, numbers: d
     assert V.encode(turns) == tokens
 
 
+def test_where_no_turn_fits_the_sequence_ends_whoever_is_missing() -> None:
+    for num_bins in (0, 1):
+        allowed = grammar(V, torch.empty(1, 0, dtype=torch.int64), min_speakers=1, num_bins=torch.tensor([num_bins]))
+        assert allowed[0, 0].nonzero()[:, 0].tolist() == [EOS]
+
+
 @given(seeds, st.integers(2, V.num_bins), limits())
 @settings(max_examples=25, deadline=None)
 def test_stopping_as_early_as_possible(seed: int, num_bins: int, numbers: dict[str, int]) -> None:

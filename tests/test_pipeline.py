@@ -583,7 +583,7 @@ def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
 
 @pytest.mark.parametrize("chunk", [1.0, 1.1, 2.3, 3.0, 4.9])
 def test_hops_are_a_fifth_of_the_chunk_to_all_of_it(tiny_model: Pix2Seq, chunk: float) -> None:
-    for hop in (0.2 * chunk, chunk / 5, float(f"{chunk / 5:g}"), chunk):
+    for hop in (0.2 * chunk, chunk / 5, float(f"{chunk / 5:g}"), chunk, chunk + 9e-7):
         grid = Pix2SeqDiarization(tiny_model, chunk=chunk, hop=hop).grid
         assert 1 <= grid.hop <= grid.chunk
     with pytest.raises(ValueError, match=f"it has to be {chunk / 5:g} s to {chunk:g} s, a fifth of the chunk"):

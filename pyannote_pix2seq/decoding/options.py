@@ -72,7 +72,7 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         ranges = {
             "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
-            "temperature": (is_number(self.temperature) and self.temperature > 0, "a number above 0"),
+            "temperature": (is_number(self.temperature) and self.temperature >= 1e-6, "a number, 0.000001 or more"),
             "top_k": (self.top_k is None or is_whole(self.top_k, 1), "a whole number, 1 or more, or None"),
             "top_p": (is_number(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
             **{name: (is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},

@@ -113,12 +113,13 @@ def _one_by_one(
     longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
     written: dict[int, Row] = {}
     for position in range(draft.tokens.shape[1], longest + 1):
-        log_probs, draft = _predict(model, draft, options, limits)
+        log_probs, going_on, draft = _predict(model, draft, options, limits)
         if position < forced.shape[1]:
-            log_probs = _force(log_probs, forced[draft.number // width, position])
+            token = forced[draft.number // width, position]
+            log_probs, going_on = _force(log_probs, token), torch.where(token == PAD, going_on, 1)
         scores = log_probs + draft.log_prob[:, None]
         parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
-        mass = _mass(log_probs, parent, token, model.vocabulary)
+        mass = _mass(log_probs, parent, token, model.vocabulary) * going_on[parent]
         draft = draft.select(parent).append(token, scores[parent, token], mass)
         if (token < FIRST_TIME).all():
             break
@@ -173,16 +174,30 @@ def _postprocessed(
     return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
 
 
-def _predict(model: Pix2Seq, draft: Draft, options: DecodingOptions, limits: SpeakerLimits) -> tuple[Tensor, Draft]:
-    """Log-probabilities of the next token within the grammar, (num_drafts, size)."""
+def _predict(
+    model: Pix2Seq, draft: Draft, options: DecodingOptions, limits: SpeakerLimits
+) -> tuple[Tensor, Tensor, Draft]:
+    """Log-probabilities of the next token within the grammar, (num_drafts, size), and `_going_on`."""
     last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
     logits, context = model.write(draft.context, last)
     allowed = grammar(model.vocabulary, draft.tokens, *limits, num_bins=draft.num_bins, last=True)[:, 0]
     position = draft.tokens.shape[1]
+    going_on = _going_on(logits[:, 0], allowed, position % TOKENS_PER_TRIPLET)
     if position >= TOKENS_PER_TRIPLET * options.max_turns:
         allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
     logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
-    return logits.log_softmax(-1), draft._replace(context=context)
+    return logits.log_softmax(-1), going_on, draft._replace(context=context)
+
+
+def _going_on(logits: Tensor, allowed: Tensor, phase: int) -> Tensor:
+    """Probability that the sequence does not end here, where only limits forbid it to; 1 elsewhere: (num_drafts,)."""
+    may_go_on = allowed[:, FIRST_TIME:].any(-1)
+    if phase or (allowed[:, EOS] | ~may_go_on).all():
+        return torch.ones_like(may_go_on, dtype=torch.float)
+    free = allowed.clone()
+    free[:, EOS] = True
+    stops = logits.float().masked_fill(~free, -torch.inf).softmax(-1)[:, EOS]
+    return torch.where(allowed[:, EOS] | ~may_go_on, 1, 1 - stops)
 
 
 def _wind_up(allowed: Tensor, phase: int) -> Tensor:

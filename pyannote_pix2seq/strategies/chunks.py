@@ -102,7 +102,7 @@ class Grid(NamedTuple):
                 f"the chunk to all of it."
             )
         length, step = (math.ceil(seconds / frontend.token_duration - 1e-6) for seconds in (chunk, hop))
-        return cls(length, step, frontend.samples_per_token, frontend.sample_rate)
+        return cls(length, min(step, length), frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:
         """Duration of a number of audio tokens, in seconds."""
