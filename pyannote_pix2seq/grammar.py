@@ -28,8 +28,8 @@ def grammar(
 
     Start, end and speaker alternate; an end is later than its start; starts never decrease; a new speaker always gets
     the next letter; turns of one speaker do not overlap; `<eos>` is allowed between triplets only, and not before
-    `min_speakers` have spoken unless the audio has fewer than two time bins; only padding follows it. At least one token
-    is always allowed.
+    `min_speakers` have spoken, unless the audio has fewer than two time bins; only padding follows it. At least one
+    token is always allowed.
 
     Parameters
     ----------
