@@ -39,8 +39,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     """Protocol of conversations that are simulated on demand.
 
     Files hold `uri`, `database`, `subset`, `annotation` (whose labels are names of voices), `annotated`, `labels` (the
-    style of the annotation, in one word), `digest` (of the conversation), `scope` and `sample_rate`; `waveform`, (1,
-    num_samples) float32, is rendered on access, also by `"waveform" in file`. The uri of a file,
+    style of the annotation, in one word), `digest` (of all that the sound depends on), `scope` and `sample_rate`;
+    `waveform`, (1, num_samples) float32, is rendered on access, also by `"waveform" in file`. The uri of a file,
     `{name}-{subset}-{number}`, determines its conversation: development and test sets are the same every time. The
     training set does not end by default: ask for a number of conversations (`num_train`), or stop.
 
@@ -188,8 +188,8 @@ def origin(protocol: Any, subset: str) -> str:
     """Describe what the examples of a subset of any protocol are made from.
 
     The description consists of the protocol's name, the style of labels, where files say it and it is not the default,
-    and, if conversations are simulated on demand, a hash of the turns, scenes and voices of the first files. A folder
-    of examples of another origin must not be used for the protocol.
+    and, if conversations are simulated on demand, a hash of the turns, scenes, voices and acoustics of the first files.
+    A folder of examples of another origin must not be used for the protocol.
     """
     files = list(islice(getattr(protocol, subset)(), NUM_HASHED))
     labels = {f", labels {file['labels']}" for file in files if file.get("labels", str(HEARD)) != str(HEARD)}

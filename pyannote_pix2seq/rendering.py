@@ -31,7 +31,6 @@ from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation import Conversation, Simulator
-from pyannote_pix2seq.simulation.folder import files_below
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
@@ -133,8 +132,8 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
     """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`.
 
-    The audio is not rendered again if, according to `URI.sha256`, it was rendered from the same duration, turns, voices
-    and scene.
+    The audio is not rendered again if, according to `URI.sha256`, it was rendered from the same conversation by the
+    same voices and acoustics, see `Simulator.digest`.
 
     Returns
     -------
@@ -175,13 +174,6 @@ def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, 
             protocols[name][subset] = lists
     recordings = [f"{prefix}{name}/wav/{{uri}}.wav" for name in subsets]
     return {"Databases": {DATABASE: recordings}, "Protocols": {DATABASE: {TASK: protocols}}}
-
-
-def fingerprint(source: Path) -> str:
-    """Short hash of the names and sizes of all files in a folder, or of one file."""
-    files = [source] if source.is_file() else [path for path in files_below(source) if path.is_file()]
-    listing = [f"{path.relative_to(source.parent).as_posix()} {path.stat().st_size}" for path in files]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
 
 
 def _path(folder: Path, uri: str) -> Path:

@@ -21,7 +21,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import REGISTRY, fingerprint, render
+from pyannote_pix2seq.rendering import REGISTRY, render
 from pyannote_pix2seq.simulation import Noises, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators
 from pyannote_pix2seq.simulation.labels import Labels
@@ -62,7 +62,7 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "difficulty": asdict(DIFFICULTIES[name]),
         "labels": str(Labels.of(options)),
         "voices": Voices(options.voices, "train").digest,
-        "noise": fingerprint(options.noise) if options.noise else None,
+        "noise": Noises(options.noise).digest if options.noise else None,
         "train_duration": options.train_duration,
     }
 

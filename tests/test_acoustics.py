@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 from pyannote_pix2seq.errors import OptionError
 from pyannote_pix2seq.simulation.acoustics import LIMITS, Acoustics, AcousticsError
 from pyannote_pix2seq.simulation.level import clip, wandering_gains
+from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.store import LEVEL
@@ -183,6 +186,27 @@ def test_options_are_drawn_as_often_as_asked_and_within_their_ranges() -> None:
     assert {scene.codec for scene in scenes} == {None, "mp3", "vorbis"}
 
 
+def test_acoustics_that_sound_different_have_another_digest(tmp_path: Path) -> None:
+    voices = Voices(write_toy_voices(tmp_path / "voices"), "train")
+    (tmp_path / "rain.wav").write_bytes(b"rain")
+    usual = Acoustics(noises=Noises(tmp_path), bystanders=voices)
+    digests = {usual.digest}
+    (tmp_path / "rain.wav").write_bytes(b"more rain")
+    others = [
+        {"drift": 8.0},
+        {"near": (0.2, 0.3)},
+        {"distant": (3.0, 4.0)},
+        {"clipping_probability": 0.5},  # of which the first conversations may have none
+        {"noises": Noises(tmp_path)},
+        {"noises": None},
+        {"bystanders": Voices(write_toy_voices(tmp_path / "others", num_train=3), "train")},
+        {"bystanders": None},
+    ]
+    digests |= {replace(usual, **other).digest for other in others}
+    assert len(digests) == 1 + len(others)
+    assert replace(usual).digest == usual.digest == pickle.loads(pickle.dumps(usual)).digest
+
+
 def test_scenes_say_what_will_be_heard() -> None:
     assert str(ALONE) == "voices alone"
     scene = replace(
@@ -230,6 +254,7 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, Any], message
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"noises": SimpleNamespace(kinds=[], draw=None)}, "noises=.* has no `digest`. Give Noises"),
         ({"noises": "noise/"}, r"noises='noise/' was given, a str, which has no `kinds`. Give Noises\(folder\)"),
         ({"bystanders": Path("voices")}, r"bystanders=.* has no `choose`. Give Voices\(folder, split\)"),
     ],

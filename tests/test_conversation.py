@@ -9,6 +9,7 @@ import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -300,6 +301,10 @@ def test_turns_may_be_off_by_rounding_and_have_numbers_of_numpy(store: Path) -> 
         ),
         ({"voices": Path("voices")}, "voices=.*Path, which has no `choose`"),
         ({"turns": "ami"}, r"turns='ami' .* no `draw`. Give turn-taking, e.g. FittedTurns.ready\(\"ami\"\)"),
+        (
+            {"acoustics": SimpleNamespace(draw=None, apply=None)},
+            r"acoustics=.* has no `digest`. Give Acoustics\(\)",
+        ),
         ({"acoustics": {"drift": 0}}, r"acoustics={'drift': 0} was given, a dict.* Give Acoustics\(\)"),
     ],
 )

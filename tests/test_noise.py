@@ -35,6 +35,29 @@ def test_recorded_noise_is_of_the_kind_asked_for(tmp_path: Path) -> None:
     assert Noises(tmp_path).kinds == Noises(tmp_path / "manifest.tsv").kinds == ["hum"]
 
 
+def test_the_digest_is_that_of_the_recordings_wherever_they_lie(tmp_path: Path) -> None:
+    for home in ("a", "b"):
+        (tmp_path / home / "noise").mkdir(parents=True)
+        (tmp_path / home / "noise" / "rain.wav").write_bytes(b"rain")
+    (tmp_path / "a" / "noise" / "README.md").write_text("is no sound")
+    digests = [Noises(tmp_path / home / "noise").digest for home in ("a", "b")]
+    (tmp_path / "a" / "noise" / "rain.wav").write_bytes(b"more rain")
+    (tmp_path / "b" / "noise" / "wind.wav").write_bytes(b"wind")
+    digests += [Noises(tmp_path / home / "noise").digest for home in ("a", "b")]
+    assert digests[0] == digests[1] and len(set(digests)) == 3
+
+
+def test_the_digest_of_a_manifest_is_that_of_what_it_lists(tmp_path: Path) -> None:
+    (tmp_path / "manifest.tsv").write_text("path\tkind\nrain.wav\twater\n")
+    (tmp_path / "rain.wav").write_bytes(b"rain")
+    first = Noises(tmp_path / "manifest.tsv").digest
+    assert Noises(tmp_path).digest == first
+    (tmp_path / "rain.wav").write_bytes(b"more rain")
+    second = Noises(tmp_path / "manifest.tsv").digest
+    (tmp_path / "manifest.tsv").write_text("path\tkind\nrain.wav\twind\n")
+    assert len({first, second, Noises(tmp_path / "manifest.tsv").digest}) == 3
+
+
 def test_linked_folders_of_noise_are_heard(tmp_path: Path) -> None:
     (tmp_path / "elsewhere" / "rain").mkdir(parents=True)
     soundfile.write(tmp_path / "elsewhere" / "rain" / "1.wav", np.full(SAMPLE_RATE, 0.1), SAMPLE_RATE)

@@ -15,7 +15,7 @@ from toy import SAMPLE_RATE, write_toy_voices
 
 from pyannote_pix2seq.annotation import survives_rttm
 from pyannote_pix2seq.errors import OptionError
-from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, annotate
+from pyannote_pix2seq.protocol import ENDLESS, SyntheticProtocol, annotate, origin
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import Labels
@@ -189,6 +189,16 @@ def test_annotations_follow_the_style_of_labels() -> None:
     conversation = Conversation("x", 4.0, (Triplet(1, 2, 0), Triplet(2.2, 3, 0)), ("ann",))
     assert list(annotate(conversation).itersegments()) == [Segment(1, 2), Segment(2.2, 3)]
     assert list(annotate(conversation, Labels(0.3, 0.1)).itersegments()) == [Segment(0.9, 3.1)]
+
+
+def test_the_origin_is_another_one_where_the_same_scenes_sound_different(
+    simulators: tuple[Simulator, Simulator],
+) -> None:
+    train, development = simulators
+    wild = Simulator(train.voices, train.turns, Acoustics(drift=8.0), train.duration)
+    usual, again, other = (SyntheticProtocol("Meeting", each, development, **SIZES) for each in (train, train, wild))
+    assert [file["annotation"] for file in usual.train()] == [file["annotation"] for file in other.train()]
+    assert origin(usual, "train") == origin(again, "train") != origin(other, "train")
 
 
 def test_turns_of_two_voices_at_the_same_time_are_both_kept() -> None:

@@ -21,7 +21,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import RenderingError, fingerprint, layout, record, render, verify
+from pyannote_pix2seq.rendering import RenderingError, layout, record, render, verify
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.labels import Labels
@@ -194,15 +194,6 @@ def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> N
         verify(protocol, into)
 
 
-def test_the_fingerprint_of_a_folder_does_not_depend_on_where_it_lies(tmp_path: Path) -> None:
-    for home in ("a", "b"):
-        (tmp_path / home / "noise").mkdir(parents=True)
-        (tmp_path / home / "noise" / "rain.wav").write_bytes(b"rain")
-    first, second = (fingerprint(tmp_path / home / "noise") for home in ("a", "b"))
-    (tmp_path / "b" / "noise" / "wind.wav").write_bytes(b"wind")
-    assert first == second != fingerprint(tmp_path / "b" / "noise")
-
-
 # protocols/database.yml
 
 
@@ -355,6 +346,15 @@ def test_the_recipe_refuses_unknown_options(
             run_recipe("render.py", "Easy", "--voices", str(store), "--into", "x", option, value)
         said = capsys.readouterr().err
         assert f"argument {option}: '{value[:20]}' is not a" in said and len(said) < 200
+
+
+def test_a_conversation_that_sounds_different_is_recorded_again(store: Path, tmp_path: Path) -> None:
+    voices = Voices(store, "dev")
+    steady, wild = (Simulator(voices, PlainTurns(), Acoustics(drift=drift), duration=6.0) for drift in (0.0, 9.0))
+    conversation = steady.describe("talk")
+    assert conversation == wild.describe("talk")
+    heard = [record(conversation, simulator, tmp_path).read_bytes() for simulator in (steady, wild, steady)]
+    assert heard[0] == heard[2] != heard[1]
 
 
 def test_a_conversation_is_recorded_once(

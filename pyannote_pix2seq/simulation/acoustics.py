@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -113,7 +114,7 @@ class Acoustics:
     AcousticsError
         If a number is out of its limits, a range is reversed, or a codec does not exist or is missing in libsndfile.
     OptionError
-        If `noises` or `bystanders` are something else, such as the name of a folder.
+        If `noises` or `bystanders` are something else, such as the name of a folder, or lack a `digest`.
     """
 
     noises: Noises | None = None
@@ -147,9 +148,9 @@ class Acoustics:
 
     def __post_init__(self) -> None:
         if self.noises is not None:
-            check_methods("Acoustics", "noises", self.noises, ("kinds", "draw"), "Noises(folder)")
+            check_methods("Acoustics", "noises", self.noises, ("kinds", "draw", "digest"), "Noises(folder)")
         if self.bystanders is not None:
-            check_methods("Acoustics", "bystanders", self.bystanders, ("choose",), "Voices(folder, split)")
+            check_methods("Acoustics", "bystanders", self.bystanders, ("choose", "digest"), "Voices(folder, split)")
         for field in fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_probability"):
@@ -165,6 +166,16 @@ class Acoustics:
         """Acoustics that add nothing: voices as they are, all at one level."""
         never: dict[str, Any] = {field.name: 0.0 for field in fields(cls) if field.name.endswith("_probability")}
         return cls(loudness=0.0, drift=0.0, speed=(1.0, 1.0), peak=(-1.0, -1.0), **never)
+
+    @property
+    def digest(self) -> str:
+        """Short hash of all options; of noises and bystanders, their own digests.
+
+        Much of it is in no scene: `drift`, `near` and `distant`, and what noise and bystanders sound like.
+        """
+        options = {field.name: getattr(self, field.name) for field in fields(self)}
+        known = {name: getattr(value, "digest", value) for name, value in options.items()}
+        return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
     def draw(self, voices: Sequence[str], rng: np.random.Generator) -> Scene:
         """Draw the scene of a conversation.

@@ -70,7 +70,7 @@ class Conversation:
 
     @property
     def digest(self) -> str:
-        """Hash of its duration, turns, voices and scene, on which its audio depends."""
+        """Hash of its duration, turns, voices and scene; its audio depends on more, see `Simulator.digest`."""
         return hashlib.sha256(repr((self.duration, self.turns, self.voices, self.scene)).encode()).hexdigest()
 
     def pieces(self) -> Iterator[Conversation]:
@@ -97,7 +97,8 @@ class Simulator:
     turns : TurnTaking
         Draws who speaks when.
     acoustics : Acoustics
-        Draws and applies the acoustics.
+        Draws and applies the acoustics: `Acoustics`, or anything with a `draw`, `apply` and `digest` as it has. The
+        digest has to change with whatever changes what is drawn, or how it sounds.
     duration : float
         Of every conversation, in seconds.
 
@@ -112,7 +113,7 @@ class Simulator:
     def __init__(self, voices: Voices, turns: TurnTaking, acoustics: Acoustics, duration: float = 50.0) -> None:
         check_methods("Simulator", "voices", voices, ("choose",), "Voices(folder, split)")
         check_methods("Simulator", "turns", turns, ("draw",), 'turn-taking, e.g. FittedTurns.ready("ami")')
-        check_methods("Simulator", "acoustics", acoustics, ("draw", "apply"), "Acoustics()")
+        check_methods("Simulator", "acoustics", acoustics, ("draw", "apply", "digest"), "Acoustics()")
         if not duration > 0:
             raise ArgumentError(f"A conversation of {duration} s was asked for; its duration must be positive.")
         self.voices = voices
@@ -156,8 +157,8 @@ class Simulator:
         return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def digest(self, conversation: Conversation) -> str:
-        """Hash of a conversation and of the store of voices, on which its audio depends."""
-        return f"{conversation.digest} of {self.voices.digest}"
+        """Hashes of all that the audio of a conversation depends on: itself, the store of voices, and the acoustics."""
+        return f"{conversation.digest} of {self.voices.digest} in {self.acoustics.digest}"
 
     def tracks(self, conversation: Conversation) -> np.ndarray:
         """Speech of each speaker, and nothing else: no room, no noise, all at one level.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,15 @@ class Noises:
     def __repr__(self) -> str:
         num_recordings = sum(len(paths) for paths in self._kinds.values())
         return f"Noises({str(self.source)!r}): {num_recordings} recordings of {len(self.kinds)} kinds"
+
+    @cached_property
+    def digest(self) -> str:
+        """Short hash of the kinds, and of the names and sizes of their recordings, wherever these lie.
+
+        Recordings are not read, so that one that is replaced by another of the same name and size is not noticed.
+        """
+        listing = [f"{kind}/{path.name} {path.stat().st_size}" for kind in self.kinds for path in self._kinds[kind]]
+        return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
 
     def draw(self, kind: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         """Noise of one kind: random crops of its recordings, one after the other.
