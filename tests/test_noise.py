@@ -122,6 +122,16 @@ def test_sources_without_noise_are_refused(tmp_path: Path) -> None:
         Noises(tmp_path).draw("wind", rng_of(), 10)
 
 
+def test_a_kind_without_a_sample_is_refused(tmp_path: Path) -> None:
+    for name in ("click", "tick"):
+        soundfile.write(tmp_path / f"{name}.wav", np.full(1, 0.5), 48000)
+    message = rf"(click|tick)\.wav lasts 0\.021 ms, .* a sample at 16000 Hz, and kind '{tmp_path.name}' has no longer"
+    with pytest.raises(NoiseError, match=message):
+        Noises(tmp_path).draw(tmp_path.name, rng_of(), 10)
+    soundfile.write(tmp_path / "hum.wav", np.full(SAMPLE_RATE, 0.5), SAMPLE_RATE)
+    assert Noises(tmp_path).draw(tmp_path.name, rng_of(), 10).any()  # of the one that has some
+
+
 @pytest.mark.parametrize(
     "content",
     [

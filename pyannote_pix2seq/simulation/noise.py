@@ -87,7 +87,7 @@ class Noises:
         Raises
         ------
         NoiseError
-            If there is no such kind.
+            If there is no such kind, or its recordings are all too short to have a sample at 16 kHz.
         AudioError
             If a recording cannot be read.
         """
@@ -100,6 +100,8 @@ class Noises:
             path = paths[rng.integers(len(paths))]
             start = int(rng.integers(1 + int(_duration(path) / 2 * SAMPLE_RATE)))
             crop = _crop(path, start, num_samples - position)
+            if not len(crop) and not any(map(_num_samples, paths)):
+                raise NoiseError(_too_short(path, kind))
             noise[position : position + len(crop)] = crop
             fade(noise[position : position + len(crop)])
             position += len(crop)
@@ -120,6 +122,18 @@ def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
         _read(path, number, PIECE) for number in range(first * PIECE, max(math.ceil(end), first * PIECE + 1), PIECE)
     ]
     return np.concatenate(pieces)[start - first * PIECE * SAMPLE_RATE :][:num_samples]
+
+
+def _num_samples(path: Path) -> int:
+    """Samples of a recording at 16 kHz."""
+    return round(_duration(path) * SAMPLE_RATE)
+
+
+def _too_short(path: Path, kind: str) -> str:
+    return (
+        f"{path} lasts {1000 * _duration(path):.3f} ms, which is less than a sample at {SAMPLE_RATE} Hz, and kind "
+        f"{kind!r} has no longer recording. Give it one, or leave the kind out."
+    )
 
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
