@@ -147,6 +147,6 @@ def check_size(path: Path, voices: Mapping[str, Voice]) -> None:
         If it is missing or too short.
     """
     num_samples = max((int(voice.regions.sum(axis=1).max()) for voice in voices.values()), default=0)
-    size = path.stat().st_size if path.is_file() else 0
-    if size < num_samples * np.dtype(np.int16).itemsize:
-        raise VoicesError(f"{path} has {size} bytes of {2 * num_samples}: it is damaged. Prepare the voices again.")
+    size, needed = path.stat().st_size if path.is_file() else 0, num_samples * np.dtype(np.int16).itemsize
+    if size < needed:
+        raise VoicesError(f"{path} has {size} bytes of {needed}: it is damaged. Prepare the voices again.")
