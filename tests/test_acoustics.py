@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +165,81 @@ def test_each_option_is_drawn_apart_from_the_others(tmp_path: Path) -> None:
         assert quiet == replace(scene, noise=None, crowd=())
         dry = replace(usual, room_probability=0, telephone_probability=1).draw(("train00", "train01"), rng_of(seed))
         assert replace(dry, telephone=None) == replace(scene, rt60=None, telephone=None)
+
+
+APART: dict[str, tuple[Any, set[str]]] = {
+    "loudness": (9.0, {"levels"}),
+    "quiet_probability": (0.7, {"levels"}),
+    "quiet": ((20.0, 30.0), {"levels"}),
+    "drift": (8.0, set()),
+    "speed": ((0.7, 0.8), {"speeds"}),
+    "pitch_probability": (0.9, {"pitches"}),
+    "pitch": ((5.0, 6.0), {"pitches"}),
+    "room_probability": (0.2, {"rt60"}),
+    "distant_probability": (0.9, {"is_distant"}),
+    "rt60": ((1.0, 2.0), {"rt60"}),
+    "near": ((0.2, 0.3), set()),
+    "distant": ((7.0, 8.0), set()),
+    "noise_probability": (0.2, {"noise"}),
+    "recorded_probability": (0.1, {"noise", "signal_to_noise"}),
+    "signal_to_noise": ((50.0, 60.0), {"signal_to_noise"}),
+    "noises": (None, {"noise", "signal_to_noise"}),
+    "crowd_probability": (0.9, {"crowd"}),
+    "crowd_size": ((2, 3), {"crowd"}),
+    "signal_to_crowd": ((50.0, 60.0), {"signal_to_crowd"}),
+    "bystanders": (None, {"crowd"}),
+    "clipping_probability": (0.9, {"clipping"}),
+    "clipping": ((20.0, 30.0), {"clipping"}),
+    "peak": ((-50.0, -40.0), {"peak"}),
+    "telephone_probability": (0.9, {"telephone"}),
+    "telephones": (("gsm",), {"telephone", "codec"}),
+    "codec_probability": (0.9, {"codec"}),
+    "codecs": (("mp3",), {"codec"}),
+    "compression": ((0.0, 0.1), {"compression"}),
+}
+"""Another value of each option, and what of a scene is another one then."""
+
+
+@pytest.fixture
+def usual(tmp_path: Path) -> Acoustics:
+    """With three kinds of noise, and voices for a crowd."""
+    for kind in ("rain", "wind", "hum"):
+        (tmp_path / "noise" / kind).mkdir(parents=True)
+        (tmp_path / "noise" / kind / "1.wav").touch()
+    return Acoustics(
+        noises=Noises(tmp_path / "noise"), bystanders=Voices(write_toy_voices(tmp_path / "voices"), "train")
+    )
+
+
+def scenes_of(acoustics: Acoustics) -> list[dict[str, Any]]:
+    return [asdict(acoustics.draw(("train00", "train01"), rng_of(seed))) for seed in range(150)]
+
+
+def test_options_change_what_they_say_and_nothing_else(usual: Acoustics) -> None:
+    assert set(APART) == {field.name for field in fields(usual)}
+    scenes = scenes_of(usual)
+    for name, (value, expected) in APART.items():
+        others = scenes_of(replace(usual, **{name: value}))
+        changed = {part for one, other in zip(scenes, others, strict=True) for part in one if one[part] != other[part]}
+        assert changed == expected, name
+
+
+def test_whether_there_is_something_depends_on_how_much_is_drawn_before(usual: Acoustics, tmp_path: Path) -> None:
+    (tmp_path / "two.tsv").write_text("path\tkind\nnoise/rain/1.wav\tdrops\nnoise/wind/1.wav\tgusts\n")
+    cases: list[tuple[dict[str, Any], str, bool]] = [
+        ({"recorded_probability": 0.1}, "noise", True),
+        ({"noises": None}, "noise", True),
+        ({"noises": Noises(tmp_path / "two.tsv")}, "noise", False),
+        ({"crowd_size": (2, 3)}, "crowd", True),
+        ({"bystanders": Voices(write_toy_voices(tmp_path / "few", num_train=4), "train")}, "crowd", True),
+        ({"telephones": ("gsm",)}, "telephone", True),
+        ({"telephones": ("gsm", "alaw")}, "telephone", False),
+        ({"telephones": ("gsm",)}, "codec", False),
+        ({"codecs": ("mp3",)}, "codec", False),
+    ]
+    for options, part, expected in cases:
+        there = [[bool(scene[part]) for scene in scenes_of(each)] for each in (usual, replace(usual, **options))]
+        assert (there[0] != there[1]) is expected, options
 
 
 def test_options_are_drawn_as_often_as_asked_and_within_their_ranges() -> None:

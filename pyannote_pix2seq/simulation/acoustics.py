@@ -53,8 +53,14 @@ class AcousticsError(Pix2SeqError, ValueError):
 class Acoustics:
     """Acoustics of simulated conversations; everything is drawn anew for each of them.
 
-    Ranges are drawn from uniformly. What an option changes is drawn independently of everything else: with another
-    `noise_probability`, the same conversation has the same room.
+    Ranges are drawn from uniformly. Speakers, room, noise, crowd and recording (clipping, peak, telephone, file) have a
+    stream of random numbers each, so that an option of one of them never changes another: with other noise, the same
+    conversation has the same room. Nor does an option change what other options of the same stream decide, except
+    where it changes how many numbers are drawn before:
+
+    - `recorded_probability`, and whether `noises` has several kinds: whether there is noise, and its level;
+    - `bystanders` and `crowd_size`: whether there is a crowd;
+    - whether `telephones` has several: whether there is a telephone, and the codec of the file.
 
     Parameters
     ----------
