@@ -40,7 +40,7 @@ from pyannote_pix2seq.evaluation.comparison import (
 from pyannote_pix2seq.evaluation.process import PACKAGE
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.scores import MEASURES, measure
-from pyannote_pix2seq.evaluation.system import System, respond
+from pyannote_pix2seq.evaluation.system import System, UnknownSystemError, respond
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 ROOT = Path(__file__).parent.parent
@@ -384,6 +384,15 @@ def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: 
     with pytest.raises(SystemExit):
         parse(*arguments)
     assert message in capsys.readouterr().err
+
+
+def test_systems_of_one_name_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    systems = [System("mine", ("first",)), System("other", ("second",)), System("mine", ("third",))]
+    with pytest.raises(
+        UnknownSystemError, match="^Two systems are called mine. Give folders and peers different names"
+    ):
+        evaluate("toys", [], systems, place=tmp_path / "kept")
+    assert not (tmp_path / "kept").exists()
 
 
 def test_the_recipe_scores_registered_protocols(

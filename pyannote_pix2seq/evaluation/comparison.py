@@ -22,7 +22,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
-from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System
+from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, check_names
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
@@ -131,9 +131,12 @@ def evaluate(
 
     Raises
     ------
+    UnknownSystemError
+        If two systems have the same name.
     EvaluationError
         If another evaluation is using that folder.
     """
+    check_names(systems)
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
             return _evaluated(name, files, systems, threads, Path(folder), scoring, subset)

@@ -20,7 +20,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -199,6 +200,22 @@ class System:
         except OSError as error:
             return f"{self.name} cannot be called: {error}"
         return f"{self.name} gave no answer and ended with exit status {status}; its own messages are above"
+
+
+def check_names(systems: Iterable[System]) -> None:
+    """Refuse systems of one name, of which one would take the place of the other.
+
+    Raises
+    ------
+    UnknownSystemError
+        If two have the same.
+    """
+    times = Counter(system.name for system in systems)
+    if twice := sorted(name for name, number in times.items() if number > 1):
+        raise UnknownSystemError(
+            f"Two systems are called {', '.join(twice)}. Give folders and peers different names, and no strategy or "
+            f"seed twice."
+        )
 
 
 def _check_folder(path: Path) -> None:

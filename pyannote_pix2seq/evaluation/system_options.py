@@ -8,7 +8,7 @@ from itertools import product, starmap
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.console.arguments import at_least_one, whole
-from pyannote_pix2seq.evaluation.system import System, UnknownSystemError
+from pyannote_pix2seq.evaluation.system import System, UnknownSystemError, check_names
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 
@@ -41,11 +41,5 @@ def parse_systems(
 
 def _systems(pipelines: Iterable[System], peers: Sequence[str]) -> list[System]:
     systems = [*pipelines, *map(System.of_peer, peers)]
-    names = [system.name for system in systems]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise UnknownSystemError(
-            f"Two systems are called {', '.join(twice)}. Give folders and peers different names, and no strategy or "
-            f"seed twice."
-        )
+    check_names(systems)
     return systems
