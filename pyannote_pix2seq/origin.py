@@ -13,6 +13,9 @@ from torch import Tensor
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import Pix2SeqError
 
+BLOCK = 2**20
+"""Bytes of a file that are hashed at a time."""
+
 
 class OriginError(Pix2SeqError, ValueError):
     """A note of an origin that cannot be read."""
@@ -40,6 +43,15 @@ def weights_digest(weights: Mapping[str, Tensor], what: str = "") -> str:
     for name, weight in sorted(weights.items()):
         digest.update(name.encode() + weight.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of the contents of a file of any size, as sha256sum gives it."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def changes(note: Path, origin: Mapping[str, Any], may_be_new: bool = False) -> list[str]:

@@ -9,7 +9,6 @@ folder/NAME/SHA256SUMS                   for `sha256sum -c`
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -27,7 +26,7 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.origin import changes, note_origin
+from pyannote_pix2seq.origin import changes, file_digest, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation import Conversation, Simulator
@@ -121,7 +120,7 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
     for subset in (subset for subset, size in protocol.sizes.items() if size):
         for expected, found in zip(getattr(protocol, subset)(), getattr(rendered, subset)(), strict=True):
             _compare(expected, found)
-            digest = hashlib.sha256(found["audio"].read_bytes()).hexdigest()
+            digest = file_digest(found["audio"])
             if known.setdefault(found["uri"], digest) != digest:
                 raise RenderingError(f"{found['audio']} has changed since it was rendered. Delete it and run again.")
             seconds += found["annotated"].duration()

@@ -5,15 +5,17 @@
 Makes meetings of five speakers in FOLDER, and enrols three of them with 10 s each: a clean recording of the same voice,
 at the same speed and pitch, of speech that is not in the meeting. No speaker is in two meetings while there are voices
 left. Each meeting is diarized with each strategy. Existing recordings are kept, and so are results of a pipeline whose
-files have not changed. --docs writes the table between two comments of that file.
+files have not changed on audio that has not. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.loading import load_diarization
+from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
@@ -64,6 +67,12 @@ class Meeting:
     @property
     def reference(self) -> Annotation:
         return load_rttm(self.audio.with_suffix(".rttm"))[self.audio.stem]
+
+    @cached_property
+    def digest(self) -> str:
+        """Short hash of all audio, and of who says what of it."""
+        heard = [("", self.audio), *self.known.items()]
+        return hashlib.sha256(repr([(name, file_digest(path)) for name, path in heard]).encode()).hexdigest()[:8]
 
 
 def parse() -> argparse.Namespace:
@@ -128,8 +137,9 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
 
 
 def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:
-    """Diarization of a meeting by a pipeline, computed once for each state of its files."""
-    path = meeting.audio.with_suffix(f".{strategy}.{System.of_pipeline(pipeline).fingerprint}.rttm")
+    """Diarization of a meeting by a pipeline, computed once for each state of its files and of the audio."""
+    made_of = f"{strategy}.{System.of_pipeline(pipeline).fingerprint}.{meeting.digest}"
+    path = meeting.audio.with_suffix(f".{made_of}.rttm")
     if not path.exists():
         audio = {"audio": meeting.audio, "uri": meeting.audio.stem}
         output: Any = load_diarization(pipeline, strategy)(audio, known=meeting.known)

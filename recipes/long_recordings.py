@@ -8,8 +8,8 @@ of it, with each strategy of our pipeline and with each peer, as evaluate.py doe
 than the hours that follow: with --pieces, several of them, evenly spread over the meeting, are diarized one by one
 instead, and their errors are added up. Every run has its own process, to measure its peak memory; it first diarizes the
 first minute of the meeting, so that one-time work does not count. Existing recordings are kept, and so are results of a
-system whose files have not changed. Changes to the code of this package are not noticed: after those, use another
-folder. --docs writes the table between two comments of that file.
+system whose files have not changed on audio that has not. Changes to the code of this package are not noticed: after
+those, use another folder. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.scores import components, measure
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.evaluation.system_options import parse_systems
+from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Noises, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
@@ -147,9 +148,9 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
 
 
 def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
-    """Result of `run`, computed once for each reference, state of the system and number of threads."""
-    references = "".join(path.with_suffix(".rttm").read_text(encoding="utf-8") for path in audio)
-    digest = hashlib.sha256(f"{system.fingerprint} {threads} {references}".encode()).hexdigest()[:8]
+    """Result of `run`, computed once for each audio, reference, state of the system and number of threads."""
+    given = [(file_digest(path), file_digest(path.with_suffix(".rttm"))) for path in audio]
+    digest = hashlib.sha256(f"{system.fingerprint} {threads} {given}".encode()).hexdigest()[:8]
     path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")
     if not path.exists():
         with atomic_write(path) as part:

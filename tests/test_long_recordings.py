@@ -76,6 +76,18 @@ def test_a_system_that_has_changed_is_measured_again(
     assert "1 of 2: " not in capfd.readouterr().err
 
 
+def test_a_recording_that_has_changed_is_heard_again(
+    recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert recipe() == 0
+    capfd.readouterr()
+    audio = tmp_path / "long" / "0.2min" / "2speakers-12s.wav"
+    samples, rate = soundfile.read(audio)
+    soundfile.write(audio, 0.5 * samples, rate)
+    assert recipe() == 0
+    assert capfd.readouterr().err.count("2 of 2: 2speakers-12s,") == 2  # both systems
+
+
 def test_another_style_of_labels_is_another_reference(
     recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

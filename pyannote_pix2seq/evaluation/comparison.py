@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, check_names
+from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
@@ -202,8 +202,7 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
         except (KeyError, OSError, ValueError) as error:
             failures.append(f"{uri} is left out: {error}")
             continue
-        digest = hashlib.sha256(audio.read_bytes()).hexdigest()
-        listed.append({"uri": uri, "audio": str(audio), "sha256": digest})
+        listed.append({"uri": uri, "audio": str(audio), "sha256": file_digest(audio)})
     found = list(recordings.values())
     references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in found}
     (folder / LISTED).write_text(json.dumps(listed))

@@ -1,0 +1,44 @@
+"""The recipe that measures enrolment: what it keeps, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from toy import SAMPLE_RATE, annotation
+
+
+@pytest.fixture
+def recipe(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
+    return load_recipe("enrolment.py")
+
+
+def noise(path: Path, seed: int) -> Path:
+    soundfile.write(path, np.random.default_rng(seed).normal(0, 0.1, SAMPLE_RATE), SAMPLE_RATE)
+    return path
+
+
+def test_a_meeting_is_diarized_again_once_its_audio_or_that_of_the_enrolled_has_changed(
+    recipe: ModuleType, tmp_path: Path, tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[dict[str, Path]] = []
+
+    def diarize(audio: dict[str, Any], known: dict[str, Path]) -> SimpleNamespace:
+        heard.append(known)
+        return SimpleNamespace(speaker_diarization=annotation((0.0, len(heard), "ann"), uri=audio["uri"]))
+
+    monkeypatch.setattr(recipe, "load_diarization", lambda pipeline, strategy: diarize)
+
+    def found(meeting: int, ann: int, name: str = "ann") -> float:
+        known = {name: noise(tmp_path / "ann.wav", ann)}
+        there = recipe.Meeting(noise(tmp_path / "meeting.wav", meeting), known)
+        return recipe.diarized(there, "chain", str(tiny_pipeline)).get_timeline().duration()
+
+    assert [found(0, 1), found(0, 1)] == [1, 1]
+    assert [found(2, 1), found(0, 2), found(0, 1, "bob")] == [2, 3, 4]
+    assert [found(0, 1), found(2, 1)] == [1, 2]  # they were kept
