@@ -17,6 +17,7 @@ from toy import write_toy_voices
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.counting import pool_counts
+from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
 from pyannote_pix2seq.training import conversations
@@ -150,6 +151,7 @@ def test_training_lowers_the_loss(posteriors: torch.Tensor, frames: torch.Tensor
 def cache_of(folder: Path, lengths: list[int]) -> ExampleCache:
     """Examples of so many tokens each."""
     cache = ExampleCache.__new__(ExampleCache)
+    cache.frontend = MelFrontend()  # whose tokens last as long
     cache.paths = [folder / f"{number}.npz" for number in range(len(lengths))]
     for path, length in zip(cache.paths, lengths, strict=True):
         content = np.full((length, 28), length, dtype=np.float16)

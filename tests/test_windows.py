@@ -212,6 +212,23 @@ def test_the_rest_of_a_recording_is_a_stretch_if_it_is_long_enough(tmp_path: Pat
     assert [cache[k].uri for k in range(len(cache))] == ["first@0.00", "first@3.20", "first@6.40"]  # 3.2, 0.5, 0.64 s
 
 
+def test_turns_end_with_the_audio_even_if_the_annotation_goes_on(tmp_path: Path) -> None:
+    longer = FILES[0] | {
+        "annotation": annotation((1.0, 3.0, "ann"), (2.0, 12.0, "bob"), (9.6, 11.0, "ann"), (11.0, 20.0, "cleo")),
+        "annotated": Timeline([Segment(0, 20)]),
+    }
+    frontend = LoudnessFrontend()
+    for _ in range(2):  # what is stored is still the reference, so that nothing is computed again
+        cache = cache_of(tmp_path, frontend)
+        cache.fill([longer])
+        assert cache[0].turns == [Triplet(1.0, 3.0, 0), Triplet(2.0, 9.6, 1)]
+    assert frontend.calls == 1 and cache[0].names == ("first ann", "first bob", "first cleo")
+    sampler = WindowSampler(frontend, WindowOptions(chunk=4.8, **PROMPTED))
+    for seed in range(50):
+        clips = sampler._clips(cache[0], Segment(), np.random.default_rng(seed))
+        assert 2 not in clips and all(len(clip.content) >= 5 for clip in clips.values())
+
+
 def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     frontend = LoudnessFrontend()
     cache_of(tmp_path, frontend).fill(FILES[:1])

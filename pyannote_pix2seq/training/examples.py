@@ -59,7 +59,7 @@ class Example:
     audio : AudioTokens
         (num_tokens, content_dim) and (num_tokens, num_voices, voice_dim), without a batch dimension.
     turns : list of Triplet
-        In seconds from the start of the stretch, sorted; speakers are numbered but not in order.
+        In seconds from the start of the stretch, sorted, none beyond its audio; speakers are numbered but not in order.
     names : tuple of str
         Names of the speakers, by number. One person may have different names in different examples, but two people
         never share a name.
@@ -113,7 +113,8 @@ class ExampleCache(Dataset):
             audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
             turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
             names = tuple(arrays["names"].tolist())
-        return Example(unquote(self.paths[index].stem), audio, turns, names)
+        seconds = len(audio.content) * self.frontend.token_duration
+        return Example(unquote(self.paths[index].stem), audio, heard(turns, seconds), names)
 
     def fill(
         self,
@@ -268,6 +269,11 @@ class _ComputedStretches(Dataset):
             return read
         store([read], self.frontend)
         return None
+
+
+def heard(turns: Iterable[Triplet], seconds: float) -> list[Triplet]:
+    """Turns, or what of them is within so many seconds of audio; an annotation may go on beyond its end."""
+    return [turn._replace(end=min(turn.end, seconds)) for turn in turns if turn.start < seconds]
 
 
 def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
