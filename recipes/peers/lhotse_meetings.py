@@ -17,17 +17,11 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-import torch
-from lhotse import CutSet, MonoCut, Recording, SupervisionSegment, SupervisionSet
-from lhotse.augmentation import Compress, Narrowband
-from lhotse.augmentation.clipping import Clipping
-from lhotse.cut import MixedCut
-from lhotse.utils import fastcopy
-from lhotse.workflows.meeting_simulation import ConversationalMeetingSimulator
-
-Cut: TypeAlias = MonoCut | MixedCut
+if TYPE_CHECKING:
+    from lhotse import CutSet, MonoCut, Recording, SupervisionSet
+    from lhotse.cut import Cut
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -36,6 +30,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
 
 
 def read_utterances(folder: Path) -> CutSet:
+    from lhotse import CutSet, Recording
+
     rows = read_table(folder / "speech.tsv")
     recordings = {path: Recording.from_file(folder / path) for path in {row["path"] for row in rows}}
     return CutSet.from_cuts(
@@ -44,12 +40,16 @@ def read_utterances(folder: Path) -> CutSet:
 
 
 def utterance(name: str, recording: Recording, row: dict[str, str]) -> MonoCut:
+    from lhotse import MonoCut, SupervisionSegment
+
     start, seconds = float(row["start"]), float(row["seconds"])
     supervision = SupervisionSegment(name, recording.id, 0.0, seconds, speaker=row["speaker"])
     return MonoCut(name, start, seconds, channel=0, recording=recording, supervisions=[supervision])
 
 
 def read_rttms(folders: list[Path]) -> SupervisionSet:
+    from lhotse import SupervisionSegment, SupervisionSet
+
     paths = [path for folder in folders for path in sorted(folder.glob("*.rttm"))]
     lines = [line.split() for path in paths for line in path.read_text().splitlines()]
     return SupervisionSet.from_segments(
@@ -60,6 +60,10 @@ def read_rttms(folders: list[Path]) -> SupervisionSet:
 
 
 def with_everything(meeting: Cut, noises: list[Cut], rng: random.Random) -> Cut:
+    from lhotse.augmentation import Compress, Narrowband
+    from lhotse.augmentation.clipping import Clipping
+    from lhotse.utils import fastcopy
+
     heard = meeting.reverb_rir(mix_first=False)
     if noises:
         noise = rng.choice(noises)
@@ -83,7 +87,7 @@ def processor_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -93,7 +97,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True, help="of a meeting, roughly")
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--turns", type=Path, nargs="+", required=True, help="folders of RTTM files")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def simulate(options: argparse.Namespace) -> None:
+    """Simulate and render meetings, and print how long it took."""
+    import torch
+    from lhotse import Recording
+    from lhotse.workflows.meeting_simulation import ConversationalMeetingSimulator
+
     torch.set_num_threads(1)
     rng = random.Random(0)
     utterances = read_utterances(options.folder)
@@ -104,7 +116,7 @@ def main() -> None:
     simulator.fit(read_rttms(options.turns))
     meetings: list[Cut] = []
 
-    def simulate() -> None:
+    def plan() -> None:
         share = options.seconds / options.speakers
         meetings[:] = simulator.simulate(
             utterances,
@@ -114,7 +126,7 @@ def main() -> None:
             max_utterances_per_speaker=100,
         )
 
-    planned = processor_seconds(simulate)
+    planned = processor_seconds(plan)
     plain = fastest(meetings, options.runs)
     full = fastest([with_everything(meeting, noises, rng) for meeting in meetings], options.runs)
     seconds = sum(meeting.duration for meeting in meetings)
@@ -123,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    simulate(parse())
