@@ -70,6 +70,10 @@ class Piece(NamedTuple):
 def piece(example: Example, first: int) -> Piece:
     """The piece of an example, made by `RefinementFeatures`, that begins with audio token number `first`.
 
+    Activity is the target of the posteriors of each bin, so a turn begins and ends at the nearest borders of bins, and
+    is as long on average as what is spoken. `activity.rasterize` counts all of the first and of the last bin instead,
+    which a written turn names however little of them is spoken.
+
     Raises
     ------
     ValueError
