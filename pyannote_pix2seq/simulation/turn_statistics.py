@@ -22,8 +22,8 @@ CHORUS = "chorus"
 class Event(NamedTuple):
     """A turn, and how it follows the turn that holds the floor.
 
-    The floor is held by the turn that ends last of all that have begun. A turn that ends before it does is a
-    backchannel; any other takes the floor.
+    The floor is held by the turn that ends last of all that have begun. A turn that ends before it does, or
+    with it, is a backchannel; any other takes the floor.
 
     Attributes
     ----------
