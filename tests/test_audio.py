@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from pyannote.core import Segment
 
 from pyannote_pix2seq.audio.reader import Reader
-from pyannote_pix2seq.audio.recording import load, prepare
+from pyannote_pix2seq.audio.recording import excerpt, load, prepare
 from pyannote_pix2seq.audio.samples import AudioError
 
 
@@ -254,10 +255,11 @@ def test_channels_that_cancel_each_other_out_are_told(recwarn):
         (left.flip(1), False),
     ):
         file = {"waveform": torch.cat([left, right]), "sample_rate": 16000, "uri": "pair"}
-        list(Reader(file))
-        told = [str(each.message) for each in recwarn.list]
-        assert [text.startswith("pair: its channels cancel each other out") for text in told] == [True] * is_told
-        recwarn.clear()
+        for read in (lambda file: [*Reader(file)], prepare, lambda file: excerpt(file, Segment(1, 2))):
+            read(file)
+            told = [str(each.message) for each in recwarn.list]
+            assert [text.startswith("pair: its channels cancel each other out") for text in told] == [True] * is_told
+            recwarn.clear()
 
 
 @pytest.mark.parametrize(

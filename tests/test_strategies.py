@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,22 @@ def test_blocks_of_a_stream_may_be_shorter_than_they_have_channels(model: Pix2Se
     assert [*turns, *stereo.close()] == [*mono.push(waveform), *mono.close()] != []
     with pytest.raises(AudioError, match=r"shape \(1600, 2\), but must be \(channel, time\). Transpose"):
         make(model, "chain").stream(RATE).push(waveform[:, :3200].reshape(1600, 2))
+
+
+def test_a_stream_whose_channels_cancel_each_other_out_says_so_once(model: Pix2Seq) -> None:
+    left = talk(22.0)["waveform"]
+    for right, is_told in ((-left, True), (left, False)):
+        stream = make(model, "chain").stream(RATE)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            for block in torch.cat([left, right]).split(RATE, dim=1):
+                stream.push(block)
+            assert len(told) == is_told  # not only at the end
+            stream.close()
+        assert [str(each.message).partition(",")[0] for each in told] == [
+            "the stream: its channels cancel each other out"
+        ] * is_told
+        assert all("Push one of them: stream.push(block[:1])" in str(each.message) for each in told)
 
 
 def test_what_a_stream_said_it_never_revises(model: Pix2Seq) -> None:

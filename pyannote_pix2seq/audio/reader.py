@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
@@ -13,14 +12,12 @@ import torch
 from torch import Tensor
 
 from pyannote_pix2seq.audio.files import called, decoded, warn_if_cut_off
+from pyannote_pix2seq.audio.mixing import Mixer
 from pyannote_pix2seq.audio.recording import LazyFile, is_source, load, name_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, check_values, select_channel
 
 BLOCK = 10.0
 """Duration of a block, in seconds."""
-CANCELLED = 0.02
-"""Channels cancel each other out if their sum has less than this share of the sum of their energies, which is the
-energy that the sum of independent channels has."""
 
 
 class Resampler:
@@ -97,18 +94,11 @@ class Reader:
         return self._file.get("waveform") is not None or not is_file
 
     def __iter__(self) -> Iterator[Tensor]:
-        resampler, loud, left = Resampler(self._rate, self.sample_rate), 0.0, 0.0
+        resampler, mixer = Resampler(self._rate, self.sample_rate), Mixer(self._name)
         for block in self._blocks(round(BLOCK * self._rate)):
-            mean = block.mean(dim=0, keepdim=True)
-            loud, left = loud + float(block.square().sum()), left + len(block) ** 2 * float(mean.square().sum())
-            yield resampler.push(mean)
+            yield resampler.push(mixer.push(block))
         yield resampler.close()
-        if left < CANCELLED * loud:
-            warnings.warn(
-                f"{self._name}: its channels cancel each other out, as one does that is another upside down, and "
-                f"little is left to hear in their mean. Listen to one of them: 'channel': 0, or --channel 0.",
-                stacklevel=1,  # always this line, whoever calls, so that it is shown once
-            )
+        mixer.check()
 
     def _blocks(self, size: int) -> Iterator[Tensor]:
         """Blocks (channel, num_samples) at the sample rate of the recording."""

@@ -18,6 +18,7 @@ from pyannote.database import ProtocolFile
 from torch import Tensor
 
 from pyannote_pix2seq.audio.files import called, decoded, warn_if_cut_off
+from pyannote_pix2seq.audio.mixing import Mixer
 from pyannote_pix2seq.audio.samples import (
     SAMPLE_RATE,
     AudioError,
@@ -73,7 +74,7 @@ def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
 
 
 def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = SAMPLE_RATE) -> Tensor:
-    """Load a recording, average its channels and resample it.
+    """Load a recording, average its channels and resample it; warns if the channels cancel each other out.
 
     Parameters
     ----------
@@ -92,11 +93,13 @@ def prepare(file: str | Path | BinaryIO | Mapping[str, Any], sample_rate: int = 
         As `load` does.
     """
     audio = load(file)
-    mono = audio["waveform"].mean(dim=0)
+    mixer = Mixer(audio["uri"])
+    mono = mixer.push(audio["waveform"])
+    mixer.check()
     rates = audio["sample_rate"], checked_rate(sample_rate, "the result")
     if rates[0] == rates[1]:
-        return mono[None]
-    return torch.from_numpy(soxr.resample(mono.numpy(), *rates))[None]
+        return mono
+    return torch.from_numpy(soxr.resample(mono[0].numpy(), *rates))[None]
 
 
 def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, sample_rate: int = SAMPLE_RATE) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyannote_pix2seq.audio.mixing import Mixer
 from pyannote_pix2seq.audio.reader import Resampler
 from pyannote_pix2seq.audio.samples import as_float32, check_shape, check_values, checked_rate
 from pyannote_pix2seq.errors import Pix2SeqError
@@ -77,6 +78,8 @@ class Stream:
         self.sample_rate = checked_rate(sample_rate, "the stream")
         self._chain = Chain(writer, limits, known)
         self._names = names_of(numbered(known))
+        self._mixer = Mixer("the stream", "Push one of them: stream.push(block[:1]).")
+        self._cancels = False
         self._resampler = Resampler(self.sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
@@ -101,7 +104,7 @@ class Stream:
         Parameters
         ----------
         block : (channel, num_samples) or (num_samples,) tensor or array
-            Of any length, even 0; channels are averaged.
+            Of any length, even 0; channels are averaged, with a warning if they cancel each other out.
 
         Returns
         -------
@@ -124,7 +127,7 @@ class Stream:
         if waveform.numel() == 0:
             return []
         check_values(waveform, self.sample_rate, "the stream", self._chunker.duration)
-        chunks = self._chunker.push(self._resampler.push(waveform.mean(dim=0, keepdim=True)))
+        chunks = self._chunker.push(self._resampler.push(self._mixer.push(waveform)))
         return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
 
     def close(self) -> list[LabelledTurn]:
@@ -139,6 +142,7 @@ class Stream:
 
     @torch.inference_mode()
     def _read(self, chunk: Chunk) -> list[Turn]:
+        self._cancels = self._cancels or self._mixer.check()  # said once
         turns = self._chain.read(chunk, later=int(not chunk.is_last))
         return self._stitcher.push(turns, chunk.core.end)
 
