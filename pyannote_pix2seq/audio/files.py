@@ -10,12 +10,14 @@ import os
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
 import soundfile
 
+from pyannote_pix2seq.audio.remainder import UNHEARD
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
 from pyannote_pix2seq.errors import missing
 
@@ -30,8 +32,13 @@ UNKNOWN_LENGTH = 2**48
 MIN_MISSING = 0.1
 """Seconds that have to be missing for a warning: headers that are wrong by a few bytes are common."""
 
+MIN_BEHIND = 1.0
+"""Seconds that have to be behind the end for a warning: encoders of mp3 put some hundredths in front and behind."""
+
 CONVERT = f"convert it, for instance with: ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
 """What to do with a file of a format that is not read."""
+REPAIR = "write it anew, for instance with: ffmpeg -ignore_length 1 -i INPUT OUTPUT.wav"
+"""What to do with a wav file whose head is wrong."""
 OTHER_SUFFIXES = frozenset({"AIF", "OGA", "OPUS"})
 """Suffixes that libsndfile reads, beside those that are names of its formats."""
 
@@ -64,6 +71,8 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
                     stacklevel=1,
                 )
             yield file
+            if file.tell() == file.frames:
+                _warn_if_there_is_more(name, source, file)
     except soundfile.SoundFileError as error:
         why = getattr(error, "error_string", error)  # which does not name the file again, as bytes
         if position:
@@ -107,6 +116,31 @@ def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
             f"is used; copy it again to have all of it.",
             stacklevel=1,  # always this line, whoever calls, so that it is shown once
         )
+
+
+def _warn_if_there_is_more(name: object, source: str | Path | BinaryIO, file: soundfile.SoundFile) -> None:
+    """Warn of a file that was read to what libsndfile takes for its end, and goes on behind it."""
+    if file.format not in UNHEARD:
+        return
+    heard = file.frames / file.samplerate
+    behind = UNHEARD[file.format](_content(source), heard)
+    if behind >= MIN_BEHIND:
+        warnings.warn(
+            f"{name} holds {heard + behind:.1f} s, of which {heard:.1f} s are heard: its head is missing or wrong, or "
+            f"that of the first of several files that were put one after the other. To have all of it, "
+            f"{REPAIR if file.format.startswith('WAV') else CONVERT}",
+            stacklevel=1,
+        )
+
+
+def _content(source: str | Path | BinaryIO) -> bytes | mmap:
+    """All bytes of a file, of which those on disk are only loaded where they are looked at."""
+    with open(source, "rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
+        try:
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+        except (AttributeError, OSError, ValueError):  # in memory, or in a file system that maps nothing
+            file.seek(0)
+            return file.read()
 
 
 def _promised(file: soundfile.SoundFile) -> float:
