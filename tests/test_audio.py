@@ -198,6 +198,23 @@ def test_empty_audio(tmp_path):
             load({"waveform": torch.zeros(shape), "sample_rate": 16000})
 
 
+def test_a_head_that_claims_nothing_in_a_file_that_holds_something(tmp_path):
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, tone(3.0, 16000), 16000)
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + bytes(4) + content[8:40] + bytes(4) + content[44:])
+    for file, name in ((path, "talk.wav"), (io.BytesIO(path.read_bytes()), "stream")):
+        complaint = rf"{name} holds no samples according to its head, but has 96044 bytes.* ffmpeg -ignore_length 1 -i"
+        for read in (load, prepare, lambda file: list(Reader(file))):
+            with pytest.raises(AudioError, match=complaint):
+                read(file)
+    soundfile.write(tmp_path / "talk.au", tone(3.0, 16000), 16000)
+    content = (tmp_path / "talk.au").read_bytes()
+    (tmp_path / "talk.au").write_bytes(content[:8] + bytes(4) + content[12:])
+    with pytest.raises(AudioError, match=r"talk.au holds no samples .* has 96024 bytes.* Copy or record it again\.$"):
+        load(tmp_path / "talk.au")
+
+
 @pytest.mark.parametrize("suffix", ["wav", "aiff", "au", "w64"])
 def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(tmp_path, suffix):
     path = tmp_path / f"talk.{suffix}"

@@ -23,6 +23,10 @@ from pyannote_pix2seq.errors import missing
 
 CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 """libsndfile's log message about a file that has fewer bytes than its header says."""
+LENGTH = re.compile(r"^Length : (\d+)", re.MULTILINE)
+"""libsndfile's log message about the bytes of a file."""
+MAX_EMPTY = 1000
+"""Largest file, in bytes, that is believed to hold no samples."""
 MAX_HEADER_BYTES = 1.9e9
 """Largest size in a header that is believed: programs that write to a pipe put about 2 or 4 GB for an unknown size."""
 CHAINED_OGG = "Ogg: Junk after the last page."
@@ -37,8 +41,9 @@ MIN_BEHIND = 1.0
 
 CONVERT = f"convert it, for instance with: ffmpeg -i INPUT -ac 1 -ar {SAMPLE_RATE} OUTPUT.wav"
 """What to do with a file of a format that is not read."""
-REPAIR = "write it anew, for instance with: ffmpeg -ignore_length 1 -i INPUT OUTPUT.wav"
-"""What to do with a wav file whose head is wrong."""
+WAV = frozenset({"WAV", "WAVEX", "RF64"})
+REPAIR = "To have all of it, write it anew, for instance with: ffmpeg -ignore_length 1 -i INPUT OUTPUT.wav"
+"""What to do with a file of a format in `WAV` whose head is wrong."""
 OTHER_SUFFIXES = frozenset({"AIF", "OGA", "OPUS"})
 """Suffixes that libsndfile reads, beside those that are names of its formats."""
 
@@ -63,6 +68,7 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
                     f"{name} cannot be read as audio (its head does not say how long it is, or only of a first part "
                     f"of it). Copy it again if it is broken; if not, {CONVERT}"
                 )
+            _check_holds_samples(name, file)
             warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
             if CHAINED_OGG in file.extra_info:
                 warnings.warn(
@@ -103,6 +109,16 @@ def _unreadable(name: object, why: object) -> str:
     return f"{name} cannot be read as audio ({why}). libsndfile reads {', '.join(sorted(formats))}; {CONVERT}"
 
 
+def _check_holds_samples(name: object, file: soundfile.SoundFile) -> None:
+    """Refuse a file without samples that is too large for that, as recorders leave it that did not end properly."""
+    length = LENGTH.search(file.extra_info)
+    if file.frames == 0 and length and int(length[1]) > MAX_EMPTY:
+        raise AudioError(
+            f"{name} holds no samples according to its head, but has {length[1]} bytes: was it recorded, and stopped "
+            f"before the length was written? {REPAIR if file.format in WAV else 'Copy or record it again.'}"
+        )
+
+
 def called(source: object, uri: str) -> object:
     """Name of a recording in messages: its path if it has one, else its uri."""
     return source if isinstance(source, (str, Path)) else uri
@@ -127,8 +143,8 @@ def _warn_if_there_is_more(name: object, source: str | Path | BinaryIO, file: so
     if behind >= MIN_BEHIND:
         warnings.warn(
             f"{name} holds {heard + behind:.1f} s, of which {heard:.1f} s are heard: its head is missing or wrong, or "
-            f"that of the first of several files that were put one after the other. To have all of it, "
-            f"{REPAIR if file.format.startswith('WAV') else CONVERT}",
+            f"that of the first of several files that were put one after the other. "
+            f"{REPAIR if file.format in WAV else f'To have all of it, {CONVERT}'}",
             stacklevel=1,
         )
 
