@@ -234,11 +234,12 @@ def test_an_mp3_that_was_cut_off_says_so(tmp_path):
         assert sum(block.shape[1] for block in Reader(tmp_path / "cut.mp3")) < 80000
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
 @pytest.mark.parametrize("seconds", [3.0, 30.0])
-def test_ogg_files_one_after_the_other_are_not_heard_in_part_without_a_word(tmp_path, seconds):
+def test_ogg_files_one_after_the_other_are_not_heard_in_part_without_a_word(tmp_path, seconds, subtype):
     noise, both = np.random.default_rng(0).normal(0, 0.1, 480000), tmp_path / "both.ogg"
     for length in (2.0, seconds):
-        soundfile.write(tmp_path / f"{length}.ogg", noise[: round(length * 16000)], 16000)
+        soundfile.write(tmp_path / f"{length}.ogg", noise[: round(length * 16000)], 16000, subtype=subtype)
     both.write_bytes((tmp_path / "2.0.ogg").read_bytes() + (tmp_path / f"{seconds}.ogg").read_bytes())
     if seconds > 10:
         with pytest.raises(
@@ -248,6 +249,22 @@ def test_ogg_files_one_after_the_other_are_not_heard_in_part_without_a_word(tmp_
     else:
         with pytest.warns(UserWarning, match=r"both.ogg is cut off after 2.0 s, or goes on behind its end"):
             load(both)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("wrong", [b"", bytes([1]), bytes([1]) * 8000])
+def test_damage_in_the_middle_of_an_ogg_file_is_told(tmp_path, subtype, wrong):
+    path = tmp_path / "talk.ogg"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, 480000), 16000, format="OGG", subtype=subtype)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + wrong + content[middle + len(wrong) :])
+    for read in (load, prepare, lambda file: list(Reader(file)), lambda file: excerpt(file, Segment(10, 20))):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            read(path)
+        told = [str(each.message) for each in told if "talk.ogg is damaged: a part of it cannot" in str(each.message)]
+        assert len(told) == bool(wrong)
 
 
 def test_a_stream_that_was_not_rewound(tmp_path):

@@ -29,10 +29,12 @@ MAX_EMPTY = 1000
 """Largest file, in bytes, that is believed to hold no samples."""
 MAX_HEADER_BYTES = 1.9e9
 """Largest size in a header that is believed: programs that write to a pipe put about 2 or 4 GB for an unknown size."""
-CHAINED_OGG = "Ogg: Junk after the last page."
+CHAINED_OGG = re.compile("Ogg ?: Junk after the last page")
 """libsndfile's log message about concatenated ogg files, if the second one is short..."""
 UNKNOWN_LENGTH = 2**48
 """... and the least number of samples that it reports if the second one is long: about 2^63."""
+DAMAGED_OGG = re.compile("Ogg : Warning, libogg reports a hole|Opus : Hole found")
+"""libsndfile's log message about an ogg file of which a part cannot be decoded, once that was read."""
 MIN_MISSING = 0.1
 """Seconds that have to be missing for a warning: headers that are wrong by a few bytes are common."""
 
@@ -63,22 +65,11 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     position = 0 if isinstance(source, (str, Path)) else source.tell()
     try:
         with _opened(source) as file:
-            if file.frames >= UNKNOWN_LENGTH:
-                raise AudioError(
-                    f"{name} cannot be read as audio (its head does not say how long it is, or only of a first part "
-                    f"of it). Copy it again if it is broken; if not, {CONVERT}"
-                )
-            _check_holds_samples(name, file)
-            warn_if_cut_off(name, file.frames / file.samplerate, _promised(file))
-            if CHAINED_OGG in file.extra_info:
-                warnings.warn(
-                    f"{name} is cut off after {file.frames / file.samplerate:.1f} s, or goes on behind its end, as "
-                    f"recordings do that were put one after the other: nothing is heard of that. Copy or convert it.",
-                    stacklevel=1,
-                )
+            _check_head(name, file)
             yield file
+            _check_damage(name, file)
             if file.tell() == file.frames:
-                _warn_if_there_is_more(name, source, file)
+                _check_behind(name, source, file)
     except soundfile.SoundFileError as error:
         why = getattr(error, "error_string", error)  # which does not name the file again, as bytes
         if position:
@@ -109,13 +100,35 @@ def _unreadable(name: object, why: object) -> str:
     return f"{name} cannot be read as audio ({why}). libsndfile reads {', '.join(sorted(formats))}; {CONVERT}"
 
 
-def _check_holds_samples(name: object, file: soundfile.SoundFile) -> None:
-    """Refuse a file without samples that is too large for that, as recorders leave it that did not end properly."""
-    length = LENGTH.search(file.extra_info)
+def _check_head(name: object, file: soundfile.SoundFile) -> None:
+    """Refuse a file whose head is of no use, and warn of one that is not as long as its head says."""
+    length, seconds = LENGTH.search(file.extra_info), file.frames / file.samplerate
+    if file.frames >= UNKNOWN_LENGTH:
+        raise AudioError(
+            f"{name} cannot be read as audio (its head does not say how long it is, or only of a first part of it). "
+            f"Copy it again if it is broken; if not, {CONVERT}"
+        )
     if file.frames == 0 and length and int(length[1]) > MAX_EMPTY:
         raise AudioError(
             f"{name} holds no samples according to its head, but has {length[1]} bytes: was it recorded, and stopped "
             f"before the length was written? {REPAIR if file.format in WAV else 'Copy or record it again.'}"
+        )
+    warn_if_cut_off(name, seconds, _promised(file))
+    if CHAINED_OGG.search(file.extra_info):
+        warnings.warn(
+            f"{name} is cut off after {seconds:.1f} s, or goes on behind its end, as recordings do that were put one "
+            f"after the other: nothing is heard of that. Copy or convert it.",
+            stacklevel=1,
+        )
+
+
+def _check_damage(name: object, file: soundfile.SoundFile) -> None:
+    """Warn of an ogg file that was read, of which libsndfile left something out; of others, that is an error."""
+    if DAMAGED_OGG.search(file.extra_info):
+        warnings.warn(
+            f"{name} is damaged: a part of it cannot be decoded and is left out, so that what is behind it may be "
+            f"heard too early. Copy it again.",
+            stacklevel=1,
         )
 
 
@@ -134,7 +147,7 @@ def warn_if_cut_off(name: object, seconds: float, promised: float) -> None:
         )
 
 
-def _warn_if_there_is_more(name: object, source: str | Path | BinaryIO, file: soundfile.SoundFile) -> None:
+def _check_behind(name: object, source: str | Path | BinaryIO, file: soundfile.SoundFile) -> None:
     """Warn of a file that was read to what libsndfile takes for its end, and goes on behind it."""
     if file.format not in UNHEARD:
         return
