@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyannote.core import Segment, Timeline
+from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
 from toy import annotation
 
 from pyannote_pix2seq.der import Scoring
@@ -50,6 +55,37 @@ def test_a_collar_and_overlap_may_be_left_out() -> None:
     assert found["jer"] == pytest.approx(100 * ((0.5 + 0.2 + 1.0) / 16.2 + 0.3 / 3) / 2)
     assert found["boundary_error"] == pytest.approx(250)  # is that of everything
     assert str(Scoring(0.5, True)) == "collar 0.5 s, overlap not scored"
+
+
+def test_where_the_scored_part_begins_or_ends_is_no_boundary_with_a_collar() -> None:
+    whole, parts = annotation((0, 100, "ann")), Timeline([Segment(10, 20), Segment(30, 40)])
+    assert score("talk", whole, whole, parts, scoring=Scoring(collar=0.5)).errors["total"] == 20
+
+
+TURNS = st.lists(
+    st.tuples(st.integers(0, 30), st.integers(1, 12), st.sampled_from("abc")).map(
+        lambda turn: (turn[0], turn[0] + turn[1], turn[2])
+    ),
+    max_size=8,
+)
+PARTS = st.lists(st.tuples(st.integers(0, 35), st.integers(1, 15)), min_size=1, max_size=3)
+
+
+@given(TURNS, TURNS, PARTS, st.sampled_from([0.0, 0.5]), st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_errors_are_those_of_pyannote_of_what_was_not_cut(
+    true: list[Any], found: list[Any], parts: list[tuple[int, int]], collar: float, skip_overlap: bool
+) -> None:
+    reference, hypothesis = annotation(*true), annotation(*found)
+    scored = Timeline([Segment(start, start + length) for start, length in parts]).support()
+    ours = score("talk", reference, hypothesis, scored, scoring=Scoring(collar, skip_overlap))
+    der, jer = (metric(collar=collar, skip_overlap=skip_overlap) for metric in (DiarizationErrorRate, JaccardErrorRate))
+    assert ours.errors == der(reference, hypothesis, uem=scored, detailed=True)
+    expected = jer(reference, hypothesis, uem=scored, detailed=True)
+    assert ours.jaccard == (expected["speaker error"], expected["speaker count"])
+    if not collar:  # then it does not matter whether what is not scored was cut away
+        cut = [each.crop(scored, mode="intersection") for each in (reference, hypothesis)]
+        assert ours.errors == pytest.approx(der(*cut, uem=scored, detailed=True))
 
 
 def test_the_jaccard_error_rate_is_that_of_the_speakers() -> None:

@@ -65,8 +65,10 @@ def score(
     uri : str
         Name of the recording.
     reference, hypothesis : Annotation
+        Whole, so that the scored part may begin and end within turns: a turn that is cut there has a boundary, and a
+        collar, which pyannote.metrics does not give it. (pyannote.database cuts the annotations that it loads.)
     scored : Timeline
-        Part to score; everything outside of it is cut away first.
+        Part to score; nothing outside of it counts.
     confidence : (num_turns,) floats, optional
         Of each turn of the hypothesis, in the order of `itertracks()`.
     duration : float, optional
@@ -80,10 +82,10 @@ def score(
     truth, found = (annotation.crop(scored, mode="intersection") for annotation in (reference, hypothesis))
     metric = der_metric(scoring)
     mapping = metric.optimal_mapping(truth, found)
-    jaccard = JaccardErrorRate(**scoring._asdict())(truth, found, uem=scored, detailed=True)
+    jaccard = JaccardErrorRate(**scoring._asdict())(reference, hypothesis, uem=scored, detailed=True)
     return Score(
         uri=uri,
-        errors=metric(truth, found, uem=scored, detailed=True),
+        errors=metric(reference, hypothesis, uem=scored, detailed=True),
         jaccard=(jaccard["speaker error"], jaccard["speaker count"]),
         num_speakers=(len(found.labels()), len(truth.labels())),
         boundaries=boundary_errors(truth, found, mapping, scored),
