@@ -185,6 +185,11 @@ def _check_name(name: Any) -> None:
     if name != text or not survives_rttm(text):
         usable = "_".join(text.split())
         usable = usable if survives_rttm(usable) else "alice"
+        if not isinstance(name, str):
+            raise EnrolmentError(
+                f"{name!r} was given as the name of a speaker, but is of the type {type(name).__name__}; names are "
+                f"strings. Write it as one, such as {usable!r}."
+            )
         raise EnrolmentError(
             f"{name!r} cannot be a name in RTTM: white space, unprintable characters, a quote in front and words such "
             f"as NA are lost there. Use another name, such as {usable!r}."

@@ -566,7 +566,8 @@ def test_people_who_cannot_be_enrolled(
     for wrong, complaint in (
         ({"ann": 3}, "3 was given for ann"),
         ({"ann": []}, "No recording of ann was given"),
-        ({1: "ann.wav"}, "1 cannot be a name in RTTM: .* Use another name"),
+        ({3: "ann.wav"}, "^3 was given as the name of a speaker, but is of the type int; names are strings.* '3'"),
+        ({None: "ann.wav"}, "^None was given as .* of the type NoneType; names are strings.* such as 'alice'"),
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
