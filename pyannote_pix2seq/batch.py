@@ -5,12 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from inspect import signature
-from pathlib import Path
 from typing import Any, Protocol
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.audio.recording import LazyFile
+from pyannote_pix2seq.audio.recording import LazyFile, is_source
 from pyannote_pix2seq.errors import OptionError, reason
 
 
@@ -32,7 +31,7 @@ def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any
     TypeError
         If not.
     """
-    if isinstance(files, (str, Path, bytes, Mapping)):
+    if isinstance(files, (bytes, Mapping)) or is_source(files):
         raise OptionError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
     allowed = [name for name in signature(apply).parameters if name != "file"]
     if unknown := sorted(options.keys() - set(allowed)):

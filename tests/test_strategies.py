@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import re
 import warnings
 from pathlib import Path
@@ -633,8 +634,8 @@ def test_a_crash_loses_nothing_of_the_other_files(
         pipeline.apply_batch(files, speakers=2)
     with pytest.raises(SpeakerCountError):
         pipeline.apply_batch(files, num_speakers=0)
-    for one in ("talk.wav", files[0]):
-        with pytest.raises(TypeError, match="put it in a list"):
+    for one in ("talk.wav", files[0], io.BytesIO(b"RIFF\nWAVE")):
+        with pytest.raises(TypeError, match=f"not one {type(one).__name__}: put it in a list"):
             pipeline.apply_batch(one)
 
 
