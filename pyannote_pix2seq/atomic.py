@@ -17,11 +17,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, which replaces `path` once writing has succeeded.
 
     The temporary file is hidden and ends in `.part`. If writing fails, `path` is unchanged and the temporary file is
-    removed; if the process is killed, the temporary file stays until `path` is written again. One writer per path.
+    removed; if the process is killed, the temporary file stays until `path` is written again. One writer per path. An
+    OSError that names no file, as that of a full disk, gets the name of this one.
     """
     part = part_of(path)
     try:
         yield part
         part.replace(path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         part.unlink(missing_ok=True)

@@ -386,7 +386,7 @@ def test_nothing_is_half_written_on_a_full_disk(talk, diarize, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", fill)
     status, _, said = diarize(talk, "--into", "out")
     assert (status, list(Path("out").iterdir())) == (1, [])
-    assert said == ["0 of 1 files diarized", "pyannote-pix2seq: [Errno 28] No space left on device"]
+    assert said == ["0 of 1 files diarized", "pyannote-pix2seq: [Errno 28] No space left on device: 'out/talk.rttm'"]
 
 
 def test_the_progress_bar_is_for_terminals(talk, diarize, monkeypatch):
