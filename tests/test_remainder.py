@@ -121,6 +121,6 @@ def test_other_formats_and_other_samples(tmp_path: Path, kind: str) -> None:
     assert heard(written(kind=kind), tmp_path / f"a.{kind.lower()}") == []
 
 
-@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "DOUBLE", "ULAW", "IMA_ADPCM"])
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24", "DOUBLE", "ULAW", "IMA_ADPCM", "GSM610"])
 def test_wav_files_of_any_samples(tmp_path: Path, subtype: str) -> None:
     assert heard(written(kind="WAV", subtype=subtype), tmp_path / "a.wav") == []

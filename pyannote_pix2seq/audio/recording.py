@@ -221,6 +221,6 @@ def _read(source: str | Path | BinaryIO, uri: str) -> tuple[np.ndarray, int]:
     sample_rate : int
     """
     with decoded(source, uri) as file:
-        samples = file.read(dtype="float32", always_2d=True).T
+        samples = file.read(file.frames, dtype="float32", always_2d=True).T
         warn_if_cut_off(called(source, uri), samples.shape[1] / file.samplerate, file.frames / file.samplerate)
         return samples, file.samplerate
