@@ -23,7 +23,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pyannote.audio import Pipeline
-from pyannote.core import Annotation
+from pyannote.core import Annotation, Segment
 from pyannote.database import ProtocolFile
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
@@ -40,14 +40,15 @@ from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
 SHOWN = 40.0
 """Seconds that are shown of each difficulty."""
-CLOSE = (9.0, 22.0)
-"""Seconds of a conversation whose labels are shown."""
+CLOSE = 13.0
+"""Seconds that are shown of a conversation in several styles of labels."""
 FRAME, BAND = 512, 4
 """Samples of a frame, and number of frequencies that are averaged into one band."""
 HEAT = colormaps["magma"].resampled(12)
+MERGED = Labels(merge_pauses=0.5)
 STYLES = {
-    "as heard": HEARD,
-    "pauses under 0.5 s merged": Labels(merge_pauses=0.5),
+    "exact": HEARD,
+    "pauses under 0.5 s merged": MERGED,
     "loose: 0.2 s longer": Labels(padding=0.2),
     "tight: 0.2 s shorter": Labels(padding=-0.2),
     "merged and loose": Labels(merge_pauses=0.5, padding=0.2),
@@ -80,7 +81,7 @@ def draw_difficulties(protocols: dict[str, SyntheticProtocol], path: Path) -> No
 
 
 def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
-    """Draw the clean speech of a conversation, and its labels in each style."""
+    """Draw the clean speech of a conversation, and its labels in each style, where short pauses are the most."""
     conversation = simulator.describe(uri)
     clean = simulator.tracks(conversation).sum(axis=0)
     figure = Figure(figsize=(12, 0.8 * (len(STYLES) + 1)), dpi=110, layout="constrained")
@@ -90,7 +91,18 @@ def draw_labels(simulator: Simulator, uri: str, path: Path) -> None:
     panels[0].set_title("what is said", loc="left", fontsize=9, color=FAINT)
     for axes, (name, style) in zip(panels[1:], STYLES.items(), strict=True):
         draw_turns(axes, annotate(conversation, style), name)
-    finish(figure, panels, CLOSE, path)
+    start = most_different(annotate(conversation, HEARD), annotate(conversation, MERGED))
+    finish(figure, panels, (start, start + CLOSE), path)
+
+
+def most_different(exact: Annotation, merged: Annotation) -> float:
+    """Where the part of `CLOSE` seconds begins that has the most turns more in one annotation than in the other."""
+
+    def num_turns(annotation: Annotation, start: float) -> int:
+        return len(annotation.crop(Segment(start, start + CLOSE)))
+
+    starts = [max(turn.start - 0.5, 0.0) for turn in exact.itersegments()]
+    return max(starts, key=lambda start: num_turns(exact, start) - num_turns(merged, start), default=0.0)
 
 
 def draw_spectrum(axes: Axes, waveform: np.ndarray, sample_rate: int) -> None:
@@ -145,7 +157,7 @@ def row(name: str, files: list[ProtocolFile], pipeline: Pipeline | None, num_sco
 def tabulate(protocols: dict[str, SyntheticProtocol], options: argparse.Namespace) -> str:
     """Describe the development conversations of each protocol in a Markdown table."""
     pipeline = Pipeline.from_pretrained(options.pipeline) if options.pipeline else None
-    head = ["", "what it stands for", "speakers heard", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
+    head = ["", "what it stands for", "speakers", "speech", "overlap", "turn", *(["DER"] if pipeline else [])]
     rows = []
     for name, protocol in protocols.items():
         files = list(islice(protocol.development(), options.conversations))
