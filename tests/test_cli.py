@@ -1,5 +1,7 @@
 """The command line: what it writes where, how it goes on, and what it says when it cannot."""
 
+import errno
+import fcntl
 import json
 import os
 import shlex
@@ -17,6 +19,7 @@ from pyannote.audio import Pipeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import cli, parallel, report
+from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.console import arguments
 from pyannote_pix2seq.console.jobs import Job
 from pyannote_pix2seq.console.lock import locked
@@ -465,9 +468,27 @@ def test_a_lock_is_of_one_process_at_a_time_and_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with locked(job) as first:
         write_results({".rttm": b"turns"}, job)
-        with locked(job) as second:  # that file is not the first one's any more
-            assert (first, second) == (True, True)
+        with locked(job) as second:
+            assert (first, second) == (True, False)
     assert [path.name for path in tmp_path.iterdir()] == ["talk.rttm"]
+
+
+def test_a_lock_that_another_process_removes_meanwhile_is_not_free(tmp_path, monkeypatch):
+    job = Job(tmp_path / "talk.wav", "talk", tmp_path, None)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: (tmp_path / ".talk.lock").unlink())
+    with locked(job) as is_free:
+        assert not is_free
+
+
+@pytest.mark.parametrize("number, expected", [(errno.EAGAIN, False), (errno.EACCES, False), (errno.ENOSYS, True)])
+def test_file_systems_with_other_locks_or_none(tmp_path, monkeypatch, number, expected):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with locked(Job(tmp_path / "talk.wav", "talk", tmp_path, None)) as is_free:
+        assert is_free is expected
+        assert not part_of(tmp_path / "talk.rttm").exists()  # a locked file may not be writable
 
 
 def test_a_process_that_is_killed_ends_a_batch_but_loses_nothing(talk, diarize, monkeypatch):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.console.jobs import Job
 from pyannote_pix2seq.console.results import disk_errors
 
@@ -18,7 +17,9 @@ from pyannote_pix2seq.console.results import disk_errors
 def locked(job: Job) -> Iterator[bool]:
     """Lock a recording for this process; yield whether it is free, which it is not while another process has it.
 
-    What is locked is the unfinished RTTM file, which is removed in the end. A process that is killed loses its locks.
+    What is locked is a hidden file of its own, to which nothing is written, as some file systems (SMB) refuse to write
+    to a locked file; it is removed in the end. A process that is killed loses its locks. On a file system without
+    locks, every recording is free.
 
     Raises
     ------
@@ -28,26 +29,30 @@ def locked(job: Job) -> Iterator[bool]:
     if job.folder is None:
         yield True
         return
-    path = part_of(job.path(".rttm"))
+    path = job.path(".rttm").with_name(f".{job.uri}.lock")
     with disk_errors():
-        part = path.open("ab")
-    with part:
-        is_free = _lock(part) and _is_at(part, path)
+        file = path.open("ab")
+    with file:
+        is_free = _lock(file) and _is_at(file, path)
         try:
             yield is_free
         finally:
-            if is_free and _is_at(part, path):
-                path.unlink()
+            if is_free:
+                path.unlink(missing_ok=True)
 
 
 def _lock(file: IO[bytes]) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except (BlockingIOError, PermissionError):  # the latter on SMB
         return False
+    except OSError:  # a file system without locks
+        return True
     return True
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file still has that path: another process may have renamed or removed it."""
-    return path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+    """Whether an open file still has that path: the process that had it before may have removed it."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
