@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from loky import ProcessPoolExecutor, as_completed
-from loky.process_executor import BrokenProcessPool
+from loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
@@ -62,10 +62,10 @@ def parallel_map(
         yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
     except BaseException as error:
         pool.shutdown(kill_workers=True)
-        if not isinstance(error, BrokenProcessPool):
+        if not isinstance(error, TerminatedWorkerError):
             raise
         raise ProcessError(
-            f"One of {num_jobs} processes was killed from outside, maybe because memory ran out. Run the same again, "
+            f"One of {size} processes was killed from outside, maybe because memory ran out. Run the same again, "
             f"with fewer processes if memory is short."
         ) from error
     pool.shutdown()

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 import torch
+from loky.process_executor import BrokenProcessPool
 
 from pyannote_pix2seq.parallel import ProcessError, parallel_map
 
@@ -57,6 +58,20 @@ def fail(item: int) -> int:
 def test_what_the_function_raises_is_raised() -> None:
     with pytest.raises(KeyError):
         list(parallel_map(fail, [1, 2], 2))
+
+
+class Unreadable:
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("no number",)
+
+
+def unreadable(item: int) -> Unreadable:
+    return Unreadable()
+
+
+def test_a_result_that_cannot_be_sent_is_not_taken_for_a_process_that_was_killed() -> None:
+    with pytest.raises(BrokenProcessPool, match="un-serialize"):
+        list(parallel_map(unreadable, [1, 2], 2))
 
 
 def wait(item: int) -> int:
