@@ -102,6 +102,12 @@ def test_wav_files_whose_heads_claim_too_little(tmp_path: Path, kind: str) -> No
         assert said.endswith("write it anew, for instance with: ffmpeg -ignore_length 1 -i INPUT OUTPUT.wav")
 
 
+@pytest.mark.parametrize("padding", [b"", b"\x00", b"\xff"])
+def test_wav_files_of_odd_size_and_a_big_picture(tmp_path: Path, padding: bytes) -> None:
+    content = written(NOISE[:8001], "WAV", 8000, subtype="PCM_U8")[:-1]
+    assert heard(content + padding + chunk(b"id3 ", 500_000), tmp_path / "a.wav") == []
+
+
 @pytest.mark.parametrize("claimed", [640_000, 0xFFFFFFFF, 0x7FFFFFFF])
 @pytest.mark.parametrize(
     "tail",

@@ -21,8 +21,9 @@ BITRATES = {
 """Bitrates that such a frame can have, in kbit/s, from index 1, by the version of MPEG; 2.5 has those of 2."""
 STREAMINFO = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22.{10}(.{8})", re.DOTALL)
 """Beginning of a flac file, with 20 bits of sample rate, 8 of something else and 36 of number of samples."""
-CHUNK = re.compile(rb"([ -~]{4})(.{4})", re.DOTALL)
-"""Head of a chunk of a wav file: its name and its size."""
+CHUNK = re.compile(rb"[^ -~]?([ -~]{4})(.{4})", re.DOTALL)
+"""Head of a chunk of a wav file: its name and its size, behind a byte that should be there after a chunk of odd size,
+but that some programs forget."""
 NOT_ZERO = re.compile(rb"[^\x00]")
 
 
@@ -61,7 +62,7 @@ def behind_samples(content: bytes | mmap) -> float:
         if chunk.end() + size > len(content):
             break
         num_bytes = num_bytes or size * (chunk[1] == b"data")
-        position = chunk.end() + size + size % 2
+        position = chunk.end() + size
     rest = NOT_ZERO.search(content, position) if num_bytes else None  # recorders pad with zeros
     return (len(content) - rest.start()) / num_bytes if rest else 0.0
 
