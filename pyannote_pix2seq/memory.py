@@ -83,9 +83,11 @@ def num_silent_tokens(token_duration: float) -> int:
 
 def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTokens:
     """Audio tokens that lie entirely within a segment; if there are none, the one that its middle is in."""
-    first, last = math.ceil(segment.start / token_duration - 1e-6), math.floor(segment.end / token_duration + 1e-6)
+    length = len(audio.content)
+    first = math.ceil(segment.start / token_duration - 1e-6)
+    last = min(math.floor(segment.end / token_duration + 1e-6), length)
     if first >= last:
-        first = min(int(segment.middle / token_duration), len(audio.content) - 1)
+        first = min(int(segment.middle / token_duration), length - 1)
         last = first + 1
     return AudioTokens(audio.content[first:last], audio.voice[first:last])
 

@@ -58,6 +58,7 @@ def test_nobody_to_prompt_with() -> None:
         (1.44, 1.6, [9]),
         (1.5, 1.6, [9]),
         (1.6, 1.61, [9]),  # the last token is the nearest
+        (2.0, 3.0, [9]),
     ],
 )
 def test_cutting_keeps_whole_tokens(start: float, end: float, expected: list[int]) -> None:
