@@ -62,10 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         _say(f"{PROGRAM}: {error}")
         return 2
-    except (
-        OSError,
-        Pix2SeqError,
-    ) as error:  # a full disk, a process that was killed
+    except (OSError, Pix2SeqError) as error:  # a full disk, a process that was killed
         _say(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:
