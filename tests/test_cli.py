@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.console import arguments
 from pyannote_pix2seq.console.jobs import Job
 from pyannote_pix2seq.console.lock import locked
+from pyannote_pix2seq.console.outcomes import ignore_needless_warnings
 from pyannote_pix2seq.console.results import write_results
 from pyannote_pix2seq.enrolment import Enrolment
 from pyannote_pix2seq.parallel import ProcessError
@@ -436,6 +438,14 @@ def test_several_processes_find_what_one_does(talk, diarize):
     assert (status, said[-1]) == (1, "2 of 4 files diarized, 2 failed")
     contents = [{path.name: path.read_bytes() for path in Path(into).iterdir()} for into in ("one", "two")]
     assert contents[0] == contents[1] and len(contents[0]) == 6
+
+
+def test_a_process_that_is_replaced_as_a_long_recording_took_memory_is_no_news(recwarn):
+    with warnings.catch_warnings():
+        ignore_needless_warnings()
+        warnings.warn("A worker was restarted while some jobs were given to the executor", stacklevel=1)
+        warnings.warn("talk.wav is cut off", stacklevel=1)
+    assert [str(each.message) for each in recwarn] == ["talk.wav is cut off"]
 
 
 def test_processes_that_write_to_one_folder_share_the_files(talk, diarize):

@@ -36,7 +36,8 @@ NAME is the file's name without its folder and suffix, each space replaced by an
 A file whose RTTM is in DIR already is skipped, whatever options it was written with, and no RTTM
 is ever half written: if a batch is killed, the same command resumes it. The same command can run
 several times at once, and shares the files (on several machines if DIR is on a file system that
-has locks). A file that cannot be read does not stop the others.
+has locks); with --overwrite, some may be diarized more than once. A file that cannot be read does
+not stop the others.
 
 exit status: 0 success; 1 a file failed; 2 the command cannot be carried out; 130 Ctrl-C
 """

@@ -63,6 +63,7 @@ def ignore_needless_warnings() -> None:
     """Ignore warnings about what is not needed here."""
     warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed correctly")
     warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")  # of a file name in a picture
+    warnings.filterwarnings("ignore", message="A worker (stopped|was restarted) while")  # loky: it took 0.3 GB more
 
 
 def is_kept(job: Job, options: Namespace) -> bool:
