@@ -66,6 +66,16 @@ def test_mp3_files_one_after_the_other(tmp_path: Path, sample_rate: int, mode: s
     assert said.endswith("convert it, for instance with: ffmpeg -i INPUT -ac 1 -ar 16000 OUTPUT.wav")
 
 
+@pytest.mark.parametrize("kind", ["MP3", "FLAC"])
+def test_what_is_in_front_of_the_position_of_a_stream_is_not_unheard(kind: str) -> None:
+    content = written(kind=kind)
+    stream = io.BytesIO(2 * content)
+    stream.seek(len(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load({"audio": stream, "uri": "talk"})["waveform"].shape == (1, len(NOISE))
+
+
 def test_an_mp3_file_of_variable_bit_rate_without_a_head(tmp_path: Path) -> None:
     content = written(SWELLING[::-1])  # loud first
     assert heard(content, tmp_path / "a.mp3") == []

@@ -68,7 +68,7 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
             _check_head(name, file)
             yield file
             _check_damage(name, file)
-            if file.seekable() and file.tell() == file.frames:
+            if not position and file.seekable() and file.tell() == file.frames:
                 _check_behind(name, source, file)
     except soundfile.SoundFileError as error:
         why = getattr(error, "error_string", error)  # which does not name the file again, as bytes
