@@ -48,21 +48,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def make_protocol(name: str, options: argparse.Namespace) -> SyntheticProtocol:
+def make_protocol(name: str, options: argparse.Namespace, noises: Noises | None) -> SyntheticProtocol:
     """Make the protocol of a difficulty, of a finite size."""
-    noises = Noises(options.noise) if options.noise else None
     of_subsets: dict[str, Any] = simulators(name, options.voices, noises, options.train_duration)
     sizes = {f"num_{subset}": getattr(options, subset) for subset in SUBSETS}
     return SyntheticProtocol(name, **of_subsets, **sizes, labels=Labels.of(options))
 
 
-def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
+def origin_of(name: str, options: argparse.Namespace, noises: Noises | None) -> dict[str, Any]:
     """Provenance of a rendered protocol: all that it depends on except its size."""
     return {
         "difficulty": asdict(DIFFICULTIES[name]),
         "labels": str(Labels.of(options)),
         "voices": Voices(options.voices, "train").digest,
-        "noise": Noises(options.noise).digest if options.noise else None,
+        "noise": noises and noises.digest,
         "train_duration": options.train_duration,
     }
 
@@ -70,9 +69,10 @@ def origin_of(name: str, options: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     with one_line_errors():
-        protocols = {name: make_protocol(name, options) for name in options.names}
+        noises = Noises(options.noise) if options.noise else None
+        protocols = {name: make_protocol(name, options, noises) for name in options.names}
         for name, protocol in protocols.items():
-            hours = render(protocol, options.into, origin_of(name, options), options.jobs)
+            hours = render(protocol, options.into, origin_of(name, options, noises), options.jobs)
             print(f"{protocol}: {hours:.2f} h, rendered and verified", flush=True)
     print(f"{options.into / REGISTRY} registers all that is in {options.into}.")
 

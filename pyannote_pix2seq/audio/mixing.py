@@ -26,6 +26,7 @@ class Mixer:
     def __init__(self, name: object, way_out: str = "Listen to one of them: 'channel': 0, or --channel 0."):
         self._name, self._way_out = name, way_out
         self._before, self._after = 0.0, 0.0
+        self._is_told = False
 
     def push(self, block: Tensor) -> Tensor:
         """Average the channels of a block: (channel, num_samples) -> (1, num_samples)."""
@@ -34,16 +35,15 @@ class Mixer:
         self._after += _energy(mean) * len(block) ** 2
         return mean
 
-    def check(self) -> bool:
-        """Warn if the channels so far cancel each other out, and return whether they do."""
-        is_cancelled = self._after < CANCELLED * self._before
-        if is_cancelled:
+    def check(self) -> None:
+        """Warn, once, if the channels so far cancel each other out."""
+        if self._after < CANCELLED * self._before and not self._is_told:
+            self._is_told = True
             warnings.warn(
                 f"{self._name}: its channels cancel each other out, as one does that is another upside down, and "
                 f"little is left to hear in their mean. {self._way_out}",
                 stacklevel=1,  # always this line, whoever calls, so that it is shown once
             )
-        return is_cancelled
 
 
 def _energy(block: Tensor) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +10,7 @@ from typing import IO
 
 from pyannote_pix2seq.console.jobs import Job
 from pyannote_pix2seq.console.results import disk_errors
+from pyannote_pix2seq.locking import lock
 
 
 @contextmanager
@@ -33,22 +33,12 @@ def locked(job: Job) -> Iterator[bool]:
     with disk_errors():
         file = path.open("ab")
     with file:
-        is_free = _lock(file) and _is_at(file, path)
+        is_free = lock(file) and _is_at(file, path)
         try:
             yield is_free
         finally:
             if is_free:
                 path.unlink(missing_ok=True)
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):  # the latter on SMB
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:

@@ -50,13 +50,15 @@ def attempt(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job:
     """
     with warnings.catch_warnings(record=True) as caught:
         ignore_needless_warnings()
+        kind: Kind = "failed"
+        failures: list[str] = []
         try:
-            kind, failure = _done(find_turns, options, job), ""
+            kind = _done(find_turns, options, job)
         except DiskError:
             raise
         except Exception as error:  # whatever is wrong with one file must not stop the others
-            kind, failure = "failed", _complaint(error, job)
-    return Outcome(kind, [*(f"{PROGRAM}: {warning.message}" for warning in caught), *filter(None, [failure])])
+            failures = [_complaint(error, job)]
+    return Outcome(kind, [*(f"{PROGRAM}: {warning.message}" for warning in caught), *failures])
 
 
 def ignore_needless_warnings() -> None:

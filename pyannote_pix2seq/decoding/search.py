@@ -191,13 +191,13 @@ def _predict(
 
 def _going_on(logits: Tensor, allowed: Tensor, phase: int) -> Tensor:
     """Probability that the sequence does not end here, where only limits forbid it to; 1 elsewhere: (num_drafts,)."""
-    may_go_on = allowed[:, FIRST_TIME:].any(-1)
-    if phase or (allowed[:, EOS] | ~may_go_on).all():
-        return torch.ones_like(may_go_on, dtype=torch.float)
+    if phase or allowed[:, EOS].all():
+        return torch.ones(len(allowed), device=allowed.device)
     free = allowed.clone()
     free[:, EOS] = True
     stops = logits.float().masked_fill(~free, -torch.inf).softmax(-1)[:, EOS]
-    return torch.where(allowed[:, EOS] | ~may_go_on, 1, 1 - stops)
+    has_to = ~allowed[:, EOS] & allowed[:, FIRST_TIME:].any(-1)  # the others may stop, or have stopped
+    return torch.where(has_to, 1 - stops, 1)
 
 
 def _wind_up(allowed: Tensor, phase: int) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, check_names
+from pyannote_pix2seq.locking import lock
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
@@ -153,13 +153,11 @@ def title(name: str, subset: str) -> str:
 def _alone(place: Path) -> Iterator[None]:
     """Lock a folder for this evaluation; it is created if needed."""
     place.mkdir(parents=True, exist_ok=True)
-    with open(place / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+    with open(place / "lock", "w") as file:
+        if not lock(file):
             raise EvaluationError(
                 f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
-            ) from error
+            )
         yield
 
 

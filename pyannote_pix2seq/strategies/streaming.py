@@ -79,7 +79,6 @@ class Stream:
         self._chain = Chain(writer, limits, known)
         self._names = names_of(numbered(known))
         self._mixer = Mixer("the stream", "Push one of them: stream.push(block[:1]).")
-        self._cancels = False
         self._resampler = Resampler(self.sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
@@ -142,7 +141,7 @@ class Stream:
 
     @torch.inference_mode()
     def _read(self, chunk: Chunk) -> list[Turn]:
-        self._cancels = self._cancels or self._mixer.check()  # said once
+        self._mixer.check()
         turns = self._chain.read(chunk, later=int(not chunk.is_last))
         return self._stitcher.push(turns, chunk.core.end)
 

@@ -26,12 +26,15 @@ from pyannote_pix2seq.audio.recording import excerpt
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.joining import cropped
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.training.reference import Reference
 from pyannote_pix2seq.vocabulary import Triplet
 
 SHORTEST_STRETCH = 0.5
 """Minimum duration of an example, in seconds: shorter annotated regions, or remainders of them, are left out."""
+SHORTEST_PART = 1e-6
+"""Seconds of a turn that have to be within the audio."""
 TOGETHER = 8
 """Number of stretches that a GPU processes at once, at most."""
 
@@ -113,8 +116,8 @@ class ExampleCache(Dataset):
             audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
             turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
             names = tuple(arrays["names"].tolist())
-        seconds = len(audio.content) * self.frontend.token_duration
-        return Example(unquote(self.paths[index].stem), audio, heard(turns, seconds), names)
+        seconds = len(audio.content) * self.frontend.token_duration  # an annotation may go on beyond the audio
+        return Example(unquote(self.paths[index].stem), audio, cropped(turns, 0.0, seconds, SHORTEST_PART), names)
 
     def fill(
         self,
@@ -269,11 +272,6 @@ class _ComputedStretches(Dataset):
             return read
         store([read], self.frontend)
         return None
-
-
-def heard(turns: Iterable[Triplet], seconds: float) -> list[Triplet]:
-    """Turns, or what of them is within so many seconds of audio; an annotation may go on beyond its end."""
-    return [turn._replace(end=min(turn.end, seconds)) for turn in turns if turn.start < seconds]
 
 
 def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None = None) -> None:
