@@ -129,7 +129,7 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
 
 
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
-    """Write a conversation of any length as `URI.wav`, piece by piece, and as `URI.rttm`.
+    """Write a conversation as `URI.wav` and `URI.rttm`.
 
     The audio is not rendered again if, according to `URI.sha256`, it was rendered from the same conversation by the
     same voices and acoustics, see `Simulator.digest`.
@@ -145,12 +145,8 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     rttm.write_text(annotate(conversation, labels).to_rttm(), encoding="utf-8")
     digest = simulator.digest(conversation)
     if not audio.exists() or not note.exists() or note.read_text() != digest:
-        with (
-            atomic_write(audio) as part,
-            soundfile.SoundFile(part, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file,
-        ):
-            for piece in conversation.pieces():
-                file.write(simulator.render(piece)[0])
+        with atomic_write(audio) as part:
+            soundfile.write(part, simulator.render(conversation)[0], SAMPLE_RATE, subtype="PCM_16", format="WAV")
         note.write_text(digest)
     return audio
 

@@ -11,7 +11,8 @@ import pytest
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
 from pyannote_pix2seq.errors import OptionError
-from pyannote_pix2seq.simulation.acoustics import LIMITS, Acoustics, AcousticsError
+from pyannote_pix2seq.simulation.acoustics import Acoustics
+from pyannote_pix2seq.simulation.acoustics_limits import LIMITS, AcousticsError
 from pyannote_pix2seq.simulation.level import clip, wandering_gains
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -38,7 +39,7 @@ def two_speakers(seconds: int = 4) -> np.ndarray:
 
 
 def hear(acoustics: Acoustics, tracks: np.ndarray, seed: int = 0) -> np.ndarray:
-    return acoustics.apply(tracks, acoustics.draw(("ann", "bob"), rng_of(seed)), rng_of(seed + 1000))
+    return acoustics.apply([tracks], acoustics.draw(("ann", "bob"), rng_of(seed)), rng_of(seed + 1000))
 
 
 def test_without_acoustics_voices_are_added_up() -> None:
@@ -115,14 +116,37 @@ def test_a_far_microphone_hears_more_of_the_room() -> None:
     assert shares[1.0] > shares[0.0] + 0.1
 
 
-def test_people_of_one_room_keep_their_places() -> None:
-    tracks, scene = two_speakers(), replace(ALONE, rt60=0.4)
-    first, second, elsewhere = (
-        SILENT.apply(tracks, replace(scene, room=room), rng_of(seed)) for seed, room in ((1, "a"), (2, "a"), (1, "b"))
-    )
-    np.testing.assert_array_equal(first, second)
+def test_room_noise_crowd_and_peak_are_the_same_in_all_pieces(tmp_path: Path) -> None:
+    voices = Voices(write_toy_voices(tmp_path), "train")
+    tracks = two_speakers(8)
+    quiet_beginning = replace(ALONE, levels=(-15.0, 5.0), peak=-6.0)
+    halves = np.split(tracks, 2, axis=1)
+    dry = SILENT.apply(halves, quiet_beginning, rng_of())
+    np.testing.assert_array_equal(dry, SILENT.apply([tracks], quiet_beginning, rng_of()))
+    half = len(dry) // 2
+    assert 20 * np.log10(rms(dry[half:]) / rms(dry[:half])) == pytest.approx(20, abs=1)
+    assert np.abs(dry).max() == pytest.approx(10 ** (-6 / 20), rel=1e-5)
+    silence = np.zeros((2, 8 * SAMPLE_RATE), dtype=np.float32)
+    crowded = replace(SILENT, bystanders=voices)
+    for noisy in (
+        replace(ALONE, noise="generated", signal_to_noise=10.0),
+        replace(ALONE, crowd=("train01", "train02", "train03"), signal_to_crowd=10.0),
+    ):
+        sound = crowded.apply([tracks, silence, silence], noisy, rng_of())
+        middle, end = rms(sound[len(dry) : 2 * len(dry)]), rms(sound[2 * len(dry) :])
+        assert 20 * np.log10(middle / end) == pytest.approx(0, abs=1)
+        speech = np.sqrt(rms(sound[: len(dry)]) ** 2 - middle**2)
+        assert 20 * np.log10(speech / middle) == pytest.approx(10, abs=1)
+
+
+def test_people_keep_their_places_from_piece_to_piece() -> None:
+    click = np.zeros((2, SAMPLE_RATE), dtype=np.float32)
+    click[0, 0] = 1.0
+    scene = replace(ALONE, rt60=0.4)
+    first, second = np.split(SILENT.apply([click, click], scene, rng_of(1)), 2)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+    elsewhere = SILENT.apply([click, click], scene, rng_of(2))[:SAMPLE_RATE]
     assert rms(first - elsewhere) > 0.1 * rms(first)
-    assert rms(SILENT.apply(tracks, scene, rng_of(1)) - SILENT.apply(tracks, scene, rng_of(2))) > 0.1 * rms(first)
 
 
 def test_echoes_last_longer_than_speech_and_are_as_loud_as_the_room() -> None:
@@ -298,9 +322,9 @@ def test_scenes_say_what_will_be_heard() -> None:
 
 def test_scenes_that_cannot_be_heard_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AcousticsError, match="'rain' to be heard and no recording.*Give `noises`"):
-        SILENT.apply(two_speakers(), replace(ALONE, noise="rain"), rng_of())
+        SILENT.apply([two_speakers()], replace(ALONE, noise="rain"), rng_of())
     with pytest.raises(AcousticsError, match="crowd of 1 .*Give `bystanders`"):
-        SILENT.apply(two_speakers(), replace(ALONE, crowd=("ann",)), rng_of())
+        SILENT.apply([two_speakers()], replace(ALONE, crowd=("ann",)), rng_of())
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -314,15 +314,12 @@ def test_what_cannot_draw_a_conversation_is_refused_at_once(store: Path, wrong: 
         Simulator(**right | wrong)  # type: ignore[arg-type]
 
 
-def test_a_long_conversation_comes_in_pieces(tmp_path: Path) -> None:
-    scene = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.1), pitches=(0.0, 0.0))
-    turns = (Triplet(1.0, 290.0, 0), Triplet(295.0, 310.0, 1), Triplet(605.0, 610.0, 0))
-    pieces = list(Conversation("long", 620.0, turns, ("ann", "bob"), scene).pieces())
-    assert [piece.uri for piece in pieces] == ["long-0", "long-1", "long-2"]
-    assert [piece.duration for piece in pieces] == [300.0, 300.0, 20.0]
-    assert [piece.turns for piece in pieces] == [
-        (Triplet(1.0, 290.0, 0), Triplet(295.0, 300.0, 1)),
-        (Triplet(0.0, 10.0, 1),),
-        (Triplet(5.0, 10.0, 0),),
-    ]
-    assert all(piece.scene == replace(scene, room="long") and piece.voices == ("ann", "bob") for piece in pieces)
+def test_turns_go_on_from_piece_to_piece(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = (Triplet(0.5, 2.5, 0), Triplet(1.0, 7.2, 1), Triplet(4.0, 4.5, 0), Triplet(6.0, 8.0, 2))
+    conversation = Conversation("Toy-long", DURATION, turns, ("train01", "train04", "train07"))
+    simulator = simulator_of(store, Acoustics(drift=0.0, noise_probability=1.0, room_probability=0.0))
+    tracks, sound = simulator.tracks(conversation), simulator.render(conversation)
+    for seconds in (2, 3):  # 4 pieces, the third of which no turn begins; 3, the last of which is shorter
+        monkeypatch.setattr("pyannote_pix2seq.simulation.conversation.PIECE", seconds * SAMPLE_RATE)
+        np.testing.assert_array_equal(simulator.tracks(conversation), tracks)
+        np.testing.assert_allclose(simulator.render(conversation), sound, atol=1e-6)

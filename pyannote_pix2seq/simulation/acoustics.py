@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
-import soundfile
 
-from pyannote_pix2seq.errors import Pix2SeqError, check_methods
-from pyannote_pix2seq.numeric import is_number
-from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES, transmit
+from pyannote_pix2seq.errors import check_methods
+from pyannote_pix2seq.simulation.acoustics_limits import AcousticsError, Range, check_limits
+from pyannote_pix2seq.simulation.codec import transmit
 from pyannote_pix2seq.simulation.level import clip, mix, rms, to_peak, wandering_gains
 from pyannote_pix2seq.simulation.noise import Noises, coloured_noise
 from pyannote_pix2seq.simulation.room import heard_in_room, impulse_responses
 from pyannote_pix2seq.simulation.scene import Scene
-from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.store import LEVEL
 from pyannote_pix2seq.simulation.voices import Voices
 
 Value = TypeVar("Value")
-Range = tuple[float, float]
 
 GENERATED = "generated"
-
-LIMITS: dict[str, Range] = {
-    "loudness": (0, 20),
-    "quiet": (0, 40),
-    "drift": (0, 10),
-    "speed": (0.5, 2),
-    "pitch": (-12, 12),
-    "rt60": (0.05, 3),
-    "near": (0.1, 20),
-    "distant": (0.1, 20),
-    "signal_to_noise": (-30, 100),
-    "signal_to_crowd": (-30, 100),
-    "crowd_size": (1, 100),
-    "clipping": (0, 60),
-    "peak": (-60, 0),
-    "compression": (0, 0.99),
-}
-"""Allowed values, both ends included; probabilities are between 0 and 1."""
-
-
-class AcousticsError(Pix2SeqError, ValueError):
-    """Invalid options of acoustics."""
 
 
 @dataclass(frozen=True)
@@ -157,15 +132,7 @@ class Acoustics:
             check_methods("Acoustics", "noises", self.noises, ("kinds", "draw", "digest"), "Noises(folder)")
         if self.bystanders is not None:
             check_methods("Acoustics", "bystanders", self.bystanders, ("choose", "digest"), "Voices(folder, split)")
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name.endswith("_probability"):
-                _check_number(field.name, value, (0, 1))
-            elif field.name in LIMITS:
-                check = _check_number if isinstance(field.default, float) else _check_range
-                check(field.name, value, LIMITS[field.name])
-        _check_codecs("telephones", self.telephones, TELEPHONES)
-        _check_codecs("codecs", self.codecs, FILES)
+        check_limits(self)
 
     @classmethod
     def none(cls) -> Acoustics:
@@ -218,32 +185,34 @@ class Acoustics:
             crowd=_maybe(self.crowd_probability, self._crowd(voices, crowd), crowd) or (),
         )
 
-    def apply(self, tracks: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
+    def apply(self, pieces: Iterable[np.ndarray], scene: Scene, rng: np.random.Generator) -> np.ndarray:
         """Mix the speakers of a conversation into one recording.
+
+        Room, noise and levels are those of the whole recording. With each piece, the levels of speakers begin to drift
+        anew, and echoes of the piece before have died away.
 
         Parameters
         ----------
-        tracks : (num_speakers, num_samples) float32
-            Speech of each speaker at `LEVEL`; 0 where they are silent.
+        pieces : iterable of (num_speakers, num_samples) float32
+            Speech of each speaker at `LEVEL`, 0 where they are silent: the pieces of a conversation, one after the
+            other. One will do for a short conversation.
         scene : Scene
         rng : np.random.Generator
 
         Returns
         -------
         mixture : (num_samples,) float32
+            As long as all pieces together.
         """
         walk, place, crowd, noise = rng.spawn(4)
-        if scene.room is not None:
-            place = np.random.default_rng(seed_of(scene.room))
-        num_samples = tracks.shape[1]
-        is_active = tracks.any(axis=0)
-        tracks = tracks * wandering_gains(scene.levels, self.drift, num_samples, walk)
-        mixture, murmur = self._in_room(tracks, self._murmur(scene, num_samples, crowd), scene, place)
+        responses = self._impulse_responses(scene, place)
+        heard = [self._hear(tracks, scene, responses, walk, crowd) for tracks in pieces]
+        mixture, murmur, is_active = (np.concatenate(parts) for parts in zip(*heard, strict=True))
         level = rms(mixture[is_active]) if is_active.any() else LEVEL
         if scene.crowd:
             mixture = mix(mixture, level, murmur, scene.signal_to_crowd)
         if scene.noise is not None:
-            mixture = mix(mixture, level, self._noise(scene.noise, num_samples, noise), scene.signal_to_noise)
+            mixture = mix(mixture, level, self._noise(scene.noise, len(mixture), noise), scene.signal_to_noise)
         return _record(mixture, scene)
 
     def _kind_of_noise(self, rng: np.random.Generator) -> str:
@@ -257,15 +226,30 @@ class Acoustics:
         size = int(rng.integers(*self.crowd_size, endpoint=True))
         return self.bystanders.choose(min(size, num_others), rng, excluding=voices)
 
-    def _in_room(
-        self, tracks: np.ndarray, crowd: np.ndarray, scene: Scene, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Reverberant mix of all speakers, and the crowd at a distance: two times (num_samples,)."""
+    def _impulse_responses(self, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
+        """Impulse responses of the room, for each speaker and for the crowd: (num_speakers + 1, num_taps)."""
         if scene.rt60 is None:
-            return tracks.sum(axis=0), crowd
-        distances = [self.distant if scene.is_distant else self.near] * len(tracks)
-        responses = impulse_responses(scene.rt60, [*distances, self.distant], rng)
-        return heard_in_room(tracks, responses[:-1]), heard_in_room(crowd[None], responses[-1:])
+            return None
+        distances = [self.distant if scene.is_distant else self.near] * len(scene.levels)
+        return impulse_responses(scene.rt60, [*distances, self.distant], rng)
+
+    def _hear(
+        self,
+        tracks: np.ndarray,
+        scene: Scene,
+        responses: np.ndarray | None,
+        walk: np.random.Generator,
+        crowd: np.random.Generator,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What is heard of a piece: (num_samples,) of the speakers, of the crowd if there is one, and who is active."""
+        num_samples, is_active = tracks.shape[1], np.any(tracks, axis=0)
+        spoken = tracks * wandering_gains(scene.levels, self.drift, num_samples, walk)
+        murmur = self._murmur(scene, num_samples if scene.crowd else 0, crowd)
+        if responses is None:
+            return spoken.sum(axis=0), murmur, is_active
+        if scene.crowd:
+            murmur = heard_in_room(murmur[None], responses[-1:])
+        return heard_in_room(spoken, responses[:-1]), murmur, is_active
 
     def _murmur(self, scene: Scene, num_samples: int, rng: np.random.Generator) -> np.ndarray:
         murmur = np.zeros(num_samples, dtype=np.float32)
@@ -297,28 +281,3 @@ def _maybe(probability: float, value: Value, rng: np.random.Generator) -> Value 
 
 def _one_of(names: Sequence[str], rng: np.random.Generator) -> str:
     return names[int(rng.integers(len(names)))]
-
-
-def _check_number(name: str, value: Any, limits: Range) -> None:
-    if not is_number(value) or not limits[0] <= value <= limits[1]:
-        raise AcousticsError(f"{name}={value!r}: it must be a number from {limits[0]} to {limits[1]}.")
-
-
-def _check_range(name: str, value: Any, limits: Range) -> None:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise AcousticsError(f"{name}={value!r}: it must be two numbers, the lowest and the highest.")
-    for number in value:
-        _check_number(name, number, limits)
-    if value[0] > value[1]:
-        raise AcousticsError(f"{name}={value!r}: the first number must not be above the second.")
-
-
-def _check_codecs(name: str, value: Any, known: dict[str, tuple[str, str]]) -> None:
-    if not isinstance(value, (tuple, list)) or not value or not set(value) <= set(known):
-        raise AcousticsError(f"{name}={value!r}: it must be one or more of {', '.join(known)}.")
-    missing = [codec for codec in value if not soundfile.check_format(*known[codec])]
-    if missing:
-        raise AcousticsError(
-            f"{name}={value!r}: libsndfile {soundfile.__libsndfile_version__} here lacks {', '.join(missing)}. "
-            f"Leave them out, or install the wheel of soundfile from PyPI, which has them all."
-        )

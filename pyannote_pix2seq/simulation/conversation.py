@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError, check_methods
-from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.seed import seed_of
-from pyannote_pix2seq.simulation.turns import TurnTaking, check_turns, crop
+from pyannote_pix2seq.simulation.turns import TurnTaking, check_turns
 from pyannote_pix2seq.simulation.voices import Voices
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -25,8 +25,16 @@ DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Parts of a conversation, each of which has its own stream of random numbers."""
 
 
-PIECE = 300.0
-"""Seconds of a long conversation that are rendered at once."""
+PIECE = 300 * SAMPLE_RATE
+"""Samples of a long conversation in which each speaker has a track at once: 5 minutes."""
+
+
+class Said(NamedTuple):
+    """What is said in a turn: who says it, the first sample, and (num_samples,) float32 of speech."""
+
+    speaker: int
+    first: int
+    speech: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -69,22 +77,14 @@ class Conversation:
         )
 
     @property
+    def num_samples(self) -> int:
+        """Samples of its audio at 16 kHz."""
+        return round(self.duration * SAMPLE_RATE)
+
+    @property
     def digest(self) -> str:
         """Hash of its duration, turns, voices and scene; its audio depends on more, see `Simulator.digest`."""
         return hashlib.sha256(repr((self.duration, self.turns, self.voices, self.scene)).encode()).hexdigest()
-
-    def pieces(self) -> Iterator[Conversation]:
-        """Parts of 5 minutes, with the same speakers in the same places of the same scene, to be rendered one by one.
-
-        Turns that cross a border are cut there. Where no scene is given, each part draws its own. Each part has the
-        scene's peak and signal-to-noise ratio by itself, as if the recorder had an automatic gain: levels of speakers
-        are relative to those who speak in the same part.
-        """
-        scene = self.scene and replace(self.scene, room=self.scene.room or self.uri)
-        for number in range(math.ceil(self.duration / PIECE)):
-            start, end = number * PIECE, min((number + 1) * PIECE, self.duration)
-            turns = tuple(shifted(crop(self.turns, start, end), -start))
-            yield replace(self, uri=f"{self.uri}-{number}", duration=end - start, turns=turns, scene=scene)
 
 
 class Simulator:
@@ -154,7 +154,7 @@ class Simulator:
             If a voice is not in the store.
         """
         scene = self._scene_of(conversation)
-        return self.acoustics.apply(self.tracks(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
+        return self.acoustics.apply(self._pieces(conversation), scene, _stream(conversation.uri, ACOUSTICS))[None]
 
     def digest(self, conversation: Conversation) -> str:
         """Hashes of all that the audio of a conversation depends on: itself, the store of voices, and the acoustics."""
@@ -168,26 +168,37 @@ class Simulator:
         tracks : (num_speakers, num_samples) float32
             0 outside of each speaker's turns.
         """
+        return np.concatenate(list(self._pieces(conversation)), axis=1)
+
+    def _pieces(self, conversation: Conversation) -> Iterator[np.ndarray]:
+        """Tracks of one piece after the other. A turn that crosses the border of two is said in one go."""
         rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
-        num_samples = round(conversation.duration * SAMPLE_RATE)
-        tracks = np.zeros((len(conversation.voices), num_samples), dtype=np.float32)
-        for start, end, speaker in conversation.turns:
-            first, last = round(start * SAMPLE_RATE), min(round(end * SAMPLE_RATE), num_samples)
-            voice, speed, pitch = conversation.voices[speaker], scene.speeds[speaker], scene.pitches[speaker]
-            tracks[speaker, first:last] = self._speech(voice, speed, pitch, last - first, rng)
-        return tracks
+        said: list[Said] = []
+        for start in range(0, max(conversation.num_samples, 1), PIECE):
+            end = min(start + PIECE, conversation.num_samples)
+            begun = (turn for turn in conversation.turns if start <= round(turn.start * SAMPLE_RATE) < end)
+            said = [one for one in said if one.first + len(one.speech) > start]
+            said += [self._say(turn, conversation, scene, rng) for turn in begun]
+            tracks = np.zeros((len(conversation.voices), end - start), dtype=np.float32)
+            for speaker, first, speech in said:
+                part = speech[max(start - first, 0) : end - first]
+                tracks[speaker, max(first - start, 0) :][: len(part)] = part
+            yield tracks
+
+    def _say(self, turn: Triplet, conversation: Conversation, scene: Scene, rng: np.random.Generator) -> Said:
+        """Speech of one turn."""
+        speaker, first = turn.speaker, round(turn.start * SAMPLE_RATE)
+        num_samples = min(round(turn.end * SAMPLE_RATE), conversation.num_samples) - first
+        speed, pitch = scene.speeds[speaker], scene.pitches[speaker]
+        speech = self.voices.speech(conversation.voices[speaker], rng, math.ceil(num_samples * speed) + 1)
+        played = soxr.resample(speech, speed, 1)[:num_samples]
+        return Said(speaker, first, shift_pitch(played, pitch) if pitch else played)
 
     def _scene_of(self, conversation: Conversation) -> Scene:
         return conversation.scene or self._draw_scene(conversation.uri, conversation.voices)
 
     def _draw_scene(self, uri: str, voices: tuple[str, ...]) -> Scene:
         return self.acoustics.draw(voices, _stream(uri, SCENE))
-
-    def _speech(self, voice: str, speed: float, pitch: float, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """Speech of one turn: (num_samples,)."""
-        speech = self.voices.speech(voice, rng, math.ceil(num_samples * speed) + 1)
-        played = soxr.resample(speech, speed, 1)[:num_samples]
-        return shift_pitch(played, pitch) if pitch else played
 
 
 def _stream(uri: str, part: int) -> np.random.Generator:

@@ -19,9 +19,6 @@ class Scene:
         Pitch shift of each voice at constant speed, in semitones.
     rt60 : float or None
         Reverberation time of the room, in seconds; None without a room.
-    room : str or None
-        Name of the room: in all conversations that have it, the same speakers sit in the same places. None for a room
-        that no other conversation is in.
     is_distant : bool
         Whether the microphone is far from everyone.
     noise : str or None
@@ -48,7 +45,6 @@ class Scene:
     speeds: tuple[float, ...]
     pitches: tuple[float, ...]
     rt60: float | None = None
-    room: str | None = None
     is_distant: bool = False
     noise: str | None = None
     signal_to_noise: float = 0.0
