@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE
 
-from pyannote_pix2seq.simulation.room import AUDIBLE, LEAD, heard_in_room, impulse_responses
+from pyannote_pix2seq.simulation.room import AUDIBLE, LEAD, Room, impulse_responses
 
 NEAR = (0.3, 2.5)
 
@@ -50,4 +50,4 @@ def test_a_room_is_a_convolution() -> None:
     tracks[0, 600:1900] = 0
     responses = rng.standard_normal((2, 400)).astype(np.float32)
     expected = sum(np.convolve(*pair)[:2500] for pair in zip(tracks, responses, strict=True))
-    np.testing.assert_allclose(heard_in_room(tracks, responses), expected, atol=1e-3)
+    np.testing.assert_allclose(Room(responses).hear(tracks), expected, atol=1e-3)

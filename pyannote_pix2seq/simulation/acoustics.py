@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import check_methods
 from pyannote_pix2seq.simulation.acoustics_limits import AcousticsError, Range, check_limits
 from pyannote_pix2seq.simulation.codec import transmit
-from pyannote_pix2seq.simulation.level import clip, mix, rms, to_peak, wandering_gains
+from pyannote_pix2seq.simulation.level import WanderingGains, clip, mix, rms, to_peak
 from pyannote_pix2seq.simulation.noise import Noises, coloured_noise
-from pyannote_pix2seq.simulation.room import heard_in_room, impulse_responses
+from pyannote_pix2seq.simulation.room import Room, impulse_responses
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.store import LEVEL
 from pyannote_pix2seq.simulation.voices import Voices
@@ -22,6 +23,9 @@ from pyannote_pix2seq.simulation.voices import Voices
 Value = TypeVar("Value")
 
 GENERATED = "generated"
+
+PIECE = 300 * SAMPLE_RATE
+"""Samples of a long conversation that are mixed at once: 5 minutes."""
 
 
 @dataclass(frozen=True)
@@ -188,8 +192,8 @@ class Acoustics:
     def apply(self, pieces: Iterable[np.ndarray], scene: Scene, rng: np.random.Generator) -> np.ndarray:
         """Mix the speakers of a conversation into one recording.
 
-        Room, noise and levels are those of the whole recording. With each piece, the levels of speakers begin to drift
-        anew, and echoes of the piece before have died away.
+        Room, noise, crowd and peak are those of the whole recording. With each piece, the level of each speaker returns
+        to what the scene says.
 
         Parameters
         ----------
@@ -205,12 +209,16 @@ class Acoustics:
             As long as all pieces together.
         """
         walk, place, crowd, noise = rng.spawn(4)
-        responses = self._impulse_responses(scene, place)
-        heard = [self._hear(tracks, scene, responses, walk, crowd) for tracks in pieces]
-        mixture, murmur, is_active = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+        speakers, bystanders = self._rooms(scene, place)
+        gains = WanderingGains(scene.levels, self.drift, walk)
+        heard = [(speakers.hear(tracks * gains.draw(tracks.shape[1])), tracks.any(axis=0)) for tracks in pieces]
+        mixture, is_active = (np.concatenate(parts) for parts in zip(*heard, strict=True))
+        del heard  # as large as what it is now
         level = rms(mixture[is_active]) if is_active.any() else LEVEL
         if scene.crowd:
-            mixture = mix(mixture, level, murmur, scene.signal_to_crowd)
+            murmur = np.split(self._murmur(scene, len(mixture), crowd), range(PIECE, len(mixture), PIECE))
+            heard_there = np.concatenate([bystanders.hear(piece[None]) for piece in murmur])
+            mixture = mix(mixture, level, heard_there, scene.signal_to_crowd)
         if scene.noise is not None:
             mixture = mix(mixture, level, self._noise(scene.noise, len(mixture), noise), scene.signal_to_noise)
         return _record(mixture, scene)
@@ -226,30 +234,13 @@ class Acoustics:
         size = int(rng.integers(*self.crowd_size, endpoint=True))
         return self.bystanders.choose(min(size, num_others), rng, excluding=voices)
 
-    def _impulse_responses(self, scene: Scene, rng: np.random.Generator) -> np.ndarray | None:
-        """Impulse responses of the room, for each speaker and for the crowd: (num_speakers + 1, num_taps)."""
+    def _rooms(self, scene: Scene, rng: np.random.Generator) -> tuple[Room, Room]:
+        """One room, as it sounds from where the speakers are, and from where the crowd is."""
         if scene.rt60 is None:
-            return None
+            return Room(), Room()
         distances = [self.distant if scene.is_distant else self.near] * len(scene.levels)
-        return impulse_responses(scene.rt60, [*distances, self.distant], rng)
-
-    def _hear(
-        self,
-        tracks: np.ndarray,
-        scene: Scene,
-        responses: np.ndarray | None,
-        walk: np.random.Generator,
-        crowd: np.random.Generator,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What is heard of a piece: (num_samples,) of the speakers, of the crowd if there is one, and who is active."""
-        num_samples, is_active = tracks.shape[1], np.any(tracks, axis=0)
-        spoken = tracks * wandering_gains(scene.levels, self.drift, num_samples, walk)
-        murmur = self._murmur(scene, num_samples if scene.crowd else 0, crowd)
-        if responses is None:
-            return spoken.sum(axis=0), murmur, is_active
-        if scene.crowd:
-            murmur = heard_in_room(murmur[None], responses[-1:])
-        return heard_in_room(spoken, responses[:-1]), murmur, is_active
+        responses = impulse_responses(scene.rt60, [*distances, self.distant], rng)
+        return Room(responses[:-1]), Room(responses[-1:])
 
     def _murmur(self, scene: Scene, num_samples: int, rng: np.random.Generator) -> np.ndarray:
         murmur = np.zeros(num_samples, dtype=np.float32)

@@ -13,7 +13,7 @@ import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError, check_methods
-from pyannote_pix2seq.simulation.acoustics import Acoustics
+from pyannote_pix2seq.simulation.acoustics import PIECE, Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
 from pyannote_pix2seq.simulation.seed import seed_of
@@ -23,10 +23,6 @@ from pyannote_pix2seq.vocabulary import Triplet
 
 DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Parts of a conversation, each of which has its own stream of random numbers."""
-
-
-PIECE = 300 * SAMPLE_RATE
-"""Samples of a long conversation in which each speaker has a track at once: 5 minutes."""
 
 
 class Said(NamedTuple):

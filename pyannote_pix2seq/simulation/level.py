@@ -25,7 +25,7 @@ def amplitude(decibels: np.ndarray | float) -> np.ndarray:
     return np.asarray(10 ** (np.asarray(decibels) / 20), dtype=np.float32)
 
 
-def wandering_gains(levels: Sequence[float], drift: float, num_samples: int, rng: np.random.Generator) -> np.ndarray:
+class WanderingGains:
     """Gain of each speaker over time: a random walk around their level, within turns too.
 
     Parameters
@@ -34,20 +34,32 @@ def wandering_gains(levels: Sequence[float], drift: float, num_samples: int, rng
         In dB.
     drift : float
         Standard deviation of how much a level changes in 5 s, in dB.
-    num_samples : int
     rng : np.random.Generator
-
-    Returns
-    -------
-    gains : (num_speakers, num_samples) float32
     """
-    num_speakers, num_hops = len(levels), -(-num_samples // HOP)
-    walk = rng.normal(0, drift, (num_speakers, num_hops + 1)).cumsum(axis=1)
-    gain = amplitude(np.clip(np.reshape(levels, (-1, 1)) + walk, *LOUDNESS_LIMITS))[..., None]
-    ramp = np.linspace(0, 1, HOP, endpoint=False, dtype=np.float32)
-    gains = gain[:, :-1] + (gain[:, 1:] - gain[:, :-1]) * ramp
-    # (num_speakers, num_hops, hop)
-    return gains.reshape(num_speakers, num_hops * HOP)[:, :num_samples]
+
+    def __init__(self, levels: Sequence[float], drift: float, rng: np.random.Generator) -> None:
+        self._levels = np.reshape(levels, (-1, 1))
+        self._drift = drift
+        self._rng = rng
+        self._last: np.ndarray | None = None
+
+    def draw(self, num_samples: int) -> np.ndarray:
+        """Gains of the next samples: (num_speakers, num_samples) float32.
+
+        Each call begins a new walk, for one of hours would end at `LOUDNESS_LIMITS`; the first 5 s lead to it from the
+        last gains, without a step.
+        """
+        num_speakers, num_hops = len(self._levels), -(-num_samples // HOP)
+        walk = self._rng.normal(0, self._drift, (num_speakers, num_hops + 1)).cumsum(axis=1)
+        gain = amplitude(np.clip(self._levels + walk, *LOUDNESS_LIMITS))[..., None]
+        if self._last is not None:
+            gain[:, 0] = self._last
+        ramp = np.linspace(0, 1, HOP, endpoint=False, dtype=np.float32)
+        gains = gain[:, :-1] + (gain[:, 1:] - gain[:, :-1]) * ramp
+        # (num_speakers, num_hops, hop)
+        gains = gains.reshape(num_speakers, num_hops * HOP)[:, :num_samples]
+        self._last = gains[:, -1:].copy()
+        return gains
 
 
 def mix(mixture: np.ndarray, level: float, noise: np.ndarray, decibels: float) -> np.ndarray:

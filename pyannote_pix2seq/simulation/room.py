@@ -56,22 +56,46 @@ def impulse_responses(rt60: float, distances: Sequence[tuple[float, float]], rng
     return responses / np.linalg.norm(responses, axis=1, keepdims=True)
 
 
-def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
-    """Sum of all tracks, each convolved with its impulse response and cut to the length of the track.
-
-    Overlap-add in blocks as long as a response; blocks in which a track is silent cost nothing.
+class Room:
+    """A room in which tracks are heard, one piece after the other.
 
     Parameters
     ----------
-    tracks : (num_speakers, num_samples) float32
-    responses : (num_speakers, num_taps) float32
+    responses : (num_speakers, num_taps) float32, optional
+        Impulse response of the place of each speaker; without them, there are no echoes.
+    """
 
-    Returns
-    -------
-    mixture : (num_samples,) float32
+    def __init__(self, responses: np.ndarray | None = None) -> None:
+        self._responses = responses
+        self._echoes = np.zeros(0, dtype=np.float32)
+
+    def hear(self, tracks: np.ndarray) -> np.ndarray:
+        """Sum of all tracks in the room, and of the echoes of the pieces before.
+
+        Parameters
+        ----------
+        tracks : (num_speakers, num_samples) float32
+            The next piece.
+
+        Returns
+        -------
+        mixture : (num_samples,) float32
+        """
+        if self._responses is None:
+            return np.sum(tracks, axis=0)
+        heard = _convolved(tracks, self._responses)
+        heard[: len(self._echoes)] += self._echoes
+        mixture, self._echoes = np.split(heard, [tracks.shape[1]])
+        return mixture
+
+
+def _convolved(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
+    """Sum of all tracks, each convolved with its impulse response: (num_samples + num_taps,) float32.
+
+    Overlap-add in blocks as long as a response; blocks in which a track is silent cost nothing.
     """
     (num_speakers, num_samples), num_taps = tracks.shape, responses.shape[1]
-    num_blocks = -(-num_samples // num_taps)
+    num_blocks = -(-max(num_samples, 1) // num_taps)
     padded = np.pad(tracks, ((0, 0), (0, num_blocks * num_taps - num_samples)))
     blocks = padded.reshape(num_speakers, num_blocks, num_taps)
     spectrum = np.zeros((num_blocks, num_taps + 1), dtype=np.complex64)
@@ -80,9 +104,10 @@ def heard_in_room(tracks: np.ndarray, responses: np.ndarray) -> np.ndarray:
         spectrum[is_heard] += fft.rfft(speaker_blocks[is_heard], 2 * num_taps) * fft.rfft(response, 2 * num_taps)
     echoed = fft.irfft(spectrum, 2 * num_taps)
     # (num_blocks, 2 * num_taps)
-    mixture = echoed[:, :num_taps]
-    mixture[1:] += echoed[:-1, num_taps:]
-    return mixture.reshape(-1)[:num_samples]
+    mixture = np.zeros((num_blocks + 1, num_taps), dtype=np.float32)
+    mixture[:-1] = echoed[:, :num_taps]
+    mixture[1:] += echoed[:, num_taps:]
+    return mixture.reshape(-1)[: num_samples + num_taps]
 
 
 def _place(
