@@ -325,6 +325,17 @@ def test_the_same_speakers_say_other_things_apart(tmp_path: Path) -> None:
         first.apart(8.0)
 
 
+def test_halves_that_say_other_things_have_other_digests(store: Path) -> None:
+    voices = Voices(store, "train")
+    whole = voices.digest
+    first, second = voices.apart(1.0)
+    halves = [first, second, *voices.apart(1.5)]
+    assert len({whole, *(half.digest for half in halves)}) == 5
+    assert [half.digest for half in Voices(store, "train").apart(1.0)] == [first.digest, second.digest]
+    assert pickle.loads(pickle.dumps(first)).digest == first.digest
+    assert voices.digest == Voices(store, "train").digest == whole
+
+
 def test_one_speaker_is_not_speakers(tmp_path: Path) -> None:
     folder = write_toy_voices(tmp_path, num_train=2, num_dev=1)
     assert str(Voices(folder, "dev")).endswith("'dev'): 1 speaker, 0.1 min")

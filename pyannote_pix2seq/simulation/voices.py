@@ -85,7 +85,10 @@ class Voices:
 
     @cached_property
     def digest(self) -> str:
-        """Hash of the index and of parts of the speech, of all splits; most changes to a store change it."""
+        """Hash of the index and of parts of the speech, of all splits; most changes to a store change it.
+
+        Halves of `apart` have hashes of their own.
+        """
         digest = hashlib.sha256((self.folder / INDEX_FILE).read_bytes())
         for start in np.linspace(0, len(self._samples), NUM_HASHED, endpoint=False).astype(int):
             digest.update(self._samples[start : start + SAMPLE_RATE].tobytes())
@@ -154,6 +157,8 @@ class Voices:
         first.speakers = second.speakers = sorted(first._voices)
         if not first.speakers:
             raise VoicesError(f"Nobody of {self!r} has twice {seconds:g} s of speech. Ask for less, or prepare more.")
+        for name, half in (("first", first), ("second", second)):
+            half.digest = hashlib.sha256(f"{name} half, {seconds} s, of {self.digest}".encode()).hexdigest()[:16]
         return first, second
 
     def regions(self, speaker: str) -> Iterator[np.ndarray]:
