@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
+from math import inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 
 
-def is_number(value: Any) -> bool:
-    """Whether `value` is a finite number, of Python or NumPy."""
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+def is_number(value: Any, least: float = -inf) -> bool:
+    """Whether `value` is a finite number, of Python or NumPy, and not below `least`."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and float(value) >= least
 
 
 def is_whole(value: Any, least: int) -> bool:
@@ -25,7 +25,12 @@ def is_probability(value: Any) -> bool:
     return is_number(value) and 0 <= value <= 1
 
 
-def check_ranges(owner: str, given: Mapping[str, Any], ranges: Mapping[str, tuple[bool, str]]) -> None:
+def check_ranges(
+    owner: str,
+    given: Mapping[str, Any],
+    ranges: Mapping[str, tuple[bool, str]],
+    error: type[Pix2SeqError] = ArgumentError,
+) -> None:
     """Refuse options that are out of their ranges.
 
     Parameters
@@ -36,12 +41,14 @@ def check_ranges(owner: str, given: Mapping[str, Any], ranges: Mapping[str, tupl
         Value of each option.
     ranges : mapping of str to (bool, str)
         Whether the value is in its range, and what that is.
+    error : type, optional
+        What to raise.
 
     Raises
     ------
-    ArgumentError
+    error
         About the first option that is not.
     """
     for name, (is_valid, allowed) in ranges.items():
         if not is_valid:
-            raise ArgumentError(f"{owner}: {name}={given[name]!r} was given; it has to be {allowed}.")
+            raise error(f"{owner}: {name}={given[name]!r} was given; it has to be {allowed}.")

@@ -19,6 +19,7 @@ from torch import Tensor
 from pyannote_pix2seq.annotation import annotation_of, survives_rttm
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import ArgumentError, OptionError, check_methods
+from pyannote_pix2seq.numeric import is_whole
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -62,7 +63,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
     Raises
     ------
     ValueError
-        If a number of conversations is negative, or the name cannot be a part of a protocol's full name.
+        If a number of conversations is negative or not whole, or the name cannot be a part of a protocol's full name.
     OptionError
         If a simulator or the labels are something else.
 
@@ -91,8 +92,8 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         check_methods(self.name, "labels", labels, ("apply",), "Labels(merge_pauses=0.5, padding=0.1), say")
         self.labels = labels
         self.sizes = dict(zip(SUBSETS, (num_train, num_development, num_test), strict=True))
-        if min(self.sizes.values()) < 0:
-            raise ArgumentError(f"{self.name} was given sizes {self.sizes}; none of them may be negative.")
+        if not all(is_whole(size, 0) for size in self.sizes.values()):
+            raise ArgumentError(f"{self.name} was given sizes {self.sizes}; they have to be whole numbers, 0 or more.")
         self._prefix = name
         self._simulators = dict(zip(SUBSETS, (train, development, test or development), strict=True))
         for subset, simulator in self._simulators.items():

@@ -19,7 +19,7 @@ from pyannote.core import Segment
 from torch.utils.data import DataLoader, Dataset
 from toy import SAMPLE_RATE, rms, write_toy_voices
 
-from pyannote_pix2seq.errors import OptionError
+from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.fitted_turns import FittedTurns
@@ -241,8 +241,9 @@ def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
     ):
         for number in range(10):
             simulator.describe(f"Toy-{number}")
-    with pytest.raises(ValueError, match="must be positive"):
-        Simulator(voices, PlainTurns(), Acoustics.none(), duration=0)
+    for duration in (0, -1.0, float("inf"), float("nan"), "50", True):
+        with pytest.raises(ArgumentError, match=f"^Simulator: duration={duration!r} was given; .* seconds, above 0"):
+            Simulator(voices, PlainTurns(), Acoustics.none(), duration=duration)  # type: ignore[arg-type]
     unknown = Conversation("Toy-y", 1.0, (Triplet(0, 1, 0),), ("nobody",))
     with pytest.raises(VoicesError, match="'nobody'"):
         simulator.render(unknown)

@@ -90,14 +90,16 @@ def _within(turn: Triplet, label: Triplet) -> bool:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"merge_pauses": -0.1}, "merge_pauses=-0.1: give a number of seconds, 0 or more"),
+        ({"merge_pauses": -0.1}, "merge_pauses=-0.1 was given; it has to be a number of seconds, 0 or more"),
         ({"merge_pauses": float("nan")}, "merge_pauses=nan"),
         ({"merge_pauses": float("inf")}, "merge_pauses=inf"),
-        ({"padding": float("inf")}, "padding=inf: give a number of seconds"),
+        ({"merge_pauses": "a"}, "merge_pauses='a'"),
+        ({"padding": float("inf")}, "padding=inf was given; it has to be a number of seconds"),
+        ({"padding": True}, "padding=True"),
     ],
 )
 def test_what_is_no_style_is_refused(options: dict[str, float], message: str) -> None:
-    with pytest.raises(LabelsError, match=message):
+    with pytest.raises(LabelsError, match=f"^Labels: {message}"):
         Labels(**options)
 
 

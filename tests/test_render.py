@@ -322,7 +322,7 @@ def test_the_recipe_renders_the_same_bytes_in_one_process_and_in_two(
     ("options", "message"),
     [
         (["Hard"], "render.py: There is no difficulty 'Hard'. There are Easy, Meeting"),
-        (["Easy", "--padding", "nan"], "render.py: padding=nan: give a number of seconds"),
+        (["Easy", "--padding", "nan"], "render.py: Labels: padding=nan was given; it has to be a number of seconds"),
         (["Easy", "--voices", "nowhere"], "render.py: There is no folder nowhere .looked in"),
         (["Easy", "--noise", "nowhere"], "render.py: There is no file or folder nowhere .looked"),
     ],

@@ -82,7 +82,9 @@ def test_plain_turns_refuse_limits_that_make_no_sense() -> None:
         PlainTurns(max_speakers=0)
     with pytest.raises(TurnsError, match="max_speakers must be a whole number"):
         PlainTurns(max_speakers=2.5)  # type: ignore[arg-type]
-    with pytest.raises(TurnsError, match="interrupt_max and silence_max must not be negative"):
+    with pytest.raises(TurnsError, match="min_seconds='1'.* turns must last 0.1 s or more"):
+        PlainTurns(min_seconds="1")  # type: ignore[arg-type]
+    with pytest.raises(TurnsError, match="interrupt_max and silence_max must be seconds, 0 or more"):
         PlainTurns(silence_max=float("nan"))
     with pytest.raises(TypeError):
         PlainTurns(max_speaker=3)  # type: ignore[call-arg]
@@ -190,14 +192,19 @@ def test_short_pauses_of_taken_turns_are_bridged_as_far_as_asked() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pause_probability": 1.5}, "pause_probability=1.5: it must be a number from 0 to 1"),
-        ({"empty_probability": float("nan")}, "empty_probability=nan: it must be a number from 0 to 1"),
-        ({"merge_pauses": -0.1}, "merge_pauses=-0.1.*0 or more"),
-        ({"max_speakers": 0}, "max_speakers=0: .* 1 speaker or more"),
+        ({"pause_probability": 1.5}, "pause_probability=1.5 was given; it has to be a number from 0 to 1"),
+        ({"pause_probability": True}, "pause_probability=True was given; it has to be a number from 0 to 1"),
+        ({"empty_probability": float("nan")}, "empty_probability=nan was given; it has to be a number from 0 to 1"),
+        ({"merge_pauses": -0.1}, "merge_pauses=-0.1 was given; it has to be a number of seconds, 0 or more"),
+        ({"merge_pauses": "x"}, "merge_pauses='x' was given"),
+        ({"max_speakers": 0}, "max_speakers=0 was given; it has to be a whole number, 1 or more"),
+        ({"max_speakers": 2.5}, "max_speakers=2.5 was given"),
+        ({"max_speakers": "3"}, "max_speakers='3' was given"),
+        ({"hesitations": float("inf")}, "hesitations=inf was given; it has to be a number of times per second, 0 or"),
     ],
 )
 def test_taken_turns_refuse_options_that_make_no_sense(options: dict[str, float], message: str) -> None:
-    with pytest.raises(TurnsError, match=message):
+    with pytest.raises(TurnsError, match=f"^TakenTurns: {message}"):
         TakenTurns([[[Triplet(0, 1, 0)]]], **options)  # type: ignore[arg-type]
 
 

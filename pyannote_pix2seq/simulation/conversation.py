@@ -12,7 +12,8 @@ import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, check_methods
+from pyannote_pix2seq.errors import check_methods
+from pyannote_pix2seq.numeric import check_ranges, is_number
 from pyannote_pix2seq.simulation.acoustics import PIECE, Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
@@ -101,7 +102,7 @@ class Simulator:
     Raises
     ------
     ValueError
-        If the duration is not positive.
+        If the duration is not a positive number.
     OptionError
         If voices, turns or acoustics are something else, such as the name of a folder.
     """
@@ -110,8 +111,8 @@ class Simulator:
         check_methods("Simulator", "voices", voices, ("choose",), "Voices(folder, split)")
         check_methods("Simulator", "turns", turns, ("draw",), 'turn-taking, e.g. FittedTurns.ready("ami")')
         check_methods("Simulator", "acoustics", acoustics, ("draw", "apply", "digest"), "Acoustics()")
-        if not duration > 0:
-            raise ArgumentError(f"A conversation of {duration} s was asked for; its duration must be positive.")
+        is_valid = is_number(duration) and duration > 0
+        check_ranges("Simulator", {"duration": duration}, {"duration": (is_valid, "a number of seconds, above 0")})
         self.voices = voices
         self.turns = turns
         self.acoustics = acoustics

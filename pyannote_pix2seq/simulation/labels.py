@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.numeric import check_ranges, is_number
 from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -39,7 +40,7 @@ class Labels:
     Raises
     ------
     LabelsError
-        If `merge_pauses` is negative, or a number is not finite.
+        If `merge_pauses` is negative, or either is not a finite number.
 
     Examples
     --------
@@ -53,10 +54,11 @@ class Labels:
     padding: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.merge_pauses < math.inf:
-            raise LabelsError(f"merge_pauses={self.merge_pauses}: give a number of seconds, 0 or more.")
-        if not math.isfinite(self.padding):
-            raise LabelsError(f"padding={self.padding}: give a number of seconds; negative ones make turns shorter.")
+        ranges = {
+            "merge_pauses": (is_number(self.merge_pauses, 0), "a number of seconds, 0 or more"),
+            "padding": (is_number(self.padding), "a number of seconds; negative ones make turns shorter"),
+        }
+        check_ranges("Labels", vars(self), ranges, LabelsError)
 
     @staticmethod
     def add_options(parser: ArgumentParser) -> None:

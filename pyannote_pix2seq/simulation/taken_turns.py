@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyannote_pix2seq.joining import shifted
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
 from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
 from pyannote_pix2seq.simulation.turns import (
     SHORTEST_TURN,
@@ -50,8 +51,7 @@ class TakenTurns:
     Raises
     ------
     TurnsError
-        If a corpus has no recording with a turn, a probability is not between 0 and 1, `merge_pauses` or `hesitations`
-        is negative, or `max_speakers` is less than 1.
+        If a corpus has no recording with a turn, or an option is out of its range.
     """
 
     def __init__(
@@ -63,20 +63,18 @@ class TakenTurns:
         empty_probability: float = 0.1,
         hesitations: float = 0.0,
     ) -> None:
-        for name, probability in (("pause", pause_probability), ("empty", empty_probability)):
-            if not 0 <= probability <= 1:
-                raise TurnsError(f"{name}_probability={probability}: it must be a number from 0 to 1.")
-        if not 0 <= merge_pauses < np.inf or max_speakers < 1:
-            raise TurnsError(
-                f"merge_pauses={merge_pauses}, max_speakers={max_speakers}: pauses are seconds, 0 or more, and there "
-                f"must be 1 speaker or more."
-            )
-        if not 0 <= hesitations < np.inf:
-            raise TurnsError(f"hesitations={hesitations}: so many times a second, 0 or more.")
         self.hesitations = hesitations
         self.max_speakers = max_speakers
         self.pause_probability = pause_probability
         self.empty_probability = empty_probability
+        ranges = {
+            "merge_pauses": (is_number(merge_pauses, 0), "a number of seconds, 0 or more"),
+            "max_speakers": (is_whole(max_speakers, 1), "a whole number, 1 or more"),
+            "pause_probability": (is_probability(pause_probability), "a number from 0 to 1"),
+            "empty_probability": (is_probability(empty_probability), "a number from 0 to 1"),
+            "hesitations": (is_number(hesitations, 0), "a number of times per second, 0 or more"),
+        }
+        check_ranges("TakenTurns", {**vars(self), "merge_pauses": merge_pauses}, ranges, TurnsError)
         merged = [[join_pauses(turns, merge_pauses) for turns in corpus] for corpus in corpora]
         self._corpora = [[turns for turns in corpus if crop(turns, 0, np.inf)] for corpus in merged]
         if not self._corpora or not all(self._corpora):

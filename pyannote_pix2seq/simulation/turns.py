@@ -79,10 +79,10 @@ class PlainTurns:
     def __post_init__(self) -> None:
         if not is_whole(self.max_speakers, 1):
             raise TurnsError(f"{self}: max_speakers must be a whole number, 1 or more.")
-        if not SHORTEST_TURN <= self.min_seconds <= self.max_seconds < np.inf:
+        if not (is_number(self.min_seconds, SHORTEST_TURN) and is_number(self.max_seconds, self.min_seconds)):
             raise TurnsError(f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds.")
-        if not (0 <= self.interrupt_max < np.inf and 0 <= self.silence_max < np.inf):
-            raise TurnsError(f"{self}: interrupt_max and silence_max must not be negative.")
+        if not (is_number(self.interrupt_max, 0) and is_number(self.silence_max, 0)):
+            raise TurnsError(f"{self}: interrupt_max and silence_max must be seconds, 0 or more.")
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
         """Draw turns until the time is over, see `TurnTaking.draw`."""
