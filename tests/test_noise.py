@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE
 
+from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.simulation import noise
 from pyannote_pix2seq.simulation.noise import PIECE, NoiseError, Noises, coloured_noise
 
@@ -130,6 +131,12 @@ def test_a_kind_without_a_sample_is_refused(tmp_path: Path) -> None:
         Noises(tmp_path).draw(tmp_path.name, rng_of(), 10)
     soundfile.write(tmp_path / "hum.wav", np.full(SAMPLE_RATE, 0.5), SAMPLE_RATE)
     assert Noises(tmp_path).draw(tmp_path.name, rng_of(), 10).any()  # of the one that has some
+
+
+def test_a_recording_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rain.wav").write_bytes(b"RIFF" + bytes(100))
+    with pytest.raises(AudioError, match=r"rain\.wav cannot be read as audio: it is cut off .*\)\. Copy it again\.$"):
+        Noises(tmp_path).draw(tmp_path.name, rng_of(), 10)
 
 
 @pytest.mark.parametrize(

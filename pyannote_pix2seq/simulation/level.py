@@ -1,4 +1,4 @@
-"""Levels of waveforms, in dB."""
+"""Levels of waveforms, in dB, and fading."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ LOUDNESS_LIMITS = (-20.0, 10.0)
 
 HOP = 5 * SAMPLE_RATE
 """Samples between two moments at which the level of a speaker is drawn."""
+
+FADE = SAMPLE_RATE // 100
+"""Samples of a fade: 10 ms."""
 
 
 def rms(waveform: np.ndarray) -> float:
@@ -77,3 +80,11 @@ def to_peak(waveform: np.ndarray, decibels: float) -> np.ndarray:
     """Scale to a highest peak in dBFS; silence stays silent: (num_samples,) float32."""
     peak = max(float(np.abs(waveform).max(initial=0)), 1e-9)
     return waveform * (amplitude(decibels) / peak)
+
+
+def fade(waveform: np.ndarray) -> None:
+    """Fade both ends of a (num_samples,) float32 waveform over 10 ms, in place."""
+    length = min(FADE, len(waveform) // 2)
+    ramp = np.linspace(0, 1, length, endpoint=False, dtype=np.float32)
+    waveform[:length] *= ramp
+    waveform[len(waveform) - length :] *= ramp[::-1]

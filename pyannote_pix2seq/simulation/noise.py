@@ -12,7 +12,8 @@ from scipy.signal import lfilter
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError, missing
-from pyannote_pix2seq.simulation.recording import duration_of, fade, find_recordings, read_piece
+from pyannote_pix2seq.simulation.level import fade
+from pyannote_pix2seq.simulation.recording import duration_of, find_recordings, read_piece
 from pyannote_pix2seq.simulation.table import read_table
 
 PIECE = 10

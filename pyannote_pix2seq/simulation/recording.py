@@ -1,21 +1,17 @@
-"""Reading recordings from disk, and fading what is cut from them."""
+"""Recordings on disk: where they are, how long they are, and what is in them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import soundfile
 from pyannote.core import Segment
 
+from pyannote_pix2seq.audio.files import decoded
 from pyannote_pix2seq.audio.recording import excerpt, prepare
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError
 from pyannote_pix2seq.simulation.folder import files_below
 
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3"})
-
-FADE = SAMPLE_RATE // 100
-"""Samples of a fade: 10 ms."""
 
 
 def read_recording(path: Path) -> np.ndarray:
@@ -48,20 +44,10 @@ def duration_of(path: Path) -> float:
     AudioError
         If it cannot be read.
     """
-    try:
-        return soundfile.info(path).duration
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"{path} cannot be read: {error}.") from error
+    with decoded(path, path.stem) as file:
+        return file.frames / file.samplerate
 
 
 def find_recordings(folder: Path) -> list[Path]:
     """Audio files anywhere below a folder, sorted; see `files_below`."""
     return [path for path in files_below(folder) if path.suffix.lower() in AUDIO_SUFFIXES]
-
-
-def fade(waveform: np.ndarray) -> None:
-    """Fade both ends of a (num_samples,) float32 waveform over 10 ms, in place."""
-    length = min(FADE, len(waveform) // 2)
-    ramp = np.linspace(0, 1, length, endpoint=False, dtype=np.float32)
-    waveform[:length] *= ramp
-    waveform[len(waveform) - length :] *= ramp[::-1]

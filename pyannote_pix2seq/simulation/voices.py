@@ -15,7 +15,7 @@ import numpy as np
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import missing
-from pyannote_pix2seq.simulation.recording import fade
+from pyannote_pix2seq.simulation.level import fade
 from pyannote_pix2seq.simulation.store import INDEX_FILE, SPEECH_FILE, Voice, VoicesError, check_size, read_index
 
 CHOOSE = (
