@@ -5,16 +5,25 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import pyannote_pix2seq
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 from pyannote_pix2seq.origin import OriginError, changes, note_origin
+from pyannote_pix2seq.simulation.denoising import denoise
+from pyannote_pix2seq.simulation.pitch import shift_pitch
+from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, speech_regions
+from pyannote_pix2seq.simulation.room import impulse_responses
 
 OF_DISKS = {"DiskError"}
+RNG = np.random.default_rng(0)
 
 
 def test_all_errors_of_the_package_have_one_base() -> None:
@@ -45,6 +54,35 @@ def test_what_is_wrong_with_what_a_recipe_is_given_is_one_line(
     with pytest.raises(SystemExit, match=r"^train\.py: ") as said, one_line_errors():
         raise error
     assert str(error) in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("module", "use", "message"),
+    [
+        (
+            "python_stretch",
+            lambda: shift_pitch(np.zeros(9, np.float32), 1.0),
+            "Pitch needs .*simulation]', or use pitch_",
+        ),
+        (
+            "pyroomacoustics",
+            lambda: impulse_responses(0.3, [(1.0, 1.0)], RNG),
+            "Rooms need .*simulation]', or use room_",
+        ),
+        ("silero_vad", lambda: speech_regions(np.zeros(9, np.float32), AS_THEY_ARE), r"speech needs .*simulation]'\.$"),
+        (
+            "noisereduce",
+            lambda: denoise(np.ones(16000, np.float32), []),
+            "Denoising needs .*denoising]', or do without",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_told_with_what_to_install(
+    module: str, use: Callable[[], Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ModuleNotFoundError, match=message):
+        use()
 
 
 def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.simulation.dependency import dependency
 
 SHORTEST_SAMPLE = SAMPLE_RATE // 2
 """Least samples of pauses, all together, from which noise is estimated."""
@@ -56,12 +57,6 @@ def noisereduce() -> Any:
     Raises
     ------
     ModuleNotFoundError
-        If it is not installed; the message says how to install it.
+        If it is not installed.
     """
-    try:
-        import noisereduce
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Denoising needs noisereduce: pip install 'pyannote-pix2seq[denoising]', or do without --denoise."
-        ) from error
-    return noisereduce
+    return dependency("noisereduce", "Denoising needs noisereduce", "denoising", ", or do without --denoise")

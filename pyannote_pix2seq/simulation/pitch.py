@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.simulation.dependency import dependency
 
 FRAME, HOP = 3 * SAMPLE_RATE // 50, SAMPLE_RATE // 50
 """60 ms, a few periods of a low voice, and 20 ms: half of what is usual for music, and a quarter faster."""
@@ -23,17 +22,8 @@ def shift_pitch(speech: np.ndarray, semitones: float) -> np.ndarray:
     ModuleNotFoundError
         If python-stretch is not installed.
     """
-    stretch = _signalsmith().Stretch()
+    stretches = dependency("python_stretch", "Pitch needs python-stretch", "simulation", ", or use pitch_probability=0")
+    stretch = stretches.Signalsmith.Stretch()
     stretch.configure(1, FRAME, HOP)
     stretch.setTransposeSemitones(semitones)
     return stretch.process(speech[None])[0]
-
-
-def _signalsmith() -> Any:
-    try:
-        from python_stretch import Signalsmith
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Pitch needs python-stretch: pip install 'pyannote-pix2seq[simulation]', or use pitch_probability=0."
-        ) from error
-    return Signalsmith

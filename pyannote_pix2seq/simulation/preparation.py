@@ -22,6 +22,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.simulation.denoising import denoise, noisereduce
+from pyannote_pix2seq.simulation.dependency import dependency
 from pyannote_pix2seq.simulation.layout import AUTO, Recordings, find_left_out, find_speakers
 from pyannote_pix2seq.simulation.recording import read_recording
 from pyannote_pix2seq.simulation.seed import seed_of
@@ -128,9 +129,7 @@ def speech_regions(waveform: np.ndarray, preparation: Preparation) -> list[np.nd
 
     Voice activity is detected by Silero VAD (Silero Team, 2024, https://github.com/snakers4/silero-vad).
     """
-    from silero_vad import get_speech_timestamps
-
-    found = get_speech_timestamps(
+    found = _silero().get_speech_timestamps(
         torch.from_numpy(waveform),
         _detector(),
         sampling_rate=SAMPLE_RATE,
@@ -144,15 +143,13 @@ def speech_regions(waveform: np.ndarray, preparation: Preparation) -> list[np.nd
 
 @lru_cache(maxsize=1)
 def _detector() -> Any:
-    try:
-        from silero_vad import load_silero_vad
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Finding speech needs silero-vad: pip install 'pyannote-pix2seq[simulation]'."
-        ) from error
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.load` is deprecated", FutureWarning)
-        return load_silero_vad()
+        return _silero().load_silero_vad()
+
+
+def _silero() -> Any:
+    return dependency("silero_vad", "Finding speech needs silero-vad", "simulation")
 
 
 def _prepare_speaker(recordings: Recordings, parts: Path, preparation: Preparation) -> None:

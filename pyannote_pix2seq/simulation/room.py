@@ -9,6 +9,7 @@ import numpy as np
 from scipy import fft
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.simulation.dependency import dependency
 
 SMALLEST, LARGEST = (3.0, 3.0, 2.4), (9.0, 7.0, 3.5)
 """Length, width and height of rooms, in metres."""
@@ -139,12 +140,9 @@ def _early_echoes(size: np.ndarray, rt60: float, microphone: np.ndarray, places:
 
 def _pyroomacoustics() -> Any:
     """Import pyroomacoustics, which is optional, with one thread: how sums are split changes their last bits."""
-    try:
-        import pyroomacoustics
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Rooms need pyroomacoustics: pip install 'pyannote-pix2seq[simulation]', or use room_probability=0."
-        ) from error
+    pyroomacoustics = dependency(
+        "pyroomacoustics", "Rooms need pyroomacoustics", "simulation", ", or use room_probability=0"
+    )
     pyroomacoustics.constants.set("num_threads", 1)
     pyroomacoustics.constants.set("rir_hpf_enable", False)  # speech has nothing below 10 Hz
     return pyroomacoustics
