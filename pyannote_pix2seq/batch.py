@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from pyannote_pix2seq.audio.recording import LazyFile, is_source
-from pyannote_pix2seq.errors import OptionError, reason
+from pyannote_pix2seq.errors import OptionError, check_known, reason
 
 
 class Diarizer(Protocol):
@@ -33,9 +33,7 @@ def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any
     """
     if isinstance(files, (bytes, Mapping)) or is_source(files):
         raise OptionError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
-    allowed = [name for name in signature(apply).parameters if name != "file"]
-    if unknown := sorted(options.keys() - set(allowed)):
-        raise OptionError(f"apply_batch has no option {', '.join(unknown)}; there are {', '.join(allowed)}.")
+    check_known("apply_batch", options, [name for name in signature(apply).parameters if name != "file"])
 
 
 def one_by_one(

@@ -1,5 +1,6 @@
 """Errors about what this package is given."""
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 
@@ -34,6 +35,18 @@ def check_methods(owner: str, name: str, value: object, methods: tuple[str, ...]
             raise OptionError(
                 f"{owner}: {name}={value!r} was given, a {kind}, which has no `{method}`. Give {way_out}."
             )
+
+
+def check_known(owner: str, given: Iterable[object], allowed: Collection[str]) -> None:
+    """Refuse options that do not exist.
+
+    Raises
+    ------
+    OptionError
+        About all of them, with those that do.
+    """
+    if unknown := sorted(map(str, set(given) - set(allowed))):
+        raise OptionError(f"{owner} has no option {', '.join(unknown)}. It has {', '.join(allowed)}.")
 
 
 def reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.annotation import annotation_of, survives_rttm
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, OptionError, check_methods
+from pyannote_pix2seq.errors import ArgumentError, check_known, check_methods
 from pyannote_pix2seq.numeric import is_whole
 from pyannote_pix2seq.simulation.conversation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
@@ -115,10 +115,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         TypeError
             If there is no such option.
         """
-        known = [option for option in signature(cls).parameters if option != "preprocessors"]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise OptionError(f"{cls.__name__} has no option {', '.join(unknown)}. It has {', '.join(known)}.")
+        check_known(cls.__name__, options, [name for name in signature(cls).parameters if name != "preprocessors"])
         make = partial(cls, name, train, development, **options)
         protocol = make()
         database = registry.databases.get(DATABASE)

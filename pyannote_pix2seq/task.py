@@ -20,7 +20,7 @@ from torchmetrics import MetricCollection
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
-from pyannote_pix2seq.errors import ArgumentError, OptionError
+from pyannote_pix2seq.errors import ArgumentError, check_known
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import origin
@@ -230,14 +230,8 @@ class SequenceDiarization(Task):
 
 def _window_options(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
     """Options of windows that fit the model's window."""
-    unknown = set(given) - WINDOW_OPTIONS
-    if unknown:
-        own = signature(SequenceDiarization).parameters
-        raise OptionError(
-            f"SequenceDiarization has no option {', '.join(sorted(unknown))}. It has "
-            f"{', '.join(name for name in own if name != 'windows')}, and those of WindowOptions: "
-            f"{', '.join(sorted(WINDOW_OPTIONS))}."
-        )
+    own = [name for name in signature(SequenceDiarization).parameters if name != "windows"]
+    check_known("SequenceDiarization", given, [*own, *sorted(WINDOW_OPTIONS)])
     try:
         options = WindowOptions(**given, max_speakers=num_speakers)
     except ArgumentError as error:

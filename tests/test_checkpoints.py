@@ -184,7 +184,7 @@ def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
         ({"decoding": {"method": "best"}}, "method='best' was given; it has to be one of greedy"),
         ({"strategy": ""}, "strategy='' was given"),
         ({"strategy": ["chain", "two_pass"]}, "strategy=\\['chain', 'two_pass'\\] was given"),
-        ({"decoding": {"sed": 1}}, "There is no decoding option sed"),
+        ({"decoding": {"sed": 1}}, "DecodingOptions has no option sed"),
         ({"decoding": {"seed": -1}}, "seed=-1 was given; it has to be a whole number"),
     ],
 )

@@ -538,7 +538,7 @@ def test_every_way_to_give_a_model_is_the_same(
 def test_unknown_parameters(tiny_pipeline: Path) -> None:
     with pytest.raises(TypeError, match="chunks"):
         with_params(tiny_pipeline, chunks=10.0)
-    with pytest.raises(TypeError, match="no decoding option beams"):
+    with pytest.raises(TypeError, match=r"DecodingOptions has no option beams\."):
         with_params(tiny_pipeline, decoding={"beams": 3})
     with pytest.raises(ValueError, match="temperature=0"):
         with_params(tiny_pipeline, decoding={"temperature": 0})
@@ -559,7 +559,7 @@ def test_decoding_may_be_changed_later(tiny_model: Pix2Seq) -> None:
     pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
     pipeline.decoding = {"method": "beam", "max_turns": 3}
     assert pipeline.writer.decoding == DecodingOptions(method="beam", max_turns=3)
-    with pytest.raises(TypeError, match="There is no decoding option beams"):
+    with pytest.raises(TypeError, match="DecodingOptions has no option beams. It has method, temperature, "):
         pipeline.decoding = {"beams": 4}
     with pytest.raises(TypeError, match="Decoding options are a mapping, such as .*, not 'beam'"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, decoding="beam")

@@ -630,7 +630,7 @@ def test_a_crash_loses_nothing_of_the_other_files(
     assert [file["uri"] for file, _ in done] == ["file0", "file1", "file3", "file4"]
     assert all(output.speaker_diarization.uri == file["uri"] for file, output in done)
     assert "recordings: 100%" in capsys.readouterr().err
-    with pytest.raises(TypeError, match="apply_batch has no option speakers; there are num_speakers, min_speakers"):
+    with pytest.raises(TypeError, match="apply_batch has no option speakers. It has num_speakers, min_speakers"):
         pipeline.apply_batch(files, speakers=2)
     with pytest.raises(SpeakerCountError):
         pipeline.apply_batch(files, num_speakers=0)

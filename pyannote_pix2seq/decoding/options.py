@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from pyannote_pix2seq.errors import OptionError
+from pyannote_pix2seq.errors import OptionError, check_known
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 
 TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
@@ -98,10 +98,7 @@ class DecodingOptions:
         """
         if not isinstance(options, Mapping):
             raise OptionError(f"Decoding options are a mapping, such as {{'method': 'beam'}}, not {options!r}.")
-        known = [field.name for field in fields(cls)]
-        unknown = sorted(set(options) - set(known))
-        if unknown:
-            raise OptionError(f"There is no decoding option {', '.join(unknown)}. There are {', '.join(known)}.")
+        check_known(cls.__name__, options, [field.name for field in fields(cls)])
         return cls(**options)
 
     @property
