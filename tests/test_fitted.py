@@ -20,7 +20,7 @@ from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
 from pyannote_pix2seq.simulation.turn_sampler import draw_shares
 from pyannote_pix2seq.simulation.turn_statistics import Measure, characteristics, dissect, habits
-from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, TurnsError
+from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, TurnsError
 from pyannote_pix2seq.vocabulary import Triplet
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def check(turns: Turns, duration: float, most: int) -> None:
     """Everything that TurnTaking.draw promises."""
     assert turns == sorted(turns)
     assert all(0 <= turn.start and turn.end <= duration for turn in turns)
-    assert all(turn.end - turn.start >= SHORTEST_TURN for turn in turns)
+    assert all(turn.end - turn.start >= SHORTEST_SPOKEN for turn in turns)
     speakers = list(dict.fromkeys(turn.speaker for turn in turns))
     assert speakers == list(range(len(speakers)))
     assert len(speakers) <= most

@@ -9,7 +9,7 @@ from toy import SAMPLE_RATE
 
 from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.simulation import noise
-from pyannote_pix2seq.simulation.noise import PIECE, NoiseError, Noises, coloured_noise
+from pyannote_pix2seq.simulation.noise import BLOCK, NoiseError, Noises, coloured_noise
 
 
 def rng_of(seed: int = 0) -> np.random.Generator:
@@ -67,8 +67,8 @@ def test_linked_folders_of_noise_are_heard(tmp_path: Path) -> None:
     assert Noises(tmp_path / "noise").kinds == ["rain"]
 
 
-def test_long_recordings_are_read_in_pieces_that_fit_together(tmp_path: Path) -> None:
-    seconds = 3 * PIECE + 2
+def test_long_recordings_are_read_in_blocks_that_fit_together(tmp_path: Path) -> None:
+    seconds = 3 * BLOCK + 2
     ramp = np.linspace(0, 0.9, seconds * 8000)
     soundfile.write(tmp_path / "ramp.wav", ramp, 8000)
     drawn = Noises(tmp_path).draw(tmp_path.name, rng_of(3), 15 * SAMPLE_RATE)
@@ -80,14 +80,14 @@ def test_memory_is_bounded_however_long_recordings_are(tmp_path: Path, monkeypat
     read: list[int] = []
 
     def counted(path: Path, start: int, seconds: int) -> np.ndarray:
-        piece = noise.read_piece(path, start, seconds)
-        read.append(len(piece))
-        return piece
+        block = noise.read_block(path, start, seconds)
+        read.append(len(block))
+        return block
 
     monkeypatch.setattr(noise, "_read", counted)
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).normal(0, 0.1, 100 * SAMPLE_RATE), SAMPLE_RATE)
     Noises(tmp_path).draw(tmp_path.name, rng_of(), 2 * SAMPLE_RATE)
-    assert len(read) <= 2 and max(read) <= PIECE * SAMPLE_RATE
+    assert len(read) <= 2 and max(read) <= BLOCK * SAMPLE_RATE
 
 
 def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ DESCRIPTION, SPEECH, SCENE, ACOUSTICS = range(4)
 """Parts of a conversation, each of which has its own stream of random numbers."""
 
 
-class Said(NamedTuple):
+class Utterance(NamedTuple):
     """What is said in a turn: who says it, the first sample, and (num_samples,) float32 of speech."""
 
     speaker: int
@@ -170,7 +170,7 @@ class Simulator:
     def _pieces(self, conversation: Conversation) -> Iterator[np.ndarray]:
         """Tracks of one piece after the other. A turn that crosses the border of two is said in one go."""
         rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
-        said: list[Said] = []
+        said: list[Utterance] = []
         for start in range(0, max(conversation.num_samples, 1), PIECE):
             end = min(start + PIECE, conversation.num_samples)
             begun = (turn for turn in conversation.turns if start <= round(turn.start * SAMPLE_RATE) < end)
@@ -182,14 +182,14 @@ class Simulator:
                 tracks[speaker, max(first - start, 0) :][: len(part)] = part
             yield tracks
 
-    def _say(self, turn: Triplet, conversation: Conversation, scene: Scene, rng: np.random.Generator) -> Said:
+    def _say(self, turn: Triplet, conversation: Conversation, scene: Scene, rng: np.random.Generator) -> Utterance:
         """Speech of one turn."""
         speaker, first = turn.speaker, round(turn.start * SAMPLE_RATE)
         num_samples = min(round(turn.end * SAMPLE_RATE), conversation.num_samples) - first
         speed, pitch = scene.speeds[speaker], scene.pitches[speaker]
         speech = self.voices.speech(conversation.voices[speaker], rng, math.ceil(num_samples * speed) + 1)
         played = soxr.resample(speech, speed, 1)[:num_samples]
-        return Said(speaker, first, shift_pitch(played, pitch) if pitch else played)
+        return Utterance(speaker, first, shift_pitch(played, pitch) if pitch else played)
 
     def _scene_of(self, conversation: Conversation) -> Scene:
         return conversation.scene or self._draw_scene(conversation.uri, conversation.voices)

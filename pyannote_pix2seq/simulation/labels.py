@@ -10,7 +10,7 @@ from functools import partial
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import check_ranges, is_number
-from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, join_pauses
+from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
 
 DECIMALS = 3
@@ -102,7 +102,7 @@ class Labels:
         return sorted(join_pauses(padded, 0.0))
 
     def _pad(self, turn: Triplet, last: float) -> Triplet:
-        padding = max(self.padding, min(SHORTEST_TURN - (turn.end - turn.start), 0.0) / 2)
+        padding = max(self.padding, min(SHORTEST_SPOKEN - (turn.end - turn.start), 0.0) / 2)
         start, end = round(turn.start - padding, DECIMALS), round(turn.end + padding, DECIMALS)
         return turn._replace(start=max(start, 0.0), end=min(end, last))
 

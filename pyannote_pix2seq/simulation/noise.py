@@ -13,13 +13,13 @@ from scipy.signal import lfilter
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.simulation.level import fade
-from pyannote_pix2seq.simulation.recording import duration_of, find_recordings, read_piece
+from pyannote_pix2seq.simulation.recording import duration_of, find_recordings, read_block
 from pyannote_pix2seq.simulation.table import read_table
 
-PIECE = 10
+BLOCK = 10
 """Seconds that are read and cached at a time, so that memory is bounded however long recordings are: to 330 MB."""
 
-_read = lru_cache(maxsize=512)(read_piece)
+_read = lru_cache(maxsize=512)(read_block)
 _duration = lru_cache(maxsize=65536)(duration_of)
 
 
@@ -118,11 +118,10 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
     """Up to `num_samples` samples of a recording, from one of them on: (<= num_samples,)."""
-    first, end = start // (PIECE * SAMPLE_RATE), min((start + num_samples) / SAMPLE_RATE, _duration(path))
-    pieces = [
-        _read(path, number, PIECE) for number in range(first * PIECE, max(math.ceil(end), first * PIECE + 1), PIECE)
-    ]
-    return np.concatenate(pieces)[start - first * PIECE * SAMPLE_RATE :][:num_samples]
+    first = start // (BLOCK * SAMPLE_RATE) * BLOCK
+    end = min((start + num_samples) / SAMPLE_RATE, _duration(path))
+    blocks = [_read(path, second, BLOCK) for second in range(first, max(math.ceil(end), first + 1), BLOCK)]
+    return np.concatenate(blocks)[start - first * SAMPLE_RATE :][:num_samples]
 
 
 def _num_samples(path: Path) -> int:

@@ -25,7 +25,7 @@ def read_recording(path: Path) -> np.ndarray:
     return prepare(path)[0].numpy()
 
 
-def read_piece(path: Path, start: int, seconds: int) -> np.ndarray:
+def read_block(path: Path, start: int, seconds: int) -> np.ndarray:
     """Read part of an audio file: (num_samples,) float32, one channel, 16 kHz; see `audio.excerpt`.
 
     Raises

@@ -12,7 +12,7 @@ from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
 from pyannote_pix2seq.simulation.rttm import find_rttms, read_rttm
 from pyannote_pix2seq.simulation.turns import (
-    SHORTEST_TURN,
+    SHORTEST_SPOKEN,
     Turns,
     TurnsError,
     crop,
@@ -156,7 +156,7 @@ def _hesitate(turns: Turns, rng: np.random.Generator, rate: float) -> Turns:
     for turn in turns:
         for moment in sorted(rng.uniform(turn.start, turn.end, rng.poisson(rate * (turn.end - turn.start)))):
             resumed = moment + rng.uniform(*HESITATION)
-            if moment - turn.start >= SHORTEST_TURN and turn.end - resumed >= SHORTEST_TURN:
+            if moment - turn.start >= SHORTEST_SPOKEN and turn.end - resumed >= SHORTEST_SPOKEN:
                 parts.append(turn._replace(end=moment))
                 turn = turn._replace(start=resumed)
         parts.append(turn)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyannote_pix2seq.simulation.turns import SHORTEST_TURN, Turns, join_pauses
+from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, join_pauses
 from pyannote_pix2seq.vocabulary import Triplet
 
 FIRST, PAUSE, GAP, INTERRUPTION, BACKCHANNEL = "first", "pause", "gap", "interruption", "backchannel"
@@ -55,7 +55,7 @@ class Stretch(NamedTuple):
     speech, overlap : float
         Share of the time in which anybody speaks, and in which two or more do.
     num_turns, num_speakers : int
-        Turns that have `SHORTEST_TURN` or more in it, and their speakers.
+        Turns that have `SHORTEST_SPOKEN` or more in it, and their speakers.
     """
 
     speech: float
@@ -146,7 +146,7 @@ class Measure:
     def stretch(self, start: float, end: float) -> Stretch:
         """Measure from one moment to another, both in seconds."""
         starts, ends = np.maximum(self._starts, start), np.minimum(self._ends, end)
-        heard = ends - starts >= SHORTEST_TURN - 1e-9
+        heard = ends - starts >= SHORTEST_SPOKEN - 1e-9
         starts, ends = starts[heard], ends[heard]
         times = np.concatenate([starts, ends])
         order = np.argsort(times, kind="stable")

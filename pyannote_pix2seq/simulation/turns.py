@@ -15,8 +15,8 @@ from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
 
-SHORTEST_TURN = 0.1
-"""Shortest turn, in seconds; shorter ones, left over where turns are cut, are dropped."""
+SHORTEST_SPOKEN = 0.1
+"""Shortest turn of a conversation, in seconds; shorter ones, left over where turns are cut, are dropped."""
 ROUNDING = 1e-6
 """Seconds by which a turn may begin before a conversation, or end after it."""
 
@@ -79,8 +79,8 @@ class PlainTurns:
     def __post_init__(self) -> None:
         if not is_whole(self.max_speakers, 1):
             raise TurnsError(f"{self}: max_speakers must be a whole number, 1 or more.")
-        if not (is_number(self.min_seconds, SHORTEST_TURN) and is_number(self.max_seconds, self.min_seconds)):
-            raise TurnsError(f"{self}: turns must last {SHORTEST_TURN} s or more, and min_seconds <= max_seconds.")
+        if not (is_number(self.min_seconds, SHORTEST_SPOKEN) and is_number(self.max_seconds, self.min_seconds)):
+            raise TurnsError(f"{self}: turns must last {SHORTEST_SPOKEN} s or more, and min_seconds <= max_seconds.")
         if not (is_number(self.interrupt_max, 0) and is_number(self.silence_max, 0)):
             raise TurnsError(f"{self}: interrupt_max and silence_max must be seconds, 0 or more.")
 
@@ -127,8 +127,8 @@ def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
 
 
 def crop(turns: Iterable[Triplet], start: float, end: float) -> Turns:
-    """Parts of turns between two moments; parts shorter than `SHORTEST_TURN` are dropped."""
-    return cropped(turns, start, end, SHORTEST_TURN)
+    """Parts of turns between two moments; parts shorter than `SHORTEST_SPOKEN` are dropped."""
+    return cropped(turns, start, end, SHORTEST_SPOKEN)
 
 
 def in_order_of_appearance(turns: Iterable[Triplet]) -> Turns:

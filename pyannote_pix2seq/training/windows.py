@@ -22,8 +22,8 @@ from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
-SHORTEST_TURN = 0.08
-"""Minimum duration of a turn in a chunk, in seconds: shorter ones, as the border of a chunk may leave, are dropped."""
+SHORTEST_TARGET = 2 * Frontend.bin_duration
+"""Minimum duration of a turn in a chunk, two time bins, in seconds: shorter ones, left at its border, are dropped."""
 SHORTEST_PROMPT = 1.0
 """Minimum duration of a prompt, in seconds."""
 DENSE_CANDIDATES = 4
@@ -215,7 +215,7 @@ class WindowSampler:
 
 def crop(example: Example, place: Segment, token_duration: float) -> Example:
     """Crop an example to a segment on the grid of audio tokens."""
-    turns = shifted(cropped(example.turns, place.start, place.end, SHORTEST_TURN), -place.start)
+    turns = shifted(cropped(example.turns, place.start, place.end, SHORTEST_TARGET), -place.start)
     return replace(example, audio=cut(example.audio, place, token_duration), turns=turns)
 
 
