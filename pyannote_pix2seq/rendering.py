@@ -16,6 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 import yaml
 from pyannote.core import Annotation
@@ -72,7 +73,7 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
         If the protocol does not end, or the folder holds something else, a protocol of another origin, a damaged one,
         or a database.yml that was not written by this module. The message names it.
     """
-    folder = into / protocol.name.rpartition(".")[2]
+    folder = _folder(protocol, into)
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
     _check_registry(into)
@@ -115,7 +116,7 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
     registry = Registry()
     registry.load_database(into / REGISTRY)
     rendered = registry.get_protocol(protocol.name, preprocessors={"audio": FileFinder(registry)})
-    sums = into / protocol.name.rpartition(".")[2] / SUMS
+    sums = _folder(protocol, into) / SUMS
     known, seconds = _read_sums(sums), 0.0
     for subset in (subset for subset, size in protocol.sizes.items() if size):
         for expected, found in zip(getattr(protocol, subset)(), getattr(rendered, subset)(), strict=True):
@@ -146,12 +147,12 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     digest = simulator.digest(conversation)
     if not audio.exists() or not note.exists() or note.read_text() != digest:
         with atomic_write(audio) as part:
-            soundfile.write(part, simulator.render(conversation)[0], SAMPLE_RATE, subtype="PCM_16", format="WAV")
+            _write_wav(part, simulator.render(conversation)[0])
         note.write_text(digest)
     return audio
 
 
-def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:
+def registration(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:
     """Contents of a database.yml that registers rendered protocols.
 
     Parameters
@@ -171,6 +172,10 @@ def layout(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, 
     return {"Databases": {DATABASE: recordings}, "Protocols": {DATABASE: {TASK: protocols}}}
 
 
+def _folder(protocol: SyntheticProtocol, into: Path) -> Path:
+    return into / protocol.name.rpartition(".")[2]
+
+
 def _path(folder: Path, uri: str) -> Path:
     return folder / "wav" / f"{uri}.wav"
 
@@ -184,8 +189,12 @@ def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) ->
 def _recording(protocol: SyntheticProtocol, place: Place) -> bytes:
     """Render one conversation to the bytes of a wav file."""
     file = BytesIO()
-    soundfile.write(file, protocol.file(*place)["waveform"][0].numpy(), SAMPLE_RATE, subtype="PCM_16", format="WAV")
+    _write_wav(file, protocol.file(*place)["waveform"][0].numpy())
     return file.getvalue()
+
+
+def _write_wav(file: Path | BytesIO, waveform: np.ndarray) -> None:
+    soundfile.write(file, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:
@@ -229,7 +238,7 @@ def _write_registry(into: Path) -> None:
     """Write a database.yml that registers all protocols rendered into a folder."""
     folders = sorted(note.parent for note in into.glob(f"*/{ORIGIN}"))
     subsets = {path.name: [subset for subset in SUBSETS if (path / f"{subset}.lst").exists()] for path in folders}
-    text = yaml.safe_dump(layout(subsets), sort_keys=False)
+    text = yaml.safe_dump(registration(subsets), sort_keys=False)
     with atomic_write(into / REGISTRY) as part:
         part.write_text(f"{HEAD}\n{text}", encoding="utf-8")
 

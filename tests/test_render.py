@@ -21,7 +21,7 @@ from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import RenderingError, layout, record, render, verify
+from pyannote_pix2seq.rendering import RenderingError, record, registration, render, verify
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.labels import Labels
@@ -199,7 +199,7 @@ def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> N
 
 def test_our_database_yml_registers_every_difficulty() -> None:
     found = yaml.safe_load((ROOT / "protocols" / "database.yml").read_text())
-    assert found == layout(dict.fromkeys(DIFFICULTIES, SUBSETS), "synthetic/")
+    assert found == registration(dict.fromkeys(DIFFICULTIES, SUBSETS), "synthetic/")
 
 
 def test_our_database_yml_finds_what_is_rendered_beside_it(into: Path) -> None:
