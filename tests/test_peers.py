@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +15,9 @@ import soundfile
 import torch
 import yaml
 from pyannote.core import Annotation, Segment
+from pyannote.database import registry
 
+from pyannote_pix2seq.der import DerComponents
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.frontends import SpeakerFrontend
@@ -76,6 +78,37 @@ def test_the_pipeline_takes_the_tuned_parameters(clustering: ModuleType, fronten
     tuned = yaml.safe_load(clustering.TUNED.read_text())
     pipeline = clustering.make(frontend, tuned["segmentation_step"]).instantiate(tuned["parameters"])
     assert pipeline.parameters(instantiated=True)["clustering"] == tuned["parameters"]["clustering"]
+
+
+def test_tuning_writes_what_was_typed_and_what_is_best(
+    clustering: ModuleType, load_recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "clustering", clustering)
+    tuning, rates = load_recipe("peers/tune_clustering.py"), {0.1: 36.4, 0.2: 40.0}
+    for name in ("register", "load_frontend"):
+        monkeypatch.setattr(tuning, name, lambda _: None)
+    monkeypatch.setattr(tuning, "files_of", lambda *_: [])
+    monkeypatch.setattr(tuning, "make", lambda _, step, once: SimpleNamespace(instantiate=lambda _: step))
+    monkeypatch.setattr(tuning, "error_rate", lambda step, _: DerComponents(0.0, 0.0, rates[step]))
+    command = ["recipes/peers/tune_clustering.py", "Some.SpeakerDiarization.All", "--registry", "my files/some.yml"]
+    written = tmp_path / "tuned.yaml"
+    monkeypatch.setattr(sys, "argv", [*command, "--frontend", "fetched.pt", "--into", str(written)])
+    tuning.main()
+    lines = written.read_text().splitlines()
+    assert lines[0] == (
+        "# python recipes/peers/tune_clustering.py Some.SpeakerDiarization.All --registry 'my files/some.yml' "
+        f"--frontend fetched.pt --into {written}"
+    )
+    assert lines[1] == "# DER 36.4 % (false alarm 0.0, missed detection 0.0, confusion 36.4)"
+    assert yaml.safe_load(written.read_text()) == {"segmentation_step": 0.1, "parameters": next(tuning.grid())}
+
+
+def test_the_command_that_the_parameters_come_from_can_be_given(clustering: ModuleType) -> None:
+    registry.load_database(PEERS.parents[1] / "protocols" / "excerpts.yml")
+    command = clustering.TUNED.read_text().splitlines()[0].removeprefix("# ")
+    protocol, subset = command.split()[2], command.split()[-1]
+    assert command.split()[2:] == [protocol, "--registry", "protocols/excerpts.yml", "--subset", subset]
+    assert len(list(getattr(registry.get_protocol(protocol), subset)())) == 7
 
 
 def test_the_oracle_knows_who_the_speakers_are(clustering: ModuleType, frontend: SpeakerFrontend) -> None:

@@ -1,6 +1,7 @@
 """Choose the hyper-parameters of clustering.py: those of a small grid with the lowest DER on a protocol.
 
-    python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All --registry protocols/excerpts.yml
+    python recipes/peers/tune_clustering.py Excerpts.SpeakerDiarization.All \\
+        --registry protocols/excerpts.yml --subset test
 
 Writes clustering.yaml beside this file. Collar 0, overlap scored. Of equally good points, the first of the grid is
 taken.
@@ -9,6 +10,8 @@ taken.
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -71,8 +74,7 @@ def tune(options: argparse.Namespace) -> None:
             rates, best = min(found, key=lambda each: each[0].total)
             if best is found[-1][1]:
                 print(rates, best, flush=True)
-    command = f"python recipes/peers/tune_clustering.py {options.protocol} --subset {options.subset}"
-    text = yaml.safe_dump(best, sort_keys=False)
+    command, text = shlex.join(["python", *sys.argv]), yaml.safe_dump(best, sort_keys=False)
     options.into.write_text(f"# {command}\n# {rates}\n{text}", encoding="utf-8")
 
 
