@@ -32,7 +32,7 @@ from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
-from pyannote_pix2seq.evaluation.system import peak_memory
+from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.evaluation.worker import read
 
 A_DAY = 1440

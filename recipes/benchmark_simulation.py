@@ -31,7 +31,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.evaluation.system import peak_memory
+from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices
 
 LHOTSE = Path(__file__).parent / "peers" / "lhotse_meetings.py"

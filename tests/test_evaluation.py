@@ -28,6 +28,7 @@ from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.evaluation import process, worker
+from pyannote_pix2seq.evaluation.answer import respond
 from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
@@ -40,7 +41,7 @@ from pyannote_pix2seq.evaluation.comparison import (
 from pyannote_pix2seq.evaluation.process import PACKAGE
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.scores import MEASURES, measure
-from pyannote_pix2seq.evaluation.system import System, UnknownSystemError, respond
+from pyannote_pix2seq.evaluation.system import System, UnknownSystemError
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +49,7 @@ LOUD, QUIET, SHORT = "loud one", "quiet", "short"
 
 TELLER = """
 import sys, wave
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 assert "torch" not in sys.modules and "numpy" not in sys.modules
 
 def diarize(audio):
@@ -217,7 +218,7 @@ NOSY = """
 import sys
 from pathlib import Path
 import pyannote_pix2seq
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 
 try:
     import decoy
@@ -496,7 +497,7 @@ def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
 FRAIL = """
 import os, sys
 from pathlib import Path
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 
 heard = []
 
@@ -587,7 +588,7 @@ def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:
 ORPHAN = """
 import os, sys, time
 from pathlib import Path
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 
 asker = os.getppid()
 

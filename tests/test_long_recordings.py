@@ -23,7 +23,7 @@ from pyannote_pix2seq.simulation.turns import PlainTurns
 
 ONE = """
 import sys
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 respond(lambda audio: ([(0.0, 5.0, "x")], None), *sys.argv[1:])
 """
 

@@ -19,7 +19,7 @@ from pyannote_pix2seq.simulation.turn_statistics import Measure
 ROOT = Path(__file__).parent.parent
 NOBODY = """
 import sys
-from pyannote_pix2seq.evaluation.system import respond
+from pyannote_pix2seq.evaluation.answer import respond
 respond(lambda audio: ([], None), *sys.argv[1:])
 """
 

@@ -19,8 +19,9 @@ from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
 from pyannote_pix2seq.evaluation.scores import Score, score
-from pyannote_pix2seq.evaluation.system import REFERENCES, Answer, System, check_names
+from pyannote_pix2seq.evaluation.system import System, check_names
 from pyannote_pix2seq.locking import lock
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation

@@ -30,7 +30,7 @@ def parse_systems(
     add("--seed", nargs="+", type=whole, help="run each pipeline with each of these random seeds")
     add("--peer", action="append", default=[], metavar="NAME=COMMAND", help="another system, or NAME=FOLDER *")
     add("--threads", type=at_least_one, default=2, help="CPU threads of each system (default: 2)")
-    parser.epilog = "* may be given several times; see pyannote_pix2seq/evaluation/system.py and recipes/peers/"
+    parser.epilog = "* may be given several times; see pyannote_pix2seq/evaluation/answer.py and recipes/peers/"
     options = parser.parse_args(arguments)
     try:
         pipelines = options.pipeline or [str(PRETRAINED)], options.strategy or [None], options.seed or [None]

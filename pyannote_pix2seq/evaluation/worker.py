@@ -19,7 +19,7 @@ from pyannote_pix2seq.checkpoints import load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.progress import bar_of_steps
-from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.evaluation.answer import Turns, respond
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("pipeline", help="for Pipeline.from_pretrained")
     parser.add_argument("--strategy", choices=STRATEGIES)
     parser.add_argument("--seed", type=whole)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
     parser.add_argument("answers")
     options = parser.parse_args()
     with one_line_errors():

@@ -36,7 +36,7 @@ from pyannote_pix2seq import PRETRAINED, checkpoints
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.evaluation.system import REFERENCES, Turns, respond
+from pyannote_pix2seq.evaluation.answer import REFERENCES, Turns, respond
 from pyannote_pix2seq.evaluation.worker import answer
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import EMBEDDING_DIM, statistics_pooling
@@ -159,7 +159,7 @@ def no_empty_means() -> Iterator[None]:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
     parser.add_argument("answers")
     parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: ours)")
     parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")

@@ -22,7 +22,7 @@ from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.evaluation.answer import Turns, respond
 from pyannote_pix2seq.evaluation.worker import turns_and_confidence
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.loading import load_diarization
@@ -54,7 +54,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
 
 def main() -> None:
     parser = Parser(description=__doc__)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
     parser.add_argument("answers")
     parser.add_argument("--pipeline", default=str(PRETRAINED), help="folder (default: ours)")
     parser.add_argument("--threshold", type=float, default=0.4, help="on probabilities of activity (default: 0.4)")

@@ -13,14 +13,14 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from pyannote_pix2seq.evaluation.system import Turns, respond
+from pyannote_pix2seq.evaluation.answer import Turns, respond
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/system.py")
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
     parser.add_argument("answers")
     return parser.parse_args()
 
