@@ -38,7 +38,7 @@ from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
-from pyannote_pix2seq.evaluation.scores import components, measure
+from pyannote_pix2seq.evaluation.measures import components, measure
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.origin import file_digest

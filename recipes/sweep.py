@@ -28,8 +28,9 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
+from pyannote_pix2seq.evaluation.measures import components, intervals, measure
 from pyannote_pix2seq.evaluation.scoreboard import write_csv
-from pyannote_pix2seq.evaluation.scores import Score, components, intervals, measure
+from pyannote_pix2seq.evaluation.scores import Score
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import annotate

@@ -38,9 +38,9 @@ from pyannote_pix2seq.evaluation.comparison import (
     never_two,
     one_speaker,
 )
+from pyannote_pix2seq.evaluation.measures import MEASURES, measure
 from pyannote_pix2seq.evaluation.process import PACKAGE
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
-from pyannote_pix2seq.evaluation.scores import MEASURES, measure
 from pyannote_pix2seq.evaluation.system import System, UnknownSystemError
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 
@@ -270,6 +270,8 @@ def test_the_table_holds_totals_differences_and_every_recording(evaluation: Eval
     row = next(line for line in text.splitlines() if line.startswith("| sure |"))
     der = measure(evaluation.results[0].scores)["der"]
     assert f"| {der:.1f} (" in row and row.count("|") == 13
+    with_interval = [cell for cell in row.split(" | ") if " to " in cell]
+    assert len(with_interval) == 6 and with_interval[2] == "0.00 (0.00 to 0.00)"  # number of speakers: mean error
     assert "- sure minus mute: +0.0 (+0.0 to +0.0)" in text
     assert f"| {LOUD} | 11.1 (0.0 / 11.1 / 0.0); 2 / 2 |" in text
 

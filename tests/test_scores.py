@@ -13,15 +13,8 @@ from pyannote.metrics.diarization import DiarizationErrorRate, JaccardErrorRate
 from toy import annotation
 
 from pyannote_pix2seq.der import Scoring
-from pyannote_pix2seq.evaluation.scores import (
-    Score,
-    difference,
-    intervals,
-    levels,
-    measure,
-    resampled,
-    score,
-)
+from pyannote_pix2seq.evaluation.measures import difference, intervals, levels, measure, resampled
+from pyannote_pix2seq.evaluation.scores import Score, score
 
 SCORED = Timeline([Segment(0, 20)])
 

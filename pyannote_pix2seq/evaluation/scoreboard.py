@@ -13,33 +13,11 @@ from matplotlib.figure import Figure
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation, SystemScores
 from pyannote_pix2seq.evaluation.markdown import table
-from pyannote_pix2seq.evaluation.scores import (
-    MEASURES,
-    NUM_LEVELS,
-    Score,
-    components,
-    difference,
-    intervals,
-    levels,
-    measure,
-)
+from pyannote_pix2seq.evaluation.measures import MEASURES, components, difference, intervals, levels, measure
+from pyannote_pix2seq.evaluation.scores import NUM_LEVELS, Score
 from pyannote_pix2seq.palette import BLUE, COLOURS, FAINT, GRID, INK, OCHRE, ORANGE, SLATE, plain, style_axes
 
 PARTS = {"false_alarm": OCHRE, "missed_detection": BLUE, "confusion": ORANGE}
-HEAD = (
-    "system",
-    "DER, %",
-    "false alarm",
-    "missed detection",
-    "confusion",
-    "JER, %",
-    "number of speakers: mean error",
-    "right, %",
-    "boundaries off by, ms",
-    "calibration error, %",
-    "times real time",
-    "memory, GB",
-)
 MARKERS = "oDs^vP"
 HIGHEST = 200.0
 """Error rates above this, in %, are drawn at the upper edge."""
@@ -59,16 +37,16 @@ def _totals(evaluation: Evaluation) -> str:
     num = len(evaluation.results[0].scores)
     recordings = f"{num} recording{'s' * (num > 1)} ({evaluation.scoring})"
     note = f"Total of {recordings}, and in brackets 95 % of bootstrap samples of recordings."
-    return f"{note}\n\n{table(HEAD, map(_row, evaluation.results))}"
+    head = ["system", *(each.title for each in MEASURES.values()), "memory, GB"]
+    return f"{note}\n\n{table(head, map(_row, evaluation.results))}"
 
 
 def _row(result: SystemScores) -> list[str]:
-    found, ranges = measure(result.scores), intervals(result.scores)
-    digits = dict.fromkeys(MEASURES, 1) | {"speaker_count_error": 2, "boundary_error": 0, "speaker_count_right": 0}
-    alone = ("false_alarm", "missed_detection", "confusion", "speaker_count_right")
+    found = measure(result.scores)
+    ranges = intervals(result.scores, [name for name, each in MEASURES.items() if each.has_interval])
     cells = [
-        _number(found[name], digits[name]) if name in alone else _with_range(found[name], ranges[name], digits[name])
-        for name in MEASURES
+        _with_range(found[name], ranges[name], each.digits) if each.has_interval else _number(found[name], each.digits)
+        for name, each in MEASURES.items()
     ]
     return [result.name, *cells, _number(result.peak_memory / 1e9 or np.nan, 2)]
 
@@ -160,7 +138,7 @@ def _draw_totals(axes: Axes, results: Sequence[SystemScores]) -> None:
     axes.set_yticks(rows, [plain(result.name) for result in results], fontsize=9)
     axes.set_ylim(len(results) - 0.5, -0.5)
     axes.set_xlim(0, 1.15 * max(1.0, ranges[1].max(), left.max()))
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
+    _legend(axes)
     _finish(axes, "DER, % (bracket: 95 % of bootstrap samples)", "x")
 
 
@@ -181,7 +159,7 @@ def _draw_recordings(axes: Axes, results: Sequence[SystemScores]) -> None:
     for border in range(1, len(names)):
         axes.axvline(border - 0.5, color=GRID, linewidth=0.8, zorder=1)
     axes.set_ylim(0, top)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
+    _legend(axes)
     _finish(axes, "", "y")
     axes.set_ylabel("DER by recording, %", fontsize=9, color=FAINT)
 
@@ -208,6 +186,11 @@ def _draw_calibration(axes: Axes, results: Sequence[SystemScores]) -> None:
 def _colours(results: Sequence[SystemScores]) -> list[str]:
     """A colour for each system; baselines, which have no measured memory, are grey."""
     return [colour if result.memory else SLATE for result, colour in zip(results, COLOURS * len(results), strict=False)]
+
+
+def _legend(axes: Axes) -> None:
+    """Name what is drawn, above it."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8, borderaxespad=0.2)
 
 
 def _finish(axes: Axes, label: str, grid: Literal["x", "y", "both"]) -> None:

@@ -1,20 +1,18 @@
-"""Scores of a diarization: all measures of one recording, and of many with bootstrap intervals."""
+"""Scores of a diarization: what is measured of one recording, in a form that adds up over recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pyannote.core import Annotation, Timeline
 from pyannote.metrics.diarization import JaccardErrorRate
 
-from pyannote_pix2seq.der import EVERYTHING, DerComponents, Scoring, der_metric
-from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.der import EVERYTHING, Scoring, der_metric
 
 NUM_LEVELS = 10
 """Levels of confidence in `Score.calibration`."""
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
@@ -174,118 +172,3 @@ def calibration(
         right = speech[speaker].crop(claimed).duration() if speaker in speech else 0.0
         levels[min(int(sure * NUM_LEVELS), NUM_LEVELS - 1)] += (seconds, seconds * sure, right)
     return levels
-
-
-def components(scores: Sequence[Score]) -> DerComponents:
-    """DER of recordings together, with its components."""
-    return DerComponents.from_seconds({name: sum(score.errors[name] for score in scores) for name in scores[0].errors})
-
-
-def _jaccard(scores: Sequence[Score]) -> float:
-    error, count = np.sum([score.jaccard for score in scores], axis=0)
-    return 100.0 * error / count if count else np.nan
-
-
-def _count_error(scores: Sequence[Score]) -> float:
-    return float(np.mean([abs(found - true) for found, true in (score.num_speakers for score in scores)]))
-
-
-def _count_right(scores: Sequence[Score]) -> float:
-    return 100.0 * float(np.mean([score.num_speakers[0] == score.num_speakers[1] for score in scores]))
-
-
-def _boundary(scores: Sequence[Score]) -> float:
-    distances = np.concatenate([score.boundaries for score in scores])
-    return 1000.0 * float(np.median(distances)) if len(distances) else np.nan
-
-
-def levels(scores: Sequence[Score]) -> np.ndarray:
-    """Sum of `calibration` over recordings; all zeros where there is no confidence."""
-    return sum((score.calibration for score in scores if score.calibration is not None), np.zeros((NUM_LEVELS, 3)))
-
-
-def _calibration_error(scores: Sequence[Score]) -> float:
-    seconds, claimed, right = levels(scores).T
-    return 100.0 * float(np.abs(claimed - right).sum() / seconds.sum()) if seconds.any() else np.nan
-
-
-def _speed(scores: Sequence[Score]) -> float:
-    elapsed = sum(score.elapsed for score in scores)
-    return sum(score.duration for score in scores) / elapsed if elapsed else np.nan
-
-
-MEASURES: dict[str, Callable[[Sequence[Score]], float]] = {
-    "der": lambda scores: components(scores).total,
-    "false_alarm": lambda scores: components(scores).false_alarm,
-    "missed_detection": lambda scores: components(scores).missed_detection,
-    "confusion": lambda scores: components(scores).confusion,
-    "jer": _jaccard,
-    "speaker_count_error": _count_error,
-    "speaker_count_right": _count_right,
-    "boundary_error": _boundary,
-    "calibration_error": _calibration_error,
-    "speed": _speed,
-}
-"""Measures of one or more recordings: the DER with its three components, in %; the Jaccard error rate, in %; the
-mean absolute error of the number of speakers, and the share of recordings in which that number is right, in %; the
-median of `boundary_errors`, in ms; the expected calibration error, in % (Guo et al., "On Calibration of Modern
-Neural Networks", ICML 2017; turns are weighted by duration); the speed, as a multiple of real time. NaN where a
-measure is not defined."""
-
-
-def measure(scores: Sequence[Score]) -> dict[str, float]:
-    """All `MEASURES` of recordings together: errors are summed before they are divided."""
-    return {name: function(scores) for name, function in MEASURES.items()}
-
-
-def resampled(num_recordings: int) -> np.ndarray:
-    """Bootstrap samples: (RESAMPLES, num_recordings) indices of recordings, drawn with replacement."""
-    return np.random.default_rng(0).integers(num_recordings, size=(RESAMPLES, num_recordings))
-
-
-def intervals(scores: Sequence[Score], names: Iterable[str] = tuple(MEASURES)) -> dict[str, tuple[float, float]]:
-    """Bootstrap intervals over recordings: the middle 95 % of what other recordings of the same kind might give.
-
-    Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7 (1979). With few recordings,
-    intervals are too narrow.
-
-    Parameters
-    ----------
-    scores : sequence of Score
-    names : iterable of str, optional
-        Of measures. Defaults to all.
-
-    Returns
-    -------
-    intervals : dict of (float, float)
-    """
-    drawn = [[scores[index] for index in indices] for indices in resampled(len(scores))]
-    return {name: _middle([MEASURES[name](sample) for sample in drawn]) for name in names}
-
-
-def difference(scores: Sequence[Score], others: Sequence[Score]) -> tuple[float, float, float]:
-    """DER of one system minus that of another on the same recordings, and its paired bootstrap interval.
-
-    The same recordings are drawn for both, so that what makes a recording hard for both does not widen the interval.
-
-    Returns
-    -------
-    difference, low, high : float
-        In percentage points.
-
-    Raises
-    ------
-    ValueError
-        If the recordings are not the same.
-    """
-    if [score.uri for score in scores] != [score.uri for score in others]:
-        raise ArgumentError("Two systems can only be compared on the same recordings, in the same order.")
-    der = MEASURES["der"]
-    drawn = [der([scores[i] for i in index]) - der([others[i] for i in index]) for index in resampled(len(scores))]
-    return der(scores) - der(others), *_middle(drawn)
-
-
-def _middle(values: Sequence[float]) -> tuple[float, float]:
-    known = np.array(values)[~np.isnan(values)]
-    low, high = np.quantile(known, (0.025, 0.975)) if len(known) else (np.nan, np.nan)
-    return float(low), float(high)
