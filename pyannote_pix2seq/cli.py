@@ -80,13 +80,13 @@ def diarize(options: Namespace) -> int:
     todo = [job for job in jobs if not is_done(job, options)]
     lacking = sum(options.json and is_kept(job, options) and not job.has(".json") for job in jobs)
     tally = Tally(len(jobs) + len(refused), skipped=len(jobs) - len(todo), lacking=lacking, failed=len(refused))
-    find_turns = _listener(options) if todo else None
     if todo:
+        find_turns = _diarizer(options)
         _make(options.into)
     for line in refused:
         _say(line)
     try:
-        if find_turns is not None:
+        if todo:
             _run(find_turns, todo, options, tally)
     finally:
         if options.into is not None:
@@ -171,7 +171,7 @@ def _make(folder: Path | None) -> None:
         raise UsageError(f"--into {folder} cannot be a folder to write to: {error}") from error
 
 
-def _listener(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
+def _diarizer(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
     """Function that diarizes a job with the pipeline that the options ask for and the speakers of `--known`."""
     from pyannote_pix2seq.limits import SpeakerLimits
 
