@@ -16,6 +16,7 @@ failed, recordings and answers stay in FOLDER/unfinished; remove that if you cha
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sys
@@ -30,7 +31,32 @@ from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
 from pyannote_pix2seq.evaluation.registered import files_of, register
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.evaluation.system_options import parse_systems
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
+    parser = Parser(description=__doc__)
+    parser.add_argument("protocol", nargs="+", help="e.g. AMI.SpeakerDiarization.mini")
+    parser.add_argument(
+        "--registry",
+        type=Path,
+        action="append",
+        default=[],
+        help="database.yml; may be given several times (default: as pyannote.database finds it)",
+    )
+    parser.add_argument("--subset", choices=("train", "development", "test"), default="test", help="default: test")
+    parser.add_argument(
+        "--collar",
+        type=not_negative,
+        default=0.0,
+        metavar="SECONDS",
+        help="not scored around each boundary of the reference, half of it on either side (default: 0; md-eval's and "
+        "dscore's 0.25 is 0.5 here, as in pyannote.metrics)",
+    )
+    parser.add_argument("--skip-overlap", action="store_true", help="do not score where several speakers speak")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
+    return parse_systems(parser, arguments)
 
 
 def write(evaluations: list[Evaluation], folder: Path) -> None:
@@ -54,39 +80,17 @@ def clear(finished: set[Path], unfinished: Path) -> None:
         unfinished.rmdir()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(description=__doc__)
-    parser.add_argument("protocol", nargs="+", help="e.g. AMI.SpeakerDiarization.mini")
-    parser.add_argument(
-        "--registry",
-        type=Path,
-        action="append",
-        default=[],
-        help="database.yml; may be given several times (default: as pyannote.database finds it)",
-    )
-    parser.add_argument("--subset", choices=("train", "development", "test"), default="test", help="default: test")
-    parser.add_argument(
-        "--collar",
-        type=not_negative,
-        default=0.0,
-        metavar="SECONDS",
-        help="not scored around each boundary of the reference, half of it on either side (default: 0; md-eval's and "
-        "dscore's 0.25 is 0.5 here, as in pyannote.metrics)",
-    )
-    parser.add_argument("--skip-overlap", action="store_true", help="do not score where several speakers speak")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="write scores.csv, scores.md and scores.png")
-    options, systems = parse_systems(parser, arguments)
-    with one_line_errors():
-        for path in options.registry:
-            register(path)
-        files = {name: files_of(name, options.subset) for name in options.protocol}
+def run(options: argparse.Namespace, systems: list[System]) -> int:
+    """Evaluate systems on one protocol after the other, print and write what is found, and return the exit status."""
+    for path in options.registry:
+        register(path)
+    files = {name: files_of(name, options.subset) for name in options.protocol}
     scoring = Scoring(options.collar, options.skip_overlap)
     unfinished = options.into / "unfinished" if options.into else None
     evaluations, finished = [], set()
     for name in files:
         place = unfinished / f"{name}.{options.subset}" if unfinished else None
-        with one_line_errors():
-            evaluations.append(evaluate(name, files[name], systems, options.threads, place, scoring, options.subset))
+        evaluations.append(evaluate(name, files[name], systems, options.threads, place, scoring, options.subset))
         print(markdown(evaluations[-1]), flush=True)
         if place and not evaluations[-1].failures:
             finished.add(place)
@@ -94,6 +98,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         write(evaluations, options.into)
         clear(finished, unfinished)
     return int(any(evaluation.failures for evaluation in evaluations))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, systems = parse(arguments)
+    with one_line_errors():
+        return run(options, systems)
 
 
 if __name__ == "__main__":

@@ -147,9 +147,8 @@ def run(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
     }
 
 
-def result(audio: Sequence[Path], system: System, threads: int) -> dict[str, Any]:
-    """Result of `run`, computed once for each audio, reference, state of the system and number of threads."""
-    given = [(file_digest(path), file_digest(path.with_suffix(".rttm"))) for path in audio]
+def result(audio: Sequence[Path], given: Sequence[tuple[str, str]], system: System, threads: int) -> dict[str, Any]:
+    """Result of `run`, computed once for each audio and reference (`given`), state of the system and threads."""
     digest = hashlib.sha256(f"{system.fingerprint} {threads} {given}".encode()).hexdigest()[:8]
     path = audio[0].with_name(f"{audio[0].stem}.{system.name}.{digest}.json")
     if not path.exists():
@@ -165,26 +164,25 @@ def row(minutes: float, name: str, result: dict[str, Any]) -> list[str]:
     return [*start, f"{result['found']:.3g}", f"{result['factor']:.1f}", f"{result['memory']:.2f}"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    options, systems = parse(arguments)
-    with one_line_errors():
-        place = Place(options.docs, "long") if options.docs else None
-        voices = Voices(options.voices, "dev")
-        noises = Noises(options.noise) if options.noise else None
-        labels = Labels.of(options)
-        longest = 60 * max(options.minutes)
-        meetings_of = {
-            number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers
-        }
+def compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
+    """Let systems diarize all meetings, print the table, and return the exit status."""
+    place = Place(options.docs, "long") if options.docs else None
+    voices = Voices(options.voices, "dev")
+    noises = Noises(options.noise) if options.noise else None
+    labels, longest = Labels.of(options), 60 * max(options.minutes)
+    meetings_of = {
+        number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers
+    }
     rows, failures = [], []
     for minutes, speakers in product(options.minutes, options.speakers):
         meetings = meetings_of[speakers]
         meeting = meetings.describe(f"{speakers}speakers-{longest:g}s")
         whole = record(meeting, meetings, options.into / f"{longest / 60:g}min", labels)
         audio = parts(whole, longest, 60 * minutes, options)
+        given = [(file_digest(path), file_digest(path.with_suffix(".rttm"))) for path in audio]
         for system in systems:
             try:
-                rows.append(row(minutes, system.name, result(audio, system, options.threads)))
+                rows.append(row(minutes, system.name, result(audio, given, system, options.threads)))
                 print(*rows[-1], sep="  ", flush=True)
             except NoAnswerError as error:
                 failures.append(f"{minutes:g} minutes: {error}")
@@ -193,6 +191,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if place:
         place.fill(text)
     return int(bool(failures))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, systems = parse(arguments)
+    with one_line_errors():
+        return compare(options, systems)
 
 
 if __name__ == "__main__":

@@ -90,10 +90,10 @@ def main() -> None:
         drawn = DataLoader(pieces, size, num_workers=options.jobs, worker_init_fn=outlive_sigterm)
         validated = DataLoader(FirstPieces(heard["development"]), size)
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
-    trained = load_checkpoint(last)["state_dict"]
-    refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
-    with atomic_write(written) as part:
-        torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
+        trained = load_checkpoint(last)["state_dict"]
+        refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
+        with atomic_write(written) as part:
+            torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
     same = shlex.join([*conversations.given(options), "--frontend", str(written)])
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py {same} --into run/")
 

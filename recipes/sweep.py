@@ -31,6 +31,7 @@ from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, intervals, measure
 from pyannote_pix2seq.evaluation.scoreboard import write_csv
 from pyannote_pix2seq.evaluation.scores import Score
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import annotate
@@ -120,6 +121,29 @@ DOMAINS = {
     "telephone": ("Telephone", None),
 }
 """Difficulty (see docs/simulation.md), and corpus of the voices; None is all."""
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
+    parser = Parser(description=__doc__)
+    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
+    parser.add_argument(
+        "--duration", type=positive, default=30.0, help="of each conversation, in seconds (default: 30)"
+    )
+    parser.add_argument("--axes", nargs="*", choices=AXES, help="(default: all, or none beside --domains)")
+    parser.add_argument("--domains", nargs="*", choices=DOMAINS, help="(default: all, or none beside --axes)")
+    parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
+    Labels.add_options(parser)
+    parser.add_argument("--page", type=Path, help="page whose tables and pictures are replaced: docs/difficulty.md")
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="folder for difficulty.csv")
+    options, systems = parse_systems(parser, arguments)
+    is_all = options.axes is None and options.domains is None
+    options.axes = list(AXES) if is_all else options.axes or []
+    options.domains = list(DOMAINS) if is_all else options.domains or []
+    if not (options.axes or options.domains):
+        parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
+    return options, systems
 
 
 def simulators(options: argparse.Namespace, noises: Noises | None) -> Iterator[tuple[str, str, Simulator]]:
@@ -243,32 +267,13 @@ def _legend(figure: Figure, axes: Axes) -> None:
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False, fontsize=9)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(description=__doc__)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
-    parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
-    parser.add_argument(
-        "--duration", type=positive, default=30.0, help="of each conversation, in seconds (default: 30)"
-    )
-    parser.add_argument("--axes", nargs="*", choices=AXES, help="(default: all, or none beside --domains)")
-    parser.add_argument("--domains", nargs="*", choices=DOMAINS, help="(default: all, or none beside --axes)")
-    parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
-    Labels.add_options(parser)
-    parser.add_argument("--page", type=Path, help="page whose tables and pictures are replaced: docs/difficulty.md")
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help="folder for difficulty.csv")
-    options, systems = parse_systems(parser, arguments)
-    is_all = options.axes is None and options.domains is None
-    options.axes = list(AXES) if is_all else options.axes or []
-    options.domains = list(DOMAINS) if is_all else options.domains or []
-    if not (options.axes or options.domains):
-        parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
+def run(options: argparse.Namespace, systems: Sequence[System]) -> int:
+    """Evaluate systems at all points, print, write and draw what is found, and return the exit status."""
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
-    with one_line_errors():
-        places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
-        made = list(simulators(options, Noises(options.noise) if options.noise else None))
-        files = conversations(made, options.conversations, Labels.of(options))
-        evaluation = evaluate("difficulty", files, systems, options.threads)
+    places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
+    made = list(simulators(options, Noises(options.noise) if options.noise else None))
+    files = conversations(made, options.conversations, Labels.of(options))
+    evaluation = evaluate("difficulty", files, systems, options.threads)
     if not evaluation.results:
         raise SystemExit("\n".join(evaluation.failures))
     if options.into:
@@ -282,6 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "domains" in places:
         draw_domains(evaluation, options.page.with_name("domains.png"))
     return int(bool(evaluation.failures))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options, systems = parse(arguments)
+    with one_line_errors():
+        return run(options, systems)
 
 
 if __name__ == "__main__":

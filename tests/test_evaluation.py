@@ -456,6 +456,17 @@ def test_the_recipe_scores_registered_protocols(
         main(["Toy.SpeakerDiarization.All", *options])
 
 
+def test_scores_that_cannot_be_written_are_told_in_one_line(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("evaluate.py")
+    monkeypatch.setattr(recipe, "files_of", lambda *_: [])
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: Evaluation("Toy", [], []))
+    (tmp_path / "scores.md").mkdir()
+    with pytest.raises(SystemExit, match=r"Is a directory: .*scores\.md"):
+        recipe.main(["Toy.SpeakerDiarization.All", "--into", str(tmp_path)])
+
+
 def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
     load_recipe: Callable[[str], ModuleType],
     tiny_pipeline: Path,

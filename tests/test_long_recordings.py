@@ -97,6 +97,20 @@ def test_another_style_of_labels_is_another_reference(
     assert capfd.readouterr().err.count("2 of 2: 2speakers-12s,") == 4  # both systems, once for each style
 
 
+def test_ctrl_c_is_one_line(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    long_recordings = load_recipe("long_recordings.py")
+    monkeypatch.setattr(long_recordings, "record", interrupt)
+    folders = ["--voices", str(write_toy_voices(tmp_path / "voices")), "--into", str(tmp_path / "long")]
+    with pytest.raises(SystemExit) as ended:
+        long_recordings.main([*folders, "--speakers", "2"])
+    assert ended.value.code == 130
+
+
 def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: Path) -> None:
     assert recipe("--minutes", "0.1", "0.2") == 0
     rows = (("0.1min", "2speakers-12s@0s"), ("0.2min", "2speakers-12s"))
