@@ -45,9 +45,9 @@ def weights_digest(weights: Mapping[str, Tensor], what: str = "") -> str:
     return digest.hexdigest()[:16]
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of the contents of a file of any size, as sha256sum gives it."""
-    digest = hashlib.sha256()
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Digest of the contents of a file of any size, as sha256sum gives it, or md5sum for "md5"."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             digest.update(block)

@@ -14,7 +14,6 @@ into FOLDER/archives.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
 import shutil
@@ -35,6 +34,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.origin import file_digest
 
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
 AMI_LABELS = GITHUB.format("BUTSpeechFIT/AMI-diarization-setup")
@@ -117,14 +117,8 @@ class Archives:
         return {uri: turns for file in files for uri, turns in file.items()}
 
     def _check(self, path: Path) -> None:
-        if path.name not in MD5:
-            return
-        digest = hashlib.md5(usedforsecurity=False)
-        with path.open("rb") as file:
-            for block in iter(lambda: file.read(1 << 20), b""):
-                digest.update(block)
-        if digest.hexdigest() != MD5[path.name]:
-            raise CorpusError(f"md5 of {path} is {digest.hexdigest()}, not {MD5[path.name]}. Delete it and try again.")
+        if path.name in MD5 and (digest := file_digest(path, "md5")) != MD5[path.name]:
+            raise CorpusError(f"md5 of {path} is {digest}, not {MD5[path.name]}. Delete it and try again.")
 
 
 def read_textgrid(content: bytes) -> Annotation:
