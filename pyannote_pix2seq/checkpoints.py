@@ -31,6 +31,8 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What is no fault of the file that is loaded."""
 UNREADABLE = (NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a file that is damaged, or no archive, may raise."""
+MODEL = "pix2seq"
+"""Folder of the model beside the config.yaml of a pipeline, as recipes/export.py makes it."""
 
 
 class ModelError(Pix2SeqError, ValueError):

@@ -24,7 +24,7 @@ import yaml
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
-from pyannote_pix2seq.checkpoints import load_model
+from pyannote_pix2seq.checkpoints import MODEL, load_model
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError
@@ -40,7 +40,6 @@ KEPT = (
     "epoch",
     "global_step",
 )
-MODEL = "pix2seq"
 DECODING = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
 """See docs/log.md, 2026-11-25 and 2026-11-26."""
 

@@ -26,7 +26,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pyannote_pix2seq.checkpoints import load_frontend, load_model
+from pyannote_pix2seq.checkpoints import MODEL, load_frontend, load_model
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
@@ -45,8 +45,8 @@ AVERAGING = 0.998
 
 def model_of(path: str) -> Path:
     """The model of a pipeline, given the folder that recipes/export.py made; anything else as it is."""
-    is_pipeline = Path(path, "config.yaml").is_file() and Path(path, "pix2seq").is_dir()
-    return Path(path, "pix2seq") if is_pipeline else Path(path)
+    is_pipeline = Path(path, "config.yaml").is_file() and Path(path, MODEL).is_dir()
+    return Path(path, MODEL) if is_pipeline else Path(path)
 
 
 def parse() -> argparse.Namespace:
