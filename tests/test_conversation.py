@@ -242,7 +242,9 @@ def test_too_few_voices_and_no_time_are_told(store: Path) -> None:
         for number in range(10):
             simulator.describe(f"Toy-{number}")
     for duration in (0, -1.0, float("inf"), float("nan"), "50", True):
-        with pytest.raises(ArgumentError, match=f"^Simulator: duration={duration!r} was given; .* seconds, above 0"):
+        with pytest.raises(
+            ArgumentError, match=f"^Simulator: duration={duration!r} was given; .* a number of seconds, 6.25e-05"
+        ):
             Simulator(voices, PlainTurns(), Acoustics.none(), duration=duration)  # type: ignore[arg-type]
     unknown = Conversation("Toy-y", 1.0, (Triplet(0, 1, 0),), ("nobody",))
     with pytest.raises(VoicesError, match="'nobody'"):
@@ -283,6 +285,19 @@ def test_what_is_no_turn_of_the_conversation_is_refused_when_it_is_drawn(store: 
         Simulator(Voices(store, "train"), Drawn(turn), Acoustics.none(), duration=20.0).describe("Toy-1")
     with pytest.raises(TurnsError, match=message):
         replace(Conversation("Toy-1", 20.0, (), ("ann",)), turns=(turn,))
+
+
+def test_conversations_changed_by_hand_are_checked() -> None:
+    turns = (Triplet(0.0, 1.0, 0), Triplet(1.5, 2.0, 1), Triplet(1.0, 1.4, 0))
+    scene = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.0), pitches=(0.0, 0.0))
+    with pytest.raises(TurnsError, match=r"'a' has a turn Triplet\(start=1.0, .*behind one that begins at 1.5 s. Sort"):
+        Conversation("a", 2.0, turns, ("ann", "bob"))
+    right = Conversation("a", 2.0, turns[:2], ("ann", "bob"), scene)
+    for duration in (-5, 3e-5, float("inf"), "2"):
+        with pytest.raises(ArgumentError, match=f"^Conversation 'a': duration={duration!r} was given"):
+            replace(right, duration=duration)
+    with pytest.raises(ArgumentError, match=r"'a' has 2 voices, and a scene with levels=\(0.0,\)"):
+        replace(right, scene=replace(scene, levels=(0.0,)))
 
 
 def test_turns_may_be_off_by_rounding_and_have_numbers_of_numpy(store: Path) -> None:

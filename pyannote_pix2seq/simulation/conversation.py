@@ -6,13 +6,13 @@ import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import check_methods
+from pyannote_pix2seq.errors import ArgumentError, check_methods
 from pyannote_pix2seq.numeric import check_ranges, is_number
 from pyannote_pix2seq.simulation.acoustics import PIECE, Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -43,7 +43,7 @@ class Conversation:
     uri : str
         Name of the conversation, and the only source of its randomness.
     duration : float
-        Seconds.
+        Seconds; a sample at 16 kHz or more.
     turns : tuple of Triplet
         Sorted; speakers are numbered in order of appearance.
     voices : tuple of str
@@ -53,8 +53,10 @@ class Conversation:
 
     Raises
     ------
+    ArgumentError
+        If the duration is no such number, or the scene has another number of speakers than there are voices.
     TurnsError
-        If a turn is no `Triplet`, is not within the duration, or belongs to none of the voices.
+        If a turn is no `Triplet`, is not within the duration, belongs to none of the voices, or is not in order.
     """
 
     uri: str
@@ -64,7 +66,15 @@ class Conversation:
     scene: Scene | None = None
 
     def __post_init__(self) -> None:
-        check_turns(f"Conversation {self.uri!r}", self.turns, self.duration, len(self.voices))
+        owner = f"Conversation {self.uri!r}"
+        check_duration(owner, self.duration)
+        check_turns(owner, self.turns, self.duration, len(self.voices))
+        scene, num_voices = self.scene, len(self.voices)
+        if scene and not len(scene.levels) == len(scene.speeds) == len(scene.pitches) == num_voices:
+            raise ArgumentError(
+                f"{owner} has {num_voices} voices, and a scene with levels={scene.levels}, speeds={scene.speeds}, "
+                f"pitches={scene.pitches}. Give one of each for each voice, or leave the scene out to have it drawn."
+            )
 
     def __repr__(self) -> str:
         scene = f"; {self.scene}" if self.scene is not None else ""
@@ -111,8 +121,7 @@ class Simulator:
         check_methods("Simulator", "voices", voices, ("choose",), "Voices(folder, split)")
         check_methods("Simulator", "turns", turns, ("draw",), 'turn-taking, e.g. FittedTurns.ready("ami")')
         check_methods("Simulator", "acoustics", acoustics, ("draw", "apply", "digest"), "Acoustics()")
-        is_valid = is_number(duration) and duration > 0
-        check_ranges("Simulator", {"duration": duration}, {"duration": (is_valid, "a number of seconds, above 0")})
+        check_duration("Simulator", duration)
         self.voices = voices
         self.turns = turns
         self.acoustics = acoustics
@@ -171,7 +180,7 @@ class Simulator:
         """Tracks of one piece after the other. A turn that crosses the border of two is said in one go."""
         rng, scene = _stream(conversation.uri, SPEECH), self._scene_of(conversation)
         said: list[Utterance] = []
-        for start in range(0, max(conversation.num_samples, 1), PIECE):
+        for start in range(0, conversation.num_samples, PIECE):
             end = min(start + PIECE, conversation.num_samples)
             begun = (turn for turn in conversation.turns if start <= round(turn.start * SAMPLE_RATE) < end)
             said = [one for one in said if one.first + len(one.speech) > start]
@@ -196,6 +205,19 @@ class Simulator:
 
     def _draw_scene(self, uri: str, voices: tuple[str, ...]) -> Scene:
         return self.acoustics.draw(voices, _stream(uri, SCENE))
+
+
+def check_duration(owner: str, duration: Any) -> None:
+    """Check that a duration is a number of seconds in which there is a sample.
+
+    Raises
+    ------
+    ArgumentError
+        If it is not.
+    """
+    shortest = 1 / SAMPLE_RATE
+    allowed = (is_number(duration, shortest), f"a number of seconds, {shortest} (a sample) or more")
+    check_ranges(owner, {"duration": duration}, {"duration": allowed})
 
 
 def _stream(uri: str, part: int) -> np.random.Generator:

@@ -106,8 +106,10 @@ def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voice
     Raises
     ------
     TurnsError
-        About the first turn that is no `Triplet`, is not within the conversation, or belongs to none of the voices.
+        About the first turn that is no `Triplet`, is not within the conversation, belongs to none of the voices, or
+        begins before the turn in front of it.
     """
+    earliest = -ROUNDING
     for turn in turns:
         if not _can_be_said(turn, duration, num_voices):
             raise TurnsError(
@@ -115,6 +117,12 @@ def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voice
                 f"with 0 <= start < end <= {duration} s and a speaker that is a whole number below the number of "
                 f"voices, {num_voices}. `crop` and `in_order_of_appearance` of {__name__} make them so."
             )
+        if turn.start < earliest:
+            raise TurnsError(
+                f"{owner} has a turn {turn!r} behind one that begins at {earliest} s. Sort turns: "
+                f"`in_order_of_appearance` of {__name__} does."
+            )
+        earliest = turn.start
 
 
 def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
