@@ -15,7 +15,7 @@ from pyannote_pix2seq.annotation import survives_rttm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
-from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.audio.samples import check_values
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
@@ -27,8 +27,8 @@ SPEECH = 0.5
 """Minimum probability of speech of an audio token that contributes to a speaker's voice."""
 ENOUGH = 1.0
 """Minimum duration of speech to enrol a speaker, in seconds."""
-FIELDS = ("content", "voice", "mean", "alone", "quality")
-
+FIELDS = ("clip_content", "clip_voice", "voice", "solo_duration", "quality")
+"""Arrays of each speaker in a file, see `Speaker`."""
 
 Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 """Forms in which a caller may give known speakers, see `Enrolment.given`."""
@@ -36,7 +36,6 @@ Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 
 class EnrolmentError(Pix2SeqError, ValueError):
     """Speakers who cannot be enrolled or used; the message says who, and what to do about it."""
-
 
 class Enrolment(Sequence[Speaker]):
     """Enrolled speakers, each with a prompt and a voice. Audio cannot be reconstructed from it.
@@ -179,7 +178,6 @@ class Enrolment(Sequence[Speaker]):
                     f"Enrol again with this pipeline."
                 )
 
-
 def _check_name(name: Any) -> None:
     text = str(name)
     if name != text or not survives_rttm(text):
@@ -194,7 +192,6 @@ def _check_name(name: Any) -> None:
             f"{name!r} cannot be a name in RTTM: white space, unprintable characters, a quote in front and words such "
             f"as NA are lost there. Use another name, such as {usable!r}."
         )
-
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     _check_name(name)
@@ -214,7 +211,6 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
         )
     return speaker
 
-
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     """Audio tokens of a recording, in consecutive pieces of 30 s."""
     num_tokens = round(30.0 / frontend.token_duration)
@@ -222,11 +218,9 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     device = next(frontend.parameters(), torch.zeros(0)).device
     for chunk in chunker.chunks(reader):
         waveform = chunk.waveform[:, -round(chunk.core.duration * frontend.sample_rate) :]
-        if not waveform.numel():
-            raise AudioError(f"{reader.uri} is empty: there is not one sample in it. Is the recording complete?")
+        check_values(waveform, frontend.sample_rate, reader.uri, chunk.core.start)
         content, voice = frontend(waveform[None].to(device))
         yield AudioTokens(content[0], voice[0])
-
 
 def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
@@ -243,12 +237,12 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
         name=name,
     )
 
-
 def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
     _check_name(name)
-    content, voice, mean, solo_duration, quality = values
-    clip = AudioTokens(*(torch.from_numpy(np.asarray(field)).float() for field in (content, voice)))
-    speaker = Speaker(clip, float(quality), torch.from_numpy(np.asarray(mean)).float(), float(solo_duration), name=name)
+    content, clip_voice, voice = (torch.from_numpy(value).float() for value in values[:3])
+    solo_duration, quality = map(float, values[3:])
+    clip = AudioTokens(content, clip_voice)
+    speaker = Speaker(clip, quality, voice, solo_duration, name=name)
     numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.solo_duration])]
     is_whole = (clip.content.ndim, clip.voice.ndim, speaker.voice.ndim) == (2, 3, 1)
     if not (is_whole and len(clip.content) == len(clip.voice) > 0 and all(field.isfinite().all() for field in numbers)):

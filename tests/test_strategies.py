@@ -548,6 +548,10 @@ def test_people_who_cannot_be_enrolled(
         patch.setattr(Pitched, "speech", lambda frontend, content: 0 * content[..., 0])
         with pytest.raises(EnrolmentError, match="0.0 s of speech can be heard of ann"):
             pipeline.enrol({"ann": recordings["ann"]})
+    for num_samples in (0, 2):  # none, and too few for a sample at the sample rate of the model
+        short = {"waveform": torch.zeros(1, num_samples), "sample_rate": 192_000, "uri": "hm"}
+        with pytest.raises(AudioError, match="hm is empty: there is not one sample in it"):
+            pipeline.enrol({"ann": [recordings["ann"], short]})
     with pytest.raises(EnrolmentError, match="'ann b' cannot be a name in RTTM: .* such as 'ann_b'"):
         pipeline(talk(), known={"ann b": recordings["ann"]})
     people = pipeline.enrol({"ann": recordings["ann"]})
@@ -572,14 +576,17 @@ def test_people_who_cannot_be_enrolled(
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
-    for name, changed in (("lost", {"mean_0": np.array([np.nan] * 16)}), ("short", {"content_0": np.zeros((0, 64))})):
-        people.save(tmp_path / "people.npz")
-        with np.load(tmp_path / "people.npz") as file:
+    people.save(tmp_path / "people.npz")
+    with np.load(tmp_path / "people.npz") as file:
+        for name, changed in {"lost": {"voice_0": [np.nan] * 16}, "short": {"clip_content_0": np.zeros((0, 64))}}.items():
             np.savez(tmp_path / f"{name}.npz", **{**file, **changed})
+        old = {"content": "clip_content", "voice": "clip_voice", "mean": "voice", "alone": "solo_duration"}
+        kept = {name: file[name] for name in ("names", "quality_0")}
+        np.savez(tmp_path / "old.npz", **kept, **{f"{before}_0": file[f"{now}_0"] for before, now in old.items()})
     damaged = bytearray((tmp_path / "people.npz").read_bytes())
     damaged[len(damaged) // 2] ^= 255
     (tmp_path / "flipped.npz").write_bytes(damaged)
-    for name in ("text", "other", "lost", "short", "flipped"):
+    for name in ("text", "other", "lost", "short", "old", "flipped"):
         with pytest.raises(EnrolmentError, match="holds no enrolment"):
             Enrolment.load(tmp_path / f"{name}.npz")
     with np.load(tmp_path / "people.npz") as file:
