@@ -19,7 +19,7 @@ from pyannote_pix2seq.audio.samples import check_values
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
-from pyannote_pix2seq.memory import PROMPT
+from pyannote_pix2seq.prompts import PROMPT
 from pyannote_pix2seq.strategies.chunks import Chunker, Grid
 from pyannote_pix2seq.strategies.speakers import Speaker, merged
 
@@ -36,6 +36,7 @@ Known = Union["Enrolment", Mapping[str, Any], Path, str, None]
 
 class EnrolmentError(Pix2SeqError, ValueError):
     """Speakers who cannot be enrolled or used; the message says who, and what to do about it."""
+
 
 class Enrolment(Sequence[Speaker]):
     """Enrolled speakers, each with a prompt and a voice. Audio cannot be reconstructed from it.
@@ -178,6 +179,7 @@ class Enrolment(Sequence[Speaker]):
                     f"Enrol again with this pipeline."
                 )
 
+
 def _check_name(name: Any) -> None:
     text = str(name)
     if name != text or not survives_rttm(text):
@@ -192,6 +194,7 @@ def _check_name(name: Any) -> None:
             f"{name!r} cannot be a name in RTTM: white space, unprintable characters, a quote in front and words such "
             f"as NA are lost there. Use another name, such as {usable!r}."
         )
+
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     _check_name(name)
@@ -211,6 +214,7 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
         )
     return speaker
 
+
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     """Audio tokens of a recording, in consecutive pieces of 30 s."""
     num_tokens = round(30.0 / frontend.token_duration)
@@ -221,6 +225,7 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
         check_values(waveform, frontend.sample_rate, reader.uri, chunk.core.start)
         content, voice = frontend(waveform[None].to(device))
         yield AudioTokens(content[0], voice[0])
+
 
 def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
@@ -236,6 +241,7 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
         solo_duration=int(is_speech.sum()) * frontend.token_duration,
         name=name,
     )
+
 
 def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
     _check_name(name)

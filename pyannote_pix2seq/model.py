@@ -18,10 +18,10 @@ from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
 from pyannote_pix2seq.network.pointing import Pointing
 from pyannote_pix2seq.network.regions import region_mean, running_sum
-from pyannote_pix2seq.network.schedule import annealed
 from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer
 from pyannote_pix2seq.network.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 from pyannote_pix2seq.specifications import vocabulary_of
+from pyannote_pix2seq.training.schedule import annealed
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET, Vocabulary
 
 COMPARISON = (10.0, -5.0)

@@ -10,8 +10,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.memory import num_silent_tokens, prompt
 from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.prompts import num_silent_tokens, prompt
 from pyannote_pix2seq.strategies.matching import likeliest, match, similarity
 from pyannote_pix2seq.strategies.speakers import Speaker, clips, directions, speakers_in, voices_of
 

@@ -19,10 +19,10 @@ from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
-from pyannote_pix2seq.memory import Prompted, num_silent_tokens
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.prompts import Prompted, num_silent_tokens
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.strategies import by_voices, history, inventory
 from pyannote_pix2seq.strategies.by_voices import ByVoices
@@ -578,7 +578,10 @@ def test_people_who_cannot_be_enrolled(
             pipeline.enrol(wrong)
     people.save(tmp_path / "people.npz")
     with np.load(tmp_path / "people.npz") as file:
-        for name, changed in {"lost": {"voice_0": [np.nan] * 16}, "short": {"clip_content_0": np.zeros((0, 64))}}.items():
+        for name, changed in {
+            "lost": {"voice_0": [np.nan] * 16},
+            "short": {"clip_content_0": np.zeros((0, 64))},
+        }.items():
             np.savez(tmp_path / f"{name}.npz", **{**file, **changed})
         old = {"content": "clip_content", "voice": "clip_voice", "mean": "voice", "alone": "solo_duration"}
         kept = {name: file[name] for name in ("names", "quality_0")}

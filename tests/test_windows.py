@@ -22,7 +22,7 @@ from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.mel import MelFrontend
-from pyannote_pix2seq.memory import solo_segments
+from pyannote_pix2seq.prompts import solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Window, WindowSampler, collate, crop

@@ -14,7 +14,7 @@ class MelFrontend(Frontend):
     Four convolutions of stride 2 bring 10 ms frames down to 160 ms tokens, in the manner of the convolutional
     subsampling of speech transformers (Dong et al., Speech-Transformer, ICASSP 2018, section 3.2). There are
     no voices: the transformer has to tell speakers apart by the content. Digital silence is excluded from the
-    normalisation, and its tokens are zeros, as is the silence between prompts (`memory.py`).
+    normalisation, and its tokens are zeros, as is the silence between prompts (`prompts.py`).
 
     Parameters
     ----------

@@ -13,8 +13,8 @@ from pyannote.core import Segment
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import shifted
-from pyannote_pix2seq.memory import PROMPT, cut, num_silent_tokens, solo_segments
 from pyannote_pix2seq.output import Turn, speaker_label
+from pyannote_pix2seq.prompts import PROMPT, cut, num_silent_tokens, solo_segments
 
 
 @dataclass(eq=False, repr=False)

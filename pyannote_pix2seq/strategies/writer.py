@@ -13,9 +13,9 @@ from pyannote_pix2seq.decoding.search import Hypothesis, decode
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.memory import Prompted, compact, num_silent_tokens, prompt
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
+from pyannote_pix2seq.prompts import Prompted, compact, num_silent_tokens, prompt
 from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.speakers import Speaker, clips
 

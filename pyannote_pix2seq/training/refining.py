@@ -23,8 +23,8 @@ from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.refinement import Refinement
 from pyannote_pix2seq.frontends.segmentation import MAX_LOCAL_SPEAKERS, MAX_OVERLAP, NUM_CLASSES
-from pyannote_pix2seq.network.schedule import annealed
 from pyannote_pix2seq.training.examples import Example, ExampleCache
+from pyannote_pix2seq.training.schedule import annealed
 from pyannote_pix2seq.training.steps import combined_seed, steps_left
 from pyannote_pix2seq.training.windows import crop
 

@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped, shifted
-from pyannote_pix2seq.memory import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.prompts import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary

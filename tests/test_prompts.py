@@ -5,7 +5,7 @@ import torch
 from pyannote.core import Segment
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.memory import compact, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.prompts import compact, cut, num_silent_tokens, prompt, solo_segments
 from pyannote_pix2seq.vocabulary import Triplet
 
 TOKEN = 0.16
