@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -39,8 +42,26 @@ class ModelError(Pix2SeqError, ValueError):
     """A checkpoint or pipeline that is missing, or is not what it should be."""
 
 
-def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_dir: Any) -> Pix2Seq:
+@contextmanager
+def _blaming(complaint: Callable[[Exception], str]) -> Iterator[None]:
+    """Raise as ModelError whatever loaders raise on files that are damaged, or of something else."""
+    try:
+        yield
+    except (ModelError, *OUT_OF_MEMORY):
+        raise
+    except Exception as error:
+        raise ModelError(complaint(error)) from error
+
+
+def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, cache_dir: Any = None) -> Pix2Seq:
     """Load a Pix2Seq model.
+
+    Parameters
+    ----------
+    model : Pix2Seq, str, Path or dict
+        See `pyannote.audio.pipelines.utils.get_model`.
+    token, cache_dir : optional
+        For models on a hub.
 
     Raises
     ------
@@ -53,19 +74,32 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any, cache_d
     source = _source(model) if isinstance(model, dict) else model
     if isinstance(source, (str, Path)):
         _check_exists(source)
-    try:
+    with _blaming(partial(_no_model, source)):
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
-        details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
-        raise ModelError(
-            f"{_named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
-            f"recipes/train.py makes checkpoints."
-        ) from error
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
     return loaded
+
+
+def _no_model(source: Any, error: Exception) -> str:
+    details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
+    return (
+        f"{_named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
+        f"recipes/train.py makes checkpoints."
+    )
+
+
+def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
+    """Load the contents of a checkpoint to the CPU, from whatever device; weights are memory-mapped.
+
+    Raises
+    ------
+    ModelError
+        If it cannot be read.
+    """
+    complaint = "{} is damaged or no checkpoint ({}). Take another one, or remove it to begin again."
+    with _blaming(lambda error: complaint.format(checkpoint, shorten(str(error), 200))):
+        return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
 
 
 def load_pipeline(source: str | Path) -> Pipeline:
@@ -80,13 +114,9 @@ def load_pipeline(source: str | Path) -> Pipeline:
     """
     config = Path(source, "config.yaml") if Path(source).is_dir() else source
     _check_exists(config)
-    try:
+    with _blaming(lambda error: f"{_named(config)} cannot be used as a pipeline: {reason(error)}"):
         _check_config(config)
         pipeline = Pipeline.from_pretrained(config)
-    except (ModelError, *OUT_OF_MEMORY):
-        raise
-    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
-        raise ModelError(f"{_named(config)} cannot be used as a pipeline: {reason(error)}") from error
     if pipeline is None:
         raise ModelError(f"{_named(config)} cannot be found.")
     return pipeline
@@ -151,23 +181,23 @@ def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:
     """
     if not path.exists():
         raise ModelError(missing(path))
-    try:
+    with _blaming(partial(_no_weights, frontend, path)):
         state_dict = torch.load(path, map_location="cpu", weights_only=True)
         frontend.load_state_dict(state_dict)
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
-        if _is_checkpoint(path):
-            raise ModelError(
-                f"{path} is a checkpoint of a model, not the weights of a frontend. Go on from it with --initial of "
-                f"recipes/train.py, or take what recipes/refine.py or recipes/fetch_frontends.py made."
-            ) from error
-        details = shorten(ADVICE.sub("", str(error)), 300).rstrip(".")
-        raise ModelError(
-            f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} ({details}). "
-            f"Take what recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
-        ) from error
     return state_dict
+
+
+def _no_weights(frontend: Frontend, path: Path, error: Exception) -> str:
+    if _is_checkpoint(path):
+        return (
+            f"{path} is a checkpoint of a model, not the weights of a frontend. Go on from it with --initial of "
+            f"recipes/train.py, or take what recipes/refine.py or recipes/fetch_frontends.py made."
+        )
+    details = shorten(ADVICE.sub("", str(error)), 300).rstrip(".")
+    return (
+        f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} ({details}). "
+        f"Take what recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
+    )
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -24,13 +24,12 @@ import yaml
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
-from pyannote_pix2seq.checkpoints import MODEL, load_model
+from pyannote_pix2seq.checkpoints import MODEL, load_checkpoint, load_model
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-from pyannote_pix2seq.training.run import load_checkpoint
 
 KEPT = (
     "state_dict",
@@ -113,7 +112,7 @@ def main() -> None:
     weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
     with one_line_errors():
         check(options.into, options.overwrite)
-        model = load_model(str(options.checkpoint), token=None, cache_dir=None)
+        model = load_model(options.checkpoint)
         weights.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(weights) as part:
             torch.save(exported(options.checkpoint, model.frontend, options.float16), part)

@@ -22,7 +22,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import load_frontend
+from pyannote_pix2seq.checkpoints import load_checkpoint, load_frontend
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.protocol import origin
@@ -36,7 +36,7 @@ from pyannote_pix2seq.training.refining import (
     RefinementFeatures,
     RefinementTraining,
 )
-from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
+from pyannote_pix2seq.training.run import RunError, check_settings, fit
 
 SHORTEST = NUM_TOKENS * RefinementFeatures.token_duration
 """Duration of a piece, in seconds, and so of the shortest conversation."""

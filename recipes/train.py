@@ -26,7 +26,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from pyannote_pix2seq.checkpoints import MODEL, load_frontend, load_model
+from pyannote_pix2seq.checkpoints import MODEL, load_checkpoint, load_frontend, load_model
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
@@ -35,7 +35,7 @@ from pyannote_pix2seq.origin import weights_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training import conversations
-from pyannote_pix2seq.training.run import check_settings, fit, load_checkpoint
+from pyannote_pix2seq.training.run import check_settings, fit
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 AVERAGING = 0.998
@@ -99,7 +99,7 @@ def parse() -> argparse.Namespace:
 def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Seq:
     torch.manual_seed(options.seed)
     if options.initial:
-        model = load_model(options.initial, token=None, cache_dir=None)
+        model = load_model(options.initial)
         model.task = task
     else:
         model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)

@@ -23,7 +23,7 @@ from pyannote_pix2seq.loading import load_diarization
 
 LOADERS: dict[str, Callable[[Any], Any]] = {
     "pipeline": load_pipeline,
-    "model": lambda source: load_model(source, token=None, cache_dir=None),
+    "model": load_model,
 }
 
 
@@ -77,7 +77,7 @@ def test_the_model_of_a_pipeline_is_named_by_its_own_folder(tmp_path: Path) -> N
     (tmp_path / "there").mkdir()
     for subfolder, complaint in (("gone", "There is no folder {}. Check"), ("there", "{} is not a checkpoint of")):
         with pytest.raises(ModelError, match="^" + re.escape(complaint.format(tmp_path / subfolder))):
-            load_model({"checkpoint": tmp_path, "subfolder": subfolder}, token=None, cache_dir=None)
+            load_model({"checkpoint": tmp_path, "subfolder": subfolder})
 
 
 @pytest.mark.parametrize(

@@ -19,13 +19,13 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.atomic import part_of
-from pyannote_pix2seq.checkpoints import ModelError, load_model
+from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_model
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.training import conversations, run
-from pyannote_pix2seq.training.run import RunError, check_settings, fit, load_checkpoint
+from pyannote_pix2seq.training.run import RunError, check_settings, fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
 
@@ -167,7 +167,7 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: py
             fit(Counter(), tmp_path, 8, torch.zeros(4, 1), torch.zeros(1, 1), accelerator="cpu")
     assert steps_kept(tmp_path) == 6 and list(last.parent.iterdir()) == [last]
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.raises(RunError, match="last.ckpt is damaged"):
+    with pytest.raises(ModelError, match="last.ckpt is damaged"):
         count(Counter(), tmp_path)
 
 
@@ -350,7 +350,7 @@ def test_what_a_checkpoint_lacks_is_said(tmp_path: Path) -> None:
     found["state_dict"] = {name: weight for name, weight in found["state_dict"].items() if "refinement" not in name}
     torch.save(found, tmp_path / "old.bin")
     with pytest.raises(ModelError, match=r"old\.bin is not a .* of this version .*Missing key.*frontend\.refinement"):
-        load_model(tmp_path / "old.bin", token=None, cache_dir=None)
+        load_model(tmp_path / "old.bin")
 
 
 def test_averaged_weights_soon_forget_where_training_began(load_recipe: Callable[[str], ModuleType]) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, cast
+from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger
@@ -19,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
+from pyannote_pix2seq.checkpoints import load_checkpoint
 from pyannote_pix2seq.console.exit import TERMINATED
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.origin import changes, note_origin
@@ -69,25 +67,6 @@ def check_settings(into: Path, **settings: Any) -> None:
 def _last(into: Path) -> Path:
     """Path of the last checkpoint of a run."""
     return into / "checkpoints" / "last.ckpt"
-
-
-def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
-    """Load the contents of a checkpoint to the CPU, from whatever device; weights are memory-mapped.
-
-    Raises
-    ------
-    RunError
-        If it cannot be read.
-    """
-    try:
-        return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
-    except OUT_OF_MEMORY:
-        raise
-    except Exception as error:  # loaders raise anything on files that are damaged, or of something else
-        raise RunError(
-            f"{checkpoint} is damaged or no checkpoint ({shorten(str(error), 200)}). Take another one, or remove it to "
-            f"begin again."
-        ) from error
 
 
 def save_checkpoint(trainer: Trainer, last: Path) -> None:
