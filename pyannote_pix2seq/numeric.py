@@ -1,13 +1,16 @@
-"""Checks of numbers; True and False do not count as numbers."""
+"""Checks of numbers, of which True and False are none; rounding of quotients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import inf, isfinite
+from math import ceil, floor, inf, isfinite
 from numbers import Integral, Real
 from typing import Any
 
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
+
+ROUNDING = 1e-6
+"""Rounding error that a number may have."""
 
 
 def is_number(value: Any, least: float = -inf) -> bool:
@@ -23,6 +26,16 @@ def is_whole(value: Any, least: int) -> bool:
 def is_probability(value: Any) -> bool:
     """Whether `value` is a number from 0 to 1."""
     return is_number(value) and 0 <= value <= 1
+
+
+def rounded_down(number: float) -> int:
+    """Largest whole number that is not above `number`, up to `ROUNDING`."""
+    return floor(number + ROUNDING)
+
+
+def rounded_up(number: float) -> int:
+    """Smallest whole number that is not below `number`, up to `ROUNDING`."""
+    return ceil(number - ROUNDING)
 
 
 def check_ranges(

@@ -8,7 +8,6 @@ prompt may be compact: one audio token that summarises the whole clip.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import Spoken
+from pyannote_pix2seq.numeric import rounded_down, rounded_up
 from pyannote_pix2seq.vocabulary import Triplet
 
 PROMPT = 5.0
@@ -78,14 +78,14 @@ def compact(clip: AudioTokens) -> AudioTokens:
 
 def num_silent_tokens(token_duration: float) -> int:
     """Number of audio tokens of the silence after a prompt."""
-    return math.ceil(SILENCE / token_duration)
+    return rounded_up(SILENCE / token_duration)
 
 
 def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTokens:
     """Audio tokens that lie entirely within a segment; if there are none, the one that its middle is in."""
     length = len(audio.content)
-    first = math.ceil(segment.start / token_duration - 1e-6)
-    last = min(math.floor(segment.end / token_duration + 1e-6), length)
+    first = rounded_up(segment.start / token_duration)
+    last = min(rounded_down(segment.end / token_duration), length)
     if first >= last:
         first = min(int(segment.middle / token_duration), length - 1)
         last = first + 1

@@ -13,14 +13,13 @@ The token space follows Pix2Seq (Chen et al., "Pix2seq: A Language Modeling Fram
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.numeric import is_number, is_whole
+from pyannote_pix2seq.numeric import ROUNDING, is_number, is_whole, rounded_down, rounded_up
 
 PAD = 0
 EOS = 1
@@ -126,13 +125,13 @@ class Vocabulary:
         """
         for name, seconds in (("error", error), ("window", window)):
             _check_seconds(name, seconds)
-        num_bins = max(_ceil(window / (2 * error)), 2)
+        num_bins = max(rounded_up(window / (2 * error)), 2)
         return cls.of_size(FIRST_TIME + num_bins + num_speakers, window, num_speakers)
 
     @cached_property
     def num_bins(self) -> int:
         """Number of time bins."""
-        return _ceil(self.window / self.resolution)
+        return rounded_up(self.window / self.resolution)
 
     @property
     def first_speaker(self) -> int:
@@ -167,11 +166,11 @@ class Vocabulary:
         VocabularyError
             If `seconds` lies outside the window.
         """
-        if not -1e-6 <= seconds <= self.window + 1e-6:
+        if not -ROUNDING <= seconds <= self.window + ROUNDING:
             raise VocabularyError(
                 f"{seconds:.3f} s is outside the window [0, {self.window}] s. Crop the turns to the window first."
             )
-        return min(max(int(seconds / self.resolution + 1e-9), 0), self.num_bins - 1)
+        return min(max(rounded_down(seconds / self.resolution), 0), self.num_bins - 1)
 
     def dequantize(self, time_bin: int) -> float:
         """Centre of a time bin, in seconds."""
@@ -287,11 +286,6 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
         for v in sorted(rows, key=lambda vocabulary: vocabulary.size)
     ]
     return "\n".join(lines)
-
-
-def _ceil(number: float) -> int:
-    """Smallest integer not below `number`, up to rounding errors of a division."""
-    return math.ceil(number - 1e-6)
 
 
 def _check_seconds(name: str, seconds: float) -> None:

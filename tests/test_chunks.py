@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyannote.core import Segment
 
+from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, cropped
 
@@ -64,6 +65,14 @@ def test_every_moment_is_believed_once_however_audio_comes(num_samples: int, gri
     streamed = cut(num_samples, grid, sizes)
     assert [chunk[1:] for chunk in streamed] == [chunk[1:] for chunk in chunks]
     assert all(torch.equal(a.waveform, b.waveform) for a, b in zip(streamed, chunks, strict=True))
+
+
+@pytest.mark.parametrize("more", range(4))
+def test_chunks_of_what_is_resampled_are_counted_before_it_is(more: int) -> None:
+    grid, num_samples = Grid(10, 8, 2560, 16000), 3 * 26 * 2560 + more  # as long as three chunks, at 48 kHz
+    reader = Reader({"waveform": torch.zeros(1, num_samples), "sample_rate": 48000})
+    chunks = list(Chunker(grid).chunks(reader))
+    assert len(chunks) == grid.num_chunks(reader.duration) == (3 if more < 2 else 4)
 
 
 def test_little_audio_is_kept_however_much_comes() -> None:

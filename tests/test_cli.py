@@ -599,7 +599,7 @@ def test_a_full_disk_behind_stdout_is_one_line(talk, tiny_pipeline, command):
     "options, complaint",
     [
         (["--num-speakers", 2, "--max-speakers", 3], "leave out --min-speakers and --max-speakers"),
-        (["--strategy", "two_pass"], "strategy='two_pass' was given; with this model's frontend it has to be chain"),
+        (["--strategy", "two_pass"], "strategy='two_pass' was given; it has to be chain with this model's frontend"),
         (["--known", "a b=talk.wav"], "'a b' cannot be a name in RTTM"),
         (["--known", "ann=gone.wav"], "There is no file gone.wav"),
         (["--known", "gone.npz"], "There is no file gone.npz"),

@@ -567,8 +567,8 @@ def test_decoding_may_be_changed_later(tiny_model: Pix2Seq) -> None:
 
 def test_what_is_changed_later_is_checked_too(tiny_model: Pix2Seq) -> None:
     for name, value, complaint in (
-        ("strategy", "both", "strategy='both' was given; with this model's frontend it has to be chain\\."),
-        ("strategy", "two_pass", "with this model's frontend it has to be chain\\."),
+        ("strategy", "both", "strategy='both' was given; it has to be chain with this model's frontend\\."),
+        ("strategy", "two_pass", "it has to be chain with this model's frontend\\."),
         ("chunk", 0.0, "chunk=0.0 was given"),
         ("chunk", "30", "chunk='30' was given"),
         ("hop", "4", "hop='4' was given"),

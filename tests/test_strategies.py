@@ -664,7 +664,7 @@ def test_every_step_begins_and_ends(model: Pix2Seq, strategy: str) -> None:
 
 
 def test_two_passes_need_voices(tiny_model: Pix2Seq) -> None:
-    with pytest.raises(ValueError, match="with this model's frontend it has to be chain"):
+    with pytest.raises(ValueError, match="it has to be chain with this model's frontend"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="two_pass")
     with pytest.raises(ValueError, match="strategy='once'"):
         Pix2SeqDiarization(tiny_model, chunk=5.0, strategy="once")

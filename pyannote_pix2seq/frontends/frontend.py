@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.numeric import rounded_down
 from pyannote_pix2seq.origin import weights_digest
 
 
@@ -76,7 +77,7 @@ class Frontend(nn.Module):
     @classmethod
     def whole_tokens(cls, seconds: float) -> int:
         """Number of tokens that fit into a duration."""
-        return int(seconds / cls.token_duration + 1e-6)
+        return rounded_down(seconds / cls.token_duration)
 
     @property
     def fingerprint(self) -> str:

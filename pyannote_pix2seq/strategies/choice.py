@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.numeric import check_ranges
 from pyannote_pix2seq.strategies.chain import Chain
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.strategies.two_pass import TwoPass
 
 Strategy = type[Chain] | type[TwoPass]
@@ -28,12 +29,7 @@ def strategy_named(name: str, frontend: Frontend) -> Strategy:
     ValueError
         If there is no such strategy, or it needs voices and the frontend has none.
     """
-    strategies: dict[str, Strategy] = {"chain": Chain, "two_pass": TwoPass}
-    if not frontend.num_voices:
-        del strategies["two_pass"]
-    if name not in list(strategies):
-        raise ArgumentError(
-            f"Pix2SeqDiarization: strategy={name!r} was given; with this model's frontend it has to be "
-            f"{' or '.join(strategies)}."
-        )
-    return strategies[name]
+    allowed = STRATEGIES if frontend.num_voices else ("chain",)
+    ranges = {"strategy": (name in allowed, f"{' or '.join(allowed)} with this model's frontend")}
+    check_ranges("Pix2SeqDiarization", {"strategy": name}, ranges)
+    return Chain if name == "chain" else TwoPass

@@ -19,9 +19,8 @@ from torch import Tensor
 from pyannote_pix2seq import joining
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
-from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
-from pyannote_pix2seq.numeric import is_number
+from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, rounded_up
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
 CHUNK, HOP = 30.0, 0.8
@@ -90,18 +89,14 @@ class Grid(NamedTuple):
             longer than all of it.
         """
         chunk = min(CHUNK, longest) if chunk is None else chunk
-        if not (is_number(chunk) and 1.0 <= chunk <= longest):
-            raise ArgumentError(
-                f"Pix2SeqDiarization: chunk={chunk!r} was given; it has to be 1 s to {longest} s, half of the model's "
-                f"window, whose other half is for prompts."
-            )
+        fits = is_number(chunk) and 1.0 <= chunk <= longest
+        allowed = f"1 s to {longest} s, half of the model's window, whose other half is for prompts"
+        check_ranges("Pix2SeqDiarization", {"chunk": chunk}, {"chunk": (fits, allowed)})
         hop = HOP * chunk if hop is None else hop
-        if not (is_number(hop) and chunk / 5 - 1e-6 <= hop <= chunk + 1e-6):
-            raise ArgumentError(
-                f"Pix2SeqDiarization: hop={hop!r} was given; it has to be {chunk / 5:g} s to {chunk:g} s, a fifth of "
-                f"the chunk to all of it."
-            )
-        length, step = (math.ceil(seconds / frontend.token_duration - 1e-6) for seconds in (chunk, hop))
+        fits = is_number(hop) and chunk / 5 - ROUNDING <= hop <= chunk + ROUNDING
+        allowed = f"{chunk / 5:g} s to {chunk:g} s, a fifth of the chunk to all of it"
+        check_ranges("Pix2SeqDiarization", {"hop": hop}, {"hop": (fits, allowed)})
+        length, step = (rounded_up(seconds / frontend.token_duration) for seconds in (chunk, hop))
         return cls(length, min(step, length), frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:
@@ -115,7 +110,8 @@ class Grid(NamedTuple):
 
     def num_chunks(self, duration: float) -> int:
         """Number of chunks of a recording of a duration in seconds."""
-        return 1 + math.ceil(max(duration - self.seconds(self.chunk), 0.0) / self.seconds(self.hop) - 1e-9)
+        num_samples = int(duration * self.sample_rate + 0.5)  # as many as a `Resampler` gives
+        return 1 + max(math.ceil((num_samples - self.chunk * self.token) / (self.hop * self.token)), 0)
 
     def begins(self, number: int) -> float:
         """Where the core of a chunk begins, in seconds: in the middle of an overlap, unless it is the last chunk's."""

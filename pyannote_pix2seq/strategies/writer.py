@@ -14,6 +14,7 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.numeric import check_ranges
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.prompts import Prompted, compact, num_silent_tokens, prompt
 from pyannote_pix2seq.strategies.attribution import attribute
@@ -41,9 +42,8 @@ class Writer:
     """
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
-        if prompts not in PROMPTS:
-            allowed = ", ".join(PROMPTS)
-            raise ArgumentError(f"Pix2SeqDiarization: prompts={prompts!r} was given; it has to be one of {allowed}.")
+        ranges = {"prompts": (prompts in PROMPTS, f"one of {', '.join(PROMPTS)}")}
+        check_ranges("Pix2SeqDiarization", {"prompts": prompts}, ranges)
         if prompts == "compact" and not model.frontend.frozen:
             raise ArgumentError(
                 f"Pix2SeqDiarization: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and "
