@@ -129,6 +129,11 @@ def join(turns: Iterable[Turn], pause: float) -> list[Turn]:
     return joined(turns, lambda before, turn: turn.start - before.end <= pause, _union)
 
 
+def surest(turns: Iterable[Turn], speaker: int) -> Turn:
+    """The most confident turn of a speaker, of equals the first."""
+    return max((turn for turn in turns if turn.speaker == speaker), key=lambda turn: (turn.confidence, -turn.start))
+
+
 def exclusive(turns: Iterable[Turn]) -> list[Turn]:
     """Resolve overlap: every moment goes to the active turn with the highest confidence, so that no speech is lost."""
     ranked = sorted(turns, key=lambda turn: turn.confidence, reverse=True)

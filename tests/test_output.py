@@ -8,7 +8,7 @@ from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Segment, Timeline
 
 from pyannote_pix2seq.joining import shifted
-from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, label_of, to_annotation, to_output
+from pyannote_pix2seq.output import Pix2SeqOutput, Turn, exclusive, join, label_of, surest, to_annotation, to_output
 
 many_turns = st.lists(
     st.builds(
@@ -76,6 +76,11 @@ def test_joined_turns_of_a_speaker_lie_apart_and_cover_the_same_time(turns: list
 def test_the_surest_turn_wins() -> None:
     turns = [Turn(0.0, 4.0, 0, 0.5), Turn(3.0, 6.0, 1, 0.9), Turn(5.0, 8.0, 2, 0.1)]
     assert exclusive(turns) == [Turn(0.0, 3.0, 0, 0.5), Turn(3.0, 6.0, 1, 0.9), Turn(6.0, 8.0, 2, 0.1)]
+
+
+def test_of_a_speakers_surest_turns_the_first_counts() -> None:
+    turns = [Turn(0.0, 1.0, 0, 0.2), Turn(6.0, 7.0, 0, 0.6), Turn(3.0, 9.0, 0, 0.6), Turn(0.0, 9.0, 1, 0.9)]
+    assert surest(turns, 0) == turns[2] and surest(turns, 1) == turns[3]
 
 
 def test_a_surer_turn_splits_a_longer_one() -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import shifted
-from pyannote_pix2seq.output import SHORTEST_TURN, Turn
+from pyannote_pix2seq.output import SHORTEST_TURN, Turn, surest
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, likeliest, similarity
@@ -62,7 +60,8 @@ class ByPrompts:
                 numbers[local] = inventory.new_number()
                 inventory.speakers[numbers[local]] = voices[local]
             if local not in first:
-                said.append(_surest(turns, local, chunk))
+                until = max(chunk.core.end, chunk.start + SHORTEST_TURN)
+                said.append(surest(turns, local).within(chunk.start, until))
             inventory.add(numbers[local])
         numbers |= {
             local: inventory.most_similar(voices[local].voice)
@@ -86,9 +85,3 @@ def _may_be(heard: Speaker, known: Speaker) -> bool:
     """Whether a voice that was written for a prompt may be that speaker's: only enrolled speakers are checked."""
     has_voice = known.name is not None and len(known.voice) > 0
     return not has_voice or similarity([heard.voice], [known.voice]).item() >= MIN_SIMILARITY
-
-
-def _surest(turns: Iterable[Turn], speaker: int, chunk: Chunk) -> Turn:
-    """The most confident turn of a speaker who has to appear, wherever it is in the chunk."""
-    turn = max((turn for turn in turns if turn.speaker == speaker), key=lambda turn: turn.confidence)
-    return turn.within(chunk.start, max(chunk.core.end, chunk.start + SHORTEST_TURN))

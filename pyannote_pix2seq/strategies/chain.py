@@ -11,7 +11,7 @@ from pyannote_pix2seq.strategies.by_voices import ByVoices
 from pyannote_pix2seq.strategies.chunks import Chunk, Stitcher
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.speakers import Speaker
-from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
+from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback, reported
 from pyannote_pix2seq.strategies.writer import Writer
 
 
@@ -45,12 +45,10 @@ class Chain:
     def diarize(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> Diarization:
         """Diarize a recording; progress is reported as (step, completed, total)."""
         stitcher, turns, everybody = Stitcher(), [], dict(self.inventory.speakers)
-        report("chunks", 0, num_chunks)
-        for done, chunk in enumerate(chunks, 1):
+        for done, chunk in enumerate(reported(chunks, num_chunks, "chunks", report), 1):
             later = 0 if chunk.is_last else max(num_chunks - done, 1)
             turns += stitcher.push(self.read(chunk, later), chunk.core.end)
             everybody |= self.inventory.speakers
-            report("chunks", done, done if chunk.is_last else max(num_chunks, done + 1))
         return Diarization(turns + stitcher.close(), everybody)
 
     def read(self, chunk: Chunk, later: int) -> list[Turn]:

@@ -8,13 +8,13 @@ import torch
 
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.output import Turn, join
+from pyannote_pix2seq.output import Turn, join, surest
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_speakers
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
 from pyannote_pix2seq.strategies.matching import match_enrolled
 from pyannote_pix2seq.strategies.reading import Reading, second_pass
 from pyannote_pix2seq.strategies.speakers import Speaker, merged, new_numbers, voices_of
-from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback
+from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback, reported
 from pyannote_pix2seq.strategies.writer import Writer
 
 BATCH = 4
@@ -48,12 +48,12 @@ class TwoPass:
             self._first_pass(readings, -(-self.limits.min_speakers // len(readings)), report)
         if len(readings) == 1:
             return self._single_pass(readings[0])
-        people, surest = self._people(readings)
+        people, sure = self._people(readings)
         stitcher, turns = Stitcher(), []
         for reading, written in zip(readings, self._second_pass(readings, people, report), strict=True):
             turns += stitcher.push(cropped(written, reading.core), reading.core.end)
         turns += stitcher.close()
-        return self._numbered(turns + self._missing_turns(people, surest, turns), people)
+        return self._numbered(turns + self._missing_turns(people, sure, turns), people)
 
     def _single_pass(self, reading: Reading) -> Diarization:
         """Turns of a recording that is one chunk: they are only attributed by voice, not written again."""
@@ -79,12 +79,9 @@ class TwoPass:
 
     def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> list[Reading]:
         readings: list[Reading] = []
-        report("listening", 0, num_chunks)
-        for chunk in chunks:
+        for chunk in reported(chunks, num_chunks, "listening", report):
             audio = self.writer.listen(chunk.waveform).to(torch.half)
             readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.core))
-            done = len(readings)
-            report("listening", done, done if chunk.is_last else max(num_chunks, done + 1))
         return readings
 
     def _first_pass(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:
@@ -112,10 +109,11 @@ class TwoPass:
         numbers = sorted({number for reading in readings for number in reading.speakers})
         people = [merged([r.speakers[number] for r in readings if number in r.speakers]) for number in numbers]
         self._name_enrolled(people)
-        surest = [_surest(readings, number) for number in numbers]
+        written = [turn for reading in readings for turn in reading.turns]
+        sure = [surest(written, number).within(0.0, duration) for number in numbers]
         for reading in readings:
             reading.forget()
-        return people, surest
+        return people, sure
 
     def _second_pass(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: ProgressCallback
@@ -129,21 +127,15 @@ class TwoPass:
                 yield shifted(turns, reading.start)
         report("second pass", len(readings), len(readings))
 
-    def _missing_turns(self, people: Sequence[Speaker], surest: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
+    def _missing_turns(self, people: Sequence[Speaker], sure: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
         """First-pass turns of speakers who have none in the second pass, where there are too few speakers."""
         silent = sorted(
             set(range(len(people))) - {turn.speaker for turn in turns}, key=lambda n: -people[n].solo_duration
         )
         missing = self.limits.min_speakers - (len(people) - len(silent))
-        return [surest[number] for number in silent[: max(missing, 0)]]
+        return [sure[number] for number in silent[: max(missing, 0)]]
 
 
 def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
     """Readings in batches, and the number of readings before each."""
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
-
-
-def _surest(readings: Sequence[Reading], number: int) -> Turn:
-    """The most confident turn of a speaker."""
-    own = (turn for reading in readings for turn in reading.turns if turn.speaker == number)
-    return max(own, key=lambda turn: (turn.confidence, -turn.start)).within(0.0, readings[-1].core.end)
