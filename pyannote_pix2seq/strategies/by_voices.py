@@ -20,8 +20,8 @@ from pyannote_pix2seq.strategies.reading import Part, Reading, second_pass
 from pyannote_pix2seq.strategies.speakers import Speaker, voices_of
 from pyannote_pix2seq.strategies.writer import Writer
 
-NEW = 10**9
-"""Numbers from here on are temporary: a new speaker in a chunk has one until they have a turn in its core."""
+PROVISIONAL = 10**9
+"""First of the numbers that new speakers of a chunk have until they have a turn in its core: above all final ones."""
 
 
 class ByVoices:
@@ -53,23 +53,12 @@ class ByVoices:
 
     def read(self, audio: AudioTokens, chunk: Chunk) -> list[Turn]:
         """Turns in the core of a chunk."""
-        inventory = self.inventory
         reading, parts = self._first_pass(audio, chunk)
-        met = {number: reading.speakers[number] for number in reading.speakers if number not in inventory.heard}
-        people = {number: inventory.speakers[number] for number in sorted(inventory.heard & inventory.present)} | met
-        if inventory.heard:
-            turns = shifted(second_pass(self.writer, [audio], people)[0], chunk.start)
-        else:
-            turns = reading.attributed()
-        said = cropped(turns, chunk.core)
-        order = list(dict.fromkeys(turn.speaker for turn in sorted(said)))
-        numbers = {number: inventory.new_number() if number >= NEW else number for number in order}
-        for number in (number for number in order if number not in inventory.heard):
-            name = inventory.speakers[number].name if number in inventory.speakers else None
-            inventory.speakers[numbers[number]] = replace(met[number], name=name)
-            inventory.add(numbers[number])
+        met = {number: who for number, who in reading.speakers.items() if number not in self.inventory.heard}
+        said = cropped(self._second_pass(reading, met), chunk.core)
+        numbers = self._remember(said, met)
         assigned = [part.assigned_to(numbers.get(part.turn.speaker, part.turn.speaker)) for part in parts]
-        self.history.add(part for part in assigned if part.turn.speaker in inventory.heard)
+        self.history.add(part for part in assigned if part.turn.speaker in self.inventory.heard)
         return [turn._replace(speaker=numbers[turn.speaker]) for turn in said]
 
     def forget(self, number: int) -> None:
@@ -95,6 +84,25 @@ class ByVoices:
         self._update(reading, {number: groups[group].voice for group, number in own.items()})
         self.inventory.present = set(numbers.values())
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
+
+    def _second_pass(self, reading: Reading, met: Mapping[int, Speaker]) -> list[Turn]:
+        """Read a chunk behind prompts of its speakers, `met` are those who have not spoken before."""
+        heard, speakers = self.inventory.heard, self.inventory.speakers
+        if not heard:
+            return reading.attributed()
+        people = {number: speakers[number] for number in sorted(heard & self.inventory.present)} | {**met}
+        return shifted(second_pass(self.writer, [reading.audio], people)[0], reading.start)
+
+    def _remember(self, said: Sequence[Turn], met: Mapping[int, Speaker]) -> dict[int, int]:
+        """Add those who have not spoken before to the inventory, and return the number of everybody who speaks."""
+        inventory, numbers = self.inventory, {}
+        for number in dict.fromkeys(turn.speaker for turn in sorted(said)):
+            known = inventory.speakers.get(number)
+            numbers[number] = inventory.new_number() if known is None else number
+            if number not in inventory.heard:
+                inventory.speakers[numbers[number]] = replace(met[number], name=known.name if known else None)
+                inventory.add(numbers[number])
+        return numbers
 
     def _read_alone(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """Read a chunk on its own; with all decoding samples where that is the only pass."""
@@ -124,7 +132,7 @@ class ByVoices:
         room = inf if allowed is None else allowed
         numbers = {**own}
         for group in dict.fromkeys(assigned):
-            number = numbers.setdefault(group, NEW + group)
+            number = numbers.setdefault(group, PROVISIONAL + group)
             if number not in self.inventory.heard:
                 room -= 1
                 numbers[group] = number if room >= 0 else self.inventory.most_similar(groups[group].voice)
