@@ -10,9 +10,10 @@ from typing import Any, Literal
 from pyannote_pix2seq.errors import OptionError, check_known
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 
-TIGHT: Mapping[str, Any] = {"min_duration_off": 0.0, "pad_onset": 0.0, "pad_offset": 0.0}
-"""Options that leave turns as they are decoded."""
 NUMBERS = ("num_beams", "num_samples", "max_turns")
+SECONDS = ("min_duration_off", "pad_onset", "pad_offset")
+TIGHT: Mapping[str, Any] = dict.fromkeys(SECONDS, 0.0)
+"""Options that leave turns as they are decoded."""
 METHODS = ("greedy", "sample", "beam", "consensus")
 
 
@@ -79,7 +80,7 @@ class DecodingOptions:
             "threshold": (is_number(self.threshold) and 0 <= self.threshold < 1, "a number from 0 to below 1"),
             **{
                 name: (is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number of seconds, 0 or more")
-                for name in TIGHT
+                for name in SECONDS
             },
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
