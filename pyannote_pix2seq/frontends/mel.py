@@ -9,12 +9,15 @@ from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
 
 
 class MelFrontend(Frontend):
-    """Log-mel spectrogram, normalised over each recording, then strided convolutions.
+    """Log-mel spectrogram, normalised over each waveform, then strided convolutions.
 
     Four convolutions of stride 2 bring 10 ms frames down to 160 ms tokens, in the manner of the convolutional
     subsampling of speech transformers (Dong et al., Speech-Transformer, ICASSP 2018, section 3.2). There are
     no voices: the transformer has to tell speakers apart by the content. Digital silence is excluded from the
     normalisation, and its tokens are zeros, as is the silence between prompts (`prompts.py`).
+
+    In training, a waveform is a whole window: prompts, silence and chunk. In diarization, it is a chunk by itself, and
+    prompts are tokens of other chunks, so that tokens are not quite as in training.
 
     Parameters
     ----------
@@ -49,7 +52,7 @@ class MelFrontend(Frontend):
         self.norm = nn.LayerNorm(content_dim)
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
-        """Log-mel spectrogram of zero mean and unit variance over each recording, with zeros for digital silence.
+        """Log-mel spectrogram of zero mean and unit variance over each waveform, with zeros for digital silence.
 
         Parameters
         ----------
