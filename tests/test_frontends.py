@@ -101,8 +101,7 @@ def test_where_there_is_no_bfloat16_float32_is_used(
 ) -> None:
     frontend = SpeakerFrontend(bfloat16=True)
     frontend.load_state_dict(speaker_frontend.state_dict())
-    for module in ("segmentation", "speaker"):
-        monkeypatch.setattr(f"pyannote_pix2seq.frontends.{module}.has_bfloat16", lambda device: False)
+    monkeypatch.setattr("pyannote_pix2seq.frontends.bfloat16.has_bfloat16", lambda device: False)
     for network in ("frames", "segmentation", "counter.segmentation"):
         precise, quick = (attrgetter(network)(f)(sample[..., :80000]) for f in (speaker_frontend, frontend))
         assert torch.equal(precise, quick)

@@ -1,8 +1,9 @@
-"""Devices on which bfloat16 is faster than float32."""
+"""Computing in bfloat16, on devices on which it is faster than float32."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 
 def has_bfloat16(device: str) -> bool:
@@ -19,3 +20,9 @@ def has_bfloat16(device: str) -> bool:
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device == "cpu" and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(tensor: Tensor, is_wanted: bool = True) -> torch.autocast:
+    """Context in which the device of a tensor computes in bfloat16 if that `is_wanted` and faster."""
+    device = tensor.device.type
+    return torch.autocast(device, torch.bfloat16, enabled=is_wanted and has_bfloat16(device))

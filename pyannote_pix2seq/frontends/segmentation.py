@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from math import comb
 
-import torch
 from pyannote.audio.core.task import Problem, Resolution, Specifications
 from pyannote.audio.models.segmentation import PyanNet
 from torch import Tensor, nn
 
-from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
+from pyannote_pix2seq.frontends.bfloat16 import autocast
 from pyannote_pix2seq.frontends.bins import by_bin
 from pyannote_pix2seq.frontends.pieces import cut
 
@@ -28,8 +27,7 @@ class Bfloat16LSTM(nn.LSTM):
     """
 
     def forward(self, sequence: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:  # type: ignore[override]
-        device = sequence.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device)):
+        with autocast(sequence):
             output, state = super().forward(sequence)
         return output.float(), state
 

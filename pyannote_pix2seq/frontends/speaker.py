@@ -8,7 +8,7 @@ from pyannote.audio.utils.powerset import Powerset
 from torch import Tensor
 
 from pyannote_pix2seq.frontends.augmentation import blur, confused, contaminate, rename, soften, tilt
-from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
+from pyannote_pix2seq.frontends.bfloat16 import autocast
 from pyannote_pix2seq.frontends.bins import by_bin, centres, nearest
 from pyannote_pix2seq.frontends.campplus import (
     CAMPPLUS_FRAMES,
@@ -153,8 +153,7 @@ class SpeakerFrontend(Frontend):
             In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
         """
         features = fbank(padded(waveforms, self.samples_per_token))
-        device = waveforms.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.in_bfloat16 and has_bfloat16(device)):
+        with autocast(waveforms, self.in_bfloat16):
             return self.campplus.frames(features).float()
 
     def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:
