@@ -27,7 +27,7 @@ from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, INK, ORANGE, SOUND, style_axes
 from pyannote_pix2seq.simulation import FittedTurns, PlainTurns, TakenTurns, TurnTaking
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds, read_rttm
-from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, CHORUS, TAKES, characteristics, habits
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, CHORUS, STRETCH, TAKES, characteristics, habits
 from pyannote_pix2seq.simulation.turns import Turns
 
 THIRDS = ("0", "1", "2")
@@ -35,11 +35,11 @@ DURATION = 600.0
 """Duration of a simulated conversation, in seconds."""
 
 TITLES = {
-    "overlap": "overlap, % of 30 s",
-    "speech": "speech, % of 30 s",
+    "overlap": f"overlap, % of {STRETCH:g} s",
+    "speech": f"speech, % of {STRETCH:g} s",
     "length": "turn, seconds",
     "gap": "gap to the next turn, seconds",
-    "speakers": "speakers in 30 s",
+    "speakers": f"speakers in {STRETCH:g} s",
 }
 HABITS = {**{name: name for name in (*TAKES, BACKCHANNEL)}, CHORUS: "backchannels at once"}
 SCALES = {"overlap": 100, "speech": 100}

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 NUM_MELS = 80
 NUM_FRAME_CHANNELS = 512
+HEAD_CHANNELS = 32
+GROWTH = 32
+"""Channels that each dense layer adds."""
 EMBEDDING_DIM = 192
 CAMPPLUS_FRAMES = (200, 320)
 """Centre of the first frame, and step between frames, in samples."""
@@ -94,21 +97,21 @@ class ResidualBlock(nn.Module):
 class ConvolutionalHead(nn.Module):
     """Front-end convolution module (FCM): keeps every time step, divides frequency by eight (section 2.3)."""
 
-    def __init__(self, num_channels: int = 32) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(1, num_channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(num_channels)
-        self.layer1 = nn.Sequential(ResidualBlock(num_channels, 2), ResidualBlock(num_channels, 1))
-        self.layer2 = nn.Sequential(ResidualBlock(num_channels, 2), ResidualBlock(num_channels, 1))
-        self.conv2 = nn.Conv2d(num_channels, num_channels, 3, (2, 1), padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(num_channels)
+        self.conv1 = nn.Conv2d(1, HEAD_CHANNELS, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(HEAD_CHANNELS)
+        self.layer1 = nn.Sequential(ResidualBlock(HEAD_CHANNELS, 2), ResidualBlock(HEAD_CHANNELS, 1))
+        self.layer2 = nn.Sequential(ResidualBlock(HEAD_CHANNELS, 2), ResidualBlock(HEAD_CHANNELS, 1))
+        self.conv2 = nn.Conv2d(HEAD_CHANNELS, HEAD_CHANNELS, 3, (2, 1), padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(HEAD_CHANNELS)
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, 80, num_frames) -> (batch, 320, num_frames)"""
         outputs = _convolved(features.unsqueeze(1), self.conv1, self.bn1).relu_()
         outputs = self.layer2(self.layer1(outputs))
         outputs = _convolved(outputs, self.conv2, self.bn2).relu_()
-        # (batch, num_channels, 10, num_frames)
+        # (batch, 32, 10, num_frames)
         return outputs.flatten(1, 2)
 
 
@@ -139,15 +142,16 @@ class ContextAwareMasking(nn.Module):
 class DenseLayer(nn.Module):
     """Bottleneck and context-aware masking, which compute the channels that one dense layer adds."""
 
-    def __init__(self, in_channels: int, bottleneck: int, growth: int, dilation: int) -> None:
+    def __init__(self, in_channels: int, dilation: int) -> None:
         super().__init__()
+        bottleneck = 4 * GROWTH
         self.nonlinear1 = _normalised(in_channels)
         self.linear1 = nn.Conv1d(in_channels, bottleneck, 1, bias=False)
         self.nonlinear2 = _normalised(bottleneck)
-        self.cam_layer = ContextAwareMasking(bottleneck, growth, dilation)
+        self.cam_layer = ContextAwareMasking(bottleneck, GROWTH, dilation)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(batch, in_channels, num_frames) -> (batch, growth, num_frames)"""
+        """(batch, in_channels, num_frames) -> (batch, 32, num_frames)"""
         outputs = _convolved(self.nonlinear1(inputs), self.linear1, self.nonlinear2[0])
         return self.cam_layer(outputs.relu_())
 
@@ -155,14 +159,13 @@ class DenseLayer(nn.Module):
 class DenseBlock(nn.ModuleDict):
     """Densely connected layers: each reads the outputs of all those before it."""
 
-    def __init__(self, in_channels: int, num_layers: int, dilation: int, growth: int = 32) -> None:
+    def __init__(self, in_channels: int, num_layers: int, dilation: int) -> None:
         super().__init__()
         for index in range(num_layers):
-            layer = DenseLayer(in_channels + index * growth, 4 * growth, growth, dilation)
-            self[f"tdnnd{index + 1}"] = layer
+            self[f"tdnnd{index + 1}"] = DenseLayer(in_channels + index * GROWTH, dilation)
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """(batch, in_channels, num_frames) -> (batch, in_channels + num_layers * growth, num_frames)"""
+        """(batch, in_channels, num_frames) -> (batch, in_channels + num_layers * 32, num_frames)"""
         for layer in self.values():
             outputs = torch.cat([outputs, layer(outputs)], dim=1)
         return outputs
@@ -189,7 +192,7 @@ class CAMPPlus(nn.Module):
         channels = 128
         for index, (num_layers, dilation) in enumerate([(12, 1), (24, 2), (16, 2)], start=1):
             modules[f"block{index}"] = block = DenseBlock(channels, num_layers, dilation)
-            channels += 32 * len(block)
+            channels += GROWTH * len(block)
             modules[f"transit{index}"] = nn.Sequential(
                 OrderedDict(
                     nonlinear=_normalised(channels),

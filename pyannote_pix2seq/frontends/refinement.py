@@ -9,15 +9,18 @@ SMALLEST = 1e-4
 TRUST = 0.5
 """Scale of corrections after training, because real rooms differ from simulated ones: see docs/log.md."""
 
+WIDTH, KERNEL = 96, 5
+"""Channels and size of the convolutions."""
+
 
 class Convolution(nn.Module):
-    """Residual dilated convolution over time: (batch, num_bins, width), in and out."""
+    """Residual dilated convolution over time: (batch, num_bins, 96), in and out."""
 
-    def __init__(self, width: int, dilation: int, dropout: float, kernel: int = 5) -> None:
+    def __init__(self, dilation: int, dropout: float) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.convolution = nn.Conv1d(width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation)
-        self.linear = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(WIDTH)
+        self.convolution = nn.Conv1d(WIDTH, WIDTH, KERNEL, padding=dilation * (KERNEL // 2), dilation=dilation)
+        self.linear = nn.Linear(WIDTH, WIDTH)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -42,8 +45,6 @@ class Refinement(nn.Module):
         Number of classes of the posteriors.
     num_channels : int
         Number of channels of the frames.
-    width : int, optional
-        Number of channels of the convolutions.
     dropout : float, optional
     noise : float, optional
         In training: standard deviation of each of two noises that are added to the frames (whose own is 1), one of
@@ -58,7 +59,6 @@ class Refinement(nn.Module):
         self,
         num_classes: int,
         num_channels: int,
-        width: int = 96,
         dropout: float = 0.3,
         noise: float = 0.3,
         frame_dropout: float = 0.2,
@@ -66,11 +66,11 @@ class Refinement(nn.Module):
         super().__init__()
         self.noise, self.frame_dropout = noise, frame_dropout
         self.normalise = nn.BatchNorm1d(num_channels, affine=False)
-        self.hear_posteriors = nn.Linear(num_classes, width)
-        self.hear_frames = nn.Linear(num_channels, width)
+        self.hear_posteriors = nn.Linear(num_classes, WIDTH)
+        self.hear_frames = nn.Linear(num_channels, WIDTH)
         self.dropout = nn.Dropout(dropout)
-        self.convolutions = nn.Sequential(*(Convolution(width, dilation, dropout) for dilation in self.DILATIONS))
-        self.correct = nn.Linear(width, num_classes)
+        self.convolutions = nn.Sequential(*(Convolution(dilation, dropout) for dilation in self.DILATIONS))
+        self.correct = nn.Linear(WIDTH, num_classes)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
 

@@ -17,6 +17,8 @@ it."""
 
 CHORUS = "chorus"
 """Backchannels that overlap another backchannel."""
+STRETCH = 30.0
+"""Duration of the stretches whose `characteristics` are compared, in seconds."""
 
 
 class Event(NamedTuple):
@@ -165,27 +167,26 @@ class Measure:
         return [self.stretch(self.start + i * seconds, self.start + (i + 1) * seconds) for i in range(number)]
 
 
-def characteristics(recordings: Iterable[Turns], seconds: float = 30.0) -> dict[str, np.ndarray]:
+def characteristics(recordings: Iterable[Turns]) -> dict[str, np.ndarray]:
     """Values whose distributions are compared between simulated and real conversations.
 
     Parameters
     ----------
     recordings : iterable of list of Triplet
         Turns of each recording, sorted. Recordings without turns are skipped.
-    seconds : float
-        Duration of the stretches.
 
     Returns
     -------
     values : dict of str to (num_values,) float
-        "overlap", "speech": share of each stretch; "speakers": number of them in each stretch; "length": seconds of
-        each turn; "gap": seconds from the end of each turn to the start of the next, negative where they overlap.
+        "overlap", "speech": share of each stretch of `STRETCH` seconds; "speakers": number of them in each stretch;
+        "length": seconds of each turn; "gap": seconds from the end of each turn to the start of the next, negative
+        where they overlap.
     """
     stretches: list[Stretch] = []
     lengths: list[float] = []
     gaps: list[float] = []
     for turns in filter(None, recordings):
-        stretches += Measure(turns).stretches(seconds)
+        stretches += Measure(turns).stretches(STRETCH)
         lengths += [turn.end - turn.start for turn in turns]
         gaps += [after.start - before.end for before, after in zip(turns, turns[1:], strict=False)]
     values = {
