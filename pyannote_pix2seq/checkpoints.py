@@ -97,8 +97,12 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
     ModelError
         If it cannot be read.
     """
-    complaint = "{} is damaged or no checkpoint ({}). Take another one, or remove it to begin again."
-    with _blaming(lambda error: complaint.format(checkpoint, shorten(str(error), 200))):
+    with _blaming(
+        lambda error: (
+            f"{checkpoint} is damaged or no checkpoint ({shorten(str(error), 200)}). Take another one, or "
+            f"remove it to begin again."
+        )
+    ):
         return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
 
 

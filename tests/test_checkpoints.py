@@ -15,7 +15,7 @@ import torch
 from pyannote.audio import Model, Pipeline
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import ModelError, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_frontend, load_model, load_pipeline
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import MelFrontend
@@ -105,6 +105,7 @@ def test_a_hub_without_such_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
 READERS: dict[str, tuple[Callable[[Path], Any], object, str, type[Exception]]] = {
     "pipeline": (load_pipeline, Pipeline, "from_pretrained", ModelError),
     "model": (LOADERS["model"], Model, "from_pretrained", ModelError),
+    "checkpoint": (load_checkpoint, torch, "load", ModelError),
     "frontend": (lambda path: load_frontend(MelFrontend(), path), torch, "load", ModelError),
     "enrolment": (Enrolment.load, np, "load", EnrolmentError),
 }
@@ -180,7 +181,7 @@ def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"strategy": "two_pass"}, "strategy='two_pass' was given; with this model's frontend it has to be chain"),
+        ({"strategy": "two_pass"}, "strategy='two_pass' was given; it has to be chain with this model's frontend"),
         ({"decoding": {"method": "best"}}, "method='best' was given; it has to be one of greedy"),
         ({"strategy": ""}, "strategy='' was given"),
         ({"strategy": ["chain", "two_pass"]}, "strategy=\\['chain', 'two_pass'\\] was given"),

@@ -86,7 +86,7 @@ class ByVoices:
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
     def _second_pass(self, reading: Reading, met: Mapping[int, Speaker]) -> list[Turn]:
-        """Read a chunk behind prompts of its speakers, `met` are those who have not spoken before."""
+        """Read a chunk behind prompts of its speakers; `met` are those who have not spoken before."""
         heard, speakers = self.inventory.heard, self.inventory.speakers
         if not heard:
             return reading.attributed()
