@@ -10,15 +10,13 @@ import numpy as np
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.joining import cropped, joined
-from pyannote_pix2seq.numeric import is_number, is_whole
+from pyannote_pix2seq.numeric import ROUNDING, is_number, is_whole
 from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
 
 SHORTEST_SPOKEN = 0.1
 """Shortest turn of a conversation, in seconds; shorter ones, left over where turns are cut, are dropped."""
-ROUNDING = 1e-6
-"""Seconds by which a turn may begin before a conversation, or end after it."""
 
 
 class TurnsError(Pix2SeqError, ValueError):
