@@ -15,7 +15,8 @@ ROUNDING = 1e-6
 
 def is_number(value: Any, least: float = -inf) -> bool:
     """Whether `value` is a finite number, of Python or NumPy, and not below `least`."""
-    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value) and float(value) >= least
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    return is_real and isfinite(value) and bool(value >= least)
 
 
 def is_whole(value: Any, least: int) -> bool:

@@ -289,7 +289,7 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
 
 
 def _check_seconds(name: str, seconds: float) -> None:
-    if not (is_number(seconds) and SHORTEST <= seconds <= LONGEST):
+    if not (is_number(seconds, SHORTEST) and seconds <= LONGEST):
         raise VocabularyError(
             f"{name} is {seconds!r}; it has to be a number of seconds from {SHORTEST:g} to {LONGEST:g}."
         )

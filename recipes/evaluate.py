@@ -8,10 +8,11 @@
 DER with its three parts, JER, number of speakers, boundaries, calibration of the confidence, speed and memory, in total
 and by file, over the annotated part of each, beside two baselines: the reference with all speech given to one speaker,
 and the reference without overlap. Nothing is forgiven unless --collar or --skip-overlap is given, as some benchmarks do
-(for DER and JER). Each system has its own process. pyannote_pix2seq/evaluation/measures.py defines the measures. Our
-decoding is random: --seed 1 2 3 runs it with each of these seeds. With --into, scores.csv, scores.md and scores.png are
-written to a folder, and the command can be interrupted: the same command resumes. Until it is done and nothing has
-failed, recordings and answers stay in FOLDER/unfinished; remove that if you change the code of a system meanwhile.
+(for DER and JER). Each system has its own process. What is measured: pyannote_pix2seq/evaluation/scores.py and
+measures.py. Our decoding is random: --seed 1 2 3 runs it with each of these seeds. With --into, scores.csv, scores.md
+and scores.png are written to a folder, and the command can be interrupted: the same command resumes. Until it is done
+and nothing has failed, recordings and answers stay in FOLDER/unfinished; remove that if you change the code of a system
+meanwhile.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from pyannote_pix2seq.protocol import annotate
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
 from pyannote_pix2seq.simulation.labels import Labels
-from pyannote_pix2seq.simulation.turn_statistics import Measure
+from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics
 from pyannote_pix2seq.simulation.turns import Turns
 
 DRAWS = 100
@@ -87,7 +87,7 @@ class Wished:
         """Differences from the target: in the number of speakers, and in points of overlap."""
         if not turns:
             return self.num_speakers, 100.0
-        found = Measure(turns).stretch(0, duration)
+        found = TurnStatistics(turns).stretch(0, duration)
         overlap = 100 * found.overlap / max(found.speech, 1e-9)
         return abs(found.num_speakers - self.num_speakers), abs(overlap - self.overlap)
 

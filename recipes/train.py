@@ -161,7 +161,7 @@ def main() -> None:
             devices=options.processes,
             precision=options.precision or ("bf16-mixed" if has_bfloat16(device) else "32-true"),
         )
-    say_done(last)
+        say_done(last)
 
 
 if __name__ == "__main__":

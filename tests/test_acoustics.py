@@ -125,7 +125,7 @@ def test_a_far_microphone_hears_more_of_the_room() -> None:
     assert shares[1.0] > shares[0.0] + 0.1
 
 
-def test_room_noise_crowd_and_peak_are_the_same_in_all_pieces(tmp_path: Path) -> None:
+def test_noise_crowd_and_peak_are_the_same_in_all_pieces(tmp_path: Path) -> None:
     voices = Voices(write_toy_voices(tmp_path), "train")
     tracks = two_speakers(8)
     quiet_beginning = replace(ALONE, levels=(-15.0, 5.0), peak=-6.0)

@@ -19,7 +19,7 @@ from pyannote_pix2seq.simulation.estimators import balance, excess, k_means
 from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
 from pyannote_pix2seq.simulation.turn_sampler import draw_shares
-from pyannote_pix2seq.simulation.turn_statistics import Measure, characteristics, dissect, habits
+from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics, characteristics, dissect, habits
 from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, TurnsError
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -111,7 +111,7 @@ def test_conversations_begin_in_the_middle(name: str) -> None:
     rng = np.random.default_rng(0)
     first, later, within = [], [], []
     for _ in range(600):
-        measure = Measure([*READY[name].draw(rng, 300), Triplet(300, 301, 0)])
+        measure = TurnStatistics([*READY[name].draw(rng, 300), Triplet(300, 301, 0)])
         first.append(measure.stretch(0, 10))
         later.append(measure.stretch(280, 290))
         within.append([measure.stretch(start, start + 0.1).num_turns > 0 for start in (0, 200)])
@@ -185,7 +185,7 @@ def test_a_turn_that_ends_with_the_one_that_has_the_floor_does_not_take_it() -> 
 
 
 def test_fullness_of_a_stretch() -> None:
-    measure = Measure(
+    measure = TurnStatistics(
         [Triplet(0, 10, 0), Triplet(4, 6, 1), Triplet(5, 7, 2), Triplet(20, 30, 1), Triplet(39.95, 50, 0)]
     )
     assert measure.stretch(0, 20) == pytest.approx((0.5, 0.15, 3, 3))

@@ -9,7 +9,7 @@ from toy import SAMPLE_RATE
 
 from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.simulation import noise
-from pyannote_pix2seq.simulation.noise import BLOCK, NoiseError, Noises, coloured_noise
+from pyannote_pix2seq.simulation.noise import BLOCK_SECONDS, NoiseError, Noises, coloured_noise
 
 
 def rng_of(seed: int = 0) -> np.random.Generator:
@@ -68,7 +68,7 @@ def test_linked_folders_of_noise_are_heard(tmp_path: Path) -> None:
 
 
 def test_long_recordings_are_read_in_blocks_that_fit_together(tmp_path: Path) -> None:
-    seconds = 3 * BLOCK + 2
+    seconds = 3 * BLOCK_SECONDS + 2
     ramp = np.linspace(0, 0.9, seconds * 8000)
     soundfile.write(tmp_path / "ramp.wav", ramp, 8000)
     drawn = Noises(tmp_path).draw(tmp_path.name, rng_of(3), 15 * SAMPLE_RATE)
@@ -87,7 +87,7 @@ def test_memory_is_bounded_however_long_recordings_are(tmp_path: Path, monkeypat
     monkeypatch.setattr(noise, "_read", counted)
     soundfile.write(tmp_path / "long.wav", np.random.default_rng(0).normal(0, 0.1, 100 * SAMPLE_RATE), SAMPLE_RATE)
     Noises(tmp_path).draw(tmp_path.name, rng_of(), 2 * SAMPLE_RATE)
-    assert len(read) <= 2 and max(read) <= BLOCK * SAMPLE_RATE
+    assert len(read) <= 2 and max(read) <= BLOCK_SECONDS * SAMPLE_RATE
 
 
 def test_what_is_drawn_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,9 +43,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_every_line_of_python_runs(home: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 6
-    names: dict[str, object] = {}
+    assert len(blocks) == 7
+    names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
     assert (home / "mine.json").exists() and (home / "conversation.png").exists()
     assert "Synthetic.SpeakerDiarization.Crowd: endless train" in str(names["protocol"])
+    voices = names["Voices"](home / "voices", "train")
+    studio = names["Simulator"](voices, names["Dialogue"](), names["Studio"](), duration=4.0)
+    assert studio.render(studio.describe("Mine-1")).shape == (1, 4 * SAMPLE_RATE)

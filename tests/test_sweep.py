@@ -14,7 +14,7 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.simulation.labels import HEARD
-from pyannote_pix2seq.simulation.turn_statistics import Measure
+from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics
 
 ROOT = Path(__file__).parent.parent
 NOBODY = """
@@ -37,7 +37,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_turns_are_as_wished(sweep: ModuleType) -> None:
     for overlap, num_speakers in ((0, 2), (20, 3), (10, 5)):
         turns = sweep.Wished(overlap, num_speakers).draw(np.random.default_rng(1), 30)
-        found = Measure(turns).stretch(0, 30)
+        found = TurnStatistics(turns).stretch(0, 30)
         assert found.num_speakers == num_speakers
         assert 100 * found.overlap / found.speech == pytest.approx(overlap, abs=3)
 

@@ -73,15 +73,12 @@ class DecodingOptions:
     def __post_init__(self) -> None:
         ranges = {
             "method": (self.method in METHODS, f"one of {', '.join(METHODS)}"),
-            "temperature": (is_number(self.temperature) and self.temperature >= 1e-6, "a number, 0.000001 or more"),
+            "temperature": (is_number(self.temperature, 1e-6), "a number, 0.000001 or more"),
             "top_k": (self.top_k is None or is_whole(self.top_k, 1), "a whole number, 1 or more, or None"),
             "top_p": (is_number(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
             **{name: (is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},
             "threshold": (is_number(self.threshold) and 0 <= self.threshold < 1, "a number from 0 to below 1"),
-            **{
-                name: (is_number(getattr(self, name)) and getattr(self, name) >= 0, "a number of seconds, 0 or more")
-                for name in SECONDS
-            },
+            **{name: (is_number(getattr(self, name), 0), "a number of seconds, 0 or more") for name in SECONDS},
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         check_ranges("DecodingOptions", vars(self), ranges)

@@ -38,7 +38,7 @@ def _boundary(scores: Sequence[Score]) -> float:
 
 
 def levels(scores: Sequence[Score]) -> np.ndarray:
-    """Sum of `calibration` over recordings; all zeros where there is no confidence."""
+    """Sum of `scores.calibration` over recordings; all zeros where there is no confidence."""
     return sum((score.calibration for score in scores if score.calibration is not None), np.zeros((NUM_LEVELS, 3)))
 
 
@@ -88,9 +88,9 @@ MEASURES = {
     "speed": Measure("times real time", _speed),
 }
 """The DER with its three components, in %; the Jaccard error rate, in %; the mean absolute error of the number of
-speakers, and the share of recordings in which that number is right, in %; the median of `boundary_errors`, in ms; the
-expected calibration error, in % (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; turns are weighted
-by duration); the speed, as a multiple of real time."""
+speakers, and the share of recordings in which that number is right, in %; the median of `scores.boundary_errors`, in
+ms; the expected calibration error, in % (Guo et al., "On Calibration of Modern Neural Networks", ICML 2017; turns are
+weighted by duration); the speed, as a multiple of real time."""
 
 
 def measure(scores: Sequence[Score]) -> dict[str, float]:

@@ -56,7 +56,7 @@ def check_limits(acoustics: Any) -> None:
 
 
 def _check_number(name: str, value: Any, limits: Range) -> None:
-    if not is_number(value) or not limits[0] <= value <= limits[1]:
+    if not is_number(value, limits[0]) or value > limits[1]:
         raise AcousticsError(f"{name}={value!r}: it must be a number from {limits[0]} to {limits[1]}.")
 
 

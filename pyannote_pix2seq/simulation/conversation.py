@@ -112,7 +112,7 @@ class Simulator:
     Raises
     ------
     ValueError
-        If the duration is not a positive number.
+        If the duration is no number, or too short for a sample.
     OptionError
         If voices, turns or acoustics are something else, such as the name of a folder.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pyannote_pix2seq.simulation.estimators import k_means
-from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, TAKES, Event, Measure, Stretch, dissect
+from pyannote_pix2seq.simulation.turn_statistics import BACKCHANNEL, TAKES, Event, Stretch, TurnStatistics, dissect
 from pyannote_pix2seq.simulation.turns import Turns, TurnsError, crop, in_order_of_appearance, join_pauses
 
 AROUND = 15.0
@@ -73,7 +73,7 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
         raise TurnsError(f"Turn-taking cannot be fitted to {len(joined)} recordings in which no turn follows another.")
     numbers = np.repeat(np.arange(len(joined)), [len(part) for part in dissected])
     floor = np.array([event.name != BACKCHANNEL for event in events])
-    measures = [Measure(turns) for turns in joined]
+    measures = [TurnStatistics(turns) for turns in joined]
     seconds = np.array([measure.end - measure.start for measure in measures])
     stretches = [measure.stretch(measure.start, measure.end) for measure in measures]
     around = [_around(measures[numbers[index]], events[index]) for index in np.flatnonzero(floor)]
@@ -92,7 +92,7 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
     )
 
 
-def _around(measure: Measure, event: Event) -> Stretch:
+def _around(measure: TurnStatistics, event: Event) -> Stretch:
     """Half a minute around the start of a turn, moved into the recording where it fits."""
     start = max(min(event.turn.start - AROUND, measure.end - 2 * AROUND), measure.start)
     return measure.stretch(start, start + 2 * AROUND)

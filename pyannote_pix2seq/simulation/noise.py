@@ -16,7 +16,7 @@ from pyannote_pix2seq.simulation.level import fade
 from pyannote_pix2seq.simulation.recording import duration_of, find_recordings, read_block
 from pyannote_pix2seq.simulation.table import read_table
 
-BLOCK = 10
+BLOCK_SECONDS = 10
 """Seconds that are read and cached at a time, so that memory is bounded however long recordings are: to 330 MB."""
 
 _read = lru_cache(maxsize=512)(read_block)
@@ -118,9 +118,11 @@ def coloured_noise(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 def _crop(path: Path, start: int, num_samples: int) -> np.ndarray:
     """Up to `num_samples` samples of a recording, from one of them on: (<= num_samples,)."""
-    first = start // (BLOCK * SAMPLE_RATE) * BLOCK
+    first = start // (BLOCK_SECONDS * SAMPLE_RATE) * BLOCK_SECONDS
     end = min((start + num_samples) / SAMPLE_RATE, _duration(path))
-    blocks = [_read(path, second, BLOCK) for second in range(first, max(math.ceil(end), first + 1), BLOCK)]
+    blocks = [
+        _read(path, second, BLOCK_SECONDS) for second in range(first, max(math.ceil(end), first + 1), BLOCK_SECONDS)
+    ]
     return np.concatenate(blocks)[start - first * SAMPLE_RATE :][:num_samples]
 
 

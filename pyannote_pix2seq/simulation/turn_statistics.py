@@ -131,7 +131,7 @@ def _num_overlapping(turns: Turns) -> int:
     return len(overlapping)
 
 
-class Measure:
+class TurnStatistics:
     """Measures stretches of one recording.
 
     Parameters
@@ -186,7 +186,7 @@ def characteristics(recordings: Iterable[Turns]) -> dict[str, np.ndarray]:
     lengths: list[float] = []
     gaps: list[float] = []
     for turns in filter(None, recordings):
-        stretches += Measure(turns).stretches(STRETCH)
+        stretches += TurnStatistics(turns).stretches(STRETCH)
         lengths += [turn.end - turn.start for turn in turns]
         gaps += [after.start - before.end for before, after in zip(turns, turns[1:], strict=False)]
     values = {

@@ -158,7 +158,7 @@ class Voices:
         if not first.speakers:
             raise VoicesError(f"Nobody of {self!r} has twice {seconds:g} s of speech. Ask for less, or prepare more.")
         for name, half in (("first", first), ("second", second)):
-            half.digest = hashlib.sha256(f"{name} half, {seconds} s, of {self.digest}".encode()).hexdigest()[:16]
+            half.digest = hashlib.sha256(f"{name} half, {float(seconds)} s, of {self.digest}".encode()).hexdigest()[:16]
         return first, second
 
     def regions(self, speaker: str) -> Iterator[np.ndarray]:

@@ -89,7 +89,7 @@ class Grid(NamedTuple):
             longer than all of it.
         """
         chunk = min(CHUNK, longest) if chunk is None else chunk
-        fits = is_number(chunk) and 1.0 <= chunk <= longest
+        fits = is_number(chunk, 1.0) and chunk <= longest
         allowed = f"1 s to {longest} s, half of the model's window, whose other half is for prompts"
         check_ranges("Pix2SeqDiarization", {"chunk": chunk}, {"chunk": (fits, allowed)})
         hop = HOP * chunk if hop is None else hop

@@ -24,10 +24,10 @@ def check_options(**given: Any) -> None:
     ranges = {
         "model_window": (is_number(window) and window > 0, "a number of seconds above 0"),
         "stretch": (
-            is_number(stretch) and stretch >= SHORTEST_STRETCH,
+            is_number(stretch, SHORTEST_STRETCH),
             f"a number of seconds, {SHORTEST_STRETCH} or more",
         ),
-        "activity_weight": (is_number(weight) and weight >= 0, "a number, 0 or more"),
+        "activity_weight": (is_number(weight, 0), "a number, 0 or more"),
         "learning_rate": (is_number(rate) and rate > 0, "a number above 0"),
         **{name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts},
         **{name: (is_whole(given[name], 0), "a whole number, 0 or more") for name in ("num_workers", "seed")},

@@ -27,6 +27,7 @@ from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped
+from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.training.reference import Reference
 from pyannote_pix2seq.vocabulary import Triplet
@@ -209,7 +210,7 @@ class ExampleCache(Dataset):
         stretches = [
             (file, Segment(start, min(start + self.duration, region.end)))
             for region in self._annotated(file)
-            for start in np.arange(region.start, region.end - SHORTEST_STRETCH + 1e-6, self.duration).tolist()
+            for start in np.arange(region.start, region.end - SHORTEST_STRETCH + ROUNDING, self.duration).tolist()
         ]
         if not stretches:
             warnings.warn(

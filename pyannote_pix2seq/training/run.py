@@ -173,6 +173,8 @@ def fit(
     ------
     KeyboardInterrupt, SystemExit
         See `CheckpointCallback`.
+    ModelError
+        If the last checkpoint cannot be read.
     """
     last = _last(into)
     if last.exists() and load_checkpoint(last)["global_step"] >= num_steps:

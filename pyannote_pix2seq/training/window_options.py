@@ -69,11 +69,11 @@ class WindowOptions:
             if name.endswith("_probability") or name == "min_audibility"
         }
         ranges["chunk"] = (
-            is_number(self.chunk) and self.chunk >= token,
+            is_number(self.chunk, token),
             f"a number of seconds, {token} (an audio token) or more",
         )
         ranges["prompt_duration"] = (
-            is_number(self.prompt_duration) and self.prompt_duration >= 0,
+            is_number(self.prompt_duration, 0),
             "a number of seconds, 0 or more",
         )
         ranges["max_speakers"] = (is_whole(self.max_speakers, 1), "a whole number, 1 or more")
