@@ -52,6 +52,17 @@ def random_logits(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, V.size, generator=torch.Generator().manual_seed(seed))
 
 
+def target_of(tokens: Tensor, num_bins: int = V.num_bins, seed: int = 0) -> Tensor:
+    """Distribution that the loss wants: its gradient is what was predicted minus that. (1, num_tokens, size)"""
+    logits = random_logits(*tokens.shape, seed=seed).double().requires_grad_()
+    loss = loss_of(logits, tokens.tolist(), num_bins=num_bins)
+    loss.backward()
+    assert logits.grad is not None and torch.isfinite(loss)
+    allowed = grammar(V, tokens[:, :-1], num_bins=torch.tensor([num_bins]))
+    probs = logits.detach().float().masked_fill(~allowed, -torch.inf).softmax(-1)
+    return probs - logits.grad.float() * tokens.shape[1]
+
+
 # the written sequence
 
 
@@ -86,6 +97,17 @@ def test_a_start_is_not_smoothed_over_the_start_before_it() -> None:
     assert loss_of(logits, [tokens]).item() == pytest.approx(expected, abs=1e-5)
 
 
+def test_mass_beyond_the_vocabulary_goes_to_its_border_and_forbidden_mass_to_all_that_is_left() -> None:
+    def start(first: int, index: int) -> list[float]:
+        tokens = [FIRST_TIME + first, FIRST_TIME + 20, A, FIRST_TIME + 10, FIRST_TIME + 30, B, EOS]
+        target = target_of(torch.tensor([tokens]))[0, index]
+        return target[tokens[index] : tokens[index] + 3].tolist()
+
+    # bins -2 and -1 count as bin 0: 6, 2 and 1 of 9; bins 8 and 9 are before the start of the turn before: 3, 2, 1 of 6
+    assert start(0, index=0) == pytest.approx([0.667, 0.222, 0.111], abs=1e-3)
+    assert start(10, index=3) == pytest.approx([0.5, 0.333, 0.167], abs=1e-3)
+
+
 def test_a_model_that_knows_nothing_guesses_among_what_is_allowed() -> None:
     # 40 bins: starts 0...38 or the end; ends 11...39; A only; starts 10...38 or the end
     tokens = [FIRST_TIME + 10, FIRST_TIME + 20, A, EOS]
@@ -99,14 +121,7 @@ def test_the_target_is_a_distribution_over_allowed_neighbours(turns: list[Triple
     num_bins = 36
     cropped = [Triplet(min(t.start, 18.0), min(t.end, 18.0), t.speaker) for t in turns]
     tokens = torch.tensor([V.encode(cropped, num_bins)])
-    logits = random_logits(*tokens.shape, seed=seed).double().requires_grad_()
-    loss = loss_of(logits, tokens.tolist(), num_bins=num_bins)
-    loss.backward()
-    assert logits.grad is not None and torch.isfinite(loss)
-    allowed = grammar(V, tokens[:, :-1], num_bins=torch.tensor([num_bins]))
-    probs = logits.detach().float().masked_fill(~allowed, -torch.inf).softmax(-1)
-    # the gradient of a cross-entropy is what was predicted minus what was wanted
-    target = probs - logits.grad.float() * tokens.shape[1]
+    target, allowed = target_of(tokens, num_bins, seed), grammar(V, tokens[:, :-1], num_bins=torch.tensor([num_bins]))
     torch.testing.assert_close(target[~allowed], torch.zeros_like(target[~allowed]), atol=1e-5, rtol=0)
     torch.testing.assert_close(target.sum(-1), torch.ones(tokens.shape), atol=1e-4, rtol=0)
     distance = (torch.arange(V.size) - tokens[..., None]).abs()

@@ -18,6 +18,9 @@ def sequence_loss(
 ) -> Tensor:
     """Cross-entropy of tokens among those that the grammar allows, with times smoothed over neighbouring bins.
 
+    The mass of neighbours beyond the vocabulary goes to its first or last bin; that of neighbours that the grammar
+    forbids is dropped, and the rest renormalised.
+
     Parameters
     ----------
     vocabulary : Vocabulary
