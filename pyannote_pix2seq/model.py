@@ -18,7 +18,7 @@ from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
 from pyannote_pix2seq.network.pointing import Pointing
 from pyannote_pix2seq.network.regions import region_mean, running_sum
-from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer
+from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer, check_sizes
 from pyannote_pix2seq.network.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.training.schedule import annealed
@@ -81,7 +81,7 @@ class Pix2Seq(Model):
         What turns waveforms into audio tokens. The speaker frontend is never trained with the model: its weights have
         to be loaded, see `checkpoints.load_frontend`, or come with a pretrained model.
     width, num_layers, num_heads, dropout : optional
-        Size of the transformer.
+        Size of the transformer; `width` is a multiple of twice `num_heads`.
     sample_rate, num_channels : int, optional
         As in other pyannote.audio models: 16000 and 1.
     task : Task, optional
@@ -89,7 +89,7 @@ class Pix2Seq(Model):
     Raises
     ------
     ValueError
-        If there is no such frontend, or it does not support this sample rate.
+        If there is no such frontend, it does not support this sample rate, or a size is out of its range.
     """
 
     def __init__(
@@ -107,6 +107,7 @@ class Pix2Seq(Model):
         self.save_hyperparameters("frontend", "width", "num_layers", "num_heads", "dropout")
         if frontend not in FRONTENDS:
             raise ArgumentError(f"There is no frontend {frontend!r}. Use one of {', '.join(sorted(FRONTENDS))}.")
+        check_sizes(width=width, num_layers=num_layers, num_heads=num_heads, dropout=dropout)
         self.width = width
         self.frontend: Frontend = FRONTENDS[frontend]()
         if sample_rate != self.frontend.sample_rate:

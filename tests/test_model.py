@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from rows import rows
 from torch import Tensor
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Context, Pix2Seq
@@ -262,6 +264,38 @@ def test_an_unknown_frontend() -> None:
 def test_another_sample_rate() -> None:
     with pytest.raises(ValueError, match="mel frontend works at 16000 Hz, not at 8000 Hz.*resampled"):
         Pix2Seq(frontend="mel", sample_rate=8000)
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "allowed"),
+    [
+        ("width", 0, "a whole number, 1 or more"),
+        ("width", -12, "a whole number, 1 or more"),
+        ("num_layers", 0, "a whole number, 1 or more"),
+        ("num_layers", -1, "a whole number, 1 or more"),
+        ("num_layers", 2.5, "a whole number, 1 or more"),
+        ("num_heads", 0, "a whole number, 1 or more"),
+        ("dropout", -0.1, "a number from 0 to 1"),
+        ("dropout", 1.1, "a number from 0 to 1"),
+        ("dropout", "0.1", "a number from 0 to 1"),
+    ],
+)
+def test_sizes_out_of_their_ranges(size: str, value: Any, allowed: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^Pix2Seq: {size}={value!r} was given; it has to be {allowed}.$"):
+        Pix2Seq(**{size: value})
+
+
+def test_sizes_that_do_not_fit_each_other() -> None:
+    with pytest.raises(ArgumentError, match="^width=20 cannot be shared by 6 heads: it must be a multiple of 12.$"):
+        Pix2Seq(width=20)
+
+
+def test_sizes_at_the_ends_of_their_ranges(tiny_model: Pix2Seq) -> None:
+    for dropout in (0, 1):
+        model = Pix2Seq(width=2, num_layers=1, num_heads=1, dropout=dropout)
+        model.specifications = tiny_model.specifications
+        model.build()
+        assert model.eval()(*tiny_model.example_input_array).isfinite().any()
 
 
 def test_an_unknown_option() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn as nn
@@ -18,6 +18,7 @@ from torch import Tensor
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.network.attention import Attention, Source, by_recording, cosines, voice_bias
 from pyannote_pix2seq.network.rotary import Rotary
+from pyannote_pix2seq.numeric import check_ranges, is_probability, is_whole
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,14 @@ class Block(nn.Module):
         """Attend to the sources and apply the perceptron: (batch, num_positions, width), in and out."""
         state = state + self.dropout(self.attention(query, sources))
         return state + self.dropout(self.perceptron(state))
+
+
+def check_sizes(**given: Any) -> None:
+    """Refuse sizes of a model that are out of their ranges, see `check_ranges`."""
+    counts = ("width", "num_layers", "num_heads")
+    ranges = {name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts}
+    ranges["dropout"] = (is_probability(given["dropout"]), "a number from 0 to 1")
+    check_ranges("Pix2Seq", given, ranges)
 
 
 class Transformer(nn.Module):
