@@ -555,6 +555,15 @@ def test_chunks_that_do_not_fit_the_model(tiny_model: Pix2Seq, chunk: float) -> 
         Pix2SeqDiarization(tiny_model, chunk=chunk)
 
 
+@pytest.mark.parametrize("options", [{}, {"chunk": 0.75}, {"chunk": 1.0}])
+def test_a_window_that_is_too_short_for_chunks(tiny_model: Pix2Seq, options: dict[str, float]) -> None:
+    tiny_model.specifications = specifications_of(Vocabulary(window=1.5, resolution=0.04, num_speakers=4))
+    with pytest.raises(ValueError, match=r"a window of 1\.5 s was given; it has to be 2 s or more.*model_window"):
+        Pix2SeqDiarization(tiny_model, **options)
+    tiny_model.specifications = specifications_of(Vocabulary(window=2.0, resolution=0.04, num_speakers=4))
+    assert Pix2SeqDiarization(tiny_model).grid.chunk == 7  # 1 s, in whole audio tokens
+
+
 def test_decoding_may_be_changed_later(tiny_model: Pix2Seq) -> None:
     pipeline = Pix2SeqDiarization(tiny_model, chunk=5.0)
     pipeline.decoding = {"method": "beam", "max_turns": 3}

@@ -19,12 +19,15 @@ from torch import Tensor
 from pyannote_pix2seq import joining
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, rounded_up
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
 CHUNK, HOP = 30.0, 0.8
 """Default length of a chunk, in seconds, and default hop, as a share of that."""
+MIN_CHUNK = 1.0
+"""Shortest chunk, in seconds."""
 MIN_DURATION = 0.1
 """Shortest recording, in seconds."""
 BORDER = 0.1
@@ -85,12 +88,18 @@ class Grid(NamedTuple):
         Raises
         ------
         ValueError
-            If the chunk is shorter than a second or longer than `longest`, or the hop is shorter than a fifth of it or
-            longer than all of it.
+            If `longest` is less than `MIN_CHUNK`, the chunk is not between the two, or the hop is shorter than a fifth
+            of the chunk or longer than all of it.
         """
+        if longest < MIN_CHUNK:
+            raise ArgumentError(
+                f"Pix2SeqDiarization: a model with a window of {2 * longest:g} s was given; it has to be "
+                f"{2 * MIN_CHUNK:g} s or more, as half of it is for prompts and a chunk takes {MIN_CHUNK:g} s or more. "
+                f"Train a model with a longer window (`model_window`)."
+            )
         chunk = min(CHUNK, longest) if chunk is None else chunk
-        fits = is_number(chunk, 1.0) and chunk <= longest
-        allowed = f"1 s to {longest} s, half of the model's window, whose other half is for prompts"
+        fits = is_number(chunk, MIN_CHUNK) and chunk <= longest
+        allowed = f"{MIN_CHUNK:g} s to {longest} s, half of the model's window, whose other half is for prompts"
         check_ranges("Pix2SeqDiarization", {"chunk": chunk}, {"chunk": (fits, allowed)})
         hop = HOP * chunk if hop is None else hop
         fits = is_number(hop) and chunk / 5 - ROUNDING <= hop <= chunk + ROUNDING
