@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from inspect import signature
@@ -26,7 +27,7 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.training.checks import check_options, check_places, check_subsets, check_trainer
-from pyannote_pix2seq.training.examples import ExampleCache
+from pyannote_pix2seq.training.examples import CacheError, ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.training.steps import combined_seed, steps_left
@@ -53,7 +54,8 @@ class SequenceDiarization(Task):
     model_window : float
         Longest audio that the model can process, prompts included, in seconds.
     num_speakers : int
-        Number of speakers that the model can name.
+        Number of speakers that the model can name. Development examples that begin with more are not validated, which
+        a warning says; if all do, training does not begin.
     stretch : float
         Recordings are cut into stretches of this many seconds before audio tokens are computed.
     batch_size : int
@@ -135,14 +137,11 @@ class SequenceDiarization(Task):
         if hasattr(self, "examples"):
             return
         self.sampler = WindowSampler(self.model.frontend, self.windows)
-        self.examples = self._fill("train")
+        examples = self._fill("train")
         if self.has_validation:
             self.development = self._fill("development")
-            self.validated = [
-                index
-                for index in range(len(self.development))
-                if self.sampler.beginning(self.development[index]).num_speakers <= self.vocabulary.num_speakers
-            ]
+            self.validated = self._that_can_be_named(self.development)
+        self.examples = examples  # last, so that what was refused is refused again
 
     def _fill(self, subset: str) -> ExampleCache:
         """Fill a cache in the first process, which signals every stretch to the others so that they do not time out."""
@@ -158,6 +157,25 @@ class SequenceDiarization(Task):
         if is_first:
             tell(True)
         return cache
+
+    def _that_can_be_named(self, examples: ExampleCache) -> list[int]:
+        """Indices of the examples whose first chunk has no more speakers than the model can name.
+
+        Raises
+        ------
+        CacheError
+            If there are none.
+        """
+        most, total = self.vocabulary.num_speakers, len(examples)
+        beginnings = (self.sampler.beginning(examples[index]) for index in range(total))
+        found = [index for index, window in enumerate(beginnings) if window.num_speakers <= most]
+        problem = f"{total} development examples begin with more than {most} speakers"
+        way_out = "Use a larger num_speakers or a shorter chunk."
+        if not found:
+            raise CacheError(f"All {problem}. {way_out}")
+        if len(found) < total and cast(Trainer, self.trainer).is_global_zero:
+            warnings.warn(f"{total - len(found)} of {problem} and are not validated. {way_out}", stacklevel=2)
+        return found
 
     def train_dataloader(self) -> LateLoader:  # type: ignore[override]
         """Loader of random windows, whose workers start when the first batch is requested."""

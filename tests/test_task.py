@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -14,9 +14,10 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from pyannote.audio import Model
+from pyannote.core import Segment, Timeline
 from pyannote.database.protocol import SpeakerDiarizationProtocol
 from torch import Tensor
-from toy import write_toy_voices
+from toy import annotation, write_toy_voices
 
 from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.errors import ArgumentError
@@ -430,6 +431,55 @@ def test_nothing_is_validated_without_a_development_set(cache: Path, protocol: S
 
     trainer = fit(make_model(make_task(Unvalidated(), cache / "unvalidated")), max_epochs=1)  # type: ignore[arg-type]
     assert trainer.global_step == STEPS_PER_EPOCH and "loss/train/sequence" in trainer.callback_metrics
+
+
+class Crowds(SpeakerDiarizationProtocol):
+    """Noise of 4 s; one conversation of two to train on, and one of so many speakers for each number to develop on."""
+
+    name = "Toy.SpeakerDiarization.Crowds"
+
+    def __init__(self, *numbers: int) -> None:
+        super().__init__()
+        self.numbers = numbers
+
+    def train_iter(self) -> Iterator[dict[str, Any]]:
+        yield self._conversation("train", 2)
+
+    def development_iter(self) -> Iterator[dict[str, Any]]:
+        yield from (self._conversation(f"development{k}", number) for k, number in enumerate(self.numbers))
+
+    def _conversation(self, uri: str, num_speakers: int) -> dict[str, Any]:
+        turns = [(0.5 * speaker, 0.5 * speaker + 0.4, f"{uri} {speaker}") for speaker in range(num_speakers)]
+        waveform = torch.randn(1, 64000, generator=torch.Generator().manual_seed(0))
+        audio = {"waveform": waveform, "sample_rate": 16000, "annotated": Timeline([Segment(0, 4.0)])}
+        return {"uri": uri, "scope": "global", "annotation": annotation(*turns), **audio}
+
+
+def test_development_examples_with_too_many_speakers_are_left_out_with_one_warning(tmp_path: Path) -> None:
+    task = make_task(Crowds(4, 3, 5, 0), tmp_path, num_speakers=3)  # type: ignore[arg-type]
+    model = make_model(task)
+    with pytest.warns(UserWarning) as caught:
+        fit(model, max_epochs=2)
+        fit(model, max_epochs=3)
+    said = [str(warning.message) for warning in caught if "development" in str(warning.message)]
+    assert said == [
+        "2 of 4 development examples begin with more than 3 speakers and are not validated. "
+        "Use a larger num_speakers or a shorter chunk."
+    ]
+    assert [task.val__getitem__(k).num_speakers for k in range(task.val__len__())] == [3, 0]
+
+
+def test_development_examples_that_all_have_too_many_speakers_are_refused(tmp_path: Path) -> None:
+    model = make_model(make_task(Crowds(4, 5), tmp_path, num_speakers=3))  # type: ignore[arg-type]
+    complaint = (
+        r"^All 2 development examples begin with more than 3 speakers\. Use a larger num_speakers or a shorter chunk\.$"
+    )
+    for _ in range(2):
+        with pytest.raises(CacheError, match=complaint):
+            fit(model, max_epochs=1)
+    shorter = make_task(Crowds(4, 5), tmp_path, num_speakers=3, chunk=1.5)  # type: ignore[arg-type]
+    fit(make_model(shorter), max_epochs=1)
+    assert [shorter.val__getitem__(k).num_speakers for k in range(shorter.val__len__())] == [3, 3]
 
 
 @pytest.mark.parametrize("subset", ["train", "development"])
