@@ -24,6 +24,7 @@ from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, check_known
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.training.checks import check_options, check_places, check_subsets, check_trainer
@@ -255,9 +256,10 @@ def _window_options(model_window: float, num_speakers: int, given: Mapping[str, 
     except ArgumentError as error:
         raise ArgumentError(f"SequenceDiarization: {str(error).removeprefix('WindowOptions: ')}") from error
     prompts = given.get("prompt_duration", 0.0)
-    if options.chunk + prompts > model_window:
+    if options.chunk + prompts > model_window + ROUNDING:
         raise ArgumentError(
             f"SequenceDiarization: chunks of {options.chunk} s and prompts of {prompts} s do not fit a window of "
             f"{model_window} s. Use a longer model_window or shorter chunks."
         )
-    return options if "prompt_duration" in given else replace(options, prompt_duration=model_window - options.chunk)
+    rest = max(model_window - options.chunk, 0.0)
+    return options if "prompt_duration" in given else replace(options, prompt_duration=rest)

@@ -394,6 +394,15 @@ def test_chunks_and_prompts_have_to_fit_the_window(protocol: SyntheticProtocol, 
         make_task(protocol, cache, model_window=12.0, chunk=13.0)
 
 
+def test_rounding_errors_do_not_keep_chunks_and_prompts_from_fitting(protocol: SyntheticProtocol, cache: Path) -> None:
+    assert 1.1 + 32.2 > 33.3
+    task = make_task(protocol, cache, model_window=33.3, chunk=1.1, prompt_duration=32.2)
+    assert (task.windows.chunk, task.windows.prompt_duration) == (1.1, 32.2)
+    assert make_task(protocol, cache, model_window=33.3, chunk=1.1 + 32.2).windows.prompt_duration == 0.0
+    with pytest.raises(ValueError, match="do not fit a window of 33.3 s"):
+        make_task(protocol, cache, model_window=33.3, chunk=1.1, prompt_duration=32.21)
+
+
 def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
         fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
