@@ -499,6 +499,17 @@ def test_a_protocol_with_an_empty_set_is_refused(protocol: SyntheticProtocol, ca
         make_task(SyntheticProtocol("Empty", **simulators, **sizes), cache)
 
 
+@pytest.mark.parametrize("none", [{"max_epochs": 0}, {"max_steps": 0}, {"max_epochs": -1, "max_steps": 0}])
+def test_a_training_without_steps_changes_nothing(
+    protocol: SyntheticProtocol, cache: Path, none: dict[str, int]
+) -> None:
+    model = make_model(make_task(protocol, cache))
+    before = weights_of(model)
+    assert fit(model, **none).global_step == 0  # type: ignore[arg-type]
+    after = weights_of(model)  # those of layers that depend on the vocabulary included
+    assert_same({name: after[name] for name in before}, before)
+
+
 def test_a_training_without_end_is_refused(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(ValueError, match="neither max_epochs nor max_steps was given, but the learning rate"):
         fit(make_model(make_task(protocol, cache)), max_epochs=-1, max_time="00:00:00:01")

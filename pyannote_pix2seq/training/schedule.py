@@ -13,6 +13,7 @@ WARM_UP = 200
 
 def annealed(optimizer: Optimizer, num_steps: int) -> dict[str, object]:
     """Learning rate schedule in Lightning's format: linear warm-up, and cosine decay to a fiftieth."""
+    num_steps = max(num_steps, 1)  # who takes no step has a learning rate nevertheless
 
     def factor(step: int) -> float:
         warm_up = min(1.0, (step + 1) / min(WARM_UP, num_steps))
