@@ -14,6 +14,7 @@ from scipy.ndimage import binary_opening
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding.draft import Draft
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
 from pyannote_pix2seq.decoding.search import Hypothesis, _greedy, decode
@@ -446,6 +447,20 @@ def test_beams_are_those_of_a_search_by_hand(tiny_model: Pix2Seq, width: int, se
     found = decode(model, context, num_bins, options=options)[0]
     assert finished(found) == tokens
     assert found.log_prob == pytest.approx(score, abs=1e-4)
+
+
+def test_no_finished_hypothesis_is_kept_twice(tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    num_beams = 200  # more than there are continuations of a triplet
+    drafts: list[Draft] = []
+    best = Draft.best
+    monkeypatch.setattr(Draft, "best", lambda draft, width: drafts.append(draft) or best(draft, width))
+    for seed in range(3):
+        write(reseed(tiny_model, seed), (1, 1), method="beam", num_beams=num_beams, max_turns=2, max_speakers=2)
+        for row in range(0, 2 * num_beams, num_beams):
+            one = slice(row, row + num_beams)
+            possible = drafts[-1].log_prob[one] > -torch.inf
+            kept = [tuple(tokens) for tokens in drafts[-1].tokens[one][possible].tolist()]
+            assert len(set(kept)) == len(kept) > 1
 
 
 @pytest.mark.parametrize("method", METHODS)

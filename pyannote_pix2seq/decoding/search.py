@@ -262,8 +262,10 @@ def _without_tail(probs: Tensor, mass: float) -> Tensor:
 def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
     batch, width, size = scores.shape
     score, best = scores.flatten(1).topk(width, dim=-1)
-    parent = best // size + width * torch.arange(batch, device=scores.device)[:, None]
-    token = torch.where(score == -torch.inf, PAD, best % size)  # fewer continuations than beams: an impossible draft
+    is_spare = score == -torch.inf  # fewer continuations than beams: padding after a draft that may not end here
+    parent = torch.where(is_spare, scores[..., PAD].argmin(-1, keepdim=True), best // size)
+    parent = parent + width * torch.arange(batch, device=scores.device)[:, None]
+    token = torch.where(is_spare, PAD, best % size)
     return parent.flatten(), token.flatten()
 
 
