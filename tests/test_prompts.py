@@ -21,6 +21,18 @@ def numbers(audio: AudioTokens) -> list[int]:
     return audio.content[:, 0].int().tolist()
 
 
+# several at once
+
+
+def test_what_is_shorter_is_padded_with_zeros() -> None:
+    several = [numbered(3, first=1), numbered(5, first=4), numbered(1, first=9)]
+    batch = AudioTokens.padded(several)
+    assert batch.content[..., 0].tolist() == [[1, 2, 3, 0, 0], [4, 5, 6, 7, 8], [9, 0, 0, 0, 0]]
+    assert batch.voice.shape == (3, 5, 2, 3) and batch.voice.sum((2, 3)).gt(0).sum(1).tolist() == [3, 5, 1]
+    voiceless = AudioTokens.padded([AudioTokens(torch.ones(n, 4), torch.zeros(n, 0, 0)) for n in (2, 3)])
+    assert voiceless.content.shape == (2, 3, 4) and voiceless.voice.shape == (2, 3, 0, 0)
+
+
 # prompts
 
 

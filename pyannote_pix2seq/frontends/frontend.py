@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +30,11 @@ class AudioTokens(NamedTuple):
 
     content: Tensor
     voice: Tensor
+
+    @classmethod
+    def padded(cls, several: Sequence[AudioTokens]) -> AudioTokens:
+        """Several of (num_tokens, ...) as a batch, padded with zeros to the longest."""
+        return cls(*(pad_sequence(list(field), batch_first=True) for field in zip(*several, strict=True)))
 
     def to(self, *kind: Any, **options: Any) -> AudioTokens:
         """Convert to another device or dtype, see `torch.Tensor.to`."""
@@ -176,9 +182,7 @@ class Frontend(nn.Module):
         if self.frozen:
             return kept
         waveforms = (pieces[:length].view(1, 1, -1) for pieces, length in zip(kept.content, lengths, strict=True))
-        tokens = [self(waveform) for waveform in waveforms]
-        fields = ([field[0] for field in group] for group in zip(*tokens, strict=True))
-        return AudioTokens(*(pad_sequence(field, batch_first=True) for field in fields))
+        return AudioTokens.padded([AudioTokens(content[0], voice[0]) for content, voice in map(self, waveforms)])
 
     def speech(self, content: Tensor) -> Tensor:
         """Probability of speech during each token: 1 unless a subclass overrides this.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import Hypothesis, decode
@@ -123,8 +122,7 @@ class Writer:
     def _decode(self, behind: Sequence[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
         model = self.model
         lengths = torch.tensor([len(chunk.audio.content) for chunk in behind], device=model.device)
-        fields = (pad_sequence(list(field), batch_first=True) for field in zip(*(c.audio for c in behind), strict=True))
-        context = model.listen(AudioTokens(*fields), lengths)
+        context = model.listen(AudioTokens.padded([chunk.audio for chunk in behind]), lengths)
         given = [model.vocabulary.encode(chunk.turns)[:-1] for chunk in behind]
         return decode(model, context, lengths * model.frontend.bins_per_token, given, self.decoding, limits)
 

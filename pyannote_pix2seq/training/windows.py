@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import NamedTuple
@@ -224,7 +224,7 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
     num_bins = [bins_per_token * len(window.audio.content) for window in windows]
     written = [vocabulary.encode(window.turns, n) for window, n in zip(windows, num_bins, strict=True)]
     tokens = pad_sequence([torch.tensor(sequence) for sequence in written], batch_first=True, padding_value=PAD)
-    audio = AudioTokens(*(pad_sequence(field, batch_first=True).float() for field in _fields(windows)))
+    audio = AudioTokens.padded([window.audio for window in windows]).to(torch.float)
     activity = torch.zeros(len(windows), max(num_bins), vocabulary.num_speakers)
     for example, sequence in zip(activity, written, strict=True):
         rasterize(vocabulary, sequence, example)
@@ -236,10 +236,6 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
         num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
         activity=activity,
     )
-
-
-def _fields(windows: Sequence[Window]) -> Iterator[list[Tensor]]:
-    return ([getattr(window.audio, name) for window in windows] for name in AudioTokens._fields)
 
 
 def _any(examples: ExampleCache, rng: np.random.Generator) -> Example:
