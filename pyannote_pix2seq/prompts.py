@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from pyannote.core import Segment, Timeline
-from torch import Tensor
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import Spoken
@@ -104,7 +103,4 @@ def _concatenate(pieces: Sequence[AudioTokens]) -> AudioTokens:
 
 
 def _zeros_like(audio: AudioTokens, num_tokens: int) -> AudioTokens:
-    def zeros(field: Tensor) -> Tensor:
-        return field.new_zeros(num_tokens, *field.shape[1:])
-
-    return AudioTokens(zeros(audio.content), zeros(audio.voice))
+    return AudioTokens(*(field.new_zeros(num_tokens, *field.shape[1:]) for field in audio))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
@@ -61,7 +61,7 @@ class WindowOptions:
         return Frontend.whole_tokens(self.chunk)
 
     def __post_init__(self) -> None:
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = vars(self)
         token = Frontend.token_duration
         ranges = {
             name: (is_probability(value), "a number from 0 to 1")

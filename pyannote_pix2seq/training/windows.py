@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -97,9 +97,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """Move to another device; Lightning calls this."""
-        audio = self.audio.to(device)
-        rest = (field.to(device) for field in (self.lengths, self.starts, self.tokens, self.num_given, self.activity))
-        return Batch(audio, *rest)
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True)
