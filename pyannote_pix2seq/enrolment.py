@@ -77,7 +77,7 @@ class Enrolment(Sequence[Speaker]):
 
         Parameters
         ----------
-        known : mapping of str to recording, or list of recordings
+        known : mapping of str to (recording or list of recordings)
             Each is anything that `audio.load` takes, with a single speaker.
         frontend : Frontend
             Computes the audio tokens.

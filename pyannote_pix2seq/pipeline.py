@@ -262,7 +262,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
         Parameters
         ----------
-        known : mapping of str to recording, or list of recordings
+        known : mapping of str to (recording or list of recordings)
             E.g. `{"alice": "alice.wav", "bob": ["bob1.wav", "bob2.wav"]}`; 5 s of speech of each are enough.
 
         Returns

@@ -543,6 +543,12 @@ def test_chunks_that_are_read_twice_have_fewer_and_calmer_samples() -> None:
     assert DecodingOptions(num_samples=1).first_pass.num_samples == 1
 
 
+def test_what_is_given_is_triplets(tiny_model: Pix2Seq) -> None:
+    context, num_bins = listen(tiny_model, (3,))
+    with pytest.raises(VocabularyError, match=r"\(2, 3, 4\) is not a \(start, end, speaker\) triplet"):
+        decode(tiny_model, context, num_bins, [[FIRST_TIME, FIRST_TIME + 1, FIRST_TIME + 2]])
+
+
 @pytest.mark.parametrize("limits", [{"max_speakers": 5}, {"min_speakers": 5}, {"min_speakers": 3, "max_speakers": 2}])
 def test_numbers_of_speakers_that_cannot_be_written(tiny_model: Pix2Seq, limits: dict[str, int]) -> None:
     with pytest.raises(VocabularyError, match="1 <= max_speakers <= 4"):

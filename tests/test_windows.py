@@ -26,7 +26,7 @@ from pyannote_pix2seq.prompts import solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Window, WindowSampler, collate, crop
-from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
+from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary, VocabularyError
 
 TOKEN = 0.16
 SAMPLES = 2560
@@ -443,6 +443,12 @@ def test_cropping_keeps_times_right() -> None:
     ]  # fmt: skip
 
 
+def test_turns_of_less_than_two_bins_are_dropped_cut_or_not() -> None:
+    turns = [Triplet(1.0, 1.07, 0), Triplet(2.0, 2.09, 1), Triplet(3.13, 5.0, 2), Triplet(3.1, 5.0, 3)]
+    part = crop(Example("x", EXAMPLES[0].audio, turns, ("ann", "bob", "cleo", "dan")), Segment(0, 3.2), TOKEN)
+    assert part.turns == [pytest.approx((2.0, 2.09, 1)), pytest.approx((3.1, 3.2, 3))]
+
+
 def test_chunks_without_prompts_lie_anywhere() -> None:
     firsts = set()
     for seed in range(60):
@@ -704,6 +710,14 @@ def test_chunks_and_prompts_never_leave_the_window(window: float, share: float) 
     assert max(batch.lengths) * TOKEN <= window
 
 
+def test_what_a_vocabulary_cannot_say_is_no_target() -> None:
+    window = Window(EXAMPLES[0].audio, [Triplet(1.0, 2.0, 0), Triplet(3.0, 4.0, 1)], 0, 0)
+    with pytest.raises(VocabularyError, match="speakers"):
+        collate([window], Vocabulary(window=60.0, resolution=0.04, num_speakers=1), bins_per_token=4)
+    with pytest.raises(VocabularyError, match="outside the window"):
+        collate([window], Vocabulary(window=3.5, resolution=0.04, num_speakers=2), bins_per_token=4)
+
+
 def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:
     long, short = (draw(0, chunk=chunk, shorter_probability=0.0, **UNPROMPTED) for chunk in (16.0, 3.2))
     batch = collate([long, short], VOCABULARY, bins_per_token=4)
@@ -713,7 +727,7 @@ def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:
     assert not batch.activity[1, 4 * length :].any()
     moved = batch.to(torch.device("meta"))
     assert len(moved) == 2
-    tensors = [*moved.audio, moved.lengths, moved.tokens, moved.num_given, moved.activity]
+    tensors = [*moved.audio, moved.lengths, moved.starts, moved.tokens, moved.num_given, moved.activity]
     assert all(tensor.is_meta for tensor in tensors)
 
 

@@ -24,7 +24,8 @@ class Draft(NamedTuple):
     tokens: Tensor
     """(num_drafts, num_tokens) int64"""
     mass: Tensor
-    """(num_drafts, num_tokens) probability of each token, neighbouring time bins included"""
+    """(num_drafts, num_tokens) probability of each token, neighbouring time bins included; that of a start which only
+    limits demand, times the probability of going on"""
     log_prob: Tensor
     """(num_drafts,)"""
     num_bins: Tensor

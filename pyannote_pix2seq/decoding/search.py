@@ -38,8 +38,9 @@ class Hypothesis(NamedTuple):
         Given ones included, without `<eos>` and padding.
     turns : list of Triplet
     confidence : list of float
-        Probability of each turn: of its speaker, and of times within `NEIGHBOURS` bins of its own. For a consensus, the
-        share of samples that agree. 1 for given turns.
+        Probability of each turn: of its speaker, of times within `NEIGHBOURS` bins of its own, and of there being a
+        turn at all, so that one which only limits on the number of speakers demand counts as unlikely. For a consensus,
+        the share of samples that agree. 1 for given turns.
     log_prob : float
         Log-probability of the tokens that were not given, `<eos>` included. For a consensus, mean over the samples.
     """
@@ -80,6 +81,11 @@ def decode(
     -------
     hypotheses : list of Hypothesis
         The best one for each recording.
+
+    Raises
+    ------
+    VocabularyError
+        If the limits contradict each other or the vocabulary, or `given` are no triplets.
     """
     options = options or DecodingOptions()
     given = given or [[] for _ in num_bins]

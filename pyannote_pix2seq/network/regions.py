@@ -13,7 +13,7 @@ def running_sum(values: Tensor) -> Tensor:
 
 
 def region_mean(sums: Tensor, regions: Tensor) -> Tensor:
-    """Mean over regions of the audio, whose borders may lie within a token.
+    """Mean over regions of the audio, whose borders may lie within a token; beyond the audio, zeros count.
 
     Parameters
     ----------

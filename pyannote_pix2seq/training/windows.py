@@ -23,7 +23,7 @@ from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
 
 SHORTEST_TARGET = 2 * Frontend.bin_duration
-"""Minimum duration of a turn in a chunk, two time bins, in seconds: shorter ones, left at its border, are dropped."""
+"""Minimum duration of a turn in a chunk, two time bins, in seconds: `crop` drops every shorter one, cut or not."""
 SHORTEST_PROMPT = 1.0
 """Minimum duration of a prompt, in seconds."""
 DENSE_CANDIDATES = 4
@@ -218,7 +218,21 @@ def crop(example: Example, place: Segment, token_duration: float) -> Example:
 
 
 def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:
-    """Pad windows to the longest, and encode their target sequences."""
+    """Pad windows to the longest, and encode their target sequences.
+
+    Parameters
+    ----------
+    windows : sequence of Window
+    vocabulary : Vocabulary
+    bins_per_token : int
+        Time bins in an audio token.
+
+    Raises
+    ------
+    VocabularyError
+        As `Vocabulary.encode` does: if a turn lies outside the vocabulary's window or ends before it starts, a window
+        has more speakers than there are names, or it has less than two time bins.
+    """
     num_bins = [bins_per_token * len(window.audio.content) for window in windows]
     written = [vocabulary.encode(window.turns, n) for window, n in zip(windows, num_bins, strict=True)]
     tokens = pad_sequence([torch.tensor(sequence) for sequence in written], batch_first=True, padding_value=PAD)
