@@ -1,4 +1,4 @@
-"""What tests ask of what is written."""
+"""What tests write, and ask of what is written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from torch import Tensor
 
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.vocabulary import Vocabulary
+
+
+def spelled(vocabulary: Vocabulary, *turns: tuple[int, int, int]) -> list[int]:
+    """Tokens of turns of (first bin, last bin, speaker)."""
+    return [token for turn in turns for token in vocabulary.triplet(*turn)]
 
 
 def follows_grammar(vocabulary: Vocabulary, tokens: Tensor, **limits: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from language import spelled
 from torch import Tensor
 
 from pyannote_pix2seq.network.claims import Claims, coverage
@@ -15,10 +16,8 @@ ALICE, BOB = torch.eye(2)
 
 def written(*triplets: tuple[int, int, int]) -> Written:
     """Turns of (first bin, last bin, speaker)."""
-    tokens = [DIARIZE]
-    for start, end, speaker in triplets:
-        tokens += [FIRST_TIME + start, FIRST_TIME + end, VOCABULARY.first_speaker + speaker]
-    return Written.read(torch.tensor([tokens]), VOCABULARY, BINS_PER_TOKEN)
+    tokens = torch.tensor([[DIARIZE, *spelled(VOCABULARY, *triplets)]])
+    return Written.read(tokens, VOCABULARY, BINS_PER_TOKEN)
 
 
 def voice_of(*parts: tuple[Tensor, int]) -> Tensor:

@@ -1,27 +1,21 @@
 """What several samples agree on."""
 
+from functools import partial
+
 import pytest
 import torch
-from language import follows_grammar
+from language import follows_grammar, spelled
 
 from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.consensus import match, medoid, vote
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import Hypothesis, _agreed
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Vocabulary
+from pyannote_pix2seq.vocabulary import EOS, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
 NUM_BINS = 100
-
-
-def written(*turns: tuple[int, int, int]) -> list[int]:
-    """Tokens of turns of (first bin, last bin, speaker)."""
-    return [
-        token
-        for start, end, speaker in turns
-        for token in (FIRST_TIME + start, FIRST_TIME + end, VOCABULARY.first_speaker + speaker)
-    ]
+written = partial(spelled, VOCABULARY)
 
 
 def consensus(*samples: list[int], given: list[int] | None = None, threshold: float = 0.5) -> list[int]:

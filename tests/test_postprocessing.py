@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from language import follows_grammar
+from language import follows_grammar, spelled
 
 from pyannote_pix2seq.decoding.options import TIGHT, DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, Triplet, Vocabulary
+from pyannote_pix2seq.vocabulary import EOS, Triplet, Vocabulary
 
 VOCABULARY = Vocabulary(window=4.0, resolution=0.04, num_speakers=4)
 NUM_BINS = 100
+written = partial(spelled, VOCABULARY)
 SECONDS = st.floats(0, 0.6)
-
-
-def written(*turns: tuple[int, int, int]) -> list[int]:
-    """Tokens of turns of (first bin, last bin, speaker)."""
-    return [
-        token
-        for start, end, speaker in turns
-        for token in (FIRST_TIME + start, FIRST_TIME + end, VOCABULARY.first_speaker + speaker)
-    ]
 
 
 def loose(tokens: list[int], num_given: int = 0, **style: float) -> list[int]:
