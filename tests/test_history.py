@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -25,6 +26,12 @@ def part(voice: Sequence[float], speaker: int = 0, start: float = 0.0, seconds: 
 def numbers(parts_so_far: PartHistory, parts: Sequence[Part], max_speakers: int | None = None) -> list[int | None]:
     assigned, groups = parts_so_far.assign(parts, 60.0, max_speakers)
     return [same_people(groups, {}).get(group) for group in assigned]
+
+
+def seconds_of(parts_so_far: PartHistory) -> dict[int, float]:
+    """Seconds of all parts of each speaker that are remembered."""
+    _, groups = parts_so_far.assign([part(EVE)], 60.0, None)
+    return dict(sum((Counter(group.seconds) for group in groups), Counter()))
 
 
 def test_people_are_those_whose_voices_they_have() -> None:
@@ -72,17 +79,19 @@ def test_what_is_not_clear_is_remembered_only_of_people_of_whom_nothing_is() -> 
     parts_so_far = PartHistory()
     parts_so_far.add([part(ANN, 0), part(ANN, 0, seconds=1.9), part(BOB, 1, seconds=0.5)])
     parts_so_far.add([part(BOB, 1, seconds=0.7), part(BOB, 1, seconds=2.0)])
-    assert sorted((p.turn.speaker, p.seconds) for p in parts_so_far._parts) == [(0, 1.9), (0, 3.0), (1, 0.5), (1, 2.0)]
+    assert len(parts_so_far) == 4  # not the one of 0.7 s
+    assert seconds_of(parts_so_far) == pytest.approx({0: 3.0 + 1.9, 1: 0.5 + 2.0})
 
 
 def test_who_said_the_most_loses_his_oldest_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_PARTS", 5)
     parts_so_far = PartHistory()
-    parts_so_far.add([part(ANN, 0, start=0.0), part(BOB, 1, start=3.0)])
-    for start in range(6, 30, 3):
-        parts_so_far.add([part(ANN, 0, start=start)])
-    kept = [(p.turn.speaker, p.turn.start) for p in parts_so_far._parts]
-    assert kept == [(1, 3.0), (0, 18.0), (0, 21.0), (0, 24.0), (0, 27.0)]
+    lengths = [2.0 + 0.5**number for number in range(9)]  # all are clear, and no other four have the sum of the last
+    parts_so_far.add([part(ANN, 0, seconds=lengths[0]), part(BOB, 1, seconds=3.0)])
+    for seconds in lengths[1:]:
+        parts_so_far.add([part(ANN, 0, seconds=seconds)])
+    assert len(parts_so_far) == 5
+    assert seconds_of(parts_so_far) == pytest.approx({0: sum(lengths[-4:]), 1: 3.0})
 
 
 def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +99,9 @@ def test_what_is_least_clear_is_lost_before_what_is_old(monkeypatch: pytest.Monk
     parts_so_far = PartHistory()
     lengths = (2.5, 1.0, 3.0, 1.5, 2.0, 0.8)
     parts_so_far.add([part(ANN, 0, start=3.0 * index, seconds=seconds) for index, seconds in enumerate(lengths)])
-    assert [p.seconds for p in parts_so_far._parts] == [2.5, 3.0, 2.0]
+    assert len(parts_so_far) == 3 and seconds_of(parts_so_far) == pytest.approx({0: 2.5 + 3.0 + 2.0})
     parts_so_far.add([part(ANN, 0, start=18.0, seconds=2.1)])
-    assert [p.seconds for p in parts_so_far._parts] == [3.0, 2.0, 2.1]
+    assert len(parts_so_far) == 3 and seconds_of(parts_so_far) == pytest.approx({0: 3.0 + 2.0 + 2.1})
 
 
 def test_who_is_forgotten_is_somebody_new() -> None:
