@@ -61,7 +61,7 @@ def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
 
 
 def solo_voice(
-    part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float
+    part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float, num_voices: int = 1
 ) -> tuple[torch.Tensor | None, float]:
     """Voice of a part of a turn, where nobody else speaks.
 
@@ -75,6 +75,8 @@ def solo_voice(
         (num_tokens, ...)
     token_duration : float
         Seconds.
+    num_voices : int, optional
+        How many voices of each audio token are summed, see `voice_of`. Defaults to 1.
 
     Returns
     -------
@@ -85,7 +87,8 @@ def solo_voice(
     """
     segments = list(Timeline([part.segment]).extrude(Timeline(others)))
     seconds = sum(segment.duration for segment in segments)
-    return (voice_of(audio, segments, token_duration) if seconds >= MIN_SOLO else None), seconds
+    voice = voice_of(audio, segments, token_duration, num_voices) if seconds >= MIN_SOLO else None
+    return voice, seconds
 
 
 class _Attribution:

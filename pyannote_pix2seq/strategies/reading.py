@@ -18,6 +18,11 @@ from pyannote_pix2seq.strategies.matching import likeliest
 from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
+NUM_VOICES = 2
+"""Voices of each audio token that are summed to tell speakers apart. The second of a `SpeakerFrontend`, that of the
+local speaker who is the most active, is not blurred by others nearby, as the first is; but within a chunk, where it is
+not known whose it is, the first alone tells better who speaks."""
+
 
 class Part(NamedTuple):
     """A few seconds of a turn of a chunk.
@@ -27,7 +32,8 @@ class Part(NamedTuple):
     turn : Turn
         In seconds of the recording.
     voice : (voice_dim,) tensor
-        Sum over where nobody else speaks; if that is too short, the voice of the speaker in the chunk, see `Speaker`.
+        Sum of the first `NUM_VOICES` voices where nobody else speaks; if that is too short, the voice of the speaker in
+        the chunk, see `Speaker`.
     seconds : float
         Seconds without overlap.
     written : tuple of float and int
@@ -103,7 +109,7 @@ class Reading:
             others = [other.segment for other in turns if other.speaker != turn.speaker]
             parts = list(parts_of(turn, seconds))
             for part, placed in zip(parts, shifted(parts, self.start), strict=True):
-                voice, heard = solo_voice(part, others, tokens, self.token_duration)
+                voice, heard = solo_voice(part, others, tokens, self.token_duration, NUM_VOICES)
                 usual = self.speakers[turn.speaker].voice
                 voice = usual if voice is None else voice
                 yield Part(placed, voice, heard, (self.start, turn.speaker))

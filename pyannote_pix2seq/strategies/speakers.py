@@ -130,8 +130,10 @@ def _sureness(segment: Segment, own: Sequence[Turn]) -> float:
     return min(segment.duration, PROMPT) * confidence
 
 
-def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: float) -> torch.Tensor:
-    """Sum of the first voice of each audio token over segments.
+def voice_of(
+    audio: AudioTokens, segments: Sequence[Segment], token_duration: float, num_voices: int = 1
+) -> torch.Tensor:
+    """Sum of the first voices of each audio token over segments.
 
     Parameters
     ----------
@@ -141,13 +143,15 @@ def voice_of(audio: AudioTokens, segments: Sequence[Segment], token_duration: fl
         In seconds from the beginning of the audio; at least one.
     token_duration : float
         Seconds.
+    num_voices : int, optional
+        How many voices of each token, if it has as many. Defaults to 1.
 
     Returns
     -------
     voice : (voice_dim,) tensor
         On the CPU; all zeros or empty where the frontend has no voices.
     """
-    voices = [cut(audio, segment, token_duration).voice[:, :1].sum((0, 1)) for segment in segments]
+    voices = [cut(audio, segment, token_duration).voice[:, :num_voices].sum((0, 1)) for segment in segments]
     return torch.stack(voices).sum(0).cpu()
 
 
