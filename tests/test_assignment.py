@@ -127,6 +127,14 @@ def test_a_reading_in_parts() -> None:
     np.testing.assert_allclose(torch.stack([p.voice for p in parts]), [[31, 0], [19, 0], [0, 28]], atol=1.01)
 
 
+def test_speakers_are_told_apart_by_the_first_two_voices_of_each_token() -> None:
+    voice = torch.eye(3).expand(100, 3, 3)
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 0.0, Segment(0, 10))
+    reading.set_turns([Turn(0.0, 3.0, 0, 0.5)])
+    torch.testing.assert_close(reading.speakers[0].voice, torch.tensor([30.0, 0.0, 0.0]))
+    torch.testing.assert_close(sum(part.voice for part in reading.parts(3.0)), torch.tensor([30.0, 30.0, 0.0]))
+
+
 def test_a_part_that_is_all_overlap_has_the_voice_of_its_speaker() -> None:
     voice = torch.zeros(100, 1, 2)
     voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0

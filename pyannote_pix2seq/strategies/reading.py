@@ -19,9 +19,9 @@ from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
 NUM_VOICES = 2
-"""Voices of each audio token that are summed to tell speakers apart. The second of a `SpeakerFrontend`, that of the
-local speaker who is the most active, is not blurred by others nearby, as the first is; but within a chunk, where it is
-not known whose it is, the first alone tells better who speaks."""
+"""How many voices of each audio token are summed to tell the speakers of a recording apart. The first is that of all
+speech nearby, the second that of the local speaker who is the most active, wherever they speak alone: less of others is
+in it. Within a chunk, the first alone tells better who speaks, see `attribute`."""
 
 
 class Part(NamedTuple):
