@@ -127,6 +127,12 @@ class Pix2Seq(Model):
         nn.init.normal_(self.embed_content.weight, std=2.5 / self.frontend.content_dim**0.5)
         nn.init.normal_(self.embed_role.weight, std=0.3)
 
+    def setup(self, stage: str | None = None) -> None:
+        """Tell the task about the trainer in validation as well, not only in training."""
+        if stage == "validate":
+            cast(Any, self.task).trainer = self.trainer
+        super().setup(stage)
+
     def build(self) -> None:
         """Add the layers whose size depends on the number of speakers in the vocabulary."""
         num_speakers, width = self.vocabulary.num_speakers, self.width

@@ -129,20 +129,28 @@ class SequenceDiarization(Task):
         """Do nothing: audio tokens need the model's frontend, see `setup`."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Fill the cache, once the model (whose frontend computes the tokens) is known."""
-        if stage != "fit":
+        """Fill the cache, once the model (whose frontend computes the tokens) is known.
+
+        Validation alone needs only the development set, and leaves the model as it is.
+        """
+        if stage not in ("fit", "validate"):
             return
         trainer = cast(Trainer, self.trainer)
-        check_trainer(trainer)
-        self.model = cast(Pix2Seq, trainer.lightning_module).train()  # else a model that was loaded has no dropout
-        if hasattr(self, "examples"):
-            return
+        self.model = cast(Pix2Seq, trainer.lightning_module)
         self.sampler = WindowSampler(self.model.frontend, self.windows)
-        examples = self._fill("train")
-        if self.has_validation:
+        if stage == "fit":
+            self._begin(trainer)
+        if self.has_validation and not hasattr(self, "validated"):
             self.development = self._fill("development")
             self.validated = self._that_can_be_named(self.development)
-        self.examples = examples  # last, so that what was refused is refused again
+        self.metric.reset()  # else nothing could be added to what `Trainer.validate` left, in inference mode
+
+    def _begin(self, trainer: Trainer) -> None:
+        """Prepare for training."""
+        check_trainer(trainer)
+        self.model.train()  # else a model that was loaded has no dropout
+        if not hasattr(self, "examples"):
+            self.examples = self._fill("train")
 
     def _fill(self, subset: str) -> ExampleCache:
         """Fill a cache in the first process, which signals every stretch to the others so that they do not time out."""

@@ -88,20 +88,23 @@ def make_model(task: SequenceDiarization, seed: int = 0) -> Pix2Seq:
     return Pix2Seq(frontend="mel", width=16, num_layers=1, num_heads=2, dropout=0.2, task=task)
 
 
-def fit(model: Pix2Seq, *callbacks: Callback, max_epochs: int = 3, **options: Any) -> lightning.Trainer:
-    checkpoint = options.pop("ckpt_path", None)
-    trainer = lightning.Trainer(
-        max_epochs=max_epochs,
+def make_trainer(**options: Any) -> lightning.Trainer:
+    return lightning.Trainer(
         accelerator="cpu",
         devices=1,
-        callbacks=list(callbacks),
         logger=False,
-        enable_checkpointing=any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         **options,
     )
+
+
+def fit(model: Pix2Seq, *callbacks: Callback, max_epochs: int = 3, **options: Any) -> lightning.Trainer:
+    checkpoint = options.pop("ckpt_path", None)
+    is_kept = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
+    options |= {"max_epochs": max_epochs, "callbacks": list(callbacks), "enable_checkpointing": is_kept}
+    trainer = make_trainer(**options)
     trainer.fit(model, ckpt_path=checkpoint, weights_only=False)
     return trainer
 
@@ -317,6 +320,30 @@ def test_validation_scores_perfect_and_empty_outputs(
         task.validation_step(batch, 0)
         rates.append(float(model.validation_metric.compute()["DiarizationErrorRate"]))
     assert rates == [0.0, 1.0]
+
+
+def test_a_model_is_validated_as_it_is_before_any_training(
+    protocol: SyntheticProtocol, uninterrupted: tuple[dict[str, Tensor], Remember, Path], tmp_path: Path
+) -> None:
+    expected, remember, folder = uninterrupted
+    model = Model.from_pretrained(folder / "step=9.ckpt").eval()
+    task = model.task = make_task(protocol, tmp_path)
+    (logged,) = make_trainer().validate(model, verbose=False)
+    assert logged == {"DiarizationErrorRate": remember.logged[-1]["DiarizationErrorRate"]}
+    assert [path.name for path in tmp_path.iterdir()] == ["development"]
+    assert not model.training
+    assert_same(weights_of(model), expected)
+    heard = task.development
+    fit(model, max_epochs=1)
+    assert model.training and len(task.examples) == 6 and task.development is heard
+
+
+def test_a_model_is_validated_again_after_training(protocol: SyntheticProtocol, cache: Path) -> None:
+    remember = Remember()
+    model = make_model(make_task(protocol, cache))
+    fit(model, remember, max_epochs=1)
+    (logged,) = make_trainer().validate(model, verbose=False)
+    assert logged == {"DiarizationErrorRate": remember.logged[-1]["DiarizationErrorRate"]}
 
 
 def test_a_cache_of_other_labels_is_refused(protocol: SyntheticProtocol, cache: Path, tmp_path: Path) -> None:
