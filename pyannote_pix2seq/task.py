@@ -147,7 +147,7 @@ class SequenceDiarization(Task):
 
     def _begin(self, trainer: Trainer) -> None:
         """Prepare for training."""
-        check_trainer(trainer)
+        check_trainer(trainer, self.steps_per_epoch)
         self.model.train()  # else a model that was loaded has no dropout
         if not hasattr(self, "examples"):
             self.examples = self._fill("train")

@@ -435,6 +435,30 @@ def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: P
         fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
 
 
+@pytest.mark.parametrize("name", ["limit_train_batches", "overfit_batches"])
+@pytest.mark.parametrize("value", [2, 0.9])
+def test_limits_that_cut_epochs_short_are_refused(
+    protocol: SyntheticProtocol, cache: Path, name: str, value: float
+) -> None:
+    complaint = f"^Trainer: {name}={value} was given, .* all of its 3 steps. Use a smaller steps_per_epoch instead.$"
+    with pytest.raises(ArgumentError, match=complaint):
+        fit(make_model(make_task(protocol, cache)), **{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [{"limit_train_batches": 1.0}, {"limit_train_batches": 3}, {"limit_val_batches": 1}])
+def test_limits_that_leave_epochs_whole_are_taken(
+    protocol: SyntheticProtocol, cache: Path, uninterrupted: tuple[dict[str, Tensor], Remember, Path], limit: Any
+) -> None:
+    model = make_model(make_task(protocol, cache))
+    assert fit(model, **limit).global_step == 9
+    assert_same(weights_of(model), uninterrupted[0])
+
+
+def test_a_fast_run_for_developers_takes_as_many_steps_as_asked_for(protocol: SyntheticProtocol, cache: Path) -> None:
+    trainer = fit(make_model(make_task(protocol, cache)), fast_dev_run=2)
+    assert trainer.global_step == 2 and "DiarizationErrorRate" in trainer.callback_metrics
+
+
 def test_models_that_were_loaded_are_trained_with_dropout(protocol: SyntheticProtocol, cache: Path) -> None:
     class Modes(Callback):
         def on_train_batch_start(self, trainer: Any, model: Any, batch: Any, batch_idx: int) -> None:

@@ -35,8 +35,8 @@ def check_options(**given: Any) -> None:
     check_ranges("SequenceDiarization", given, ranges)
 
 
-def check_trainer(trainer: Trainer) -> None:
-    """Refuse trainers whose steps are not batches, or are without end."""
+def check_trainer(trainer: Trainer, steps_per_epoch: int) -> None:
+    """Refuse trainers whose steps are not batches, or are without end, and those that cut epochs short."""
     if trainer.accumulate_grad_batches != 1:
         raise ArgumentError(
             f"Trainer: accumulate_grad_batches={trainer.accumulate_grad_batches} was given, but the data of a step "
@@ -46,6 +46,19 @@ def check_trainer(trainer: Trainer) -> None:
         raise ArgumentError(
             "Trainer: neither max_epochs nor max_steps was given, but the learning rate depends on the number of "
             "steps. Give one of them, beside max_time or not."
+        )
+    _check_limit(trainer, steps_per_epoch)
+
+
+def _check_limit(trainer: Any, steps_per_epoch: int) -> None:
+    """Refuse limits below an epoch; `fast_dev_run` sets one, but has only one epoch."""
+    limit = trainer.limit_train_batches
+    allowed = limit * steps_per_epoch if isinstance(limit, float) else limit
+    if allowed < steps_per_epoch and not trainer.fast_dev_run:
+        name = "overfit_batches" if trainer.overfit_batches else "limit_train_batches"
+        raise ArgumentError(
+            f"Trainer: {name}={limit} was given, but the number of a step says which epoch it belongs to, so an epoch "
+            f"has to have all of its {steps_per_epoch} steps. Use a smaller steps_per_epoch instead."
         )
 
 
