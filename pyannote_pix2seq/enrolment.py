@@ -124,7 +124,15 @@ class Enrolment(Sequence[Speaker]):
         return people
 
     def save(self, path: Path | str) -> None:
-        """Save to a .npz file, about 40 kB per speaker. Replaces an existing file; creates its folder if needed."""
+        """Save to a .npz file, about 40 kB per speaker. Replaces an existing file; creates its folder if needed.
+
+        Raises
+        ------
+        EnrolmentError
+            If there is a folder of that name.
+        """
+        if Path(path).is_dir():
+            raise EnrolmentError(f"{path} is a folder. Name a file to write, such as {Path(path) / 'people.npz'}.")
         fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
         for number, speaker in enumerate(self):
             values = (

@@ -576,6 +576,8 @@ def test_people_who_cannot_be_enrolled(
     ):
         with pytest.raises(EnrolmentError, match=complaint):
             pipeline.enrol(wrong)
+    with pytest.raises(EnrolmentError, match=r"^\S+ is a folder\. Name a file to write, such as \S+people\.npz\.$"):
+        people.save(tmp_path)
     people.save(tmp_path / "people.npz")
     with np.load(tmp_path / "people.npz") as file:
         for name, changed in {
