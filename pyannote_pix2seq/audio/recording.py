@@ -52,7 +52,7 @@ def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
     -------
     AudioFile
         The default of "uri" is the name of the file without its suffix, with underscores for white space, which RTTM
-        forbids.
+        forbids. One that is given is kept as it is: with a space in it, `to_rttm` of the result raises a ValueError.
 
     Raises
     ------
