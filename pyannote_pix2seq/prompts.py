@@ -68,11 +68,24 @@ def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: flo
     return Prompted(_concatenate([*pieces, chunk]), turns, position * token_duration)
 
 
-def compact(clip: AudioTokens) -> AudioTokens:
-    """Average a clip into one audio token: mean content, direction of the sum of its voices, and their mean norm."""
-    lengths = clip.voice.norm(dim=-1, keepdim=True).mean(0, keepdim=True)
-    voice = F.normalize(clip.voice.sum(0, keepdim=True), dim=-1) * lengths
-    return AudioTokens(clip.content.mean(0, keepdim=True), voice)
+def compact(clip: AudioTokens, voice: torch.Tensor | None = None) -> AudioTokens:
+    """Average a clip into one audio token.
+
+    Parameters
+    ----------
+    clip : AudioTokens
+        (num_tokens, ...)
+    voice : (voice_dim,) tensor, optional
+        Voice of the speaker, of any length. Defaults to the clip's own voices, summed.
+
+    Returns
+    -------
+    token : AudioTokens
+        (1, ...): mean content and, for each of the voices of a token, the direction of `voice` and the mean norm.
+    """
+    norms = clip.voice.norm(dim=-1, keepdim=True).mean(0, keepdim=True)
+    direction = F.normalize(clip.voice.sum(0, keepdim=True) if voice is None else voice.to(clip.voice), dim=-1)
+    return AudioTokens(clip.content.mean(0, keepdim=True), direction * norms)
 
 
 def num_silent_tokens(token_duration: float) -> int:

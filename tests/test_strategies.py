@@ -285,7 +285,7 @@ def test_a_chain_knows_people_by_their_voices(model: Pix2Seq, one_voice_a_chunk:
     output = make(model, "chain", hop=4.0)({"waveform": waveform, "sample_rate": RATE, "uri": "talk"})
     found = {label: {round(start) // 4 for start, _, who in rows(output) if who == label} for *_, label in rows(output)}
     assert found == {"SPEAKER_00": {0, 4, 7}, "SPEAKER_01": {1, 2, 6}, "SPEAKER_02": {3, 5}}
-    assert one_voice_a_chunk == [2, 2, 3, 3, 3, 3, 3]
+    assert one_voice_a_chunk == [1] * 7  # of those who are known, only those who sound like somebody in the chunk
 
 
 def test_who_was_taken_for_two_is_prompted_once(
@@ -298,18 +298,18 @@ def test_who_was_taken_for_two_is_prompted_once(
         said = [*stream.push(voices[0]), *stream.push(voices[1]), *stream.push(voices[2])]
     said += stream.push(voices[3]) + stream.push(torch.zeros(1, 4 * RATE)) + stream.close()
     assert [turn.speaker for turn in said[:2]] == ["SPEAKER_00", "SPEAKER_01"]
-    assert one_voice_a_chunk == [1, 1, 1, 1] and said[2].speaker == said[3].speaker
+    assert one_voice_a_chunk == [1, 1, 1] and said[2].speaker == said[3].speaker
     assert said[3].speaker in {"SPEAKER_00", "SPEAKER_01"}
 
 
-def test_who_had_to_be_heard_is_prompted_in_the_silence_that_follows(
+def test_who_had_to_be_heard_is_prompted_where_he_goes_on_and_nobody_in_silence(
     model: Pix2Seq, one_voice_a_chunk: list[int]
 ) -> None:
     pipeline = make(model, "chain", hop=4.0)
     chunker = Chunker(pipeline.grid)
-    chunks = list(chunker.push(torch.cat([tone(150, 4.0), torch.zeros(1, 4 * RATE)], dim=1)))
+    chunks = list(chunker.push(torch.cat([tone(150, 8.0), torch.zeros(1, 4 * RATE)], dim=1)))
     reading = Chain(pipeline.writer, SpeakerLimits(1, None))
-    for chunk in [*chunks, chunker.close()][:2]:
+    for chunk in [*chunks, chunker.close()][:3]:
         reading.read(chunk, later=0)  # as if it were the last one, for there is more than the head of the file says
     assert one_voice_a_chunk == [1]
 

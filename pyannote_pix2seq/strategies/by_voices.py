@@ -91,7 +91,8 @@ class ByVoices:
         if not heard:
             return reading.attributed()
         people = {number: speakers[number] for number in sorted(heard & self.inventory.present)} | {**met}
-        return shifted(second_pass(self.writer, [reading.audio], people)[0], reading.start)
+        prompted = reading.prompted(self.writer, people)
+        return shifted(second_pass(self.writer, [reading.audio], [prompted], people)[0], reading.start)
 
     def _remember(self, said: Sequence[Turn], met: Mapping[int, Speaker]) -> dict[int, int]:
         """Add those who have not spoken before to the inventory, and return the number of everybody who speaks."""

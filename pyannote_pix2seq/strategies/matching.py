@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 import numpy as np
 import torch
@@ -15,6 +15,9 @@ MIN_SIMILARITY = 0.45
 """Least cosine similarity of voices at which a speaker is given the name of an enrolled one."""
 PRESENCE_DURATION = 1.0
 """Seconds of the audio tokens most similar to a speaker, over which `likeliest` averages the similarity."""
+MIN_PRESENCE = 0.3
+"""Least such average of a speaker who may be in a chunk although nobody found them there: a prompt of somebody who is
+absent is a chance to name the wrong one."""
 
 
 def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) -> np.ndarray:
@@ -34,7 +37,13 @@ def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) ->
     return (directions(first) @ directions(second).T).numpy()
 
 
-def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token_duration: float) -> list[int]:
+def likeliest(
+    speakers: Sequence[Speaker],
+    audio: AudioTokens,
+    count: int,
+    token_duration: float,
+    found: Container[int] | None = None,
+) -> list[int]:
     """Choose the speakers who are likeliest to speak in a chunk.
 
     They are ranked by the cosine of their voices with those of the audio tokens, times the certainty of these, averaged
@@ -50,20 +59,27 @@ def likeliest(speakers: Sequence[Speaker], audio: AudioTokens, count: int, token
         How many to choose at most.
     token_duration : float
         Seconds.
+    found : container of int, optional
+        Indices of the speakers who were found in the chunk, and come first. Others are chosen only if their average is
+        at least `MIN_PRESENCE`. By default, everybody may be chosen.
 
     Returns
     -------
     numbers : list of int
         Their indices in `speakers`, sorted.
     """
-    if len(speakers) <= count:
-        return list(range(len(speakers)))
+    if not speakers or not count or (found is None and len(speakers) <= count):
+        return list(range(min(len(speakers), count)))
     voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
     present = best[: round(PRESENCE_DURATION / token_duration)].mean(0).tolist()
-    ranks = sorted(range(len(speakers)), key=lambda number: (present[number], speakers[number].last_heard))
-    return sorted(ranks[-count:]) if count else []
+    ranks = {
+        number: (found is not None and number in found, present[number], speaker.last_heard)
+        for number, speaker in enumerate(speakers)
+        if found is None or number in found or present[number] >= MIN_PRESENCE
+    }
+    return sorted(sorted(ranks, key=lambda number: ranks[number])[-count:])
 
 
 def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:

@@ -98,6 +98,13 @@ class Reading:
         found = attribute(turns, self.tokens, list(self.speakers.values()), self.token_duration)
         return [turn._replace(speaker=order[turn.speaker]) for turn in shifted(found, self.start)]
 
+    def prompted(self, writer: Writer, people: Mapping[int, Speaker]) -> list[int]:
+        """Numbers of the speakers to prompt the chunk with: who was found in it, and others who may be in it."""
+        numbers, tokens = list(people), self.tokens
+        found = {index for index, number in enumerate(numbers) if number in self.speakers}
+        most = writer.most_prompts(tokens)
+        return [numbers[i] for i in likeliest(list(people.values()), tokens, most, self.token_duration, found)]
+
     def forget(self) -> None:
         """Drop turns and speakers: the clips of all speakers in many chunks are large."""
         self.turns, self.speakers = [], {}
@@ -115,29 +122,35 @@ class Reading:
                 yield Part(placed, voice, heard, (self.start, turn.speaker))
 
 
-def second_pass(writer: Writer, audio: Sequence[AudioTokens], people: Mapping[int, Speaker]) -> list[list[Turn]]:
-    """Write the turns of chunks, behind prompts of the speakers who are likeliest to be in each.
+def second_pass(
+    writer: Writer,
+    audio: Sequence[AudioTokens],
+    prompted: Sequence[Sequence[int]],
+    people: Mapping[int, Speaker],
+) -> list[list[Turn]]:
+    """Write the turns of chunks, behind prompts of those who may be in each.
 
     Parameters
     ----------
     writer : Writer
     audio : sequence of AudioTokens
         Of each chunk, (num_tokens, ...); chunks are equally long.
+    prompted : sequence of sequences of int
+        Numbers of the speakers that each chunk is prompted with, as many for each. Nobody else can be written: without
+        any, there are no turns.
     people : mapping of int to Speaker
-        All speakers that can be written, by number; without any, there are no turns.
+        Speakers by number.
 
     Returns
     -------
     turns : list of lists of Turn
-        In seconds from the beginning of each chunk, with the speaker numbers of `people`.
+        In seconds from the beginning of each chunk, with the numbers of `people`.
     """
-    if not people:
+    if not prompted or not prompted[0]:
         return [[] for _ in audio]
-    numbers, everybody = list(people), list(people.values())
-    chosen = [likeliest(everybody, chunk, writer.most_prompts(chunk), writer.token_duration) for chunk in audio]
-    prompted = [[everybody[index] for index in some] for some in chosen]
-    written = writer.second_pass.write(audio, prompted, max_speakers=len(chosen[0]))
+    prompts = [[people[number] for number in numbers] for numbers in prompted]
+    written = writer.second_pass.write(audio, prompts, max_speakers=len(prompted[0]))
     return [
-        [turn._replace(speaker=numbers[some[turn.speaker]]) for turn in turns]
-        for some, turns in zip(chosen, written, strict=True)
+        [turn._replace(speaker=numbers[turn.speaker]) for turn in turns]
+        for numbers, turns in zip(prompted, written, strict=True)
     ]

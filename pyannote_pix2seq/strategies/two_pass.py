@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 
@@ -24,8 +24,8 @@ BATCH = 4
 class TwoPass:
     """Reads every chunk on its own, clusters the voices, and reads every chunk again.
 
-    In the second pass, a chunk is prompted with the speakers who are likeliest to be in it, by their best clips in the
-    whole recording. Audio tokens, and clips of them, are kept: about 1 MB per minute.
+    In the second pass, a chunk is prompted with the speakers who may be in it, by their best clips in the whole
+    recording. Audio tokens, and clips of them, are kept: about 1 MB per minute.
 
     Parameters
     ----------
@@ -98,8 +98,7 @@ class TwoPass:
     def _people(self, readings: Sequence[Reading]) -> tuple[list[Speaker], list[Turn]]:
         """Speakers of the recording, and the most confident turn of each in the first pass.
 
-        The turns of all readings are reassigned from speakers of a chunk to speakers of the recording, and then
-        dropped.
+        The turns of all readings are reassigned from speakers of a chunk to speakers of the recording, from 0 on.
         """
         parts = [list(reading.parts(CLUSTERED_DURATION)) for reading in readings]
         duration = readings[-1].core.end
@@ -111,21 +110,30 @@ class TwoPass:
         self._name_enrolled(people)
         written = [turn for reading in readings for turn in reading.turns]
         sure = [surest(written, number).within(0.0, duration) for number in numbers]
-        for reading in readings:
-            reading.forget()
         return people, sure
 
     def _second_pass(
         self, readings: Sequence[Reading], people: Sequence[Speaker], report: ProgressCallback
-    ) -> Iterator[list[Turn]]:
-        """Second pass: turns of each chunk, in seconds of the recording."""
-        everybody = dict(enumerate(people))
-        for done, batch in _batches(readings):
-            report("second pass", done, len(readings))
-            written = second_pass(self.writer, [reading.tokens for reading in batch], everybody)
-            for reading, turns in zip(batch, written, strict=True):
-                yield shifted(turns, reading.start)
+    ) -> list[list[Turn]]:
+        """Second pass: turns of each chunk, in seconds of the recording. What the first pass found is dropped."""
+        everybody, turns = dict(enumerate(people)), dict[int, list[Turn]]()
+        prompted = self._prompted(readings, everybody)
+        for batch in _alike(prompted):
+            report("second pass", len(turns), len(readings))
+            audio = [readings[index].tokens for index in batch]
+            written = second_pass(self.writer, audio, [prompted[index] for index in batch], everybody)
+            for index, found in zip(batch, written, strict=True):
+                turns[index] = shifted(found, readings[index].start)
         report("second pass", len(readings), len(readings))
+        return [turns[index] for index in range(len(readings))]
+
+    def _prompted(self, readings: Sequence[Reading], people: Mapping[int, Speaker]) -> list[list[int]]:
+        """Numbers of the speakers to prompt each chunk with; the turns of all readings are dropped."""
+        prompted = []
+        for reading in readings:
+            prompted.append(reading.prompted(self.writer, people))
+            reading.forget()
+        return prompted
 
     def _missing_turns(self, people: Sequence[Speaker], sure: Sequence[Turn], turns: Sequence[Turn]) -> list[Turn]:
         """First-pass turns of speakers who have none in the second pass, where there are too few speakers."""
@@ -139,3 +147,11 @@ class TwoPass:
 def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
     """Readings in batches, and the number of readings before each."""
     return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
+
+
+def _alike(prompted: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Indices of chunks in batches, the chunks of each of which have as many prompts."""
+    by_length: dict[int, list[int]] = {}
+    for index, numbers in enumerate(prompted):
+        by_length.setdefault(len(numbers), []).append(index)
+    return (some[i : i + BATCH] for some in by_length.values() for i in range(0, len(some), BATCH))

@@ -114,7 +114,7 @@ class Writer:
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
         if self.prompts == "compact":
-            return prompt([compact(speaker.clip) for speaker in speakers], audio, self.token_duration)
+            return prompt([compact(who.clip, who.voice) for who in speakers], audio, self.token_duration)
         window = self.model.vocabulary.window
         seconds = min(window / 2, window - len(audio.content) * self.token_duration)
         return prompt(clips(speakers, seconds, self.token_duration), audio, self.token_duration)
