@@ -3,7 +3,7 @@
 A prompt is up to 5 s of a known speaker. Prompts precede the chunk, each followed by 200 ms of silence (320 ms in whole
 audio tokens), and the written sequence starts with their triplets: `A's prompt, silence, B's prompt, silence, chunk`.
 Prompts are audio tokens, so a speaker of the recording is prompted with tokens that have already been computed. A
-prompt may be compact: one audio token that summarises the whole clip.
+prompt may be compact: one audio token that summarises the whole clip, with the voice of all that its speaker said.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class ByVoices:
     """Reads each chunk of a chain twice.
 
     The first pass reads the chunk on its own, to find its speakers: its voices are clustered with all earlier ones, see
-    `PartHistory`. The second pass reads it behind prompts of the speakers, known or new, who are likeliest to be in it.
+    `PartHistory`. The second pass reads it behind prompts of the speakers, known or new, who may be in it.
     Chunks are read only once until somebody has spoken.
 
     Parameters
@@ -86,7 +86,7 @@ class ByVoices:
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
     def _second_pass(self, reading: Reading, met: Mapping[int, Speaker]) -> list[Turn]:
-        """Read a chunk behind prompts of its speakers; `met` are those who have not spoken before."""
+        """Read a chunk behind prompts of who may be in it; `met` are those who have not spoken before."""
         heard, speakers = self.inventory.heard, self.inventory.speakers
         if not heard:
             return reading.attributed()

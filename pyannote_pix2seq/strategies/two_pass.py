@@ -24,8 +24,8 @@ BATCH = 4
 class TwoPass:
     """Reads every chunk on its own, clusters the voices, and reads every chunk again.
 
-    In the second pass, a chunk is prompted with the speakers who may be in it, by their best clips in the whole
-    recording. Audio tokens, and clips of them, are kept: about 1 MB per minute.
+    In the second pass, a chunk is prompted with the speakers of the recording who may be in it, see `Reading.prompted`.
+    Audio tokens, and clips of them, are kept: about 1 MB per minute.
 
     Parameters
     ----------
