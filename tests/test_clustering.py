@@ -32,6 +32,17 @@ def test_voices_that_are_alike_are_one_person() -> None:
     assert found(groups) == [np.flatnonzero(whose == number).tolist() for number in range(3)]
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+def test_exactly_enough_speech_is_enough_in_whatever_order_it_is_added_up(order: list[int]) -> None:
+    seconds = np.array([0.1, 0.2, 0.3])[order]
+    for shortest in (0.1 + 0.2 + 0.3, 0.2 + 0.3 + 0.1):  # 0.6 and a little more
+        for alike in ([0, 1], [1, 2], [0, 2]):  # merged first
+            voices = np.ones((3, 3))
+            voices[:, 0] += 0.1
+            voices[alike, 0] -= 0.1
+            assert found(cluster(unit(voices), seconds, 0.5, shortest)) == [[0, 1, 2]]
+
+
 @pytest.mark.parametrize(("noise", "alike"), [(0.4, 0.86), (0.8, 0.61), (1.0, 0.5)])
 def test_how_noisy_a_recording_is_makes_no_difference(noise: float, alike: float) -> None:
     whose = np.repeat([0, 1, 2], [60, 40, 50])

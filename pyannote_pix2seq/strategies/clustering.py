@@ -58,6 +58,7 @@ def cluster(
     """
     if len(voices) == 0:
         return []
+    seconds, shortest = np.round(1e6 * seconds), round(1e6 * shortest)  # whole, so that sums do not depend on order
     merges = _tree(voices, parted) if len(voices) > 1 else np.zeros((0, 4))
     is_blurred = ((merges[:, 2] >= APART) & (merges[:, 2] <= distance)).any()
     natural = int((merges[:, 2] <= (max(distance, widest) if is_blurred else distance)).sum())
