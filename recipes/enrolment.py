@@ -2,10 +2,11 @@
 
     python recipes/enrolment.py --voices voices/ --noise noise/ --into enrolment/
 
-Makes meetings of five speakers in FOLDER, and enrols three of them with 10 s each: a clean recording of the same voice,
-at the same speed and pitch, of speech that is not in the meeting. No speaker is in two meetings while there are voices
-left. Each meeting is diarized with each strategy. Existing recordings are kept, and so are results of a pipeline whose
-files have not changed on audio that has not. --docs writes the table between two comments of that file.
+Makes meetings of five speakers in FOLDER, or other conversations (--difficulty), and enrols three of them with 10 s
+each: a clean recording of the same voice, at the same speed and pitch, of speech that is not in the meeting. No speaker
+is in two meetings while there are voices left. Each meeting is diarized with each strategy. Existing recordings are
+kept, and so are results of a pipeline whose files have not changed on audio that has not. --docs writes the table
+between two comments of that file.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
-from pyannote_pix2seq.simulation.difficulty import simulator
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -83,6 +84,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--split", default="dev", help="of the voices (default: dev)")
     parser.add_argument("--meetings", type=at_least_one, default=3, help="number of them (default: 3)")
     parser.add_argument("--minutes", type=positive, default=20, help="of each meeting (default: 20)")
+    parser.add_argument(
+        "--difficulty", choices=DIFFICULTIES, default="Meeting", help="kind of conversation (default: Meeting)"
+    )
     parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="(default: both)")
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
     parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
@@ -94,7 +98,7 @@ def simulators(options: argparse.Namespace) -> list[Simulator]:
     """Simulators of the recordings for enrolment and of the meetings, with different speech of the same voices."""
     noises = Noises(options.noise) if options.noise else None
     return [
-        simulator("Meeting", half, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
+        simulator(options.difficulty, half, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
         for half in halves(Voices(options.voices, options.split))
     ]
 

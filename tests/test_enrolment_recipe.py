@@ -12,6 +12,9 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE, annotation
 
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
+from pyannote_pix2seq.simulation.store import write_voices
+
 
 @pytest.fixture
 def recipe(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
@@ -42,3 +45,13 @@ def test_a_meeting_is_diarized_again_once_its_audio_or_that_of_the_enrolled_has_
     assert [found(0, 1), found(0, 1)] == [1, 1]
     assert [found(2, 1), found(0, 2), found(0, 1, "bob")] == [2, 3, 4]
     assert [found(0, 1), found(2, 1)] == [1, 2]  # they were kept
+
+
+@pytest.mark.parametrize("name", ["Meeting", "Easy"])
+def test_conversations_have_the_difficulty_that_is_asked_for(recipe: ModuleType, tmp_path: Path, name: str) -> None:
+    speech = [(f"v{number}", "toy", "dev", [np.full(10 * SAMPLE_RATE, 9, dtype=np.int16)] * 2) for number in range(5)]
+    write_voices(tmp_path, speech)
+    options = SimpleNamespace(voices=tmp_path, split="dev", noise=None, minutes=3, difficulty=name)
+    for simulator in recipe.simulators(options):
+        assert simulator.duration == 180.0
+        assert simulator.acoustics.signal_to_noise == DIFFICULTIES[name].acoustics.signal_to_noise
