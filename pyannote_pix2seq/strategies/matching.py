@@ -61,23 +61,24 @@ def likeliest(
         Seconds.
     found : container of int, optional
         Indices of the speakers who were found in the chunk, and come first. Others are chosen only if their average is
-        at least `MIN_PRESENCE`. By default, everybody may be chosen.
+        at least `MIN_PRESENCE`. Defaults to everybody.
 
     Returns
     -------
     numbers : list of int
         Their indices in `speakers`, sorted.
     """
-    if not speakers or not count or (found is None and len(speakers) <= count):
-        return list(range(min(len(speakers), count)))
+    if not speakers or not count:
+        return []
+    found = range(len(speakers)) if found is None else found
     voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
     present = best[: round(PRESENCE_DURATION / token_duration)].mean(0).tolist()
     ranks = {
-        number: (found is not None and number in found, present[number], speaker.last_heard)
+        number: (number in found, present[number], speaker.last_heard)
         for number, speaker in enumerate(speakers)
-        if found is None or number in found or present[number] >= MIN_PRESENCE
+        if number in found or present[number] >= MIN_PRESENCE
     }
     return sorted(sorted(ranks, key=lambda number: ranks[number])[-count:])
 

@@ -146,7 +146,7 @@ def second_pass(
     turns : list of lists of Turn
         In seconds from the beginning of each chunk, with the numbers of `people`.
     """
-    if not prompted or not prompted[0]:
+    if not any(prompted):
         return [[] for _ in audio]
     prompts = [[people[number] for number in numbers] for numbers in prompted]
     written = writer.second_pass.write(audio, prompts, max_speakers=len(prompted[0]))
