@@ -48,8 +48,9 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     strategy : {"chain", "two_pass"}, optional
         Two passes need a frontend with voices; they are the default with such a frontend, and a chain without.
     prompts : {"compact", "clip"}, optional
-        Prompt with one audio token that summarises up to 5 s of a speaker, or with all of them. Defaults to compact
-        prompts, and to clips if the frontend is trained with the model.
+        Prompt with one audio token that summarises up to 5 s of a speaker, with the voice of all that the speaker said,
+        or with all audio tokens of these seconds. Defaults to compact prompts, and to clips if the frontend is trained
+        with the model.
     decoding : dict, optional
         Options of `DecodingOptions`, e.g. `{"method": "beam"}`.
     legacy : bool, optional

@@ -1,4 +1,4 @@
-"""Speakers as they are remembered: a clip to prompt with, and a voice to compare."""
+"""Speakers as they are remembered: a clip to prompt with, and a voice to compare and for compact prompts."""
 
 from __future__ import annotations
 

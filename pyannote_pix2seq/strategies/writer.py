@@ -31,8 +31,8 @@ class Writer:
         In evaluation mode.
     decoding : DecodingOptions
     prompts : {"compact", "clip"}, optional
-        Whether a prompt is one audio token that stands for up to 5 s of a speaker, or all of these audio tokens.
-        Defaults to "compact".
+        Whether a prompt is one audio token that stands for up to 5 s of a speaker, with the voice of all that the
+        speaker said, or all of these audio tokens. Defaults to "compact".
 
     Raises
     ------
