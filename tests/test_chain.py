@@ -15,6 +15,7 @@ from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies import inventory
 from pyannote_pix2seq.strategies.chain import Chain
 from pyannote_pix2seq.strategies.chunks import Chunk
+from pyannote_pix2seq.strategies.reading import Reading
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.two_pass import TwoPass
 
@@ -89,16 +90,29 @@ def test_every_second_of_a_voice_counts_once_in_whichever_chunk_it_is_heard(chai
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "REMEMBERED", 1)
     (first,) = read(chain, 0, 0, [Turn(2, 4, 0, 0.9)])
-    second = [Turn(5, 15, 0, 0.9)]
+    second, third, fourth = [Turn(5, 7, 0, 0.9)], [Turn(5, 6.5, 0, 0.9)], [Turn(5, 15, 0, 0.9)]
     (other,) = read(chain, 1, 1, second, second)
-    (again,) = read(chain, 3, 0, second, second)  # the second said more
-    assert [first.speaker, other.speaker, again.speaker] == [0, 1, 2]
+    (again,) = read(chain, 3, 0, third, third)  # a stranger, for the second spoke later
+    (still,) = read(chain, 4, 0, fourth, fourth)  # the stranger, though the first said more than he has
+    assert [turn.speaker for turn in (first, other, again, still)] == [0, 1, 2, 2]
 
 
 def test_silence_when_nobody_is_known_who_could_speak(chain: Chain) -> None:
     assert len(read(chain, 0, 0, [Turn(2, 10, 0, 0.9), Turn(2, 10, 1, 0.9)])) == 2  # never alone: nobody's voice
     assert read(chain, 1, 1, [Turn(10, 12, 0, 0.5)], []) == []  # met, but not written the second time
     assert read(chain, 2, 2, []) == []
+
+
+def test_who_was_found_in_a_chunk_is_prompted_whomever_it_sounds_like(monkeypatch: pytest.MonkeyPatch) -> None:
+    writer, clip = ScriptedWriter(), AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    people = {number: Speaker(clip, 1.0, torch.eye(8)[axis], 1.0) for number, axis in ((3, 0), (7, 1), (9, 2))}
+    reading = Reading(writer.listen(torch.zeros(1, 1)), writer.token_duration, 24.0, Segment(27, 51))
+    reading.set_turns([Turn(26, 29, 7, 0.9)])
+    assert reading.prompted(writer, people) == [3, 7]  # type: ignore[arg-type]
+    monkeypatch.setattr(ScriptedWriter, "capacity", 1)
+    assert reading.prompted(writer, people) == [7]  # type: ignore[arg-type]
+    reading.forget()
+    assert reading.prompted(writer, people) == [3]  # type: ignore[arg-type]
 
 
 def test_more_speakers_than_the_last_chunk_can_have_are_an_error() -> None:

@@ -176,6 +176,16 @@ def test_prompts_can_be_one_audio_token_each(model: Pix2Seq, strategy: str, monk
     assert max(lengths["clip"]) > max(lengths["compact"]) > chunk
 
 
+def test_a_compact_prompt_has_the_voice_of_the_speaker_and_a_clip_its_own(model: Pix2Seq) -> None:
+    clip = AudioTokens(torch.ones(5, model.frontend.content_dim), torch.eye(16)[0].expand(5, 3, 16))
+    speaker = Speaker(clip, 1.0, 20 * torch.eye(16)[1], 20.0)
+    for prompts, length, axis in (("compact", 1, 1), ("clip", 5, 0)):
+        writer = Writer(model, make(model, "chain").decoding, prompts)
+        audio, _, _ = writer._prompt(writer.listen(tone(150, 1.0)), [speaker])
+        torch.testing.assert_close(audio.voice[:length], torch.eye(16)[axis].expand(length, 3, 16))
+        assert not audio.voice[length].any()
+
+
 @pytest.mark.parametrize(
     ("third", "asked", "expected"),
     [
@@ -201,6 +211,37 @@ def test_a_recording_that_one_chunk_holds_is_read_once(model: Pix2Seq) -> None:
         )
         assert "first pass" in steps and ("second pass" in steps) == is_read_again
         assert len(output.speaker_diarization) > 0
+
+
+def test_chunks_with_as_many_prompts_are_written_together_and_turns_stay_in_their_chunks(
+    model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pitches = [150, 150, 150, 400, 0, 0, 400, 550, 400, 400, 550, 150, 550, 550]  # every 2 s, two to a chunk
+    waveform = torch.cat([tone(pitch, 2.0) if pitch else torch.zeros(1, 2 * RATE) for pitch in pitches], dim=1)
+    batches: list[list[int]] = []
+    done: list[tuple[int, int]] = []
+
+    def said(chunk: AudioTokens, people: list[Speaker]) -> list[Turn]:
+        halves = [half.sum(0) for half in chunk.voice[:24, 0].split(12)]
+        known = torch.stack([who.voice for who in people] or halves)
+        alike = [int(torch.cosine_similarity(known, half[None]).argmax()) for half in halves]
+        return [Turn(2 * k + 0.2, 2 * k + 1.8, alike[k], 0.9) for k in range(2) if halves[k].any()]
+
+    def write(_: Writer, audio: list[AudioTokens], prompted: list[list[Speaker]], *__: int, **___: int) -> Any:
+        batches.append([len(people) for people in prompted])
+        return [said(chunk, people) for chunk, people in zip(audio, prompted, strict=True)]
+
+    def hook(step: str, *_: Any, total: int = 0, completed: int = 0, **__: Any) -> None:
+        done.extend([(completed, total)] * (step == "second pass"))
+
+    monkeypatch.setattr(Writer, "write", write)
+    pipeline = make(model, "two_pass", hop=4.0)
+    output = pipeline({"waveform": waveform, "sample_rate": RATE, "uri": "talk"}, hook=hook)
+    people = {150: "SPEAKER_00", 400: "SPEAKER_01", 550: "SPEAKER_02"}
+    expected = [(round(2 * k + 0.2, 3), people[pitch]) for k, pitch in enumerate(pitches) if pitch]
+    assert [(round(start, 3), label) for start, _, label in rows(output)] == expected
+    assert sorted(batches) == [[0] * 3, [0] * 4, [1] * 3, [2] * 3]  # nobody is prompted in silence: it is read once
+    assert done == [(0, 7), (3, 7), (6, 7), (7, 7)]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
