@@ -84,7 +84,8 @@ def compact(clip: AudioTokens, voice: torch.Tensor | None = None) -> AudioTokens
         (1, ...): mean content and, for each of the voices of a token, the direction of `voice` and the mean norm.
     """
     norms = clip.voice.norm(dim=-1, keepdim=True).mean(0, keepdim=True)
-    direction = F.normalize(clip.voice.sum(0, keepdim=True) if voice is None else voice.to(clip.voice), dim=-1)
+    said = clip.voice.sum(0, keepdim=True) if voice is None else voice
+    direction = F.normalize(said.float(), dim=-1).to(clip.voice)  # the sum of hours is beyond half precision
     return AudioTokens(clip.content.mean(0, keepdim=True), direction * norms)
 
 

@@ -28,7 +28,8 @@ class Speaker:
     quality : float
         Seconds of the clip that fit into a prompt, times the model's confidence in it; 0 if the clip is of overlap.
     voice : (voice_dim,) tensor
-        Sum of the voices of all audio tokens in which the speaker speaks alone; not of unit length.
+        Sum of the first voices of all audio tokens in which the speaker speaks alone or, in a chain, from the
+        speaker's second chunk on, voice of the speaker's `history.Group`; not of unit length.
     solo_duration : float
         Seconds in which the speaker speaks alone.
     last_heard : float
