@@ -47,7 +47,7 @@ class SpeakerLimits(NamedTuple):
             raise SpeakerCountError(
                 f"{asked} was asked for, but there can be at most {capacity} speakers here: as many "
                 f"as the model names in one chunk, times the number of chunks (one, if this is a stream). "
-                f"Ask for fewer, or make chunks shorter (`chunk`, in the config.yaml of the pipeline)."
+                f"Ask for fewer or, in a file, make chunks shorter (`pipeline.chunk`, or `chunk` in config.yaml)."
             )
         if limits.max_speakers is not None and limits.min_speakers > limits.max_speakers:
             raise SpeakerCountError(

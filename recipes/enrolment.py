@@ -2,11 +2,11 @@
 
     python recipes/enrolment.py --voices voices/ --noise noise/ --into enrolment/
 
-Makes meetings of five speakers in FOLDER, or other conversations (--difficulty), and enrols three of them with 10 s
-each: a clean recording of the same voice, at the same speed and pitch, of speech that is not in the meeting. No speaker
-is in two meetings while there are voices left. Each meeting is diarized with each strategy. Existing recordings are
-kept, and so are results of a pipeline whose files have not changed on audio that has not. --docs writes the table
-between two comments of that file.
+Makes meetings of five speakers (of fewer, if they are short) in FOLDER/Meeting, or other conversations (--difficulty)
+in a folder of that name, and enrols three of them with 10 s each: a clean recording of the same voice, at the same
+speed and pitch, of speech that is not in the meeting. No speaker is in two meetings while there are voices left. Each
+meeting is diarized with each strategy. Existing recordings are kept, and so are results of a pipeline whose files have
+not changed on audio that has not. --docs writes the table between two comments of that file.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> None:
     """Simulate meetings, diarize them, and print the table."""
     place = Place(options.docs, "enrolment") if options.docs else None
+    options.into /= options.difficulty
     options.into.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     rows = []

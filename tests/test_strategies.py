@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
+import pickle
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +389,16 @@ def test_who_is_silent_for_long_and_said_little_is_forgotten(monkeypatch: pytest
     assert people.forget(100.0) == [1, 2]  # for every second alone: 0.9 s, 20 s, 100 s, none
     assert list(people.speakers) == [-1, 0, 3] and people.heard == {0, 3} and people.present == {3}
     assert people.new_number() == 0  # numbers are not given back: these were set by hand
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_cannot_be_copied_and_goes_on(model: Pix2Seq, duplicate: Callable[[Stream], object]) -> None:
+    stream, undisturbed = make(model, "chain").stream(RATE), make(model, "chain").stream(RATE)
+    waveform = talk()["waveform"]
+    said, expected = stream.push(waveform), undisturbed.push(waveform)
+    with pytest.raises(StreamError, match="cannot be copied or pickled"):
+        duplicate(stream)
+    assert said + stream.close() == expected + undisturbed.close() != []
 
 
 def test_blocks_of_a_stream_may_be_shorter_than_they_have_channels(model: Pix2Seq) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -41,7 +41,7 @@ class LabelledTurn(NamedTuple):
 
 
 class StreamError(Pix2SeqError, RuntimeError):
-    """Audio was pushed to a stream that is closed."""
+    """Audio was pushed to a stream that is closed, or a stream was to be copied or pickled."""
 
 
 class Stream:
@@ -128,6 +128,12 @@ class Stream:
         check_values(waveform, self.sample_rate, "the stream", self._chunker.duration)
         chunks = self._chunker.push(self._resampler.push(self._mixer.push(waveform)))
         return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
+
+    def __reduce__(self) -> NoReturn:
+        raise StreamError(
+            "A stream cannot be copied or pickled: both would go on with the same audio. Begin another with "
+            "pipeline.stream() and push the audio to both."
+        )
 
     def close(self) -> list[LabelledTurn]:
         """Close the stream and return the remaining turns; nothing can be pushed afterwards."""
