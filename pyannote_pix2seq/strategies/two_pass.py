@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import TypeVar
 
 import torch
 
@@ -19,6 +21,8 @@ from pyannote_pix2seq.strategies.writer import Writer
 
 BATCH = 4
 """Chunks that are decoded at once."""
+
+Item = TypeVar("Item")
 
 
 class TwoPass:
@@ -88,8 +92,8 @@ class TwoPass:
         """First pass over all chunks, with at least `min_speakers` speakers in each."""
         max_speakers = self.limits.at_once(self.writer.capacity)
         writer = self.writer if len(readings) == 1 else self.writer.first_pass
-        for done, batch in _batches(readings):
-            report("first pass", done, len(readings))
+        for number, batch in enumerate(_batches(readings)):
+            report("first pass", BATCH * number, len(readings))
             found = writer.write([reading.tokens for reading in batch], [[]] * len(batch), min_speakers, max_speakers)
             for reading, turns in zip(batch, found, strict=True):
                 reading.set_turns(shifted(turns, reading.start))
@@ -144,14 +148,14 @@ class TwoPass:
         return [sure[number] for number in silent[: max(missing, 0)]]
 
 
-def _batches(readings: Sequence[Reading]) -> Iterator[tuple[int, Sequence[Reading]]]:
-    """Readings in batches, and the number of readings before each."""
-    return ((first, readings[first : first + BATCH]) for first in range(0, len(readings), BATCH))
+def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """Items in batches."""
+    return (items[first : first + BATCH] for first in range(0, len(items), BATCH))
 
 
-def _alike(prompted: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+def _alike(prompted: Sequence[Sequence[int]]) -> Iterator[Sequence[int]]:
     """Indices of chunks in batches, the chunks of each of which have as many prompts."""
     by_length: dict[int, list[int]] = {}
     for index, numbers in enumerate(prompted):
         by_length.setdefault(len(numbers), []).append(index)
-    return (some[i : i + BATCH] for some in by_length.values() for i in range(0, len(some), BATCH))
+    return chain.from_iterable(map(_batches, by_length.values()))
