@@ -97,7 +97,7 @@ def diarize(options: Namespace) -> int:
 def enrol(options: Namespace) -> int:
     """Enrol speakers and save them to a file, and return the exit status."""
     _check_file(options.into, options.overwrite)
-    people = _people(_read_pipeline(options), options.people)
+    people = _people(_read_pipeline(options), options.people, options.channel)
     people.save(options.into)
     return 0
 
@@ -184,14 +184,16 @@ def _diarizer(options: Namespace) -> Callable[[Job], Pix2SeqOutput]:
     return partial(_find_turns, pipeline, _people(pipeline, options.known), options)
 
 
-def _people(pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path]) -> Enrolment:
-    """Known speakers: those loaded from files, and those enrolled now from recordings."""
+def _people(
+    pipeline: Pix2SeqDiarization, known: Sequence[tuple[str, Path] | Path], channel: int | None = None
+) -> Enrolment:
+    """Known speakers: those loaded from files, and those enrolled now from recordings, or from one channel of these."""
     from pyannote_pix2seq.audio.samples import AudioError
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 
-    recordings: dict[str, list[Path]] = {}
+    recordings: dict[str, list[dict[str, Any]]] = {}
     for name, file in (each for each in known if isinstance(each, tuple)):
-        recordings.setdefault(name, []).append(file)
+        recordings.setdefault(name, []).append({"audio": file, "channel": channel})
     try:
         saved = [person for path in known if isinstance(path, Path) for person in Enrolment.load(path)]
         people = Enrolment([*saved, *pipeline.enrol(recordings)])

@@ -295,6 +295,18 @@ def test_people_are_added_to_those_who_were_enrolled(enrol):
     assert not Path("twice.npz").exists()
 
 
+def test_people_can_be_enrolled_from_one_channel(talk, enrol):
+    samples, rate = soundfile.read(talk)
+    soundfile.write("both.wav", np.stack([samples, -samples], axis=1), rate)
+    _, said = enrol("ann=both.wav", "--into", "mean.npz")
+    assert "both.wav: its channels cancel each other out" in said[0] and "--channel 0" in said[0]
+    enrol("ann=talk.wav", "--into", "people.npz")
+    assert enrol("ann=both.wav", "--channel", "0", "--into", "left.npz") == (0, [])
+    assert Path("left.npz").read_bytes() == Path("people.npz").read_bytes()
+    status, said = enrol("ann=talk.wav", "--channel", "1", "--into", "right.npz")
+    assert status == 2 and "Channel 1 of talk was asked for, but it has 1 channel" in said[-1]
+
+
 def test_too_many_speakers_for_a_recording_is_one_line(talk, diarize):
     status, _, said = diarize(talk, "--num-speakers", 9)
     assert status == 1 and "at most 8 speakers here" in said[0]
