@@ -99,31 +99,31 @@ def test_what_a_gpu_hears_is_remembered_on_the_cpu_and_prompts_go_back() -> None
 
 
 def test_those_who_sound_like_the_chunk_are_the_likeliest() -> None:
-    speakers = [speaker([1.0, 0.0, 0.0]), speaker([0.0, 1.0, 0.0]), speaker([0.0, 0.0, 1.0])]
+    speakers = {-1: speaker([1.0, 0.0, 0.0]), 7: speaker([0.0, 1.0, 0.0]), 3: speaker([0.0, 0.0, 1.0])}
     audio = chunk_of((10, [0.0, 0.0, 1.0]), (6, [1.0, 0.0, 0.0]), (50, [0.0, 0.1, 0.0]))
     audio = AudioTokens(audio.content, audio.voice[:, :1])
-    assert likeliest(speakers, audio, 2, TOKEN) == [0, 2]
-    assert likeliest(speakers, audio, 1, TOKEN) == [2] and likeliest(speakers, audio, 0, TOKEN) == []
-    assert likeliest(speakers, audio, 9, TOKEN) == [0, 1, 2]
+    assert likeliest(speakers, audio, 2, TOKEN) == [-1, 3]
+    assert likeliest(speakers, audio, 1, TOKEN) == [3] and likeliest(speakers, audio, 0, TOKEN) == []
+    assert likeliest(speakers, audio, 9, TOKEN) == [-1, 7, 3]
 
 
 def test_of_those_who_were_not_found_only_who_sounds_like_the_chunk_is_likely() -> None:
-    speakers = [speaker([1.0, 0.0, 0.0]), speaker([0.0, 1.0, 0.0]), speaker([0.0, 0.0, 1.0])]
-    for heard, expected in ((0.32, [0, 1, 2]), (0.28, [0, 1])):  # around `MIN_PRESENCE`
+    speakers = {-1: speaker([1.0, 0.0, 0.0]), 7: speaker([0.0, 1.0, 0.0]), 3: speaker([0.0, 0.0, 1.0])}
+    for heard, expected in ((0.32, [-1, 7, 3]), (0.28, [-1, 7])):  # around `MIN_PRESENCE`
         audio = chunk_of((10, [1.0, 0.0, 0.0]), (50, [0.0, 0.1, 0.0]), (8, [0.0, 0.0, heard]))
         audio = AudioTokens(audio.content, audio.voice[:, :1])
-        assert likeliest(speakers, audio, 9, TOKEN, {1}) == expected
-        assert likeliest(speakers, audio, 2, TOKEN, {1}) == [0, 1]
-        assert likeliest(speakers, audio, 1, TOKEN, {1}) == [1] and likeliest(speakers, audio, 1, TOKEN) == [0]
+        assert likeliest(speakers, audio, 9, TOKEN, {7}) == expected
+        assert likeliest(speakers, audio, 2, TOKEN, {7}) == [-1, 7]
+        assert likeliest(speakers, audio, 1, TOKEN, {7}) == [7] and likeliest(speakers, audio, 1, TOKEN) == [-1]
     silent = AudioTokens(audio.content, 0 * audio.voice)
-    assert likeliest(speakers, silent, 9, TOKEN, set()) == [] and likeliest(speakers, silent, 9, TOKEN, {2}) == [2]
+    assert likeliest(speakers, silent, 9, TOKEN, set()) == [] and likeliest(speakers, silent, 9, TOKEN, {3}) == [3]
 
 
 def test_without_voices_those_who_spoke_last_are_the_likeliest() -> None:
-    speakers = [speaker([], time) for time in (9.0, 2.0, 8.0, -math.inf)]
+    speakers = {number: speaker([], time) for number, time in ((0, 9.0), (5, 2.0), (2, 8.0), (-1, -math.inf))}
     silent = AudioTokens(torch.randn(20, 4), torch.zeros(20, 0, 0))
     assert likeliest(speakers, silent, 2, TOKEN) == [0, 2]
-    assert likeliest(speakers, silent, 2, TOKEN, {1, 3}) == [1, 3]
+    assert likeliest(speakers, silent, 2, TOKEN, {5, -1}) == [5, -1]
 
 
 @pytest.mark.parametrize(("count", "seconds", "expected"), [(1, 30.0, 31), (2, 30.0, 31), (4, 10.0, 13), (4, 1.0, 1)])

@@ -30,12 +30,11 @@ class ByPrompts:
         """Turns in the core of a chunk, in which at least `needed` speakers speak for the first time."""
         inventory, capacity, most = self.inventory, self.writer.capacity, self.writer.most_prompts(audio)
         allowed, token_duration = inventory.allowed, self.writer.token_duration
-        candidates = [number for number in inventory.speakers if allowed != 0 or number in inventory.heard]
+        candidates = {n: who for n, who in inventory.speakers.items() if allowed != 0 or n in inventory.heard}
         room = 0 if allowed == 0 and len(candidates) <= most else max(needed, 1)
-        known = [inventory.speakers[number] for number in candidates]
-        prompted = [candidates[i] for i in likeliest(known, audio, min(capacity - room, most), token_duration)]
+        prompted = likeliest(candidates, audio, min(capacity - room, most), token_duration)
         max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
-        people = [inventory.speakers[number] for number in prompted]
+        people = [candidates[number] for number in prompted]
         (written,) = self.writer.write([audio], [people], len(prompted) + needed, max_speakers)
         turns = shifted(written, chunk.start)
         return self._remember(turns, speakers_in(audio, turns, chunk.start, token_duration), prompted, needed, chunk)

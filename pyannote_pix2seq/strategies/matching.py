@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) ->
 
 
 def likeliest(
-    speakers: Sequence[Speaker],
+    speakers: Mapping[int, Speaker],
     audio: AudioTokens,
     count: int,
     token_duration: float,
@@ -52,7 +52,8 @@ def likeliest(
 
     Parameters
     ----------
-    speakers : sequence of Speaker
+    speakers : mapping of int to Speaker
+        By number.
     audio : AudioTokens
         Of the chunk, (num_tokens, ...).
     count : int
@@ -60,27 +61,28 @@ def likeliest(
     token_duration : float
         Seconds.
     found : container of int, optional
-        Indices of the speakers who were found in the chunk, and come first. Others are chosen only if their average is
+        Numbers of the speakers who were found in the chunk, and come first. Others are chosen only if their average is
         at least `MIN_PRESENCE`. Defaults to everybody.
 
     Returns
     -------
     numbers : list of int
-        Their indices in `speakers`, sorted.
+        Their numbers, in the order of `speakers`.
     """
     if not speakers or not count:
         return []
-    found = range(len(speakers)) if found is None else found
-    voices = audio.voice.float().cpu() @ directions(voices_of(speakers)).T
+    found = speakers if found is None else found
+    voices = audio.voice.float().cpu() @ directions(voices_of(speakers.values())).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
     present = best[: round(PRESENCE_DURATION / token_duration)].mean(0).tolist()
     ranks = {
-        number: (number in found, present[number], speaker.last_heard)
-        for number, speaker in enumerate(speakers)
-        if number in found or present[number] >= MIN_PRESENCE
+        number: (number in found, presence, speaker.last_heard)
+        for (number, speaker), presence in zip(speakers.items(), present, strict=True)
+        if number in found or presence >= MIN_PRESENCE
     }
-    return sorted(sorted(ranks, key=lambda number: ranks[number])[-count:])
+    chosen = sorted(ranks, key=lambda number: ranks[number])[-count:]
+    return [number for number in ranks if number in chosen]
 
 
 def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:

@@ -100,10 +100,8 @@ class Reading:
 
     def prompted(self, writer: Writer, people: Mapping[int, Speaker]) -> list[int]:
         """Numbers of the speakers to prompt the chunk with: who was found in it, and others who may be in it."""
-        numbers, tokens = list(people), self.tokens
-        found = {index for index, number in enumerate(numbers) if number in self.speakers}
-        most = writer.most_prompts(tokens)
-        return [numbers[i] for i in likeliest(list(people.values()), tokens, most, self.token_duration, found)]
+        tokens = self.tokens
+        return likeliest(people, tokens, writer.most_prompts(tokens), self.token_duration, self.speakers)
 
     def forget(self) -> None:
         """Drop turns and speakers: the clips of all speakers in many chunks are large."""
