@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -119,13 +120,21 @@ def verify(protocol: SyntheticProtocol, into: Path) -> float:
     sums = _folder(protocol, into) / SUMS
     known, seconds = _read_sums(sums), 0.0
     for subset in (subset for subset, size in protocol.sizes.items() if size):
-        for expected, found in zip(getattr(protocol, subset)(), getattr(rendered, subset)(), strict=True):
+        for expected, found in zip_longest(getattr(protocol, subset)(), getattr(rendered, subset)()):
+            if expected is None or found is None:
+                raise RenderingError(
+                    f"{(expected or found)['uri']} is {'missing' if found is None else 'one too many'} in the {subset} "
+                    f"list of {protocol.name}. Run again: lists are written anew."
+                )
             _compare(expected, found)
             digest = file_digest(found["audio"])
             if known.setdefault(found["uri"], digest) != digest:
                 raise RenderingError(f"{found['audio']} has changed since it was rendered. Delete it and run again.")
             seconds += found["annotated"].duration()
-    sums.write_text("".join(f"{digest}  wav/{uri}.wav\n" for uri, digest in sorted(known.items())), encoding="utf-8")
+    with atomic_write(sums) as part:
+        part.write_text(
+            "".join(f"{digest}  wav/{uri}.wav\n" for uri, digest in sorted(known.items())), encoding="utf-8"
+        )
     return seconds / 3600
 
 
@@ -273,4 +282,7 @@ def _milliseconds(turns: Any) -> set[tuple[Any, ...]]:
 def _read_sums(path: Path) -> dict[str, str]:
     """Hash of each recording that an earlier run verified, by uri."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    try:
+        return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}
+    except ValueError as error:
+        raise RenderingError(f"{path} is damaged. Delete it and run again: it is written anew.") from error

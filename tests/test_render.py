@@ -194,6 +194,21 @@ def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> N
         verify(protocol, into)
 
 
+def test_lists_that_are_too_short_or_too_long_are_found(protocol: SyntheticProtocol, into: Path) -> None:
+    uris = into / "Easy" / "test.lst"
+    intact = uris.read_text().splitlines(keepends=True)
+    uris.write_text("".join(intact[:-1]))
+    with pytest.raises(RenderingError, match=f"^{intact[-1].strip()} is missing in the test list of Synthetic.*Easy"):
+        verify(protocol, into)
+    uris.write_text("".join([*intact, intact[0]]))
+    with pytest.raises(RenderingError, match=f"^{intact[0].strip()} is one too many in the test list of Synthetic"):
+        verify(protocol, into)
+    uris.write_text("".join(intact))
+    (into / "Easy" / "SHA256SUMS").write_text("0123abcd\n")
+    with pytest.raises(RenderingError, match="SHA256SUMS is damaged. Delete it and run again"):
+        verify(protocol, into)
+
+
 # protocols/database.yml
 
 
