@@ -10,6 +10,7 @@ from pyannote.core import Segment
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.strategies import assignment
 from pyannote_pix2seq.strategies.assignment import MAX_CLUSTERED, assign_speakers
 from pyannote_pix2seq.strategies.reading import Part, Reading
 
@@ -83,6 +84,24 @@ def test_any_number_of_people_is_obeyed(number: int) -> None:
     assert set(assign_speakers(parts, 600.0, SpeakerLimits(number, number)).tolist()) == set(range(number))
 
 
+@pytest.mark.parametrize(("limits", "expected"), [(FREE, [0, 0, 0]), (SpeakerLimits(2, None), [0, 1, 0])])
+def test_whoever_speaks_in_hours_of_silence_is_somebody(limits: SpeakerLimits, expected: list[int]) -> None:
+    parts = [part(0), part(1), part(0)]  # 9 s are too little for anybody
+    assert assign_speakers(parts, 14400.0, limits).tolist() == expected
+
+
+def test_people_who_always_speak_at_once_are_told_apart() -> None:
+    parts = [said(torch.eye(2)[person], seconds=0.0) for person in (0, 1, 0, 1)]
+    assert assign_speakers(parts, 60.0, SpeakerLimits(2, 2)).tolist() == [0, 1, 0, 1]
+
+
+def test_what_is_not_clear_follows_the_voices_of_those_who_said_more() -> None:
+    """It is nearer to the short one of two parts of a person than to another person, but not to both by duration."""
+    long, short = said(torch.tensor([1.0, 0.0, 0.0]), 20.0), said(torch.tensor([0.6, 0.8, 0.0]), 2.0)
+    other, unclear = said(torch.tensor([0.0, 0.0, 1.0])), said(torch.tensor([0.0, 0.93, 0.37]), 0.5)
+    assert assign_speakers([long, short, other, other, unclear], 60.0, SpeakerLimits(2, 2)).tolist() == [0, 0, 1, 1, 1]
+
+
 def test_nobody_has_to_have_a_clear_part() -> None:
     whose = [0, 1, 2] * 10
     np.testing.assert_array_equal(assign_speakers([part(person, seconds=0.7) for person in whose], 600.0, FREE), whose)
@@ -95,6 +114,15 @@ def test_of_very_many_parts_some_are_grouped_and_the_others_follow() -> None:
     assigned = assign_speakers([part(person) for person in whose], 14400.0, FREE)
     np.testing.assert_array_equal(assigned, np.array([assigned[0], assigned[1], assigned[2]])[whose])
     assert sorted(assigned[:3]) == [0, 1, 2]
+
+
+def test_of_many_parts_each_that_is_grouped_stands_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assignment, "MAX_CLUSTERED", 20)
+    whose = [0, 0, 1, 1] * 10  # 60 s each, of which 30 s are grouped
+    for shortest, people in ((59.0, 2), (61.0, 1)):
+        monkeypatch.setattr(assignment, "MIN_DURATION", shortest)
+        assert len(set(assign_speakers([part(person) for person in whose], 14400.0, FREE).tolist())) == people
+    assert len(set(assign_speakers([part(person) for person in whose], 600.0, SpeakerLimits(25, None)).tolist())) == 25
 
 
 @pytest.mark.parametrize(("number", "people"), [(60, 2), (500, 2), (1000, 2), (2000, 1)])

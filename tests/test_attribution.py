@@ -66,6 +66,14 @@ def test_a_border_does_not_move_into_what_others_talk_over() -> None:
     assert [(turn.start, turn.end, turn.speaker) for turn in found] == [(0, 2, 0), (0, 4, 1)]
 
 
+@pytest.mark.parametrize(("overlap", "border"), [((4.3, 4.5), 4.3), ((3.9, 4.1), 4.0)])
+def test_a_border_does_not_move_across_what_others_talk_over(overlap: tuple[float, float], border: float) -> None:
+    audio = audio_of((4.7, ANN), (3.3, BOB))
+    turns = [Turn(0.0, 8.0, 0, 0.9), Turn(*overlap, 2, 0.9)]
+    found = [turn for turn in attribute(turns, audio, speakers(ANN, BOB), TOKEN) if turn.speaker < 2]
+    assert [turn[:3] for turn in found] == [(0.0, pytest.approx(border), 0), (pytest.approx(border), 8.0, 1)]
+
+
 def test_some_of_each_part_stays_where_it_is() -> None:
     audio = audio_of((3.0, ANN), (1.0, EVE), (1.6, BOB), (2.4, ANN))  # EVE sounds as little like ANN as like BOB
     found = attribute([Turn(0.0, 8.0, 0, 0.9)], audio, speakers(ANN, BOB), TOKEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +14,10 @@ from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies import inventory
+from pyannote_pix2seq.strategies.by_prompts import ByPrompts
 from pyannote_pix2seq.strategies.chain import Chain
 from pyannote_pix2seq.strategies.chunks import Chunk
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.reading import Reading
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.two_pass import TwoPass
@@ -127,6 +130,29 @@ def test_nobody_is_heard_before_his_time_where_there_are_enough_without_him() ->
     for needed, speakers in ((1, [0]), (2, [0, 1])):
         chain = Chain(ScriptedWriter(), SpeakerLimits(needed, None))  # type: ignore[arg-type]
         assert [turn.speaker for turn in read(chain, 0, 0, written, later=0)] == speakers
+
+
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_not_all_can_be_prompted_there_is_room_for_who_is_not(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int | None]] = []
+
+    class Asked(ScriptedWriter):
+        def write(self, audio: Any, prompted: Any, min_speakers: int = 0, max_speakers: Any = None) -> Any:
+            asked.append((len(prompted[0]), max_speakers))
+            return super().write(audio, prompted, min_speakers, max_speakers)
+
+    writer = Asked()
+    inventory = SpeakerInventory(SpeakerLimits(0, 2))
+    reader = ByPrompts(writer, inventory)  # type: ignore[arg-type]
+    writer.script = [[Turn(2, 10, 0, 0.9)], [Turn(2, 10, most, 0.9)], [Turn(5, 6, most, 0.9)]]
+    found = []
+    for index, voice in enumerate((0, 1, 0)):
+        monkeypatch.setattr(ScriptedWriter, "most_prompts", lambda *_, most=most if index else 4: most)
+        chunk = chunk_of(index, voice)
+        found += reader.read(writer.listen(chunk.waveform), chunk, needed=0)
+    # the third is one of the two, who sounds like the first, and must not be taken for whoever is prompted
+    assert asked == [(0, 2), (most, most + 1), (most, most + 1)]
+    assert {turn.speaker for turn in found} == {0, 1} and inventory.num_heard == 2
 
 
 def test_of_speakers_whom_only_the_first_pass_heard_those_who_said_most_have_their_surest_turns() -> None:

@@ -45,6 +45,17 @@ def test_turns_are_given_room_within_the_audio() -> None:
     assert loose(tokens, **room, min_duration_off=0.24) == written((0, 43, 0), (28, 99, 1))
 
 
+def test_turns_that_touch_once_they_are_longer_are_one() -> None:
+    tokens = written((1, 9, 0), (12, 40, 0))
+    assert loose(tokens, pad_offset=0.08) == written((1, 11, 0), (12, 42, 0))
+    assert loose(tokens, pad_offset=0.12) == written((1, 43, 0))
+
+
+def test_a_turn_that_begins_within_a_prompt_stays_where_it_begins() -> None:
+    tokens = written((0, 12, 0), (14, 26, 1), (20, 24, 2))
+    assert loose(tokens, num_given=2, pad_onset=0.2, pad_offset=0.08) == written((0, 12, 0), (14, 26, 1), (20, 26, 2))
+
+
 def test_prompts_stay_and_nobody_is_moved_into_them() -> None:
     tokens = written((0, 12, 0), (14, 26, 1), (30, 60, 1), (31, 40, 2))
     expected = written((0, 12, 0), (14, 26, 1), (27, 42, 2), (27, 62, 1))

@@ -87,6 +87,8 @@ def test_solo_segments_are_where_nobody_else_speaks() -> None:
     assert solo_segments(turns, 1) == [Segment(4.0, 5.0)]
     assert solo_segments(turns, 2) == []
     assert solo_segments(turns[:1], 0) == [Segment(0.0, 4.0)]
+    in_two = [Triplet(0.0, 2.0, 0), Triplet(2.0, 4.0, 0), Triplet(3.0, 3.5, 0)]
+    assert solo_segments(in_two, 0) == [Segment(0.0, 4.0)]
 
 
 def test_a_compact_clip_keeps_the_direction_of_its_voices() -> None:
