@@ -83,11 +83,14 @@ def test_whoever_begins_just_before_a_border_stays_who_he_is(chain: Chain, start
     assert after.speaker == before.speaker
 
 
-def test_every_second_of_a_voice_counts_once_in_whichever_chunk_it_is_heard(chain: Chain) -> None:
+@pytest.mark.parametrize(("start", "seconds"), [(24, 39 - 18), (26, 27 - 18 + 39 - 26)])
+def test_every_second_of_a_voice_counts_once_in_whichever_chunk_it_is_heard(
+    chain: Chain, start: int, seconds: int
+) -> None:
     read(chain, 0, 0, [Turn(18, 30, 0, 0.9)])  # core up to 27 s
-    going_on = [Turn(0, 15, 0, 0.9)]  # up to 39 s
+    going_on = [Turn(start - 24, 15, 0, 0.9)]  # up to 39 s; a part is of the chunk that its middle is in
     read(chain, 1, 0, going_on, going_on)
-    assert chain.inventory.speakers[0].voice.tolist() == pytest.approx([39 - 18, *[0] * 7])
+    assert chain.inventory.speakers[0].voice.tolist() == pytest.approx([seconds, *[0] * 7])
 
 
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +156,18 @@ def test_where_not_all_can_be_prompted_there_is_room_for_who_is_not(most: int, m
     # the third is one of the two, who sounds like the first, and must not be taken for whoever is prompted
     assert asked == [(0, 2), (most, most + 1), (most, most + 1)]
     assert {turn.speaker for turn in found} == {0, 1} and inventory.num_heard == 2
+
+
+def test_where_one_more_may_speak_it_is_who_has_a_name_and_only_who_is_heard_is_updated() -> None:
+    writer, clip = ScriptedWriter(), AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    known = [Speaker(clip, 1.0, torch.eye(8)[0], 1.0, name=name) for name in ("ann", "bob")]
+    inventory = SpeakerInventory(SpeakerLimits(0, 1), known)
+    chunk = chunk_of(0, voice=0)
+    # a stranger, then ann; bob only behind the core
+    writer.script = [[Turn(2, 4, 2, 0.9), Turn(5, 9, 0, 0.9), Turn(28, 29, 1, 0.9)]]
+    found = ByPrompts(writer, inventory).read(writer.listen(chunk.waveform), chunk, needed=0)  # type: ignore[arg-type]
+    assert [turn[:3] for turn in found] == [(2, 4, -1), (5, 9, -1)] and inventory.heard == {-1}
+    assert [inventory.speakers[number].solo_duration for number in (-1, -2)] == [1.0 + 4.0, 1.0]
 
 
 def test_of_speakers_whom_only_the_first_pass_heard_those_who_said_most_have_their_surest_turns() -> None:

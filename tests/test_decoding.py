@@ -17,7 +17,7 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.draft import Draft
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.decoding.search import Hypothesis, _greedy, decode
+from pyannote_pix2seq.decoding.search import Hypothesis, _greedy, _hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.limits import SpeakerLimits
@@ -310,6 +310,12 @@ def test_the_seed_decides_what_is_sampled(tiny_model: Pix2Seq) -> None:
 
 
 @torch.inference_mode()
+def test_confidence_is_a_probability_whatever_rounding_adds(tiny_model: Pix2Seq) -> None:
+    tokens = [*tiny_model.vocabulary.triplet(3, 9, 0), EOS]
+    assert _hypothesis(tiny_model.vocabulary, tokens, [1 + 1e-7, 1.0, 1.0, 0.5], -0.1).confidence == [1.0]
+    assert _hypothesis(tiny_model.vocabulary, tokens, [0.5, 0.5, 0.8, 0.1], -0.1).confidence == [pytest.approx(0.2)]
+
+
 def likeliest(model: Pix2Seq, context: Context, num_bins: Tensor) -> list[int]:
     """Take the likeliest token again and again."""
     tokens: list[int] = []

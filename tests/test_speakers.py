@@ -67,7 +67,8 @@ def test_a_better_clip_replaces_the_one_before() -> None:
     assert numbers(known.clip) == list(range(20))  # 3.2 s * 0.5 > 1.6 s * 0.9
     known.update(speakers_in(numbered(70, first=200), [Turn(20.0, 21.92, 0, 0.9)], 20.0, TOKEN)[0])
     assert numbers(known.clip) == list(range(200, 212))  # 1.92 s * 0.9 is more
-    assert known.last_heard == pytest.approx(21.92) and known.solo_duration == pytest.approx(3.2 + 1.6 + 1.92)
+    known.update(speakers_in(numbered(70), [Turn(20.0, 20.0 + TOKEN, 0, 0.1)], 20.0, TOKEN)[0])
+    assert known.last_heard == pytest.approx(21.92) and known.solo_duration == pytest.approx(3.2 + 1.6 + 1.92 + TOKEN)
 
 
 def test_voices_are_means_over_what_is_said_alone() -> None:
@@ -117,6 +118,12 @@ def test_of_those_who_were_not_found_only_who_sounds_like_the_chunk_is_likely() 
         assert likeliest(speakers, audio, 1, TOKEN, {7}) == [7] and likeliest(speakers, audio, 1, TOKEN) == [-1]
     silent = AudioTokens(audio.content, 0 * audio.voice)
     assert likeliest(speakers, silent, 9, TOKEN, set()) == [] and likeliest(speakers, silent, 9, TOKEN, {3}) == [3]
+
+
+def test_who_sounds_like_any_of_the_voices_of_a_token_is_likely() -> None:
+    speakers = {number: speaker(torch.eye(3)[number].tolist()) for number in range(3)}
+    voice = torch.tensor([[0.4, 0.0, 0.0], [0.0, 0.4, 0.0]]).expand(20, -1, -1)
+    assert likeliest(speakers, AudioTokens(torch.zeros(20, 4), voice), 9, TOKEN, set()) == [0, 1]
 
 
 def test_without_voices_those_who_spoke_last_are_the_likeliest() -> None:

@@ -521,6 +521,14 @@ def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     assert isinstance(stream, Stream)
 
 
+@pytest.mark.parametrize(("num_samples", "num_turns"), [(0, 0), (1599, 0), (1600, 1)])
+def test_nobody_has_to_be_heard_in_less_than_a_tenth_of_a_second(
+    model: Pix2Seq, num_samples: int, num_turns: int
+) -> None:
+    stream = make(model, "chain").stream(RATE, min_speakers=1)
+    assert len(stream.push(tone(150, 1.0)[:, :num_samples]) + stream.close()) == num_turns
+
+
 # people we know
 
 
