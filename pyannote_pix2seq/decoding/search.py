@@ -196,14 +196,16 @@ def _predict(
 
 
 def _going_on(logits: Tensor, allowed: Tensor, phase: int) -> Tensor:
-    """Probability that the sequence does not end here, where only limits forbid it to; 1 elsewhere: (num_drafts,)."""
+    """Probability that a sequence does not end here, where only limits forbid it to; 1 elsewhere: (num_drafts,).
+
+    Of sequences that have ended it means nothing.
+    """
     if phase or allowed[:, EOS].all():
         return torch.ones(len(allowed), device=allowed.device)
     free = allowed.clone()
     free[:, EOS] = True
     stops = logits.float().masked_fill(~free, -torch.inf).softmax(-1)[:, EOS]
-    has_to = ~allowed[:, EOS] & allowed[:, FIRST_TIME:].any(-1)  # the others may stop, or have stopped
-    return torch.where(has_to, 1 - stops, 1)
+    return torch.where(allowed[:, EOS], 1, 1 - stops)
 
 
 def _wind_up(allowed: Tensor, phase: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.joining import shifted
-from pyannote_pix2seq.output import SHORTEST_TURN, Turn, surest
+from pyannote_pix2seq.output import Turn, surest
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, likeliest, similarity
@@ -59,8 +59,7 @@ class ByPrompts:
                 numbers[local] = inventory.new_number()
                 inventory.speakers[numbers[local]] = voices[local]
             if local not in first:
-                until = max(chunk.core.end, chunk.start + SHORTEST_TURN)
-                said.append(surest(turns, local).within(chunk.start, until))
+                said.append(surest(turns, local).within(chunk.start, chunk.core.end))
             inventory.add(numbers[local])
         numbers |= {
             local: inventory.most_similar(voices[local].voice)

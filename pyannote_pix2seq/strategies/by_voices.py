@@ -85,12 +85,12 @@ class ByVoices:
         self.inventory.present = set(numbers.values())
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
-    def _second_pass(self, reading: Reading, met: Mapping[int, Speaker]) -> list[Turn]:
+    def _second_pass(self, reading: Reading, met: dict[int, Speaker]) -> list[Turn]:
         """Read a chunk behind prompts of who may be in it; `met` are those who have not spoken before."""
         heard, speakers = self.inventory.heard, self.inventory.speakers
         if not heard:
             return reading.attributed()
-        people = {number: speakers[number] for number in sorted(heard & self.inventory.present)} | {**met}
+        people = {number: speakers[number] for number in sorted(heard & self.inventory.present)} | met
         prompted = reading.prompted(self.writer, people)
         return shifted(second_pass(self.writer, [reading.audio], [prompted], people)[0], reading.start)
 
