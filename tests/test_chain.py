@@ -10,9 +10,11 @@ import torch
 from pyannote.core import Segment
 from torch import Tensor
 
+from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
-from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.output import SHORTEST_TURN, Turn
+from pyannote_pix2seq.prompts import Prompted
 from pyannote_pix2seq.strategies import inventory
 from pyannote_pix2seq.strategies.by_prompts import ByPrompts
 from pyannote_pix2seq.strategies.chain import Chain
@@ -21,6 +23,8 @@ from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.reading import Reading
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.two_pass import TwoPass
+from pyannote_pix2seq.strategies.writer import _turns_of
+from pyannote_pix2seq.vocabulary import Triplet
 
 NUM_TOKENS = 188
 """Of 30 s, 0.16 s each."""
@@ -182,6 +186,22 @@ def test_of_speakers_whom_only_the_first_pass_heard_those_who_said_most_have_the
     found = strategy.diarize([chunk_of(index, voice=index) for index in range(3)], 3, lambda *_: None)
     assert [turn[:2] for turn in sorted(found.turns)] == [(24 + 14, 24 + 20), (48 + 5, 48 + 15)]
     assert [round(turn.confidence, 6) for turn in sorted(found.turns)] == [0.8, 0.9]
+
+
+def test_turns_of_the_only_chunk_end_with_the_recording() -> None:
+    writer = ScriptedWriter()
+    writer.script = [[Turn(2, 30.08, 0, 0.9), Turn(29.95, 30.08, 1, 0.5)]]  # in the last token, beyond the audio
+    chunk = Chunk(torch.zeros(1, 478400), 0.0, Segment(0, 29.9), is_last=True)
+    found = TwoPass(writer, SpeakerLimits(0, None)).diarize([chunk], 1, lambda *_: None)  # type: ignore[arg-type]
+    assert [turn[:3] for turn in found.turns] == [(2, 29.9, 0), (pytest.approx(29.89), 29.9, 1)]
+
+
+def test_turns_that_begin_within_the_prompts_begin_with_the_chunk() -> None:
+    audio = AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    written = [Triplet(0.0, 4.0, 0), Triplet(3.0, 3.5, 1), Triplet(4.0, 6.0, 0), Triplet(5.5, 8.0, 1)]
+    found = Hypothesis([], written, [1.0, 0.2, 0.3, 0.4], 0.0)
+    turns = _turns_of(found, Prompted(audio, written[:1], offset=5.0))
+    assert turns == [Turn(0.0, SHORTEST_TURN, 1, 0.2), Turn(0.0, 1.0, 0, 0.3), Turn(0.5, 3.0, 1, 0.4)]
 
 
 @pytest.mark.parametrize(("sounds_like", "number"), [(0, -1), (1, 0)])
