@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -38,6 +37,8 @@ class ScriptedWriter:
 
     def __init__(self) -> None:
         self.script: list[list[Turn]] = []
+        self.asked: list[tuple[int, int | None]] = []
+        """Number of prompts of each chunk, and most speakers."""
 
     @property
     def first_pass(self) -> ScriptedWriter:
@@ -54,8 +55,13 @@ class ScriptedWriter:
         return AudioTokens(torch.zeros(NUM_TOKENS, 28), voice)
 
     def write(
-        self, audio: Sequence[AudioTokens], prompted: object, min_speakers: int = 0, max_speakers: int | None = None
+        self,
+        audio: Sequence[AudioTokens],
+        prompted: Sequence[Sequence[Speaker]],
+        min_speakers: int = 0,
+        max_speakers: int | None = None,
     ) -> list[list[Turn]]:
+        self.asked += [(len(speakers), max_speakers) for speakers in prompted]
         assert max_speakers != 0  # as decoding does: there is nothing to be written by nobody
         return [self.script.pop(0) for _ in audio]
 
@@ -139,39 +145,56 @@ def test_nobody_is_heard_before_his_time_where_there_are_enough_without_him() ->
         assert [turn.speaker for turn in read(chain, 0, 0, written, later=0)] == speakers
 
 
+def by_prompts(limits: SpeakerLimits, *names: str) -> ByPrompts:
+    """Reads behind prompts; the first person with a name has the first voice, and so on."""
+    clip = AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    known = [Speaker(clip, 1.0, torch.eye(8)[axis], 1.0, name=name) for axis, name in enumerate(names)]
+    return ByPrompts(ScriptedWriter(), SpeakerInventory(limits, known))  # type: ignore[arg-type]
+
+
+def read_once(reader: ByPrompts, index: int, voice: int, written: list[Turn], needed: int = 0) -> list[Turn]:
+    chunk = chunk_of(index, voice)
+    reader.writer.script = [written]  # type: ignore[attr-defined]
+    return reader.read(reader.writer.listen(chunk.waveform), chunk, needed)
+
+
 @pytest.mark.parametrize("most", [0, 1])
 def test_where_not_all_can_be_prompted_there_is_room_for_who_is_not(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int | None]] = []
+    reader = by_prompts(SpeakerLimits(0, 2))
+    found = read_once(reader, 0, 0, [Turn(2, 10, 0, 0.9)])
+    monkeypatch.setattr(ScriptedWriter, "most_prompts", lambda *_: most)
+    found += read_once(reader, 1, 1, [Turn(5, 10, most, 0.9)])
+    found += read_once(reader, 2, 0, [Turn(5, 6, most, 0.9)])  # who is one of the two
+    assert reader.writer.asked == [(0, 2), (most, most + 1), (most, most + 1)]  # type: ignore[attr-defined]
+    assert {turn.speaker for turn in found} == {0, 1} and reader.inventory.num_heard == 2
 
-    class Asked(ScriptedWriter):
-        def write(self, audio: Any, prompted: Any, min_speakers: int = 0, max_speakers: Any = None) -> Any:
-            asked.append((len(prompted[0]), max_speakers))
-            return super().write(audio, prompted, min_speakers, max_speakers)
 
-    writer = Asked()
-    inventory = SpeakerInventory(SpeakerLimits(0, 2))
-    reader = ByPrompts(writer, inventory)  # type: ignore[arg-type]
-    writer.script = [[Turn(2, 10, 0, 0.9)], [Turn(2, 10, most, 0.9)], [Turn(5, 6, most, 0.9)]]
-    found = []
-    for index, voice in enumerate((0, 1, 0)):
-        monkeypatch.setattr(ScriptedWriter, "most_prompts", lambda *_, most=most if index else 4: most)
-        chunk = chunk_of(index, voice)
-        found += reader.read(writer.listen(chunk.waveform), chunk, needed=0)
-    # the third is one of the two, who sounds like the first, and must not be taken for whoever is prompted
-    assert asked == [(0, 2), (most, most + 1), (most, most + 1)]
-    assert {turn.speaker for turn in found} == {0, 1} and inventory.num_heard == 2
+def test_who_has_no_name_is_whom_the_prompt_is_of_whatever_it_sounds_like() -> None:
+    reader = by_prompts(SpeakerLimits(0, None))
+    for voice in (0, 1):
+        (turn,) = read_once(reader, voice, voice, [Turn(5, 10, 0, 0.9)])
+        assert turn.speaker == 0
+
+
+def test_nobody_is_prompted_who_may_not_speak() -> None:
+    reader = by_prompts(SpeakerLimits(0, 1), "ann")
+    read_once(reader, 0, 1, [Turn(2, 10, 1, 0.9)])  # a stranger, beside the prompt of ann
+    read_once(reader, 1, 0, [Turn(5, 10, 0, 0.9)])
+    assert reader.writer.asked == [(1, 2), (1, 1)] and reader.inventory.heard == {0}  # type: ignore[attr-defined]
+
+
+def test_of_those_who_speak_behind_the_core_only_a_stranger_is_heard_before_his_time() -> None:
+    reader = by_prompts(SpeakerLimits(1, None), "ann")
+    found = read_once(reader, 0, 0, [Turn(28, 29, 0, 0.9), Turn(29, 30, 1, 0.9)], needed=1)
+    assert [turn.speaker for turn in found] == [0] and reader.inventory.heard == {0}
 
 
 def test_where_one_more_may_speak_it_is_who_has_a_name_and_only_who_is_heard_is_updated() -> None:
-    writer, clip = ScriptedWriter(), AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
-    known = [Speaker(clip, 1.0, torch.eye(8)[0], 1.0, name=name) for name in ("ann", "bob")]
-    inventory = SpeakerInventory(SpeakerLimits(0, 1), known)
-    chunk = chunk_of(0, voice=0)
+    reader = by_prompts(SpeakerLimits(0, 1), "ann", "bob")
     # a stranger, then ann; bob only behind the core
-    writer.script = [[Turn(2, 4, 2, 0.9), Turn(5, 9, 0, 0.9), Turn(28, 29, 1, 0.9)]]
-    found = ByPrompts(writer, inventory).read(writer.listen(chunk.waveform), chunk, needed=0)  # type: ignore[arg-type]
-    assert [turn[:3] for turn in found] == [(2, 4, -1), (5, 9, -1)] and inventory.heard == {-1}
-    assert [inventory.speakers[number].solo_duration for number in (-1, -2)] == [1.0 + 4.0, 1.0]
+    found = read_once(reader, 0, 0, [Turn(2, 4, 2, 0.9), Turn(5, 9, 0, 0.9), Turn(28, 29, 1, 0.9)])
+    assert [turn[:3] for turn in found] == [(2, 4, -1), (5, 9, -1)] and reader.inventory.heard == {-1}
+    assert [reader.inventory.speakers[number].solo_duration for number in (-1, -2)] == [1.0 + 4.0, 1.0]
 
 
 def test_of_speakers_whom_only_the_first_pass_heard_those_who_said_most_have_their_surest_turns() -> None:
