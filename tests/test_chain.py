@@ -103,6 +103,27 @@ def test_every_second_of_a_voice_counts_once_in_whichever_chunk_it_is_heard(
     assert chain.inventory.speakers[0].voice.tolist() == pytest.approx([seconds, *[0] * 7])
 
 
+def test_what_is_known_of_a_speaker_grows_with_each_chunk(chain: Chain) -> None:
+    read(chain, 0, 0, [Turn(2, 10, 0, 0.5)])
+    going_on = [Turn(5, 15, 0, 0.9)]
+    read(chain, 1, 0, going_on, going_on)
+    known = chain.inventory.speakers[0]
+    assert (known.solo_duration, known.last_heard) == (8 + 10, 24 + 15)
+    assert known.quality == pytest.approx(5 * 0.9)
+
+
+def test_until_somebody_has_spoken_the_only_pass_is_not_a_quick_one(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = ScriptedWriter()
+    monkeypatch.setattr(ScriptedWriter, "first_pass", quick)
+    read(chain, 0, 0, [Turn(2, 10, 0, 0.9)])
+    assert quick.asked == []
+    quick.script = [[Turn(5, 15, 0, 0.9)]]
+    read(chain, 1, 0, [Turn(5, 15, 0, 0.9)])
+    assert quick.asked == [(0, 4)]
+
+
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inventory, "REMEMBERED", 1)
     (first,) = read(chain, 0, 0, [Turn(2, 4, 0, 0.9)])
@@ -191,7 +212,8 @@ def test_of_those_who_speak_behind_the_core_only_a_stranger_is_heard_before_his_
 
 def test_where_one_more_may_speak_it_is_who_has_a_name_and_only_who_is_heard_is_updated() -> None:
     reader = by_prompts(SpeakerLimits(0, 1), "ann", "bob")
-    # a stranger, then ann; bob only behind the core
+    reader.inventory.speakers[-2].voice = torch.eye(8)[0]
+    # a stranger, then ann; bob, who sounds like her, only behind the core
     found = read_once(reader, 0, 0, [Turn(2, 4, 2, 0.9), Turn(5, 9, 0, 0.9), Turn(28, 29, 1, 0.9)])
     assert [turn[:3] for turn in found] == [(2, 4, -1), (5, 9, -1)] and reader.inventory.heard == {-1}
     assert [reader.inventory.speakers[number].solo_duration for number in (-1, -2)] == [1.0 + 4.0, 1.0]
