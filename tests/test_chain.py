@@ -179,6 +179,15 @@ def read_once(reader: ByPrompts, index: int, voice: int, written: list[Turn], ne
     return reader.read(reader.writer.listen(chunk.waveform), chunk, needed)
 
 
+def test_what_a_recording_adds_to_an_enrolled_speaker_ends_with_it() -> None:
+    clip = AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    ann = Speaker(clip, 1.0, torch.eye(8)[0], 1.0, name="ann")
+    reader = ByPrompts(ScriptedWriter(), SpeakerInventory(SpeakerLimits(0, None), [ann]))  # type: ignore[arg-type]
+    read_once(reader, 0, 0, [Turn(2, 10, 0, 0.9)])
+    assert reader.inventory.speakers[-1].solo_duration == 1.0 + 8.0
+    assert (ann.solo_duration, ann.quality, ann.clip) == (1.0, 1.0, clip) and ann.voice.tolist() == [1.0, *[0.0] * 7]
+
+
 @pytest.mark.parametrize("most", [0, 1])
 def test_where_not_all_can_be_prompted_there_is_room_for_who_is_not(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = by_prompts(SpeakerLimits(0, 2))
