@@ -27,6 +27,8 @@ SPEECH = 0.5
 """Minimum probability of speech of an audio token that contributes to a speaker's voice."""
 ENOUGH = 1.0
 """Minimum duration of speech to enrol a speaker, in seconds."""
+PIECE = 30.0
+"""Duration of the pieces that long recordings are heard in, in seconds."""
 FIELDS = ("clip_content", "clip_voice", "voice", "solo_duration", "quality")
 """Arrays of each speaker in a file, see `Speaker`."""
 
@@ -178,13 +180,13 @@ class Enrolment(Sequence[Speaker]):
         EnrolmentError
             If not.
         """
-        expected = (frontend.content_dim, frontend.num_voices, frontend.voice_dim)
+        expected = (frontend.content_dim, frontend.num_voices, frontend.voice_dim, frontend.voice_dim)
         for speaker in self:
-            found = (speaker.clip.content.shape[1], *speaker.clip.voice.shape[1:])
-            if found != expected or len(speaker.voice) != frontend.voice_dim:
+            found = (speaker.clip.content.shape[1], *speaker.clip.voice.shape[1:], len(speaker.voice))
+            if found != expected:
                 raise EnrolmentError(
-                    f"{speaker.name} was enrolled with audio tokens of sizes {found}; this model's are {expected}. "
-                    f"Enrol again with this pipeline."
+                    f"{speaker.name} was enrolled with audio tokens and a voice of sizes {found}; this model's are "
+                    f"{expected}. Enrol again with this pipeline."
                 )
 
 
@@ -217,15 +219,15 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     speaker = merged([_enrolled_speaker(name, audio, frontend) for audio in heard])
     if speaker.solo_duration < ENOUGH:
         raise EnrolmentError(
-            f"{speaker.solo_duration:.1f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or "
+            f"{speaker.solo_duration:.2f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or "
             f"more are good. Give a clearer or longer recording of {name} alone."
         )
     return speaker
 
 
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
-    """Audio tokens of a recording, in consecutive pieces of 30 s."""
-    num_tokens = round(30.0 / frontend.token_duration)
+    """Audio tokens of a recording, in consecutive pieces."""
+    num_tokens = round(PIECE / frontend.token_duration)
     chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
     device = next(frontend.parameters(), torch.zeros(0)).device
     for chunk in chunker.chunks(reader):

@@ -57,6 +57,7 @@ class Pix2SeqOutput(DiarizeOutput):
     ----------
     speaker_diarization : Annotation
         Speakers are SPEAKER_00, SPEAKER_01... in order of appearance, or have the names that they were enrolled under.
+        Where a chain has to find more of them than it hears, to reach a minimum, they may be out of order.
     exclusive_speaker_diarization : Annotation
         The same without overlap: where several speakers are active, the turn with the highest confidence is kept. As
         in pyannote.audio, a speaker who never speaks alone and never has the highest confidence has no turn.

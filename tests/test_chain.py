@@ -159,6 +159,15 @@ def test_more_speakers_than_the_last_chunk_can_have_are_an_error() -> None:
         read(chain, 1, 0, later=0)
 
 
+def test_a_file_that_is_longer_than_its_head_says_has_time_for_its_speakers() -> None:
+    writer = ScriptedWriter()
+    writer.script = [[Turn(2, 10, 0, 0.9)], *2 * [[Turn(5, 10, 0, 0.9)]], [Turn(5, 10, 1, 0.9)]]
+    chunks = [chunk_of(0, 0), chunk_of(1, 0), chunk_of(2, 1)._replace(is_last=True)]
+    found = Chain(writer, SpeakerLimits(2, None)).diarize(chunks, 1, lambda *_: None)  # type: ignore[arg-type]
+    assert [turn.speaker for turn in found.turns] == [0, 0, 1]
+    assert writer.script == []  # the second chunk is read twice, which it is not if new speakers have to be in it
+
+
 def test_nobody_is_heard_before_his_time_where_there_are_enough_without_him() -> None:
     written = [Turn(2, 10, 0, 0.9), Turn(28, 29, 1, 0.9)]  # the second, beyond the core
     for needed, speakers in ((1, [0]), (2, [0, 1])):

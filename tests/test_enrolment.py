@@ -65,7 +65,7 @@ def test_every_second_of_long_recordings_counts_once() -> None:
 def test_a_second_of_speech_is_needed() -> None:
     (ann,) = enrol([recording((3, 0.5), (9, 0.49)), recording((4, 0.5))])
     assert ann.solo_duration == pytest.approx(7 * 0.16)
-    with pytest.raises(EnrolmentError, match=r"^1\.0 s of speech can be heard of ann; 1 s or more are needed"):
+    with pytest.raises(EnrolmentError, match=r"^0\.96 s of speech can be heard of ann; 1 s or more are needed"):
         enrol(recording((6, 1.0), (90, 0.49)))
 
 
@@ -76,5 +76,5 @@ def test_people_of_another_frontend_are_refused() -> None:
         replace(ann, voice=torch.ones(4)),
         replace(ann, clip=AudioTokens(ann.clip.content, torch.ones(31, 1, 3))),
     ):
-        with pytest.raises(EnrolmentError, match="ann was enrolled with audio tokens of sizes .* Enrol again"):
+        with pytest.raises(EnrolmentError, match="ann was enrolled with audio tokens and .* Enrol again"):
             Enrolment([other]).check(Loud())

@@ -608,7 +608,7 @@ def test_people_who_cannot_be_enrolled(
     pipeline = make(model, "chain")
     with monkeypatch.context() as patch:
         patch.setattr(Pitched, "speech", lambda frontend, content: 0 * content[..., 0])
-        with pytest.raises(EnrolmentError, match="0.0 s of speech can be heard of ann"):
+        with pytest.raises(EnrolmentError, match="0.00 s of speech can be heard of ann"):
             pipeline.enrol({"ann": recordings["ann"]})
     for num_samples in (0, 2):  # none, and too few for a sample at the sample rate of the model
         short = {"waveform": torch.zeros(1, num_samples), "sample_rate": 192_000, "uri": "hm"}

@@ -92,7 +92,7 @@ class ByVoices:
             return reading.attributed()
         people = {number: speakers[number] for number in sorted(heard & self.inventory.present)} | met
         prompted = reading.prompted(self.writer, people)
-        return shifted(second_pass(self.writer, [reading.audio], [prompted], people)[0], reading.start)
+        return shifted(second_pass(self.writer, [reading.tokens], [prompted], people)[0], reading.start)
 
     def _remember(self, said: Sequence[Turn], met: Mapping[int, Speaker]) -> dict[int, int]:
         """Add those who have not spoken before to the inventory, and return the number of everybody who speaks."""
