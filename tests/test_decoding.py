@@ -14,10 +14,11 @@ from scipy.ndimage import binary_opening
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding.continuation import choice
 from pyannote_pix2seq.decoding.draft import Draft
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
-from pyannote_pix2seq.decoding.search import Hypothesis, _greedy, _hypothesis, decode
+from pyannote_pix2seq.decoding.search import Hypothesis, _hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.limits import SpeakerLimits
@@ -266,7 +267,7 @@ def test_greedy_times_are_medians(tiny_model: Pix2Seq) -> None:
 )
 def test_a_median_has_half_of_the_probability_up_to_it(end: float, times: list[float], expected: int) -> None:
     scores = torch.tensor([[[0.0, end, *times]]]).log()
-    assert _greedy(scores, phase=0)[1].tolist() == [expected]
+    assert choice(DecodingOptions(method="greedy"))(scores, 0)[1].tolist() == [expected]
 
 
 # sampling

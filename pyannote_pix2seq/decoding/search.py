@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.decoding.consensus import vote
+from pyannote_pix2seq.decoding.continuation import choice
 from pyannote_pix2seq.decoding.draft import Draft, Row
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.postprocessing import postprocess
@@ -25,8 +25,6 @@ from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PE
 ANY_NUMBER = SpeakerLimits()
 NEIGHBOURS = 2
 """Bins on either side of a time whose probability counts towards that of the time."""
-
-Choice = Callable[[Tensor, int], tuple[Tensor, Tensor]]
 
 
 class Hypothesis(NamedTuple):
@@ -87,72 +85,84 @@ def decode(
     VocabularyError
         If the limits contradict each other or the vocabulary, or `given` are no triplets.
     """
-    options = options or DecodingOptions()
-    given = given or [[] for _ in num_bins]
-    context = _prefill(model, context, given)
-    written = (_by_consensus if options.method == "consensus" else _one_by_one)(
-        model, context, num_bins, given, options, limits
-    )
-    rows = zip(written, given, num_bins.tolist(), strict=True)
-    return [_postprocessed(model.vocabulary, *row, options) for row in rows]
+    search = _Search(model, options or DecodingOptions(), limits, num_bins, given or [[] for _ in num_bins])
+    written = search.hypotheses(search.prefilled(context))
+    rows = zip(written, search.given, num_bins.tolist(), strict=True)
+    return [_postprocessed(model.vocabulary, *row, search.options) for row in rows]
 
 
-def _prefill(model: Pix2Seq, context: Context, given: Sequence[Sequence[int]]) -> Context:
-    """Write as many given tokens as all sequences have, in one pass, except for the last, which predicts the next."""
-    shared = slice(context.written.shape[1], min(map(len, given)))
-    tokens = torch.tensor([[DIARIZE, *row][shared] for row in given], dtype=torch.int64, device=context.written.device)
-    return model.write(context, tokens)[1] if tokens.numel() else context
+class _Search(NamedTuple):
+    """A search for sequences, with the arguments of `decode`."""
 
+    model: Pix2Seq
+    options: DecodingOptions
+    limits: SpeakerLimits
+    num_bins: Tensor
+    given: Sequence[Sequence[int]]
 
-def _one_by_one(
-    model: Pix2Seq,
-    context: Context,
-    num_bins: Tensor,
-    given: Sequence[Sequence[int]],
-    options: DecodingOptions,
-    limits: SpeakerLimits,
-) -> list[Hypothesis]:
-    width = options.num_beams if options.method == "beam" else 1
-    forced = _pad(given, num_bins.device)
-    draft = Draft.begin(context, forced[:, : context.written.shape[1]], num_bins, width)
-    choose = _method(options, torch.Generator().manual_seed(options.seed))
-    longest = TOKENS_PER_TRIPLET * (options.max_turns + model.vocabulary.num_speakers)
-    written: dict[int, Row] = {}
-    for position in range(draft.tokens.shape[1], longest + 1):
-        log_probs, going_on, draft = _predict(model, draft, options, limits)
-        if position < forced.shape[1]:
-            token = forced[draft.number // width, position]
-            log_probs, going_on = _force(log_probs, token), torch.where(token == PAD, going_on, 1)
-        scores = log_probs + draft.log_prob[:, None]
-        parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
-        mass = _mass(log_probs, parent, token, model.vocabulary) * going_on[parent]
-        draft = draft.select(parent).append(token, scores[parent, token], mass)
-        if (token < FIRST_TIME).all():
-            break
-        if width == 1:
-            draft, done = draft.without_finished()
-            written |= done
-    written |= draft.best(width)
-    return [_hypothesis(model.vocabulary, *written[number]) for number in range(len(num_bins))]
+    def prefilled(self, context: Context) -> Context:
+        """Write as many given tokens as all sequences have, in one pass, but not the last, which predicts the next."""
+        shared = slice(context.written.shape[1], min(map(len, self.given)))
+        rows = [[DIARIZE, *row][shared] for row in self.given]
+        tokens = torch.tensor(rows, dtype=torch.int64, device=context.written.device)
+        return self.model.write(context, tokens)[1] if tokens.numel() else context
 
+    def hypotheses(self, context: Context) -> list[Hypothesis]:
+        """The best hypothesis for each recording of the context."""
+        return self._by_consensus(context) if self.options.method == "consensus" else self._one_by_one(context)
 
-def _by_consensus(
-    model: Pix2Seq,
-    context: Context,
-    num_bins: Tensor,
-    given: Sequence[Sequence[int]],
-    options: DecodingOptions,
-    limits: SpeakerLimits,
-) -> list[Hypothesis]:
-    index = torch.arange(len(num_bins), device=num_bins.device).repeat_interleave(options.num_samples)
-    sampling = replace(options, method="sample")
-    context = context.repeat(options.num_samples)
-    samples = _one_by_one(model, context, num_bins[index], [given[i] for i in index.tolist()], sampling, limits)
-    groups = (samples[i : i + options.num_samples] for i in range(0, len(samples), options.num_samples))
-    return [
-        _agreed(model.vocabulary, group, given[number], int(num_bins[number]), options, limits)
-        for number, group in enumerate(groups)
-    ]
+    def _one_by_one(self, context: Context) -> list[Hypothesis]:
+        options, vocabulary = self.options, self.model.vocabulary
+        width = options.num_beams if options.method == "beam" else 1
+        forced = _pad(self.given, self.num_bins.device)
+        draft = Draft.begin(context, forced[:, : context.written.shape[1]], self.num_bins, width)
+        choose = choice(options)
+        longest = TOKENS_PER_TRIPLET * (options.max_turns + vocabulary.num_speakers)
+        written: dict[int, Row] = {}
+        for position in range(draft.tokens.shape[1], longest + 1):
+            log_probs, going_on, draft = self._predict(draft)
+            if position < forced.shape[1]:
+                token = forced[draft.number // width, position]
+                log_probs, going_on = _force(log_probs, token), torch.where(token == PAD, going_on, 1)
+            scores = log_probs + draft.log_prob[:, None]
+            parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
+            mass = _mass(log_probs, parent, token, vocabulary) * going_on[parent]
+            draft = draft.select(parent).append(token, scores[parent, token], mass)
+            if (token < FIRST_TIME).all():
+                break
+            if width == 1:
+                draft, done = draft.without_finished()
+                written |= done
+        written |= draft.best(width)
+        return [_hypothesis(vocabulary, *written[number]) for number in range(len(self.num_bins))]
+
+    def _by_consensus(self, context: Context) -> list[Hypothesis]:
+        count = self.options.num_samples
+        index = torch.arange(len(self.num_bins), device=self.num_bins.device).repeat_interleave(count)
+        sampling = self._replace(
+            options=replace(self.options, method="sample"),
+            num_bins=self.num_bins[index],
+            given=[self.given[i] for i in index.tolist()],
+        )
+        samples = sampling._one_by_one(context.repeat(count))
+        groups = (samples[i : i + count] for i in range(0, len(samples), count))
+        return [
+            _agreed(self.model.vocabulary, group, given, num_bins, self.options, self.limits)
+            for group, given, num_bins in zip(groups, self.given, self.num_bins.tolist(), strict=True)
+        ]
+
+    def _predict(self, draft: Draft) -> tuple[Tensor, Tensor, Draft]:
+        """Log-probabilities of the next token within the grammar, (num_drafts, size), and `_going_on`."""
+        vocabulary = self.model.vocabulary
+        last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
+        logits, context = self.model.write(draft.context, last)
+        allowed = grammar(vocabulary, draft.tokens, *self.limits, num_bins=draft.num_bins, last=True)[:, 0]
+        position = draft.tokens.shape[1]
+        going_on = _going_on(logits[:, 0], allowed, position % TOKENS_PER_TRIPLET)
+        if position >= TOKENS_PER_TRIPLET * self.options.max_turns:
+            allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
+        logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
+        return logits.log_softmax(-1), going_on, draft._replace(context=context)
 
 
 def _agreed(
@@ -178,21 +188,6 @@ def _postprocessed(
     num_given = len(given) // TOKENS_PER_TRIPLET
     tokens, confidence = postprocess(vocabulary, found.tokens, found.confidence, num_given, num_bins, options)
     return found._replace(tokens=tokens, turns=vocabulary.decode(tokens), confidence=confidence)
-
-
-def _predict(
-    model: Pix2Seq, draft: Draft, options: DecodingOptions, limits: SpeakerLimits
-) -> tuple[Tensor, Tensor, Draft]:
-    """Log-probabilities of the next token within the grammar, (num_drafts, size), and `_going_on`."""
-    last = F.pad(draft.tokens, (1, 0), value=DIARIZE)[:, -1:]
-    logits, context = model.write(draft.context, last)
-    allowed = grammar(model.vocabulary, draft.tokens, *limits, num_bins=draft.num_bins, last=True)[:, 0]
-    position = draft.tokens.shape[1]
-    going_on = _going_on(logits[:, 0], allowed, position % TOKENS_PER_TRIPLET)
-    if position >= TOKENS_PER_TRIPLET * options.max_turns:
-        allowed = _wind_up(allowed, position % TOKENS_PER_TRIPLET)
-    logits = logits[:, 0].float().masked_fill(~allowed, -torch.inf)
-    return logits.log_softmax(-1), going_on, draft._replace(context=context)
 
 
 def _going_on(logits: Tensor, allowed: Tensor, phase: int) -> Tensor:
@@ -221,60 +216,6 @@ def _force(log_probs: Tensor, token: Tensor) -> Tensor:
     """Give probability 1 to given tokens; PAD means that none is given."""
     certain = torch.full_like(log_probs, -torch.inf).scatter(1, token[:, None], 0.0)
     return torch.where((token == PAD)[:, None], log_probs, certain)
-
-
-def _method(options: DecodingOptions, generator: torch.Generator) -> Choice:
-    """Function that selects continuations: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
-    if options.method == "beam":
-        return _beam
-    if options.method == "sample":
-        return partial(_sample, options, generator)
-    return _greedy
-
-
-def _greedy(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
-    log_probs = scores.flatten(0, 1).log_softmax(-1)
-    probs = log_probs.exp()
-    if phase < TOKENS_PER_TRIPLET - 1:
-        is_past = probs[:, FIRST_TIME:].cumsum(-1) >= 0.5
-        token = torch.where(is_past.any(-1), is_past.int().argmax(-1) + FIRST_TIME, EOS)
-    else:
-        token = probs.argmax(-1)
-    token = torch.where(probs[:, PAD] > 0, PAD, token)
-    return torch.arange(len(token), device=token.device), token
-
-
-def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
-    logits = scores.flatten(0, 1) / options.temperature
-    if options.top_k is not None:
-        smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < smallest, -torch.inf)
-    probs = logits.softmax(-1)
-    if options.top_p < 1:
-        probs = _without_tail(probs, options.top_p)
-    # on the CPU, for the same random numbers on all devices and double precision, which GPUs of Apple lack: in single
-    # precision, the largest number drawn could round to the sum of the probabilities
-    cumulated = probs.cpu().double().cumsum(-1)
-    drawn = torch.rand(len(probs), 1, generator=generator) * cumulated[:, -1:]
-    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0].to(scores.device)
-    return torch.arange(len(token), device=token.device), token
-
-
-def _without_tail(probs: Tensor, mass: float) -> Tensor:
-    """Keep the likeliest tokens that together have a probability of `mass`, and set that of the others to 0."""
-    ordered, order = probs.sort(dim=-1, descending=True)
-    is_tail = ordered.cumsum(-1) - ordered >= mass
-    return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
-
-
-def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
-    batch, width, size = scores.shape
-    score, best = scores.flatten(1).topk(width, dim=-1)
-    is_spare = score == -torch.inf  # fewer continuations than beams: padding after a draft that may not end here
-    parent = torch.where(is_spare, scores[..., PAD].argmin(-1, keepdim=True), best // size)
-    parent = parent + width * torch.arange(batch, device=scores.device)[:, None]
-    token = torch.where(is_spare, PAD, best % size)
-    return parent.flatten(), token.flatten()
 
 
 def _mass(log_probs: Tensor, parent: Tensor, token: Tensor, vocabulary: Vocabulary) -> Tensor:
