@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from collections.abc import Callable, Generator, Sequence
-from threading import RLock
+from threading import RLock, Thread
 from typing import Any, TypeVar
 
 import torch
@@ -17,8 +19,8 @@ from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-IDLE = 60
-"""Seconds after which a process without work ends, as it does once the one that began it was killed."""
+LOOK = 0.5
+"""Seconds after which a process looks again whether the one that began it is still there."""
 
 _function: Callable[[Any], Any]
 """In a process of a pool, what it applies to items."""
@@ -33,7 +35,8 @@ def parallel_map(
 ) -> Generator[Result, None, None]:
     """Yield the result of a function for each item, in any order.
 
-    If the caller stops early or is interrupted, the processes are killed, whatever they are doing.
+    If the caller stops early or is interrupted, the processes are killed, whatever they are doing. If the caller's own
+    process is terminated or killed, they end by themselves.
 
     Parameters
     ----------
@@ -57,7 +60,7 @@ def parallel_map(
         yield from map(function, items)
         return
     size = min(num_jobs, len(items))
-    pool = ProcessPoolExecutor(size, timeout=IDLE, initializer=_begin, initargs=(function,))
+    pool = ProcessPoolExecutor(size, initializer=_begin, initargs=(function, os.getpid()))
     try:
         yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
     except BaseException as error:
@@ -71,12 +74,20 @@ def parallel_map(
     pool.shutdown()
 
 
-def _begin(function: Callable[[Any], Any]) -> None:
+def _begin(function: Callable[[Any], Any], parent: int) -> None:
     global _function
+    Thread(target=_end_after, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that began them decides
     tqdm.set_lock(RLock())  # its own lock is one of processes, which would leak if this one is killed
     torch.set_num_threads(1)
     _function = function
+
+
+def _end_after(parent: int) -> None:
+    """End this process soon after the one that began it has ended, rather than go on with what was asked for."""
+    while os.getppid() == parent:
+        time.sleep(LOOK)
+    os._exit(1)
 
 
 def _apply(item: Any) -> Any:

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -85,3 +88,18 @@ def test_whoever_stops_early_waits_for_nobody() -> None:
         process = next(found)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_processes_end_when_the_one_that_began_them_is_killed(number: int, tmp_path: Path) -> None:
+    busy = "import os, pathlib, sys, time; from pyannote_pix2seq.parallel import parallel_map; "
+    busy += "note = lambda item: (pathlib.Path(str(os.getpid())).touch(), time.sleep(600)); "
+    busy += "list(parallel_map(note, [1, 2, 3], 2))"
+    paths = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    parent = subprocess.Popen([sys.executable, "-c", busy], cwd=tmp_path, env=paths, stdout=subprocess.PIPE)
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    parent.send_signal(number)
+    parent.communicate(timeout=30)  # which waits for all who could write to its stdout, its processes among them
+    assert parent.returncode == -number
