@@ -89,7 +89,6 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ):
         super().__init__()
         self.model = load_model(model, token, cache_dir)
-        self.model.eval()
         self.decoding = decoding or {}  # type: ignore[assignment]
         self.legacy = legacy
         self.chunk, self.hop = chunk, hop
@@ -133,8 +132,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @property
     def writer(self) -> Writer:
-        """What decodes chunks."""
-        return Writer(self.model, self.decoding, self.prompts)
+        """What decodes chunks, with the model in evaluation mode, even if it has been trained since the last time."""
+        return Writer(self.model.eval(), self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
         """No hyper-parameters for pyannote.pipeline: what to tune is in `decoding`, see pretrained/README.md."""

@@ -96,6 +96,14 @@ def test_outputs_are_what_pyannote_audio_expects(pipeline: Pix2SeqDiarization, s
     assert output.serialize()["diarization"][0]["speaker"] == "SPEAKER_00"
 
 
+def test_a_model_that_is_trained_in_the_meantime_is_used_without_dropout(tiny_pipeline: Path) -> None:
+    pipeline = with_params(tiny_pipeline, decoding={"max_turns": 12})
+    before = pipeline(recording(3.0))
+    pipeline.model.train()  # as Lightning's Trainer leaves it
+    assert same(pipeline(recording(3.0)), before)
+    assert not pipeline.model.training
+
+
 @pytest.mark.parametrize("seconds", [3.0, 25.0])
 def test_one_speaker_at_a_time_whenever_anybody_speaks(pipeline: Pix2SeqDiarization, seconds: float) -> None:
     output = pipeline(recording(seconds))
