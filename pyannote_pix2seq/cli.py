@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
-from pyannote_pix2seq.console.exit import replace_closed_stderr
+from pyannote_pix2seq.console.exit import exit_on_sigterm, replace_closed_stderr
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.outcomes import attempt, ignore_needless_warnings, is_done, is_kept
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises
     ------
     SystemExit
-        After `--help` and `--version`, and with status 2 for options that do not exist.
+        After `--help` and `--version`, with status 2 for options that do not exist, and with status 143 on SIGTERM.
     """
     os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
     replace_closed_stderr()
     options = make_parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), exit_on_sigterm():
             ignore_needless_warnings()
             warnings.showwarning = lambda message, *_: _say(f"{PROGRAM}: {message}")
             return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)

@@ -395,6 +395,23 @@ def test_ctrl_c_says_what_is_done_and_the_same_command_does_the_rest(talk, diari
     assert status == 0 and said[0].startswith("2 of 3 files diarized, 1 skipped")
 
 
+def test_sigterm_leaves_nothing_unfinished_behind(talk, diarize, monkeypatch, capsys):
+    files = [write_talk(talk.parent / f"{name}.wav") for name in "abc"]
+    apply, before = Pix2SeqDiarization.apply, signal.getsignal(signal.SIGTERM)
+
+    def terminated(self, file, **options):
+        if file["uri"] == "b":
+            signal.raise_signal(signal.SIGTERM)
+        return apply(self, file, **options)
+
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", terminated)
+    with pytest.raises(SystemExit) as ended:
+        diarize(*files, "--into", "out")
+    assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) is before
+    assert capsys.readouterr().err == "1 of 3 files diarized\n"
+    assert [path.name for path in Path("out").iterdir()] == ["a.rttm"]  # and no lock
+
+
 def test_nothing_is_half_written_on_a_full_disk(talk, diarize, monkeypatch):
     def fill(path, content):
         path.write_text("SPEA")

@@ -39,7 +39,8 @@ several times at once, and shares the files (on several machines if DIR is on a 
 has locks); with --overwrite, some may be diarized more than once. A file that cannot be read does
 not stop the others.
 
-exit status: 0 success; 1 a file failed; 2 the command cannot be carried out; 130 Ctrl-C
+exit status: 0 success; 1 a file failed; 2 the command cannot be carried out; 130 Ctrl-C;
+143 SIGTERM
 """
 ENROL = """\
 Enrol speakers from recordings of each of them alone, in a small file that contains no audio.

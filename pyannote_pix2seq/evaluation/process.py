@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pyannote_pix2seq.console.exit import TERMINATED
+from pyannote_pix2seq.console.exit import exit_on_sigterm
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -36,7 +33,7 @@ def run(command: Sequence[str], threads: int) -> int:
     OSError
         If there is no such command.
     """
-    with _ending_together(), _importable() as paths:
+    with exit_on_sigterm(), _importable() as paths:
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)}
         return subprocess.run(command, env=environment).returncode
 
@@ -50,16 +47,3 @@ def _importable() -> Iterator[str]:
     with TemporaryDirectory() as path:
         Path(path, PACKAGE.name).symlink_to(PACKAGE)
         yield os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))
-
-
-@contextmanager
-def _ending_together() -> Iterator[None]:
-    """Turn SIGTERM into an exception, so that `subprocess` ends the process that it waits for."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
