@@ -54,13 +54,8 @@ class ByPrompts:
         for local, number in numbers.items():
             if number in inventory.heard or local in arrivals:
                 inventory.speakers[number].update(voices[local])
-        for local in arrivals:
-            if local not in numbers:
-                numbers[local] = inventory.new_number()
-                inventory.speakers[numbers[local]] = voices[local]
-            if local not in first:
-                said.append(surest(turns, local).within(chunk.start, chunk.core.end))
-            inventory.add(numbers[local])
+        numbers |= {local: self._admitted(voices[local], numbers.get(local)) for local in arrivals}
+        said += [surest(turns, local).within(chunk.start, chunk.core.end) for local in arrivals if local not in first]
         numbers |= {
             local: inventory.most_similar(voices[local].voice)
             for local in first
@@ -77,6 +72,14 @@ class ByPrompts:
         sure = sorted(said, key=lambda local: (local not in numbers, first[local]))
         spare = [local for local in new if local not in first and local not in numbers]
         return (sure + spare[: max(needed - len(sure), 0)])[: self.inventory.allowed]
+
+    def _admitted(self, speaker: Speaker, number: int | None) -> int:
+        """Number of somebody who speaks for the first time: that of an enrolled speaker, or else a new one."""
+        if number is None:
+            number = self.inventory.new_number()
+            self.inventory.speakers[number] = speaker
+        self.inventory.add(number)
+        return number
 
 
 def _may_be(heard: Speaker, known: Speaker) -> bool:
