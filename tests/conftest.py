@@ -1,4 +1,4 @@
-"""What several tests share: a tiny model with random weights, and a pipeline made of it."""
+"""What several tests share: a tiny model with random weights, a pipeline made of it, and the command line."""
 
 import os
 
@@ -15,7 +15,9 @@ import lightning
 import pytest
 import torch
 import yaml
+from command import write_talk
 
+from pyannote_pix2seq import cli
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Vocabulary
@@ -62,6 +64,25 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump({"pipeline": pipeline}))
     return folder
+
+
+@pytest.fixture
+def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recording, in the folder that relative paths are of."""
+    monkeypatch.chdir(tmp_path)
+    return write_talk(tmp_path / "talk.wav")
+
+
+@pytest.fixture
+def diarize(tiny_pipeline: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, list[str]]]:
+    """Run `diarize` with the tiny pipeline: status, stdout and the lines of stderr."""
+
+    def run(*options: object, model: Path = tiny_pipeline) -> tuple[int, str, list[str]]:
+        status = cli.main(["diarize", *(str(option) for option in options), "--model", str(model)])
+        said = capsys.readouterr()
+        return status, said.out, said.err.splitlines()
+
+    return run
 
 
 @pytest.fixture(scope="session")
