@@ -16,9 +16,11 @@ import pytest
 import torch
 import yaml
 from command import write_talk
+from pipelines import with_params
 
 from pyannote_pix2seq import cli
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Vocabulary
 
@@ -64,6 +66,14 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump({"pipeline": pipeline}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def pipeline(tiny_pipeline: Path) -> Pix2SeqDiarization:
+    """The tiny pipeline, of 12 turns a chunk at most: random weights would write on and on."""
+    loaded = with_params(tiny_pipeline, decoding={"max_turns": 12})
+    assert isinstance(loaded, Pix2SeqDiarization)
+    return loaded
 
 
 @pytest.fixture

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -19,7 +22,9 @@ from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_front
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import MelFrontend
+from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.loading import load_diarization
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 LOADERS: dict[str, Callable[[Any], Any]] = {
     "pipeline": load_pipeline,
@@ -198,3 +203,57 @@ def test_a_pipeline_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: Pipeline())
     with pytest.raises(ModelError, match="^some/theirs is a Pipeline; it has to be a Pix2SeqDiarization, such as"):
         load_diarization("some/theirs")
+
+
+def save_segmentation(path: Path) -> None:
+    """A checkpoint of pyannote.audio that holds another network."""
+    model = build_segmentation()
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": dict(model.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, path)
+
+
+def save_damaged(path: Path) -> None:
+    torch.save({"pyannote.audio": {"versions": {"pyannote.audio": "4.0.7"}}}, path)
+
+
+CHECKPOINTS: dict[str, Callable[[Path], Any]] = {
+    "another network": save_segmentation,
+    "saved dictionary": lambda path: torch.save({"weights": torch.ones(3)}, path),
+    "pickled dictionary": lambda path: path.write_bytes(pickle.dumps({"a": 1})),
+    "pickled list": lambda path: path.write_bytes(pickle.dumps([1, 2])),
+    "half a checkpoint": save_damaged,
+    "random bytes": lambda path: path.write_bytes(np.random.default_rng(0).bytes(1000)),
+    "text": lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\n"),
+    "nothing": lambda path: path.write_bytes(b""),
+    "no file": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+@pytest.mark.filterwarnings("ignore")
+def test_checkpoints_that_are_not_ours(tiny_pipeline: Path, tmp_path: Path, kind: str) -> None:
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "broken")
+    checkpoint = folder / "model" / "pytorch_model.bin"
+    CHECKPOINTS[kind](checkpoint)
+    with pytest.raises(ModelError, match="There is no file gone.ckpt"):  # and no hub is asked
+        Pix2SeqDiarization("gone.ckpt")
+    with pytest.raises(ModelError, match="this pipeline needs a Pix2Seq model|is not a checkpoint of a Pix2Seq"):
+        Pipeline.from_pretrained(folder)
+
+
+def test_a_model_that_is_not_named() -> None:
+    with pytest.raises(ModelError, match="A model was given as {'path': 'x'}; it has to say which"):
+        Pix2SeqDiarization({"path": "x"})
+
+
+def test_a_truncated_checkpoint(tiny_pipeline: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_pipeline, tmp_path / "truncated")
+    checkpoint = folder / "model" / "pytorch_model.bin"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="is not a checkpoint of a Pix2Seq model"):
+        Pipeline.from_pretrained(folder)
