@@ -1,4 +1,4 @@
-"""What several tests share: a tiny model with random weights, a pipeline made of it, and the command line."""
+"""What several tests share: tiny models with random weights, pipelines made of them, commands and recipes."""
 
 import os
 
@@ -13,10 +13,12 @@ from types import ModuleType
 
 import lightning
 import pytest
+import soundfile
 import torch
 import yaml
 from command import write_talk
 from pipelines import with_params
+from pitched import RATE, of_speakers, tone
 
 from pyannote_pix2seq import cli
 from pyannote_pix2seq.model import Pix2Seq
@@ -74,6 +76,21 @@ def pipeline(tiny_pipeline: Path) -> Pix2SeqDiarization:
     loaded = with_params(tiny_pipeline, decoding={"max_turns": 12})
     assert isinstance(loaded, Pix2SeqDiarization)
     return loaded
+
+
+@pytest.fixture(scope="session")
+def model() -> Pix2Seq:
+    """One that hears whose voice it is, of three speakers."""
+    return of_speakers(3)
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Files of people to enrol, each of whom is a tone."""
+    folder = tmp_path_factory.mktemp("people")
+    for name, frequency in (("ann", 150), ("bob", 400), ("zoe", 550)):
+        soundfile.write(folder / f"{name}.wav", tone(frequency, 6.0, seed=9)[0].numpy(), RATE)
+    return {name: folder / f"{name}.wav" for name in ("ann", "bob", "zoe")}
 
 
 @pytest.fixture

@@ -1,18 +1,34 @@
-"""What is kept of people who are enrolled."""
+"""What is kept of people who are enrolled, and who is known by it in recordings."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pitched import Pitched, make, rows, talk, tone
 from torch import Tensor
 
+from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.prompts import Prompted
+from pyannote_pix2seq.strategies.by_voices import ByVoices
+from pyannote_pix2seq.strategies.history import Group
+from pyannote_pix2seq.strategies.inventory import SpeakerInventory
+from pyannote_pix2seq.strategies.speakers import Speaker
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
+from pyannote_pix2seq.strategies.writer import Writer
+from pyannote_pix2seq.vocabulary import Triplet
 
 SAMPLES = 2560
 """Of an audio token, 0.16 s."""
@@ -78,3 +94,128 @@ def test_people_of_another_frontend_are_refused() -> None:
     ):
         with pytest.raises(EnrolmentError, match="ann was enrolled with audio tokens and .* Enrol again"):
             Enrolment([other]).check(Loud())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: str, recordings: dict[str, Path]) -> None:
+    pipeline = make(model, strategy)
+    labels = pipeline(talk(), known=recordings, min_speakers=2).speaker_diarization.labels()
+    assert "zoe" not in labels and {"ann", "bob"} & set(labels)  # who does not speak does not appear
+    strangers = [label for label in labels if label not in recordings]
+    assert strangers == [f"SPEAKER_{number:02d}" for number in range(len(strangers))]
+    for number in (1, 2, 3):
+        assert len(pipeline(talk(), known=recordings, num_speakers=number).speaker_diarization.labels()) == number
+
+
+def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> None:
+    ann, other, between = torch.eye(16)[0], torch.eye(16)[1], 0.5 * torch.eye(16)[0] + torch.eye(16)[1]  # cosine 0.447
+    known = Speaker(AudioTokens(torch.zeros(1, 64), torch.zeros(1, 3, 16)), 1.0, ann, 1.0, name="ann")
+    reading = ByVoices(make(model, "chain").writer, SpeakerInventory(SpeakerLimits(0, None), [known]), [known])
+    for voice, here, is_there, expected in (
+        (ann, ann, True, {1: -1}),
+        (ann, 0.6 * ann + other, True, {1: -1}),
+        (ann, between, True, {}),
+        (ann, 0 * ann, False, {1: -1}),
+        (between, ann, True, {}),
+    ):
+        groups = [Group(other, other, {}), Group(voice, here, {})]
+        assert reading._enrolled_groups(groups, {0, 1} if is_there else {0}) == expected
+
+
+def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, Path], tmp_path: Path) -> None:
+    pipeline = make(model, "two_pass")
+    people = pipeline.enrol({"ann": [recordings["ann"], recordings["ann"]], "bob": recordings["bob"]})
+    people.save(tmp_path / "people.npz")
+    assert (tmp_path / "people.npz").stat().st_size < 40_000
+    loaded = Enrolment.load(tmp_path / "people.npz")
+    assert [speaker.name for speaker in loaded] == ["ann", "bob"] and repr(loaded) == "Enrolment(ann, bob)"
+    assert len(loaded[0].clip.content) == 31  # 5 s
+    assert repr(loaded[1:]) == "Enrolment(bob)" and loaded.index(loaded[1]) == 1
+    assert re.fullmatch(r"Speaker\(ann, \d+\.\d s alone\)", repr(loaded[0]))
+    with pytest.raises(EnrolmentError) as refused:
+        pipeline(talk(), known=list(people))  # type: ignore[arg-type]
+    assert len(str(refused.value)) < 500
+    torch.testing.assert_close(loaded[0].clip.content, people[0].clip.content, rtol=0, atol=0.01)
+    assert rows(pipeline(talk(), known=loaded)) == rows(pipeline(talk(), known=people))
+    assert rows(pipeline(talk(), known=tmp_path / "people.npz")) == rows(pipeline(talk(), known=loaded))
+
+
+def test_people_who_cannot_be_enrolled(
+    model: Pix2Seq,
+    tiny_model: Pix2Seq,
+    recordings: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = make(model, "chain")
+    with monkeypatch.context() as patch:
+        patch.setattr(Pitched, "speech", lambda frontend, content: 0 * content[..., 0])
+        with pytest.raises(EnrolmentError, match="0.00 s of speech can be heard of ann"):
+            pipeline.enrol({"ann": recordings["ann"]})
+    for num_samples in (0, 2):  # none, and too few for a sample at the sample rate of the model
+        short = {"waveform": torch.zeros(1, num_samples), "sample_rate": 192_000, "uri": "hm"}
+        with pytest.raises(AudioError, match="hm is empty: there is not one sample in it"):
+            pipeline.enrol({"ann": [recordings["ann"], short]})
+    with pytest.raises(EnrolmentError, match="'ann b' cannot be a name in RTTM: .* such as 'ann_b'"):
+        pipeline(talk(), known={"ann b": recordings["ann"]})
+    people = pipeline.enrol({"ann": recordings["ann"]})
+    with pytest.raises(EnrolmentError, match="Enrol again with this pipeline"):
+        Pix2SeqDiarization(tiny_model, chunk=5.0)(talk(), known=people)
+    with pytest.raises(EnrolmentError, match="several people have that name"):
+        pipeline(talk(), known=Enrolment([*people, *people]))
+    with pytest.raises(EnrolmentError, match=r"known=5 was given; .* a mapping of names to recordings"):
+        pipeline(talk(), known=5)
+    (tmp_path / "text.npz").write_text("no enrolment")
+    np.savez(tmp_path / "other.npz", a=np.ones(3))
+    with pytest.raises(EnrolmentError, match=r"There is no file .*gone.npz"):
+        pipeline(talk(), known=tmp_path / "gone.npz")
+    for wrong in ("ann.wav", ["ann.wav"], None):
+        with pytest.raises(EnrolmentError, match="it has to be a mapping of names to recordings"):
+            pipeline.enrol(wrong)
+    for wrong, complaint in (
+        ({"ann": 3}, "3 was given for ann"),
+        ({"ann": []}, "No recording of ann was given"),
+        ({3: "ann.wav"}, "^3 was given as the name of a speaker, but is of the type int; names are strings.* '3'"),
+        ({None: "ann.wav"}, "^None was given as .* of the type NoneType; names are strings.* such as 'alice'"),
+    ):
+        with pytest.raises(EnrolmentError, match=complaint):
+            pipeline.enrol(wrong)
+    with pytest.raises(EnrolmentError, match=r"^\S+ is a folder\. Name a file to write, such as \S+people\.npz\.$"):
+        people.save(tmp_path)
+    people.save(tmp_path / "people.npz")
+    with np.load(tmp_path / "people.npz") as file:
+        for name, changed in {
+            "lost": {"voice_0": [np.nan] * 16},
+            "short": {"clip_content_0": np.zeros((0, 64))},
+        }.items():
+            np.savez(tmp_path / f"{name}.npz", **{**file, **changed})
+        old = {"content": "clip_content", "voice": "clip_voice", "mean": "voice", "alone": "solo_duration"}
+        kept = {name: file[name] for name in ("names", "quality_0")}
+        np.savez(tmp_path / "old.npz", **kept, **{f"{before}_0": file[f"{now}_0"] for before, now in old.items()})
+    damaged = bytearray((tmp_path / "people.npz").read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / "flipped.npz").write_bytes(damaged)
+    for name in ("text", "other", "lost", "short", "old", "flipped"):
+        with pytest.raises(EnrolmentError, match="holds no enrolment"):
+            Enrolment.load(tmp_path / f"{name}.npz")
+    with np.load(tmp_path / "people.npz") as file:
+        np.savez(tmp_path / "unnamed.npz", **{**file, "names": np.array(["NA", *file["names"][1:]])})
+    with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another name, such as 'alice'"):
+        Enrolment.load(tmp_path / "unnamed.npz")
+
+
+def test_whoever_was_prompted_has_the_turns_of_his_voice(
+    model: Pix2Seq, recordings: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline = make(model, "chain")
+    people = pipeline.enrol({name: recordings[name] for name in ("ann", "bob")})
+
+    def decode(writer: Writer, behind: list[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
+        """All is said by the first."""
+        turns = [[*chunk.turns, Triplet(chunk.offset + 0.5, chunk.offset + 2.0, 0)] for chunk in behind]
+        return [Hypothesis([], each, [0.5] * len(each), 0.0) for each in turns]
+
+    monkeypatch.setattr(Writer, "_decode", decode)
+    audio = [pipeline.writer.listen(tone(frequency, 2.5)) for frequency in (150, 400)]
+    written = pipeline.writer.write(audio, [people, people])
+    assert [[turn.speaker for turn in turns] for turns in written] == [[0], [1]]

@@ -75,3 +75,13 @@ def test_numbers_of_speakers_that_cannot_be_obeyed(
 
 def test_no_limits_are_what_they_are_to_pyannote_audio() -> None:
     assert SpeakerLimits.check(None, 0, math.inf) == SpeakerLimits.check(None, None, None)
+
+
+def test_limits_that_contradict_each_other() -> None:
+    for numbers in ((None, 3, 2), (2, 3, None), (3, None, 2)):
+        with pytest.raises(SpeakerCountError, match="min_speakers cannot be more than max_speakers"):
+            SpeakerLimits.check(*numbers)
+    for number in (0, -1, 2.0, "2", True):
+        with pytest.raises(SpeakerCountError, match=f"num_speakers={number!r} was asked for"):
+            SpeakerLimits.check(number, None, None)  # type: ignore[arg-type]
+    assert SpeakerLimits.check(3, 1, 5) == (3, 3) and SpeakerLimits.check(None, None, None) == (0, None)
