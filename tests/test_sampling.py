@@ -1,0 +1,150 @@
+"""Sampling: how often each token is drawn, and what temperature, limits and seeds do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from rows import rows
+from scipy.ndimage import binary_opening
+from sequences import MAX_TURNS, few, listen, reseed, seeds, write
+from torch import Tensor
+
+from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding.options import DecodingOptions
+from pyannote_pix2seq.decoding.search import _hypothesis, decode
+from pyannote_pix2seq.grammar import grammar
+from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.vocabulary import DIARIZE, EOS, TOKENS_PER_TRIPLET
+
+
+@torch.inference_mode()
+def test_samples_that_finish_early_do_not_disturb_the_others(
+    tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, count, batches = tiny_model, 12, []
+    with torch.no_grad():
+        model.stop.weight.zero_()
+        model.stop.bias.fill_(-2.0)
+    context, num_bins = listen(model, (19, 12))
+    every = num_bins.repeat_interleave(count)
+    write = Pix2Seq.write
+    monkeypatch.setattr(
+        Pix2Seq, "write", lambda self, context, tokens: batches.append(len(tokens)) or write(self, context, tokens)
+    )
+    found = decode(model, context.repeat(count), every, options=DecodingOptions(method="sample", max_turns=MAX_TURNS))
+    monkeypatch.undo()
+    assert batches[0] == 2 * count and batches == sorted(batches, reverse=True) and batches[-1] <= count / 2
+    for number, sample in enumerate(found):
+        alone = rows(context, torch.tensor([number // count]))
+        tokens = torch.tensor([[*sample.tokens, EOS]])
+        logits, _ = model.write(alone, torch.cat([torch.tensor([[DIARIZE]]), tokens[:, :-1]], dim=1))
+        allowed = grammar(model.vocabulary, tokens[:, :-1], num_bins=every[number : number + 1])
+        log_probs = logits.masked_fill(~allowed, -torch.inf).log_softmax(-1)
+        expected = log_probs.gather(2, tokens[..., None])[0, :, 0]
+        if len(sample.turns) == MAX_TURNS:  # then it has to stop
+            expected = expected[:-1]
+        assert sample.log_prob == pytest.approx(float(expected.sum()), abs=1e-3)
+
+
+def test_the_seed_decides_what_is_sampled(tiny_model: Pix2Seq) -> None:
+    torch.manual_seed(1)
+    first = write(tiny_model, method="sample", seed=3)
+    torch.manual_seed(2)
+    assert write(tiny_model, method="sample", seed=3) == first
+    assert write(tiny_model, method="sample", seed=6) != first
+
+
+@torch.inference_mode()
+def test_confidence_is_a_probability_whatever_rounding_adds(tiny_model: Pix2Seq) -> None:
+    tokens = [*tiny_model.vocabulary.triplet(3, 9, 0), EOS]
+    assert _hypothesis(tiny_model.vocabulary, tokens, [1 + 1e-7, 1.0, 1.0, 0.5], -0.1).confidence == [1.0]
+    assert _hypothesis(tiny_model.vocabulary, tokens, [0.5, 0.5, 0.8, 0.1], -0.1).confidence == [pytest.approx(0.2)]
+
+
+def likeliest(model: Pix2Seq, context: Context, num_bins: Tensor) -> list[int]:
+    """Take the likeliest token again and again."""
+    tokens: list[int] = []
+    for _ in range(TOKENS_PER_TRIPLET * MAX_TURNS):
+        row = torch.tensor([tokens], dtype=torch.int64)
+        logits, _ = model.write(context, torch.cat([torch.tensor([[DIARIZE]]), row], dim=1))
+        allowed = grammar(model.vocabulary, row, num_bins=num_bins, last=True)
+        token = int(logits[:, -1].masked_fill(~allowed[:, 0], -torch.inf).argmax())
+        if token == EOS:
+            break
+        tokens.append(token)
+    return tokens
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "sample", "top_k": 1},
+        {"method": "sample", "top_p": 1e-6},
+        {"method": "sample", "temperature": 1e-6},
+        {"method": "beam", "num_beams": 1},
+    ],
+)
+@given(seed=seeds)
+@few
+def test_without_choice_the_likeliest_token_is_taken(tiny_model: Pix2Seq, options: dict[str, Any], seed: int) -> None:
+    model = reseed(tiny_model, seed)
+    for i, hypothesis in enumerate(write(model, **options)):
+        context, num_bins = listen(model)
+        expected = likeliest(model, rows(context, torch.tensor([i])), num_bins[i : i + 1])
+        assert hypothesis.tokens == expected
+
+
+def first_tokens(model: Pix2Seq, count: int, **options: Any) -> tuple[Tensor, Tensor]:
+    """How often each token is sampled first, and its probability."""
+    lengths = (2,) * count
+    context, num_bins = listen(model, lengths)
+    context = rows(context, torch.zeros(count, dtype=torch.int64))
+    options = {"method": "sample", "max_turns": 1, **options}
+    written = decode(model, context, num_bins, options=DecodingOptions(**options))
+    found = torch.tensor([(hypothesis.tokens or [EOS])[0] for hypothesis in written])
+    with torch.inference_mode():
+        logits, _ = model.write(rows(context, torch.tensor([0])), torch.tensor([[DIARIZE]]))
+    nothing = torch.empty(1, 0, dtype=torch.int64)
+    allowed = grammar(model.vocabulary, nothing, num_bins=num_bins[:1], last=True)
+    probs = (logits / options.get("temperature", 1.0)).masked_fill(~allowed, -torch.inf).softmax(-1)[0, 0]
+    return found.bincount(minlength=model.vocabulary.size) / count, probs
+
+
+def test_samples_are_as_frequent_as_they_are_likely(tiny_model: Pix2Seq) -> None:
+    for temperature in (1.0, 2.0):
+        frequency, probs = first_tokens(reseed(tiny_model, 5), 2000, temperature=temperature)
+        # 7 starts or the end; within four standard deviations
+        assert (frequency > 0).sum() <= 8
+        assert ((frequency - probs).abs() <= 4 * (probs * (1 - probs) / 2000).sqrt() + 1e-3).all()
+
+
+def test_unlikely_tokens_are_left_out(tiny_model: Pix2Seq) -> None:
+    model = reseed(tiny_model, 5)
+    _, probs = first_tokens(model, 1, temperature=5.0)
+    order = probs.argsort(descending=True)
+    frequency, _ = first_tokens(model, 500, top_k=3, temperature=5.0)
+    assert set(frequency.nonzero()[:, 0].tolist()) == set(order[:3].tolist())
+    nucleus = int((probs[order].cumsum(0) < 0.7).sum()) + 1
+    assert 1 < nucleus < 8
+    frequency, _ = first_tokens(model, 500, top_p=0.7, temperature=5.0)
+    assert set(frequency.nonzero()[:, 0].tolist()) == set(order[:nucleus].tolist())
+
+
+def test_one_sample_agrees_with_itself_but_for_what_is_too_short(tiny_model: Pix2Seq) -> None:
+    model = reseed(tiny_model, 3)
+    alone = write(model, method="consensus", num_samples=1, seed=4)
+    sampled = write(model, method="sample", seed=4)
+    assert any(hypothesis.turns for hypothesis in alone)
+    for one, other in zip(alone, sampled, strict=True):
+        assert one.log_prob == other.log_prob and all(sure == 1 for sure in one.confidence)
+        activity, expected = (
+            rasterize(model.vocabulary, tokens, torch.zeros(model.vocabulary.num_bins, model.vocabulary.num_speakers))
+            for tokens in (one.tokens, other.tokens)
+        )
+        long = binary_opening(expected.numpy(), np.ones((5, 1)))  # five bins on end, 0.2 s
+        # who is left with no turn has no name, so that those of others may change
+        assert sorted(activity.T.bool().tolist()) == sorted(long.T.tolist())
