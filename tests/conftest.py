@@ -141,3 +141,28 @@ def load_recipe() -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+from talks import LOUD, QUIET, TELLER, file
+
+from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
+from pyannote_pix2seq.evaluation.system import System
+
+
+@pytest.fixture
+def teller(tmp_path: Path) -> Callable[..., System]:
+    """A system that says that two people share the time, if there is enough of it."""
+
+    def make(name: str, shortest: float = 0.0, confidence: str = "None") -> System:
+        script = tmp_path / f"{name}.py"
+        script.write_text(TELLER.format(shortest=shortest, confidence=confidence))
+        return System.of_peer(f"{name}={script}")
+
+    return make
+
+
+@pytest.fixture
+def evaluation(teller: Callable[..., System]) -> Evaluation:
+    """Of two systems on two recordings."""
+    systems = [teller("sure", confidence="[0.9, 0.5]"), teller("mute")]
+    return evaluate("Toy.SpeakerDiarization.All", [file(LOUD), file(QUIET, 3.0)], systems, threads=1)

