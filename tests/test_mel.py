@@ -1,0 +1,32 @@
+"""Mel-spectrograms: every length, loudness, silence, and what is learned."""
+
+import torch
+
+from pyannote_pix2seq.frontends import MelFrontend
+
+
+def test_every_length_of_mel():
+    frontend = MelFrontend(content_dim=8)
+    for num_samples in [1, 159, 160, 161, 2559, 2560, 2561, 5119, 5120, 5121]:
+        assert frontend(torch.randn(1, 1, num_samples)).content.shape[1] == frontend.num_tokens(num_samples)
+
+
+def test_mel_ignores_loudness_and_learns():
+    frontend = MelFrontend(content_dim=8)
+    noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
+    content = frontend(noise).content
+    torch.testing.assert_close(content, frontend(0.5 * noise).content, atol=1e-3, rtol=0)
+    content.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in frontend.parameters())
+
+
+def test_digital_silence_is_nothing_to_mel():
+    torch.manual_seed(0)
+    frontend = MelFrontend(content_dim=8)
+    clip, chunk = torch.randn(2, 1, 1, 16 * 2560, generator=torch.Generator().manual_seed(0))
+    apart = torch.cat([clip, torch.zeros(1, 1, 2 * 2560), chunk], dim=2)
+    content = frontend(apart).content[0]
+    assert content[16:18].count_nonzero() == 0
+    # what is a token or more away from the silence sounds as it does alone: noise has the same mean everywhere
+    torch.testing.assert_close(content[19:], frontend(chunk).content[0, 1:], atol=0.05, rtol=0)
+    assert frontend(torch.zeros(1, 1, 16000)).content.count_nonzero() == 0
