@@ -144,9 +144,12 @@ def load_recipe() -> Callable[[str], ModuleType]:
 
 
 from talks import LOUD, QUIET, TELLER, file
+from toy import write_toy_voices
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
 from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.protocol import SyntheticProtocol
+from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 
 
 @pytest.fixture
@@ -166,3 +169,20 @@ def evaluation(teller: Callable[..., System]) -> Evaluation:
     """Of two systems on two recordings."""
     systems = [teller("sure", confidence="[0.9, 0.5]"), teller("mute")]
     return evaluate("Toy.SpeakerDiarization.All", [file(LOUD), file(QUIET, 3.0)], systems, threads=1)
+
+
+@pytest.fixture(scope="session")
+def protocol(tmp_path_factory: pytest.TempPathFactory) -> SyntheticProtocol:
+    """Six training and two development conversations of 6 s."""
+    folder = write_toy_voices(tmp_path_factory.mktemp("voices"), num_train=3, num_dev=3)
+    train, dev = (
+        Simulator(Voices(folder, split), PlainTurns(max_speakers=2), Acoustics.none(), duration=6.0)
+        for split in ("train", "dev")
+    )
+    return SyntheticProtocol("Toy", train, dev, num_train=6, num_development=2)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of what was heard of `protocol`, once for all tests."""
+    return tmp_path_factory.mktemp("cache")
