@@ -1,9 +1,8 @@
-"""Turn-taking that was fitted: how recordings are taken apart, what a fit keeps, what is drawn from it."""
+"""Turn-taking that was fitted: what is drawn from it, what a fit keeps, and what is no fit."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,21 +10,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ready import NAMES, READY
 from scipy.stats import ks_2samp
 from toy import write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
-from pyannote_pix2seq.simulation.estimators import balance, excess, k_means
 from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
 from pyannote_pix2seq.simulation.turn_sampler import draw_shares
 from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics, characteristics, dissect, habits
 from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, TurnsError
 from pyannote_pix2seq.vocabulary import Triplet
-
-ROOT = Path(__file__).parents[1]
-NAMES = ("ami", "voxconverse")
-READY = {name: FittedTurns.ready(name) for name in NAMES}
 
 REAL = {
     "ami": {
@@ -61,9 +56,6 @@ def check(turns: Turns, duration: float, most: int) -> None:
 
 def heard(turns: Turns) -> int:
     return len({turn.speaker for turn in turns})
-
-
-# what is drawn
 
 
 @settings(max_examples=80, deadline=None)
@@ -146,95 +138,6 @@ def test_shares_are_as_uneven_as_is_asked_for() -> None:
     assert unevenness(0.2, 0.5) == pytest.approx(0.5, abs=0.02)
     assert unevenness(0.0, 1.0) == pytest.approx(1.0, abs=0.02)
     assert draw_shares(np.ones(1), 0, 1.0, rng) == 1
-
-
-# how recordings are taken apart
-
-
-def test_events_of_a_recording() -> None:
-    turns = [
-        Triplet(0, 10, 0),
-        Triplet(2, 2.5, 1),  # backchannel
-        Triplet(9, 12, 2),  # interruption
-        Triplet(12, 13, 1),  # turns that touch: a gap of nothing
-        Triplet(14.5, 16, 1),  # pause
-        Triplet(14.7, 15.2, 0),
-    ]
-    events = dissect(turns)
-    assert [event.name for event in events] == ["first", "backchannel", "interruption", "gap", "pause", "backchannel"]
-    assert [event.offset for event in events[1:]] == [-8, -1, 0, 1.5, -1.3]
-    assert [event.held for event in events[1:]] == pytest.approx([10, 10, 3, 1, 1.5])
-
-
-def test_habits_are_shares_of_events() -> None:
-    one = [Triplet(0, 10, 0), Triplet(2, 4, 1), Triplet(3, 3.5, 2), Triplet(5, 6, 1), Triplet(9, 12, 2)]
-    other = [Triplet(0, 1, 0), Triplet(1, 2, 1), Triplet(3, 4, 1)]
-    expected = {"pause": 1 / 6, "gap": 1 / 6, "interruption": 1 / 6, "backchannel": 3 / 6, "chorus": 2 / 3}
-    assert habits([one, [], other]) == pytest.approx(expected)
-    assert set(habits([]).values()) == {0}
-
-
-def test_turns_that_touch_do_not_overlap_by_a_rounding_error() -> None:
-    assert 0.1 + 0.2 > 0.3
-    assert dissect([Triplet(0, 0.1 + 0.2, 0), Triplet(0.3, 1, 1)])[1].name == "gap"
-
-
-def test_a_turn_that_ends_with_the_one_that_has_the_floor_does_not_take_it() -> None:
-    events = dissect([Triplet(0, 3, 0), Triplet(2, 3, 1), Triplet(4, 5, 0)])
-    assert [event.name for event in events] == ["first", "backchannel", "pause"]
-
-
-def test_fullness_of_a_stretch() -> None:
-    measure = TurnStatistics(
-        [Triplet(0, 10, 0), Triplet(4, 6, 1), Triplet(5, 7, 2), Triplet(20, 30, 1), Triplet(39.95, 50, 0)]
-    )
-    assert measure.stretch(0, 20) == pytest.approx((0.5, 0.15, 3, 3))
-    assert measure.stretch(20, 40) == pytest.approx((0.5, 0, 1, 1))
-    assert [stretch.num_speakers for stretch in measure.stretches(20)] == [3, 1]
-
-
-def test_characteristics_of_recordings() -> None:
-    values = characteristics([[Triplet(10, 40, 0), Triplet(38, 70, 1), Triplet(71, 72, 0)], []])
-    assert values["length"].tolist() == [30, 32, 1]
-    assert values["gap"].tolist() == [-2, 1]
-    assert values["overlap"].tolist() == pytest.approx([2 / 30, 0], abs=1e-5)
-    assert values["speech"].tolist() == [1, 1]
-    assert values["speakers"].tolist() == [2, 1]
-
-
-# estimators
-
-
-def test_clusters() -> None:
-    rng = np.random.default_rng(1)
-    centres = np.array([[0, 0], [9, 0], [0, 9]])
-    truth = np.repeat([0, 1, 2], [60, 40, 20])
-    labels = k_means(centres[truth] + rng.normal(size=(120, 2)), np.ones(120), 3)
-    assert labels.tolist() == truth.tolist()
-    assert set(k_means(np.zeros((5, 2)), np.ones(5), 3)) == {0}
-
-
-def test_choices_are_explained_by_two_causes() -> None:
-    rng = np.random.default_rng(0)
-    places, people = np.array([1.0, 2.0, 5.0]), np.array([[1.0, 1.0, 8.0], [4.0, 1.0, 1.0]])
-    groups = rng.integers(2, size=20_000)
-    order = np.argsort(rng.random((len(groups), 3)), axis=1)  # who is at which place
-    weights = places * people[groups[:, None], order]
-    chosen = (rng.random(len(groups))[:, None] > np.cumsum(weights / weights.sum(1, keepdims=True), axis=1)).sum(axis=1)
-    causes = [np.tile(np.arange(3), (len(groups), 1)), groups[:, None] * 3 + order]
-    found_places, found_people = balance(causes, [3, 6], chosen, smoothing=0.1)
-    assert found_places / found_places[0] == pytest.approx(places, rel=0.1)
-    assert found_people[:3] / found_people[0] == pytest.approx(people[0], rel=0.15)
-    assert found_people[3:] / found_people[4] == pytest.approx(people[1], rel=0.15)
-
-
-def test_who_does_more_than_others_in_the_same_situations() -> None:
-    situations, groups = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
-    more = excess(np.array([1.0, 3.0, 10.0, 30.0]), np.ones(4), situations, groups, smoothing=0)
-    assert more == pytest.approx([0.5, 1.5])
-
-
-# what a fit keeps
 
 
 def test_a_fit_to_what_a_fit_draws_is_like_it() -> None:
@@ -357,9 +260,6 @@ def test_ready_fits_are_small_and_can_be_read() -> None:
     assert repr(READY_MANY["ami"]).endswith("12 moods, num_speakers=(6, 8))")
 
 
-# errors
-
-
 def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TurnsError, match="no ready fit 'callhome'. There are ami, voxconverse"):
         FittedTurns.ready("callhome")
@@ -397,63 +297,3 @@ def test_unknown_and_missing_keys_are_named_with_their_place(tmp_path: Path) -> 
     path.write_text("[]")
     with pytest.raises(TurnsError, match="fit.json lacks absence, hours, kinds, moods, recordings"):
         FittedTurns.load(path)
-
-
-# recipes
-
-
-@pytest.fixture
-def complaint(run_recipe: Callable[..., None]) -> Callable[..., str]:
-    """What a recipe says when it refuses to run."""
-
-    def complain(recipe: str, *arguments: object) -> str:
-        with pytest.raises(SystemExit) as refusal:
-            run_recipe(recipe, *arguments)
-        return str(refusal.value)
-
-    return complain
-
-
-@pytest.fixture
-def rttms(tmp_path: Path) -> Path:
-    folder = tmp_path / "rttms"
-    folder.mkdir()
-    for number in range(12):
-        turns = READY["ami"].draw(np.random.default_rng(number), 200)
-        lines = [(turn.start, turn.end - turn.start, "ABCDE"[turn.speaker]) for turn in turns]
-        write_rttm(folder / f"m{number}.rttm", lines, uri=f"m{number}")
-    return folder
-
-
-def test_recipe_fits_without_what_is_held_out(run_recipe: Callable[..., None], rttms: Path, tmp_path: Path) -> None:
-    run_recipe("fit_turns.py", rttms, tmp_path / "fit.json", "--hold-out", "1", "--kinds", "2", "--moods", "3")
-    fit = json.loads((tmp_path / "fit.json").read_text())
-    assert 0 < fit["recordings"] < 12
-    assert (len(fit["kinds"]), len(fit["moods"])) == (2, 3)
-
-
-def test_recipe_puts_a_table_between_the_comments_of_a_page(
-    run_recipe: Callable[..., None], rttms: Path, tmp_path: Path
-) -> None:
-    page, picture = tmp_path / "page.md", tmp_path / "turns.png"
-    page.write_text("before\n<!-- turns:begin -->\nold\n<!-- turns:end -->\nafter\n")
-    options = ["--conversations", "3", "--page", page, "--picture", picture]
-    run_recipe("compare_turns.py", "--corpus", "ami", rttms, "0", *options)
-    lines = page.read_text().splitlines()
-    assert lines[:2] == ["before", "<!-- turns:begin -->"] and lines[-2:] == ["<!-- turns:end -->", "after"]
-    assert sum(line.startswith("| ami") for line in lines) == 3 + 5 * 4 + 4 + 3
-    assert "old" not in lines
-    assert picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_recipes_say_in_one_line_what_is_wrong(complaint: Callable[..., str], rttms: Path, tmp_path: Path) -> None:
-    bad = write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, -1, "B")])
-    assert complaint("fit_turns.py", rttms, bad, tmp_path / "x.json") == (
-        f"fit_turns.py: {bad}, line 2: start 3.0 and duration -1.0 must not be negative."
-    )
-    corpus, page = ("--corpus", "ami", rttms), tmp_path / "page.md"
-    assert complaint("compare_turns.py", *corpus, "0", "--page", page).startswith(f"compare_turns.py: {page} cannot be")
-    page.write_text("<!-- turns:begin -->\n<!-- turns:end -->\n")
-    assert complaint("compare_turns.py", *corpus, "3", "--page", page) == (
-        f"compare_turns.py: There is no third '3' of {rttms}. There are 0, 1, 2."
-    )
