@@ -1,4 +1,4 @@
-"""What several tests share: tiny models with random weights, pipelines made of them, commands and recipes."""
+"""What several tests share: tiny models, pipelines and protocols, commands and recipes."""
 
 import os
 
@@ -19,10 +19,16 @@ import yaml
 from command import write_talk
 from pipelines import with_params
 from pitched import RATE, of_speakers, tone
+from talks import LOUD, QUIET, TELLER, file
+from toy import write_toy_voices
 
 from pyannote_pix2seq import cli
+from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.protocol import SyntheticProtocol
+from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Vocabulary
 
@@ -141,15 +147,6 @@ def load_recipe() -> Callable[[str], ModuleType]:
         return module
 
     return load
-
-
-from talks import LOUD, QUIET, TELLER, file
-from toy import write_toy_voices
-
-from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
-from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.protocol import SyntheticProtocol
-from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 
 
 @pytest.fixture
