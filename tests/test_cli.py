@@ -16,6 +16,8 @@ from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq import cli
 from pyannote_pix2seq.console import arguments
+from pyannote_pix2seq.output import to_output
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.vocabulary import quantization_report
 
 # what is written
@@ -39,6 +41,13 @@ def test_a_folder_gets_an_rttm_and_a_picture_of_each_file(talk, diarize):
     assert set(load_rttm(folder / "my_talk.v2.rttm")) == {"my_talk.v2"}
     assert (folder / "talk.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "talk.rttm").read_text() == diarize(talk)[1]
+
+
+def test_an_empty_stdout_is_explained(talk, diarize, monkeypatch):
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", lambda *given, **_: to_output([], "talk", {}, 0, {}))
+    complaint = "pyannote-pix2seq: talk.wav: nobody is heard to speak, so its RTTM is empty."
+    assert diarize("talk.wav") == (0, "", [complaint])
+    assert diarize("talk.wav", "--into", "out") == (0, "", ["1 of 1 files diarized"])
 
 
 def test_a_warning_is_one_line(talk, diarize):

@@ -98,6 +98,8 @@ def _complaint(error: Exception, job: Job) -> str:
 def _contents(output: Pix2SeqOutput, options: Namespace, job: Job) -> dict[str, bytes]:
     """Contents of a recording's output files, by suffix; the RTTM comes last, as it marks the job as done."""
     turns = output.speaker_diarization
+    if not turns and job.folder is None:
+        warnings.warn(f"{job.file}: nobody is heard to speak, so its RTTM is empty.", stacklevel=2)
     picture = {".png": _picture(turns, job)} if options.picture else {}
     details = {".json": json.dumps(output.serialize(), indent=2).encode() + b"\n"} if options.json else {}
     return {**picture, **details, ".rttm": turns.to_rttm().encode()}
