@@ -19,6 +19,7 @@ from pyannote_pix2seq.audio.samples import check_values
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.prompts import PROMPT
 from pyannote_pix2seq.strategies.chunks import Chunker, Grid
 from pyannote_pix2seq.strategies.speakers import Speaker, merged
@@ -73,7 +74,7 @@ class Enrolment(Sequence[Speaker]):
         return f"Enrolment({', '.join(str(speaker.name) for speaker in self)})"
 
     @classmethod
-    @torch.inference_mode()
+    @inference
     def of(cls, known: Mapping[str, Any], frontend: Frontend) -> Enrolment:
         """Enrol speakers from recordings.
 

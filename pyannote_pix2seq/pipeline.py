@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
@@ -20,6 +19,7 @@ from pyannote_pix2seq.checkpoints import load_model
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.enrolment import Enrolment, Known
+from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Pix2SeqOutput, speaker_label, to_output
@@ -170,7 +170,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
             lazy.data.update(load(lazy), channel=None)
         return lazy
 
-    @torch.inference_mode()
+    @inference
     def apply(
         self,
         file: Mapping[str, Any],

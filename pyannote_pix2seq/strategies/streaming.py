@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from pyannote_pix2seq.audio.mixing import Mixer
 from pyannote_pix2seq.audio.reader import Resampler
 from pyannote_pix2seq.audio.samples import as_float32, check_shape, check_values, checked_rate
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.output import Turn, label_of
 from pyannote_pix2seq.strategies.chain import Chain
@@ -145,7 +145,7 @@ class Stream:
             chunks.append(self._chunker.close())
         return self._labelled([*(turn for chunk in chunks for turn in self._read(chunk)), *self._stitcher.close()])
 
-    @torch.inference_mode()
+    @inference
     def _read(self, chunk: Chunk) -> list[Turn]:
         self._mixer.check()
         turns = self._chain.read(chunk, later=int(not chunk.is_last))

@@ -1,0 +1,42 @@
+"""How models are run: as exactly within the caller's autocast as without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pitched import RATE, make, rows, talk
+
+from pyannote_pix2seq.inference import inference
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.strategies.strategy import STRATEGIES
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_autocast_of_the_caller_changes_nothing(model: Pix2Seq, strategy: str, recordings: dict[str, Path]) -> None:
+    pipeline = make(model, strategy)
+    pipeline.decoding = {"method": "consensus", "max_turns": 6}
+
+    def outputs() -> list[Any]:
+        output = pipeline(talk(), known={"ann": recordings["ann"]})
+        (ann,) = pipeline.enrol({"ann": recordings["ann"]})
+        stream = pipeline.stream(RATE)
+        turns = [*stream.push(talk()["waveform"]), *stream.close()]
+        return [rows(output), list(output.confidence), output.speaker_embeddings.tolist(), ann.voice.tolist(), turns]
+
+    before = outputs()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert outputs() == before
+        assert torch.is_autocast_enabled("cpu")
+
+
+def test_what_is_run_has_no_gradient_and_its_own_name() -> None:
+    @inference
+    def double(values: torch.Tensor) -> torch.Tensor:
+        """Twice as much."""
+        return 2 * values
+
+    assert not double(torch.ones(1, requires_grad=True)).requires_grad
+    assert (double.__name__, double.__doc__) == ("double", "Twice as much.")
