@@ -55,7 +55,10 @@ class Job(NamedTuple):
 
 @dataclass
 class Tally:
-    """Number of files, in total and by outcome."""
+    """Number of files, in total and by outcome.
+
+    It is not exact while other processes work: they may have done more than they have said.
+    """
 
     total: int
     skipped: int
@@ -64,13 +67,14 @@ class Tally:
     drawn: int = 0
     taken: int = 0
     failed: int = 0
+    is_exact: bool = True
 
     def count(self, kind: str) -> None:
         """Count a file by what became of it, see `Outcome`."""
         setattr(self, kind, getattr(self, kind) + 1)
 
     def __str__(self) -> str:
-        text = f"{self.diarized} of {self.total} files diarized"
+        text = f"{'' if self.is_exact else 'at least '}{self.diarized} of {self.total} files diarized"
         if self.drawn:
             text += f", {self.drawn} drawn as their RTTM was there already"
         if self.taken:
