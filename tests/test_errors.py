@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 import pyannote_pix2seq
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import exit_on_sigterm, one_line_errors
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 from pyannote_pix2seq.origin import OriginError, changes, note_origin
 from pyannote_pix2seq.simulation.denoising import denoise
@@ -106,3 +107,25 @@ def test_a_damaged_note_of_an_origin_is_refused(tmp_path: Path, content: str) ->
     note.write_text(content)
     with pytest.raises(OriginError, match=r"origin\.json is damaged"):
         changes(note, {"seed": 1})
+
+
+def test_a_sigterm_that_is_ignored_or_handled_otherwise_stays_so() -> None:
+    heard: list[int] = []
+
+    def hear(number: int, _: object) -> None:
+        heard.append(number)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        for handler in (signal.SIG_IGN, hear):
+            signal.signal(signal.SIGTERM, handler)
+            with exit_on_sigterm():
+                signal.raise_signal(signal.SIGTERM)
+            assert signal.getsignal(signal.SIGTERM) == handler
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(SystemExit) as ended, exit_on_sigterm(), exit_on_sigterm():
+            signal.raise_signal(signal.SIGTERM)
+        assert ended.value.code == 143 and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == [signal.SIGTERM]

@@ -40,9 +40,11 @@ def one_line_errors() -> Iterator[None]:
 def exit_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into a SystemExit of status 143, so that all that has to be done before the end is done.
 
-    Otherwise locks and processes would stay, and a program that is the first of a container would not end at all.
+    Otherwise locks and processes would stay, and a program that is the first of a container would not end at all. A
+    SIGTERM that is ignored, or handled by whoever calls this, stays so.
     """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
+    is_main = threading.current_thread() is threading.main_thread()  # only the main thread can handle signals
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         yield
         return
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
