@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -10,6 +11,9 @@ import torch
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+"""Types of devices that models may be run on."""
 
 
 def inference(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -21,7 +25,9 @@ def inference(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
 
     @wraps(function)
     def run(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
-        with torch.inference_mode(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+        with torch.inference_mode(), ExitStack() as stack:
+            for device in filter(torch.is_autocast_enabled, DEVICES):
+                stack.enter_context(torch.autocast(device, enabled=False))
             return function(*args, **options)
 
     return run

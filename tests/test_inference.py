@@ -32,6 +32,14 @@ def test_the_autocast_of_the_caller_changes_nothing(model: Pix2Seq, strategy: st
         assert torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.parametrize("device", ["cpu", "mps"])  # that of CUDA cannot be turned on without a GPU
+def test_the_autocast_of_no_device_is_on_while_models_are_run(device: str) -> None:
+    is_on = inference(lambda: torch.is_autocast_enabled(device))
+    with torch.autocast(device, torch.float16):
+        assert not is_on()
+        assert torch.is_autocast_enabled(device)
+
+
 def test_what_is_run_has_no_gradient_and_its_own_name() -> None:
     @inference
     def double(values: torch.Tensor) -> torch.Tensor:
