@@ -84,3 +84,14 @@ def test_people_can_be_enrolled_from_one_channel(talk, enrol):
     assert Path("left.npz").read_bytes() == Path("people.npz").read_bytes()
     status, said = enrol("ann=talk.wav", "--channel", "1", "--into", "right.npz")
     assert status == 2 and "Channel 1 of talk was asked for, but it has 1 channel" in said[-1]
+
+
+def test_the_channel_of_a_recording_is_not_that_of_those_who_are_known_in_it(talk, diarize, enrol):
+    samples, rate = soundfile.read(talk)
+    soundfile.write("both.wav", np.stack([samples, -samples], axis=1), rate)
+    options = ["both.wav", "--channel", "0", "--known"]
+    said = diarize(*options, "ann=both.wav")[2]
+    assert len(said) == 1 and said[0].endswith("what is given to --known, enrol with --channel 0.")
+    assert enrol("ann=both.wav", "--channel", "0", "--into", "left.npz") == (0, [])
+    assert diarize(*options, "left.npz")[1:] == diarize(*options, "ann=talk.wav")[1:]
+    assert diarize(*options, "left.npz")[2] == []

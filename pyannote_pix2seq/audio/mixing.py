@@ -11,6 +11,8 @@ CANCELLED = 0.02
 """Channels cancel each other out if their sum has less than this share of the sum of their energies, which is the
 energy that the sum of independent channels has."""
 
+CHOOSE = "Listen to one of them: 'channel': 0, or --channel 0; what is given to --known, enrol with --channel 0."
+
 
 class Mixer:
     """Averages the channels of a recording, block by block, and tells whether they cancel each other out.
@@ -23,7 +25,7 @@ class Mixer:
         What to do about channels that cancel each other out. Defaults to what helps where a channel can be chosen.
     """
 
-    def __init__(self, name: object, way_out: str = "Listen to one of them: 'channel': 0, or --channel 0."):
+    def __init__(self, name: object, way_out: str = CHOOSE):
         self._name, self._way_out = name, way_out
         self._before, self._after = 0.0, 0.0
         self._is_told = False

@@ -106,7 +106,7 @@ def _add_diarize(commands: Any) -> None:
         help="also write DIR/NAME.json, with the confidence of each turn, for files that are not skipped",
     )
     add("--overwrite", action="store_true", help="diarize again what is in DIR; its old pictures and JSON are removed")
-    _add_channel(command)
+    _add_channel(command, "FILE")
     add("--num-speakers", type=at_least_one, metavar="N", help="there are exactly N speakers")
     add("--min-speakers", type=at_least_one, metavar="N", help="there are N speakers or more")
     add("--max-speakers", type=at_least_one, metavar="N", help="there are N speakers or fewer")
@@ -134,12 +134,12 @@ def _add_enrol(commands: Any) -> None:
         action="store_true",
         help="replace that file; its speakers are kept only if it is also given as input",
     )
-    _add_channel(command)
+    _add_channel(command, "the recordings")
     _add_pipeline(command)
 
 
-def _add_channel(command: Any) -> None:
-    kept = "use channel N of the recordings, counted from 0 (default: the mean of all)"
+def _add_channel(command: Any, source: str) -> None:
+    kept = f"use channel N of {source}, counted from 0 (default: the mean of all)"
     command.add_argument("--channel", type=whole, metavar="N", help=kept)
 
 
