@@ -152,7 +152,7 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
     from pyannote_pix2seq.parallel import parallel_map
 
     said: set[str] = set()
-    tally.is_exact = options.jobs == 1
+    tally.is_exact = min(options.jobs, len(jobs)) == 1
     with closing(parallel_map(partial(attempt, find_turns, options), jobs, options.jobs)) as outcomes:
         for outcome in tqdm(outcomes, total=len(jobs), unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
             for line in outcome.lines:

@@ -17,6 +17,7 @@ from pyannote_pix2seq.console.lock import locked
 from pyannote_pix2seq.console.outcomes import ignore_needless_warnings
 from pyannote_pix2seq.console.results import write_results
 from pyannote_pix2seq.parallel import ProcessError
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
 def test_several_processes_find_what_one_does(talk, diarize):
@@ -108,3 +109,12 @@ def test_a_process_that_is_killed_ends_a_batch_but_loses_nothing(talk, diarize, 
     status, _, said = diarize(talk, other, "--into", "out", "--jobs", 2)
     assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
     assert said == ["at least 1 of 2 files diarized", "pyannote-pix2seq: One of 2 processes was killed."]
+
+
+def test_a_single_file_that_is_interrupted_was_not_in_another_process(talk, diarize, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", interrupted)
+    status, _, said = diarize(talk, "--into", "out", "--jobs", 2)
+    assert (status, said[0]) == (130, "0 of 1 files diarized")
