@@ -132,7 +132,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
 
     @property
     def writer(self) -> Writer:
-        """What decodes chunks, with the model in evaluation mode, even if it has been trained since the last time."""
+        """What decodes chunks; the model, which may have been trained since, is put into evaluation mode."""
         return Writer(self.model.eval(), self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
