@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import lightning
 import pytest
 import soundfile
 import torch
 import yaml
 from command import write_talk
-from pipelines import with_params
+from pipelines import save_checkpoint, with_params
 from pitched import RATE, of_speakers, tone
 from talks import LOUD, QUIET, TELLER, file
 from toy import write_toy_voices
@@ -59,15 +58,8 @@ def tiny_model() -> Pix2Seq:
 def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder that `Pipeline.from_pretrained` takes: chunks of 10 s, the tiny model."""
     folder = tmp_path_factory.mktemp("tiny_pipeline")
-    model = make_tiny_model()
-    checkpoint = {
-        "state_dict": model.state_dict(),
-        "hyper_parameters": dict(model.hparams),
-        "pytorch-lightning_version": lightning.__version__,
-    }
-    model.on_save_checkpoint(checkpoint)
     (folder / "model").mkdir()
-    torch.save(checkpoint, folder / "model" / "pytorch_model.bin")
+    save_checkpoint(make_tiny_model(), folder / "model" / "pytorch_model.bin")
     pipeline = {
         "name": "pyannote_pix2seq.pipeline.Pix2SeqDiarization",
         "params": {"model": "$model/model", "chunk": 10.0},

@@ -1,13 +1,14 @@
-"""Pipelines of a folder, noise for them to hear, and when their outputs are the same."""
+"""Models and pipelines in files, noise for them to hear, and when their outputs are the same."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 import yaml
-from pyannote.audio import Pipeline
+from pyannote.audio import Model, Pipeline
 from pyannote.core import Annotation
 
 from pyannote_pix2seq.output import Pix2SeqOutput
@@ -26,6 +27,17 @@ def noise(seconds: float, sample_rate: int = RATE, channels: int = 1, seed: int 
 
 def recording(seconds: float, uri: str = "noise", **fields: Any) -> dict[str, Any]:
     return {"waveform": noise(seconds), "sample_rate": RATE, "uri": uri, **fields}
+
+
+def save_checkpoint(model: Model, path: Path) -> None:
+    """Save a model as pyannote.audio does."""
+    checkpoint = {
+        "state_dict": model.state_dict(),
+        "hyper_parameters": dict(model.hparams),
+        "pytorch-lightning_version": lightning.__version__,
+    }
+    model.on_save_checkpoint(checkpoint)
+    torch.save(checkpoint, path)
 
 
 def with_params(folder: Path, **params: Any) -> Pix2SeqDiarization:

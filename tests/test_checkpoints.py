@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pytest
 import torch
+from pipelines import save_checkpoint
 from pyannote.audio import Model, Pipeline
 
 from pyannote_pix2seq import PRETRAINED
@@ -207,14 +207,7 @@ def test_a_pipeline_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def save_segmentation(path: Path) -> None:
     """A checkpoint of pyannote.audio that holds another network."""
-    model = build_segmentation()
-    checkpoint = {
-        "state_dict": model.state_dict(),
-        "hyper_parameters": dict(model.hparams),
-        "pytorch-lightning_version": lightning.__version__,
-    }
-    model.on_save_checkpoint(checkpoint)
-    torch.save(checkpoint, path)
+    save_checkpoint(build_segmentation(), path)
 
 
 def save_damaged(path: Path) -> None:
