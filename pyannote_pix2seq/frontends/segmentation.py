@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from math import comb
 
+import torch
 from pyannote.audio.core.task import Problem, Resolution, Specifications
+from pyannote.audio.models.blocks.sincnet import SincNet
 from pyannote.audio.models.segmentation import PyanNet
 from torch import Tensor, nn
 
@@ -17,6 +19,22 @@ NUM_CLASSES = sum(comb(MAX_LOCAL_SPEAKERS, num_active) for num_active in range(M
 """Powerset classes: no speaker, one of three local speakers, two of them: 7."""
 SEGMENTATION_FRAMES = (495.5, 270)
 """Centre of the first frame, and step between frames, in samples."""
+
+
+class FrugalSincNet(SincNet):
+    """SincNet that filters a few waveforms at a time, in memory that is used again.
+
+    Outputs of the first filters are thirty times as large as what is left in the end. For all pieces of a chunk at
+    once, the memory would be given back to the kernel each time, and cleared by it page by page (docs/log.md,
+    2026-11-29).
+    """
+
+    AT_ONCE = 3
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """(batch, 1, num_samples) -> (batch, 60, num_frames)"""
+        filtered = super().forward
+        return torch.cat([filtered(few) for few in waveforms.split(self.AT_ONCE)])
 
 
 class Bfloat16LSTM(nn.LSTM):
@@ -97,6 +115,7 @@ def piece_by_piece(
 
 def _build(problem: Problem, duration: float, max_overlap: int | None, bfloat16: bool) -> PyanNet:
     segmentation = PyanNet(lstm={"num_layers": 4})
+    segmentation.sincnet = FrugalSincNet(**segmentation.hparams["sincnet"])
     if bfloat16:
         lstm = segmentation.lstm
         segmentation.lstm = Bfloat16LSTM(
