@@ -155,6 +155,7 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     rttm.write_text(annotate(conversation, labels).to_rttm(), encoding="utf-8")
     digest = simulator.digest(conversation)
     if not audio.exists() or not note.exists() or note.read_text() != digest:
+        note.unlink(missing_ok=True)  # or it would vouch for other audio if this is interrupted
         with atomic_write(audio) as part:
             _write_wav(part, simulator.render(conversation)[0])
         note.write_text(digest)

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -370,6 +371,27 @@ def test_a_conversation_that_sounds_different_is_recorded_again(store: Path, tmp
     assert conversation == wild.describe("talk")
     heard = [record(conversation, simulator, tmp_path).read_bytes() for simulator in (steady, wild, steady)]
     assert heard[0] == heard[2] != heard[1]
+
+
+def test_a_recording_that_was_interrupted_is_made_again(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = options["development"]
+    conversation = simulator.describe("talk")
+    louder = replace(conversation, scene=replace(conversation.scene, peak=0.0))
+    expected = record(conversation, simulator, tmp_path).read_bytes()
+    write_text = Path.write_text
+
+    def interrupted(path: Path, *arguments: Any, **options: Any) -> int:
+        if path.suffix == ".sha256":
+            raise KeyboardInterrupt
+        return write_text(path, *arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", interrupted)
+        record(louder, simulator, tmp_path)
+    assert (tmp_path / "talk.wav").read_bytes() != expected
+    assert record(conversation, simulator, tmp_path).read_bytes() == expected
 
 
 def test_a_conversation_is_recorded_once(
