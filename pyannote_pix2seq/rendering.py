@@ -277,7 +277,12 @@ def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
 def _milliseconds(turns: Any) -> set[tuple[Any, ...]]:
     """Segments in milliseconds, with their labels."""
     tracks = turns.itertracks(yield_label=True) if isinstance(turns, Annotation) else ((part, 0, "") for part in turns)
-    return {(round(1000 * segment.start), round(1000 * segment.end), label) for segment, _, label in tracks}
+    return {(_written(segment.start), _written(segment.end), label) for segment, _, label in tracks}
+
+
+def _written(seconds: float) -> int:
+    """Milliseconds, rounded as in RTTM and UEM: 1000 times a number may be half a millisecond where it is not."""
+    return round(1000 * round(seconds, 3))
 
 
 def _read_sums(path: Path) -> dict[str, str]:

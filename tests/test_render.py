@@ -97,6 +97,12 @@ def test_what_is_on_disk_is_what_is_imagined(protocol: SyntheticProtocol, into: 
             assert np.abs(samples - imagined["waveform"][0].numpy()).max() < 2 / 2**15
 
 
+def test_recordings_may_end_between_two_milliseconds(options: dict[str, Any], tmp_path: Path) -> None:
+    simulator = Simulator(options["train"].voices, PlainTurns(), Acoustics.none(), duration=6.0025)
+    protocol = SyntheticProtocol("Odd", simulator, simulator, num_train=1, num_development=0, num_test=0)
+    assert render(protocol, tmp_path, ORIGIN) == pytest.approx(6.003 / 3600)
+
+
 def test_rendering_again_changes_nothing(protocol: SyntheticProtocol, into: Path, tmp_path: Path) -> None:
     before = contents(into)
     render(protocol, into, ORIGIN)
