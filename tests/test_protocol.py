@@ -207,8 +207,9 @@ def test_turns_of_two_voices_at_the_same_time_are_both_kept() -> None:
 
 
 def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simulator]) -> None:
-    with pytest.raises(ValueError, match="'My.Meeting'"):
-        SyntheticProtocol.register("My.Meeting", *simulators)
+    for name in ("My.Meeting", "My/Meeting", "My Meeting", ""):
+        with pytest.raises(ValueError, match=f"named '{name}': use letters, digits, '-' and '_'"):
+            SyntheticProtocol.register(name, *simulators)
     for number in (-1, 2.5, True, "9"):
         with pytest.raises(ValueError, match=f"sizes .*'test': {number!r}}}; they have to be whole numbers, 0 or more"):
             SyntheticProtocol.register("Meeting", *simulators, num_test=number)
