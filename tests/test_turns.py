@@ -231,6 +231,13 @@ def test_reading_rttm(tmp_path: Path) -> None:
     assert read_rttm(path) == {"a": [Triplet(0.5, 1.5, 0), Triplet(2.5, 3.5, 1)], "b": [Triplet(7, 7.25, 0)]}
 
 
+def test_the_first_turn_is_read_after_a_byte_order_mark(tmp_path: Path) -> None:
+    path = write_rttm(tmp_path / "m.rttm", [(0, 1, "A"), (2, 1, "B")])
+    expected = read_rttm(path)
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert read_rttm(path) == expected != {}
+
+
 @pytest.mark.parametrize(
     "line",
     [

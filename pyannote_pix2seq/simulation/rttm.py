@@ -35,7 +35,7 @@ def read_rttm(path: Path) -> dict[str, Turns]:
         If there is no such file, it cannot be read, or a line is malformed; the message names file and line.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise TurnsError(missing(path, "file or folder")) from error  # callers take folders, too
     except (OSError, UnicodeDecodeError) as error:
