@@ -169,6 +169,13 @@ def test_a_malformed_manifest_is_refused(tmp_path: Path, lines: tuple[str, ...],
         find_speakers(write_manifest(tmp_path / "m.tsv", *lines))
 
 
+def test_speakers_of_a_manifest_that_is_not_utf8_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "zoe.wav")
+    (tmp_path / "m.tsv").write_text("speaker\tpath\nZoë\tzoe.wav\n", encoding="latin-1")
+    with pytest.raises(LayoutError, match=r"m\.tsv, line 2: speaker 'Zo.udceb' is not written in UTF-8\. Save the"):
+        find_speakers(tmp_path / "m.tsv")
+
+
 def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(LayoutError, match=f"No recording in {re.escape(str(tmp_path))}"):
         find_speakers(tmp_path)

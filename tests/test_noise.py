@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,16 @@ def test_the_digest_of_a_manifest_is_that_of_what_it_lists(tmp_path: Path) -> No
     second = Noises(tmp_path / "manifest.tsv").digest
     (tmp_path / "manifest.tsv").write_text("path\tkind\nrain.wav\twind\n")
     assert len({first, second, Noises(tmp_path / "manifest.tsv").digest}) == 3
+
+
+def test_names_that_are_not_utf8_have_a_digest_too(tmp_path: Path) -> None:
+    digests = set()
+    for letter in (b"\xe9", b"\xe8"):  # of Latin-1
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf" + letter))
+        folder.mkdir()
+        (folder / "rain.wav").touch()
+        digests.add(Noises(folder).digest)
+    assert len(digests) == 2
 
 
 def test_linked_folders_of_noise_are_heard(tmp_path: Path) -> None:

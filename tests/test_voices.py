@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -213,6 +214,15 @@ def test_sound_files_that_are_nobodys_recordings_are_refused(tmp_path: Path, hea
     refused = (tmp_path / "store" / "refused.tsv").read_text().splitlines()
     assert ".m4a files are not taken" in refused[1] and "not in a folder of a speaker" in refused[2]
     assert len(heard) == 2
+
+
+def test_recordings_whose_names_are_not_utf8_are_refused_by_these_names(tmp_path: Path, heard: list[int]) -> None:
+    (tmp_path / "in" / "eve").mkdir(parents=True)
+    soundfile.write(tmp_path / "in" / "eve" / "a.wav", toy_voice(200, 4.0), SAMPLE_RATE)
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/in/eve/caf\xe9.wav")).write_bytes(b"this is not audio")
+    assert len(prepare_voices(tmp_path / "in", tmp_path / "store", num_jobs=1)) == 1
+    assert b"/eve/caf\xe9.wav\t" in (tmp_path / "store" / "refused.tsv").read_bytes()
+    assert Voices(tmp_path / "store", split_of("eve")).speakers == ["eve"]
 
 
 def test_an_interrupted_preparation_goes_on_where_it_stopped(

@@ -187,6 +187,8 @@ def _read_manifest(manifest: Path) -> Iterator[Row]:
                 f"{where}: speaker {speaker!r} has a recording {path}, and there is no such file. Paths are relative "
                 f"to {manifest.parent}."
             )
+        if speaker != speaker.encode(errors="ignore").decode():
+            raise LayoutError(f"{where}: speaker {speaker!r} is not written in UTF-8. Save the manifest in UTF-8.")
         split = row.get("split") or split_of(speaker)
         if split not in SPLITS:
             raise LayoutError(

@@ -68,7 +68,7 @@ class Noises:
         Recordings are not read, so that one that is replaced by another of the same name and size is not noticed.
         """
         listing = [f"{kind}/{path.name} {path.stat().st_size}" for kind in self.kinds for path in self._kinds[kind]]
-        return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(listing).encode(errors="surrogateescape")).hexdigest()[:16]
 
     def draw(self, kind: str, rng: np.random.Generator, num_samples: int) -> np.ndarray:
         """Noise of one kind: random crops of its recordings, one after the other.

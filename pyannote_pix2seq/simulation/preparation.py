@@ -208,4 +208,5 @@ def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path
 def _write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
     lines = [f"{refusal.speaker}\t{refusal.path}\t{refusal.reason}" for refusal in refusals]
     with atomic_write(path) as part:
-        part.write_text("\n".join(["speaker\tpath\treason", *lines]) + "\n")
+        text = "\n".join(["speaker\tpath\treason", *lines]) + "\n"
+        part.write_text(text, encoding="utf-8", errors="surrogateescape")  # names of files are any bytes
