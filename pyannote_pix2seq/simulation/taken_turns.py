@@ -139,7 +139,7 @@ class TakenTurns:
 def _keep_stretch(turns: Turns, rng: np.random.Generator, duration: float) -> Turns:
     """Only the turns in one stretch of 1 to 5 s."""
     start = rng.uniform(0, duration)
-    return crop(turns, start, min(start + rng.uniform(1, 5), duration))
+    return crop(turns, start, start + rng.uniform(1, 5))
 
 
 def _insert_pause(turns: Turns, rng: np.random.Generator, duration: float) -> Turns:
