@@ -79,11 +79,17 @@ def test_levels_drift_within_a_turn_without_a_step() -> None:
 
 def test_levels_return_to_their_own_with_each_piece_without_a_step() -> None:
     drawn = WanderingGains([-6.0] * 60, 2.0, rng_of())
-    pieces = [drawn.draw(60 * SAMPLE_RATE) for _ in range(3)]
+    pieces = [drawn.draw(7 * SAMPLE_RATE) for _ in range(3)]  # which end between two moments
     assert np.abs(np.diff(np.concatenate(pieces, axis=1), axis=1)).max() < 2e-4
     for piece in pieces:
         decibels = 20 * np.log10(piece[:, 5 * SAMPLE_RATE])
         assert decibels.mean() == pytest.approx(-6, abs=1) and decibels.std() == pytest.approx(2 * 2**0.5, rel=0.2)
+
+
+def test_nobody_is_louder_or_quieter_than_the_limits() -> None:
+    gains = WanderingGains([-30.0, 25.0], 10.0, rng_of()).draw(60 * SAMPLE_RATE)
+    decibels = 20 * np.log10(gains)
+    assert decibels.min() == pytest.approx(-20, abs=1e-4) and decibels.max() == pytest.approx(10, abs=1e-4)
 
 
 @pytest.mark.parametrize("decibels", [0.0, 20.0])
@@ -103,6 +109,18 @@ def test_a_crowd_is_heard_where_nobody_speaks(tmp_path: Path, room_probability: 
     crowded = replace(SILENT, **crowd, room_probability=room_probability, rt60=(0.2, 0.2))
     sound = hear(crowded, np.pad(two_speakers(), ((0, 0), (0, 48000))))
     assert 20 * np.log10(rms(sound[:64000]) / rms(sound[80000:])) == pytest.approx(20, abs=3)
+
+
+def test_a_crowd_is_far_from_the_microphone_wherever_the_speakers_are(tmp_path: Path) -> None:
+    voices = Voices(write_toy_voices(tmp_path), "train")
+    scene = replace(ALONE, crowd=("train01",), rt60=0.5)
+
+    def crowd(**distances: tuple[float, float]) -> np.ndarray:
+        crowded = replace(SILENT, bystanders=voices, **distances)
+        return crowded.apply([np.zeros((2, SAMPLE_RATE), dtype=np.float32)], scene, rng_of())
+
+    usual = crowd()
+    assert np.array_equal(crowd(near=(0.3, 0.4)), usual) and not np.array_equal(crowd(distant=(4.5, 5.0)), usual)
 
 
 def test_nobody_is_in_the_conversation_and_in_the_crowd(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE, rms
 
+from pyannote_pix2seq.simulation import Acoustics, Scene
 from pyannote_pix2seq.simulation.codec import BLOCK, FILES, TELEPHONES, CodecError, transmit
 
 WAYS = [(telephone, None) for telephone in TELEPHONES] + [(None, file) for file in FILES] + [("gsm", "mp3")]
@@ -58,6 +59,12 @@ def test_more_compression_loses_more(file: str) -> None:
     before = bursts(2 * SAMPLE_RATE)
     lost = [rms(transmit(before, None, file, level) - before) for level in (0.0, 0.97)]
     assert 0 < lost[0] < 0.7 * lost[1]
+
+
+def test_no_sample_is_above_full_scale_after_a_codec() -> None:
+    scene = Scene(levels=(0.0,), speeds=(1.0,), pitches=(0.0,), peak=0.0, clipping=20.0, codec="mp3", compression=0.97)
+    loud = Acoustics.none().apply([bursts(SAMPLE_RATE)[None]], scene, np.random.default_rng(0))
+    assert np.abs(loud).max() == 1  # decoded, it would be more
 
 
 def test_without_a_line_and_a_file_nothing_changes() -> None:

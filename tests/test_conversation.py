@@ -184,6 +184,21 @@ def test_conversations_and_scenes_can_be_changed_by_hand(store: Path) -> None:
     np.testing.assert_allclose(ratio, 10 ** (-conversation.scene.peak / 20), rtol=1e-3)
 
 
+def test_the_digest_is_another_one_where_the_audio_is(store: Path) -> None:
+    simulator, other_voices = simulator_of(store), Simulator(Voices(store, "train"), PlainTurns(), Acoustics.none())
+    conversation = simulator.describe("Toy-train-000003")
+    assert conversation.scene is not None
+    changed = [
+        replace(conversation, duration=DURATION + 1),
+        replace(conversation, turns=conversation.turns[:-1]),
+        replace(conversation, voices=conversation.voices[::-1]),
+        replace(conversation, scene=replace(conversation.scene, peak=-7.0)),
+    ]
+    other_voices.voices.digest = "another store"
+    digests = [simulator.digest(each) for each in (conversation, *changed)] + [other_voices.digest(conversation)]
+    assert len(set(digests)) == 6 and simulator.digest(replace(conversation)) == digests[0]
+
+
 def test_descriptions_take_bounded_memory(store: Path) -> None:
     simulator = simulator_of(store, Acoustics(bystanders=Voices(store, "train")))
     tracemalloc.start()

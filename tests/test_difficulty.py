@@ -15,7 +15,7 @@ from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
 from pyannote_pix2seq.protocol import SyntheticProtocol
-from pyannote_pix2seq.simulation import Conversation, Simulator
+from pyannote_pix2seq.simulation import Conversation, Noises, Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.store import VoicesError, to_level, write_voices
@@ -94,6 +94,15 @@ def test_every_subset_has_voices_of_its_own(store: Path) -> None:
     for subset, split in (("train", "train"), ("development", "dev"), ("test", "test")):
         files = islice(getattr(protocol, subset)(), 3)
         assert {label[:-2] for file in files for label in file["annotation"].labels()} == {split}
+
+
+def test_noise_is_that_which_is_given_and_the_crowd_is_of_the_same_voices(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "rain").mkdir()
+    (tmp_path / "rain" / "1.wav").touch()
+    made = simulators("Crowd", store, Noises(tmp_path))["test"]
+    scenes = [conversation.scene for conversation in conversations(made, 20)]
+    assert {scene.noise for scene in scenes if scene} == {"rain", "generated"}
+    assert {voice[:-2] for scene in scenes if scene for voice in scene.crowd} == {"test"}
 
 
 def test_without_test_voices_development_voices_are_used_and_that_is_said(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ def test_clusters() -> None:
     assert set(k_means(np.zeros((5, 2)), np.ones(5), 3)) == {0}
 
 
+def test_the_first_cluster_is_that_of_most_weight() -> None:
+    points, weights = np.array([[0.0], [0.1], [0.2], [9.0]]), np.array([1.0, 1.0, 1.0, 4.0])
+    assert k_means(points, np.ones(4), 2).tolist() == [0, 0, 0, 1]
+    assert k_means(points, weights, 2).tolist() == [1, 1, 1, 0]
+
+
 def test_choices_are_explained_by_two_causes() -> None:
     rng = np.random.default_rng(0)
     places, people = np.array([1.0, 2.0, 5.0]), np.array([[1.0, 1.0, 8.0], [4.0, 1.0, 1.0]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +16,18 @@ from scipy.stats import ks_2samp
 from toy import write_rttm
 
 from pyannote_pix2seq.simulation import FittedTurns
+from pyannote_pix2seq.simulation.corpus import take_apart
 from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
-from pyannote_pix2seq.simulation.turn_sampler import draw_shares
-from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics, characteristics, dissect, habits
+from pyannote_pix2seq.simulation.turn_sampler import TurnSampler, draw_shares
+from pyannote_pix2seq.simulation.turn_statistics import (
+    BACKCHANNEL,
+    TAKES,
+    TurnStatistics,
+    characteristics,
+    dissect,
+    habits,
+)
 from pyannote_pix2seq.simulation.turns import SHORTEST_SPOKEN, Turns, TurnsError
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -123,6 +132,89 @@ def test_as_many_speakers_as_are_asked_for(name: str) -> None:
 
 
 READY_MANY = {name: FittedTurns.ready(name, num_speakers=(6, 8)) for name in NAMES}
+
+
+def test_kinds_that_have_about_as_many_speakers_are_preferred() -> None:
+    kinds = [replace(READY["ami"]._fit.kinds[0], share=0.5, speakers={number: 1.0}) for number in ("2", "8")]
+    casts = FittedTurns(replace(READY["ami"]._fit, kinds=kinds), num_speakers=(2, 8))._casts
+    chances = {number: [chance for _, n, chance in casts if n == number] for number in range(2, 9)}
+    assert [sum(each) for each in chances.values()] == pytest.approx([1] * 7)  # all equally likely
+    assert chances[2] == pytest.approx([256 / 257, 1 / 257]) and chances[8] == pytest.approx([1 / 257, 256 / 257])
+    assert chances[4] == pytest.approx([0.5, 0.5])
+
+
+def test_moods_at_both_ends_are_those_of_half_a_minute_within_the_recording() -> None:
+    recording = [Triplet(5 * i, 5 * i + 4, i % 2) for i in range(24)]  # 4 s in 5
+    around = take_apart([recording], 1, 1).around
+    assert [stretch.speech for stretch in around] == pytest.approx([0.8] * 24, abs=0.04)
+
+
+def test_kinds_are_described_by_means_over_time() -> None:
+    """An hour in which two take turns, all the time, and a minute of one who speaks half of it."""
+    hour = [Triplet(10 * i, 10 * i + 10, i % 2) for i in range(360)]
+    minute = [Triplet(2 * i, 2 * i + 1, 0) for i in range(30)]
+    kind = fit_turns([hour, minute], 1, 1).kinds[0]
+    assert kind.speakers == pytest.approx({"1": 59 / 3659, "2": 3600 / 3659}, abs=0.001)
+    assert kind.speech == pytest.approx((3600 + 30) / 3659, abs=0.001)
+
+
+def drawn_by(seconds: float, of_moods: dict[str, float] | None = None, **of_kind: Any) -> Turns:
+    """A conversation of four, of a kind and of moods that differ from AMI's in what is given."""
+    fit = READY["ami"]._fit
+    moods = [replace(mood, **of_moods or {}) for mood in fit.moods]
+    changed = FittedTurns(replace(fit, moods=moods, kinds=[replace(fit.kinds[0], **of_kind)]), (4, 4))
+    return changed.draw(np.random.default_rng(0), seconds)
+
+
+def test_a_kind_has_its_own_moods() -> None:
+    overlaps = np.array([mood.overlap for mood in READY["ami"]._fit.moods])
+    found = []
+    for extreme in (overlaps.min(), overlaps.max()):
+        turns = drawn_by(1800, moods=(overlaps == extreme).astype(float).tolist())
+        found.append(TurnStatistics(turns).stretch(0, 1800).overlap)
+    assert found[0] < 0.05 and found[1] > 0.15
+
+
+def test_a_kind_has_backchannels_as_often_and_turns_as_long_as_it_says() -> None:
+    lengths, rates = [], []
+    for factor in (1.0, 3.0):
+        events = dissect(drawn_by(3600, length=factor))
+        lengths.append([np.mean([e.length + min(e.offset, 0) for e in events if e.name == way]) for way in TAKES])
+        events = dissect(drawn_by(3600, backchannels=factor))
+        floor = sum(event.length for event in events if event.name != BACKCHANNEL)
+        rates.append(sum(event.name == BACKCHANNEL for event in events) / floor)
+    assert np.divide(*lengths[::-1]) == pytest.approx([3] * 3, rel=0.3)
+    assert rates[1] / rates[0] == pytest.approx(3, rel=0.2)
+
+
+def test_backchannels_come_in_bursts() -> None:
+    found = []
+    for bursts in (0.0, 3.0):
+        turns = drawn_by(7200, of_moods={"bursts": bursts, "backchannels_per_minute": 10.0})
+        found.append(fit_turns([turns], 1, 1).moods[0].bursts)
+    assert found[0] < 0.5 and found[1] > 1.5
+
+
+def test_who_is_involved_changes_with_the_topic() -> None:
+    """In two minutes, one speaks more than the others; in the long run, all speak as much."""
+    turns = drawn_by(4 * 3600, dominance=0.0, involvement=0.9)
+    counts, *_ = np.histogram2d([turn.start for turn in turns], [turn.speaker for turn in turns], (120, range(5)))
+    # (num_stretches of 2 minutes, num_speakers)
+    most, overall = counts.max(axis=1).sum() / counts.sum(), counts.sum(axis=0).max() / counts.sum()
+    assert most > 0.42 and overall < 0.35
+
+
+def test_backchannels_are_within_the_turn_that_has_the_floor() -> None:
+    sampler = TurnSampler(READY["ami"]._fit, READY["ami"]._fit.kinds[0], 4, np.random.default_rng(0))
+    num_answers = 0
+    for _ in range(2000):
+        before = len(sampler.turns)
+        sampler.go_on()
+        floor, *answers = sampler.turns[before:]
+        assert floor == sampler.floor
+        assert all(floor.start <= answer.start and answer.end <= floor.end + 1e-9 for answer in answers)
+        num_answers += len(answers)
+    assert num_answers > 200
 
 
 def test_shares_are_as_uneven_as_is_asked_for() -> None:

@@ -33,6 +33,7 @@ def test_recorded_noise_is_of_the_kind_asked_for(tmp_path: Path) -> None:
     for kind, level in (("hum", 0.1), ("hiss", 0.5)):
         drawn = noises.draw(kind, rng_of(), 5 * SAMPLE_RATE)
         assert drawn.shape == (5 * SAMPLE_RATE,) and np.median(drawn) == pytest.approx(level, abs=0.01)
+        assert np.abs(np.diff(drawn, prepend=0)).max() < 0.01  # no click where crops meet
     (tmp_path / "manifest.tsv").write_text("path\tkind\nhum/0.wav\thum\n")
     assert Noises(tmp_path).kinds == Noises(tmp_path / "manifest.tsv").kinds == ["hum"]
 

@@ -199,6 +199,10 @@ def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> N
     rttm.write_text("".join(rttm.read_text().splitlines(keepends=True)[1:]))
     with pytest.raises(RenderingError, match="Easy-test-000000: annotation is not what was written"):
         verify(protocol, into)
+    uem = into / "Easy" / "development.uem"
+    uem.write_text(uem.read_text().replace("6.000", "7.000"))
+    with pytest.raises(RenderingError, match=r"Easy-development-000000: annotated is not .* \(0, [67]000, ''\)"):
+        verify(protocol, into)
 
 
 def test_lists_that_are_too_short_or_too_long_are_found(protocol: SyntheticProtocol, into: Path) -> None:
@@ -412,4 +416,7 @@ def test_a_conversation_is_recorded_once(
     assert load_rttm(tmp_path / "talk.rttm")["talk"].labels() == sorted(conversation.voices)
     monkeypatch.setattr(Simulator, "render", None)
     assert record(conversation, simulator, tmp_path) == audio
+    monkeypatch.undo()
+    audio.unlink()
+    assert record(conversation, simulator, tmp_path).exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.rttm", "talk.sha256", "talk.wav"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE
 
-from pyannote_pix2seq.simulation.room import AUDIBLE, LEAD, Room, impulse_responses
+from pyannote_pix2seq.simulation.room import AUDIBLE, LARGEST, LEAD, SMALLEST, Room, impulse_responses
 
 NEAR = (0.3, 2.5)
 
@@ -22,6 +22,16 @@ def test_rooms_decay_as_fast_as_asked(rt60: float) -> None:
     window = int(0.25 * rt60 * SAMPLE_RATE)
     assert (energy[0] - energy[window]) / 0.25 == pytest.approx(60, rel=0.15)
     assert response.shape[1] / SAMPLE_RATE == pytest.approx(rt60 * AUDIBLE / 60, rel=0.02)
+
+
+@pytest.mark.parametrize("rt60", [0.3, 0.6])
+def test_reverberation_is_as_loud_as_rooms_of_this_size_have_it(rt60: float) -> None:
+    """At 1.5 m, statistical acoustics; the direct sound is as loud at 0.057 * sqrt(volume / rt60) metres."""
+    responses = [impulse_responses(rt60, [(1.5, 1.5)], np.random.default_rng(seed))[0] for seed in range(20)]
+    energy = np.square(responses, dtype=np.float64)
+    share = energy[:, LEAD + SAMPLE_RATE // 500 :].sum(axis=1) / energy.sum(axis=1)
+    critical = 0.057**2 * np.prod(np.mean([SMALLEST, LARGEST], axis=0)) / rt60
+    assert share.mean() == pytest.approx(1.5**2 / (1.5**2 + critical), abs=0.06)
 
 
 def test_the_direct_sound_comes_first_and_at_once_from_any_distance() -> None:

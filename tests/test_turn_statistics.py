@@ -31,6 +31,11 @@ def test_habits_are_shares_of_events() -> None:
     assert set(habits([]).values()) == {0}
 
 
+def test_a_long_backchannel_can_overlap_several_short_ones() -> None:
+    long, short, later = Triplet(2, 6, 1), Triplet(3, 3.5, 2), Triplet(5, 5.5, 2)
+    assert habits([[Triplet(0, 10, 0), long, short, later]])["chorus"] == 1
+
+
 def test_turns_that_touch_do_not_overlap_by_a_rounding_error() -> None:
     assert 0.1 + 0.2 > 0.3
     assert dissect([Triplet(0, 0.1 + 0.2, 0), Triplet(0.3, 1, 1)])[1].name == "gap"

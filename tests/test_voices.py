@@ -4,10 +4,13 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
 from pyannote_pix2seq.simulation import preparation
@@ -79,6 +82,7 @@ def test_regions_are_all_heard_before_one_is_heard_again(tmp_path: Path) -> None
     onsets = np.flatnonzero((speech[1:] > 0) & (speech[:-1] == 0))
     heard = [round(float(speech[onset + 1000]), 1) for onset in onsets]
     assert sorted(heard[:4]) == levels and sorted(heard[4:8]) == levels
+    assert np.abs(np.diff(speech)).max() < 0.01  # faded in and out: no click
 
 
 def test_small_corpora_are_heard_more_than_their_size(store: Path) -> None:
@@ -151,6 +155,12 @@ def test_regions_are_as_they_were_written(tmp_path: Path) -> None:
 def test_levels_are_equal_whatever_the_recording() -> None:
     for gain in (0.01, 1.0, 5.0):
         assert rms(to_level(gain * toy_voice(150, 1.0)) / 32768) == pytest.approx(LEVEL, rel=0.01)
+
+
+def test_peaks_above_full_scale_are_clipped() -> None:
+    clicks = np.full(SAMPLE_RATE, 0.001, dtype=np.float32)
+    clicks[::1000] = 0.5 * (-1) ** np.arange(16)
+    assert to_level(clicks)[::1000].tolist() == [32767, -32768] * 8
 
 
 @pytest.fixture()
@@ -301,6 +311,24 @@ def test_what_was_prepared_in_another_way_is_prepared_again(
     assert len(heard) == 4  # nothing was done again
     prepare_voices(recordings, tmp_path / "store", 1, preparation=Preparation(most_speech=1.0))
     assert len(heard) == 8
+
+
+def test_speech_is_cut_at_pauses_of_300_ms_and_denoised_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+
+    def timestamps(waveform: torch.Tensor, detector: Any, **options: Any) -> list[dict[str, int]]:
+        asked.update(options)
+        return [{"start": 100, "end": 300}, {"start": 400, "end": 450}]
+
+    monkeypatch.setattr(preparation, "_silero", lambda: SimpleNamespace(get_speech_timestamps=timestamps))
+    monkeypatch.setattr(preparation, "_detector", lambda: None)
+    monkeypatch.setattr(preparation, "denoise", lambda waveform, regions: waveform[::-1] if regions[1][1] == 450 else 0)
+    waveform = np.random.default_rng(0).normal(0, 0.1, 1000).astype(np.float32)
+    for is_denoised, heard in ((False, waveform), (True, waveform[::-1])):
+        first, second = preparation.speech_regions(waveform, Preparation(is_denoised))
+        np.testing.assert_array_equal(first, to_level(heard[100:300]))
+        np.testing.assert_array_equal(second, to_level(heard[400:450]))
+    assert asked == {"sampling_rate": 16000, "min_silence_duration_ms": 300}
 
 
 def test_silence_holds_no_speech() -> None:
