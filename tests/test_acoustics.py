@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
-from pyannote_pix2seq.errors import OptionError
+from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.acoustics_limits import LIMITS, AcousticsError
 from pyannote_pix2seq.simulation.level import WanderingGains, clip
@@ -352,6 +352,23 @@ def test_scenes_that_cannot_be_heard_are_refused(tmp_path: Path) -> None:
         SILENT.apply([two_speakers()], replace(ALONE, noise="rain"), rng_of())
     with pytest.raises(AcousticsError, match="crowd of 1 .*Give `bystanders`"):
         SILENT.apply([two_speakers()], replace(ALONE, crowd=("ann",)), rng_of())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"rt60": 0.0}, "rt60=0.0 was given; it has to be a number of seconds above 0, or None without a room"),
+        ({"rt60": float("nan")}, "rt60=nan was given"),
+        ({"levels": (0.0, float("nan"))}, r"levels=\(0.0, nan\) was given; it has to be numbers of dB, one of each"),
+        ({"speeds": (0.0, 1.0)}, r"speeds=\(0.0, 1.0\) was given; it has to be numbers above 0"),
+        ({"pitches": (0.0, float("inf"))}, r"pitches=\(0.0, inf\) was given; it has to be numbers of semitones"),
+        ({"signal_to_noise": float("nan")}, "signal_to_noise=nan was given; it has to be a number of dB"),
+        ({"peak": float("nan")}, "peak=nan was given; it has to be a number of dB"),
+    ],
+)
+def test_scenes_that_would_sound_of_nothing_are_refused(numbers: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=f"^Scene: {message}"):
+        replace(ALONE, **numbers)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

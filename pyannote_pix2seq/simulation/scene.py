@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from pyannote_pix2seq.numeric import check_ranges, is_number
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Scene:
         Codec of the file, see `codec.FILES`.
     compression : float
         Level of compression of the file, see `codec.transmit`.
+
+    Raises
+    ------
+    ArgumentError
+        If one of its numbers is none, or a reverberation time or speed is not above 0.
     """
 
     levels: tuple[float, ...]
@@ -56,6 +64,20 @@ class Scene:
     codec: str | None = None
     compression: float = 0.0
 
+    def __post_init__(self) -> None:
+        decibels = ("signal_to_noise", "signal_to_crowd", "peak")
+        ranges = {
+            "levels": (all(map(is_number, self.levels)), "numbers of dB, one of each speaker"),
+            "speeds": (all(map(_is_above_0, self.speeds)), "numbers above 0, one of each speaker"),
+            "pitches": (all(map(is_number, self.pitches)), "numbers of semitones, one of each speaker"),
+            "rt60": (
+                self.rt60 is None or _is_above_0(self.rt60),
+                "a number of seconds above 0, or None without a room",
+            ),
+            **{name: (is_number(getattr(self, name)), "a number of dB") for name in decibels},
+        }
+        check_ranges("Scene", vars(self), ranges)
+
     def __str__(self) -> str:
         """In words, such as "a distant microphone in a room of 0.41 s, rain 12 dB below speech, mp3 file"."""
         distance = "a distant microphone" if self.is_distant else "a near microphone"
@@ -68,3 +90,7 @@ class Scene:
             self.codec and f"{self.codec} file",
         ]
         return ", ".join(part for part in parts if part) or "voices alone"
+
+
+def _is_above_0(number: Any) -> bool:
+    return is_number(number) and number > 0
