@@ -15,10 +15,11 @@ from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
 from pyannote_pix2seq.protocol import SyntheticProtocol
-from pyannote_pix2seq.simulation import Conversation, Noises, Simulator
-from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulators
+from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulator, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.store import VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.turns import TurnsError
 from pyannote_pix2seq.training.conversations import protocol_of
 
 NAMES = ["Easy", "Meeting", "Broadcast", "Telephone", "Crowd"]
@@ -115,6 +116,12 @@ def test_without_test_voices_development_voices_are_used_and_that_is_said(tmp_pa
 def test_a_difficulty_that_does_not_exist_is_named_and_all_are_listed(store: Path) -> None:
     with pytest.raises(DifficultyError, match="no difficulty 'Hard'.*Easy, Meeting, Broadcast, Telephone, Crowd"):
         simulators("Hard", store)
+
+
+def test_the_fewest_and_the_most_speakers_are_two_numbers(store: Path) -> None:
+    for wrong in (3, (3, 2), (2.5, 4)):
+        with pytest.raises(TurnsError, match=r"num_speakers=.*: give the fewest and the most speakers, two whole"):
+            simulator("Easy", Voices(store, "train"), num_speakers=wrong)  # type: ignore[arg-type]
 
 
 def test_too_few_voices_are_counted(tmp_path: Path) -> None:

@@ -239,16 +239,18 @@ def simulator(
     ------
     DifficultyError
         If there is no such difficulty, or there are too few voices for it.
+    TurnsError
+        If the fewest and most speakers are no such pair.
     """
     difficulty = find(name)
     acoustics = difficulty.acoustics
     num_speakers = num_speakers or difficulty.num_speakers
+    turns = FittedTurns.ready(difficulty.turns, num_speakers=num_speakers)
     needed = num_speakers[1] + (acoustics.crowd_size[0] if acoustics.crowd_probability else 0)
     if (found := len(voices.speakers)) < needed:
         raise DifficultyError(
             f"{name} needs {needed} voices at once, bystanders included; {found} can be had of {voices!r}. "
             f"Prepare more voices, or choose a difficulty with fewer speakers."
         )
-    turns = FittedTurns.ready(difficulty.turns, num_speakers=num_speakers)
     acoustics = replace(acoustics, noises=noises, bystanders=voices)
     return Simulator(voices, turns, acoustics, difficulty.duration if duration is None else duration)
