@@ -183,8 +183,8 @@ def test_a_kind_has_backchannels_as_often_and_turns_as_long_as_it_says() -> None
         events = dissect(drawn_by(3600, backchannels=factor))
         floor = sum(event.length for event in events if event.name != BACKCHANNEL)
         rates.append(sum(event.name == BACKCHANNEL for event in events) / floor)
-    assert np.divide(*lengths[::-1]) == pytest.approx([3] * 3, rel=0.3)
-    assert rates[1] / rates[0] == pytest.approx(3, rel=0.2)
+    assert np.divide(*lengths[::-1]) == pytest.approx([3] * 3, rel=0.4)
+    assert rates[1] / rates[0] == pytest.approx(3, rel=0.3)
 
 
 def test_backchannels_come_in_bursts() -> None:
