@@ -224,6 +224,14 @@ def test_speakers_of_linked_folders_are_found(tmp_path: Path) -> None:
     assert [path for path, _ in find_left_out(corpus)] == [corpus / "bob" / "more" / "3.m4a"]
 
 
+def test_a_recording_that_two_sources_have_is_taken_once(tmp_path: Path) -> None:
+    touch(tmp_path / "mine", "ann/1.wav", "ann/2.wav")
+    manifest = write_manifest(tmp_path / "mine" / "m.tsv", "speaker\tpath\tcorpus", "ann\tann/2.wav\tmine")
+    assert files_of(find_speakers([tmp_path / "mine", manifest]), tmp_path / "mine") == {
+        "ann": ["ann/1.wav", "ann/2.wav"]
+    }
+
+
 def test_two_people_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
     touch(tmp_path, "a/19/x.wav", "b/19/y.wav")
     with pytest.raises(LayoutError, match="'19' is in .*'a'.* and in .*'b'"):

@@ -110,7 +110,7 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
     -------
     speakers : list of Recordings
         Sorted by name. The split depends on the name alone, unless a manifest says otherwise. One name is one speaker
-        in all corpora, and is in one split.
+        in all corpora, and is in one split. A recording that two sources have is taken once.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
                     f"Names must be unique over corpora and a speaker belongs to one split."
                 )
             paths.setdefault(speaker, []).append(path)
-    return [Recordings(speaker, *homes[speaker], tuple(paths[speaker])) for speaker in sorted(homes)]
+    return [Recordings(speaker, *homes[speaker], tuple(dict.fromkeys(paths[speaker]))) for speaker in sorted(homes)]
 
 
 def find_left_out(sources: Sequence[Path] | Path) -> Iterator[tuple[Path, str]]:
