@@ -255,7 +255,7 @@ def test_distributions_of_a_fit(tmp_path: Path) -> None:
     mood = turns._fit.moods[0]
     assert mood.takes["gap"] == pytest.approx([1] * 4, abs=1e-3)
     assert set(mood.silence["gap"]) == {1.0} and set(mood.length["gap"]) == {2.0}
-    assert mood.backchannels_per_minute == 0
+    assert mood.backchannels_per_minute == 0 and mood.turns_per_minute == pytest.approx(21, abs=1)
     assert turns._fit.kinds[0].speakers == {"2": 1.0}
     drawn = turns.draw(np.random.default_rng(0), 60)
     assert [turn.speaker for turn in drawn] == [i % 2 for i in range(len(drawn))]
