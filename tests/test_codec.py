@@ -76,6 +76,7 @@ def test_long_recordings_are_written_piece_by_piece() -> None:
     before = bursts(2 * BLOCK + 5)
     after = transmit(before, None, "vorbis", 0.3)
     assert len(after) == len(before) and abs(delay(before, after)) <= MILLISECOND
+    assert delay(before[-SAMPLE_RATE:], after[-SAMPLE_RATE:]) == 0  # no sample is lost between pieces
 
 
 def test_the_same_sound_is_compressed_to_the_same_sound() -> None:

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError, find, simulator, simulators
@@ -116,6 +117,11 @@ def test_without_test_voices_development_voices_are_used_and_that_is_said(tmp_pa
 def test_a_difficulty_that_does_not_exist_is_named_and_all_are_listed(store: Path) -> None:
     with pytest.raises(DifficultyError, match="no difficulty 'Hard'.*Easy, Meeting, Broadcast, Telephone, Crowd"):
         simulators("Hard", store)
+
+
+def test_conversations_of_no_duration_are_refused(store: Path) -> None:
+    with pytest.raises(ArgumentError, match="duration=0 was given"):
+        simulator("Easy", Voices(store, "train"), duration=0)
 
 
 def test_the_fewest_and_the_most_speakers_are_two_numbers(store: Path) -> None:

@@ -19,6 +19,7 @@ from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.corpus import take_apart
 from pyannote_pix2seq.simulation.fitted_turns import FITS
 from pyannote_pix2seq.simulation.fitting import fit_turns
+from pyannote_pix2seq.simulation.turn_parameters import LENGTHS, class_of
 from pyannote_pix2seq.simulation.turn_sampler import TurnSampler, draw_shares
 from pyannote_pix2seq.simulation.turn_statistics import (
     BACKCHANNEL,
@@ -141,6 +142,19 @@ def test_kinds_that_have_about_as_many_speakers_are_preferred() -> None:
     assert [sum(each) for each in chances.values()] == pytest.approx([1] * 7)  # all equally likely
     assert chances[2] == pytest.approx([256 / 257, 1 / 257]) and chances[8] == pytest.approx([1 / 257, 256 / 257])
     assert chances[4] == pytest.approx([0.5, 0.5])
+
+
+def test_kinds_are_drawn_as_often_as_they_were_recorded() -> None:
+    fit = READY["ami"]._fit
+    kinds = [replace(fit.kinds[0], share=share, speakers={"2": 0.5, "4": 0.5}) for share in (0.2, 0.8)]
+    casts = [
+        (kinds.index(kind), number, chance) for kind, number, chance in FittedTurns(replace(fit, kinds=kinds))._casts
+    ]
+    assert casts == [(0, 2, 0.1), (0, 4, 0.1), (1, 2, 0.4), (1, 4, 0.4)]
+
+
+def test_limits_of_classes_are_within_the_class_below() -> None:
+    assert [class_of(seconds, LENGTHS) for seconds in (0.1, 1.0, 1.01, 3.0, 10.0, 10.01)] == [0, 0, 1, 1, 2, 3]
 
 
 def test_moods_at_both_ends_are_those_of_half_a_minute_within_the_recording() -> None:

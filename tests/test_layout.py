@@ -101,8 +101,8 @@ def test_a_malformed_table_of_common_voice_is_refused(tmp_path: Path, table: str
 
 
 def test_any_other_folder_has_one_folder_a_speaker(tmp_path: Path) -> None:
-    touch(tmp_path, "ann/a.wav", "ann/more/b.ogg", "bob/c.mp3", "stray.wav", "ann/notes.txt")
-    assert files_of(find_speakers(tmp_path), tmp_path) == {"ann": ["ann/a.wav", "ann/more/b.ogg"], "bob": ["bob/c.mp3"]}
+    touch(tmp_path, "ann/a.wav", "ann/more/b.ogg", "bob/C.MP3", "stray.wav", "ann/notes.txt")
+    assert files_of(find_speakers(tmp_path), tmp_path) == {"ann": ["ann/a.wav", "ann/more/b.ogg"], "bob": ["bob/C.MP3"]}
 
 
 def test_folders_of_speakers_have_printable_names(tmp_path: Path) -> None:

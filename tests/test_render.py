@@ -194,6 +194,9 @@ def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> N
     soundfile.write(wav, np.zeros(SAMPLE_RATE), SAMPLE_RATE)
     with pytest.raises(RenderingError, match=r"Easy-development-000001.wav has \(1, 16000, 16000\), not \(1, 96000"):
         verify(protocol, into)
+    soundfile.write(wav, np.zeros((6 * SAMPLE_RATE, 2)), SAMPLE_RATE)
+    with pytest.raises(RenderingError, match=r"Easy-development-000001.wav has \(2, 96000, 16000\), not \(1, 96000"):
+        verify(protocol, into)
     wav.write_bytes(intact)
     rttm = into / "Easy" / "test.rttm"
     rttm.write_text("".join(rttm.read_text().splitlines(keepends=True)[1:]))

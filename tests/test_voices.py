@@ -235,6 +235,20 @@ def test_recordings_whose_names_are_not_utf8_are_refused_by_these_names(tmp_path
     assert Voices(tmp_path / "store", split_of("eve")).speakers == ["eve"]
 
 
+def test_a_refusal_is_one_line_whatever_is_wrong(
+    recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(path: Path) -> np.ndarray:
+        raise RuntimeError("two\nlines\tand a tab") if path.stem == "bob" else MemoryError
+
+    monkeypatch.setattr(preparation, "read_recording", failing)
+    with pytest.raises(VoicesError, match="No speaker is left"):
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    rows = [line.split("\t") for line in (tmp_path / "store" / "refused.tsv").read_text().splitlines()]
+    assert {len(row) for row in rows} == {3}
+    assert {row[2] for row in rows} >= {"two lines and a tab", "MemoryError"}
+
+
 def test_an_interrupted_preparation_goes_on_where_it_stopped(
     recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,8 +366,11 @@ def test_the_same_speakers_say_other_things_apart(tmp_path: Path) -> None:
         for name, lengths in regions.items()
     ]
     write_voices(tmp_path, steps)
-    first, second = pickle.loads(pickle.dumps(Voices(tmp_path, "train").apart(2.0)))
+    voices, rng = Voices(tmp_path, "train"), np.random.default_rng(0)
+    assert len(voices.choose(3, rng)) == 3
+    first, second = pickle.loads(pickle.dumps(voices.apart(2.0)))
     assert first.speakers == second.speakers == ["chatty", "even"]
+    assert sorted(voices.apart(2.0)[0].choose(2, rng)) == ["chatty", "even"]  # however whole voices were chosen before
     heard = [[len(region) // SAMPLE_RATE for region in voices.regions("chatty")] for voices in (first, second)]
     assert heard == [[1, 2], [3, 4]]
     speech = second.speech("chatty", np.random.default_rng(0), 20 * SAMPLE_RATE) * 32768
