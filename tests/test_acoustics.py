@@ -13,7 +13,7 @@ from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 from pyannote_pix2seq.errors import ArgumentError, OptionError
 from pyannote_pix2seq.simulation.acoustics import Acoustics
 from pyannote_pix2seq.simulation.acoustics_limits import LIMITS, AcousticsError
-from pyannote_pix2seq.simulation.level import WanderingGains, clip
+from pyannote_pix2seq.simulation.level import WanderingGains, clip, to_peak
 from pyannote_pix2seq.simulation.noise import Noises
 from pyannote_pix2seq.simulation.pitch import shift_pitch
 from pyannote_pix2seq.simulation.scene import Scene
@@ -192,6 +192,13 @@ def test_clipping_flattens_peaks() -> None:
     assert np.abs(clip(sound, 6.0)).max() == pytest.approx(0.501, abs=0.001)
     clipped = hear(replace(SILENT, clipping_probability=1.0, clipping=(12.0, 12.0)), two_speakers())
     assert np.mean(np.abs(clipped) > 0.999 * np.abs(clipped).max()) > 0.05
+
+
+def test_the_highest_peak_may_be_a_trough() -> None:
+    sound = np.array([0.1, -0.5, 0.2], dtype=np.float32)
+    assert to_peak(sound, -6.0) == pytest.approx(10 ** (-6 / 20) * np.array([0.2, -1, 0.4]), rel=1e-5)
+    assert clip(sound, 6.0) == pytest.approx([0.1, -0.5 * 10 ** (-6 / 20), 0.2], rel=1e-5)
+    assert not to_peak(np.zeros(3, dtype=np.float32), -6.0).any()
 
 
 @pytest.mark.parametrize("semitones", [-2.0, 3.0])

@@ -88,6 +88,15 @@ def test_long_recordings_are_read_in_blocks_that_fit_together(tmp_path: Path) ->
     assert np.abs(steps - 0.9 / (seconds * SAMPLE_RATE)).max() < 2e-3  # neither a gap nor a repetition
 
 
+@pytest.mark.parametrize(("start", "seconds"), [(0.0, 10.4), (3.0, 7.0), (9.99, 0.02), (20.0, 9.5)])
+def test_crops_are_as_long_as_asked_wherever_blocks_end(tmp_path: Path, start: float, seconds: float) -> None:
+    ramp = np.linspace(0, 0.9, 30 * SAMPLE_RATE)
+    soundfile.write(tmp_path / "ramp.wav", ramp, SAMPLE_RATE)
+    first, num_samples = round(start * SAMPLE_RATE), round(seconds * SAMPLE_RATE)
+    crop = noise._crop(tmp_path / "ramp.wav", first, num_samples)
+    np.testing.assert_allclose(crop, ramp[first : first + num_samples], atol=1e-4)
+
+
 def test_memory_is_bounded_however_long_recordings_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
 
