@@ -155,6 +155,23 @@ def test_a_pipe_is_refused_before_anybody_waits_for_it(tmp_path):
         load(tmp_path / "talk.wav")
 
 
+def test_a_file_that_may_not_be_read_is_not_said_to_be_broken():
+    with tempfile.TemporaryDirectory() as folder:  # not in that of pytest, which nobody else may enter
+        path = Path(folder, "talk.wav")
+        soundfile.write(path, tone(1.0, 16000), 16000)
+        os.chmod(folder, 0o755)
+        os.chmod(path, 0)
+        user = os.geteuid()
+        if user == 0:  # who may read everything
+            os.seteuid(65534)
+        try:
+            for read in (load, Reader):
+                with pytest.raises(AudioError, match=r"talk.wav cannot be opened \(Permission denied\)\. Allow"):
+                    read(path)
+        finally:
+            os.seteuid(user)
+
+
 def test_a_folder_is_not_audio(tmp_path):
     with pytest.raises(AudioError, match="is a folder"):
         load(tmp_path)
@@ -222,6 +239,15 @@ def test_a_file_that_was_cut_off_is_used_as_far_as_it_goes_and_says_so(tmp_path,
     path.write_bytes(path.read_bytes()[:64000])
     with pytest.warns(UserWarning, match=rf"talk.{suffix} ends after 2.0 s, but its head promises 3.0 s: was it cut"):
         assert load(path)["waveform"].shape[1] == pytest.approx(32000, abs=100)
+
+
+@pytest.mark.parametrize(("missing", "is_told"), [(0.08, False), (0.12, True)])
+def test_a_tenth_of_a_second_has_to_be_missing_to_be_told(tmp_path, recwarn, missing, is_told):
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, tone(3.0, 16000), 16000)
+    path.write_bytes(path.read_bytes()[: -2 * round(missing * 16000)])
+    assert load(path)["waveform"].shape[1] == 48000 - round(missing * 16000)
+    assert ["its head promises 3.0 s" in str(each.message) for each in recwarn.list] == [True] * is_told
 
 
 def test_an_mp3_that_was_cut_off_says_so(tmp_path):

@@ -187,5 +187,10 @@ def _check_path(path: Path) -> None:
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
     if path.is_fifo():
         raise AudioError(f"{path} is a pipe, and recordings are read more than once. Write it to a file first.")
-    if path.is_file() and path.stat().st_size == 0:
+    try:
+        with path.open("rb") as file:
+            is_empty = path.is_file() and not file.read(1)
+    except OSError as error:  # which libsndfile calls a system error, whatever it is
+        raise AudioError(f"{path} cannot be opened ({error.strerror}). Allow this user to read it.") from error
+    if is_empty:
         raise AudioError(f"{path} is empty (0 bytes). Record or copy it again.")
