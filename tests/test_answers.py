@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from pyannote_pix2seq.evaluation.answer import respond
+from pyannote_pix2seq.evaluation.answer import read_answers, respond
 from pyannote_pix2seq.evaluation.system import System
 
 
@@ -47,6 +49,19 @@ def test_a_peak_that_cannot_be_forgotten_stops_nobody(
     respond(lambda audio: ([], None), str(tmp_path / "asked.json"), str(tmp_path / "answers.jsonl"))
     answer = json.loads((tmp_path / "answers.jsonl").read_text())
     assert answer["error"] is None and answer["memory"] > 0
+
+
+def test_turns_and_confidence_may_be_anything_to_go_through(tmp_path: Path) -> None:
+    (tmp_path / "asked.json").write_text(json.dumps([{"uri": uri, "audio": uri} for uri in "ab"]))
+    times, sure = np.array([0.0, 1.0, 3.0], np.float32), np.array([0.5, 0.25], np.float32)
+    respond(
+        lambda audio: (((start, end, audio) for start, end in pairwise(times)), sure),  # type: ignore[arg-type,return-value]
+        str(tmp_path / "asked.json"),
+        str(tmp_path / "answers.jsonl"),
+    )
+    answers = read_answers(tmp_path / "answers.jsonl")
+    assert {uri: answer.error for uri, answer in answers.items()} == {"a": None, "b": None}
+    assert answers["b"].turns == [[0, 1, "b"], [1, 3, "b"]] and answers["b"].confidence == [0.5, 0.25]
 
 
 def test_answers_of_a_run_that_was_killed_count(tmp_path: Path) -> None:

@@ -119,6 +119,7 @@ def _attempt(diarize: Callable[[str], tuple[Turns, Sequence[float] | None]], rec
     start = time.perf_counter()
     try:
         turns, confidence = diarize(recording["audio"])
-        return Answer(recording["uri"], turns, confidence, time.perf_counter() - start, peak_memory())
+        sure = None if confidence is None else list(confidence)  # which may be an array
+        return Answer(recording["uri"], list(turns), sure, time.perf_counter() - start, peak_memory())
     except Exception as error:  # a system may raise or return anything
         return Answer(recording["uri"], error=f"{type(error).__name__}: {error}")
