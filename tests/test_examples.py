@@ -91,8 +91,9 @@ def test_only_the_stretch_is_read_of_a_file(tmp_path: Path, monkeypatch: pytest.
     assert torch.allclose(torch.cat(found, dim=1), prepare(tmp_path / "long.flac"), atol=1e-5)
     one = {"audio": tmp_path / "long.flac", "channel": 1}
     assert torch.allclose(excerpt(one, Segment(20, 60)), prepare(one)[:, 20 * 16000 :], atol=1e-5)
-    with pytest.raises(AudioError, match=r"long lasts 60.000 s, and nothing of it is left from 61.000 s on"):
-        excerpt(one, Segment(61, 70))
+    for start in (60, 61):
+        with pytest.raises(AudioError, match=rf"long lasts 60.000 s, and nothing of it is left from {start}.000 s on"):
+            excerpt(one, Segment(start, 70))
     noise[45 * 8000] = np.nan
     soundfile.write(tmp_path / "broken.wav", noise, 8000, subtype="FLOAT")
     with pytest.raises(AudioError, match=r"2 of the .* samples of broken .* the first at 45\.000 s"):

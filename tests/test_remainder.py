@@ -74,6 +74,7 @@ def test_what_is_in_front_of_the_position_of_a_stream_is_not_unheard(kind: str) 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert load({"audio": stream, "uri": "talk"})["waveform"].shape == (1, len(NOISE))
+    assert stream.tell() == len(content)
 
 
 def test_an_mp3_file_of_variable_bit_rate_without_a_head(tmp_path: Path) -> None:
@@ -112,6 +113,11 @@ def test_wav_files_whose_heads_claim_too_little(tmp_path: Path, kind: str) -> No
         assert said.endswith("write it anew, for instance with: ffmpeg -ignore_length 1 -i INPUT OUTPUT.wav")
 
 
+@pytest.mark.parametrize(("seconds", "is_told"), [(0.9, False), (1.1, True)])
+def test_a_second_has_to_be_unheard_to_be_told(tmp_path: Path, seconds: float, is_told: bool) -> None:
+    assert len(heard(wav(640_000 - round(seconds * 32_000)), tmp_path / "a.wav")) == is_told
+
+
 @pytest.mark.parametrize("padding", [b"", b"\x00", b"\xff"])
 def test_wav_files_of_odd_size_and_a_big_picture(tmp_path: Path, padding: bytes) -> None:
     content = written(NOISE[:8001], "WAV", 8000, subtype="PCM_U8")[:-1]
@@ -126,6 +132,7 @@ def test_wav_files_of_odd_size_and_a_big_picture(tmp_path: Path, padding: bytes)
         chunk(b"LIST", 90_000) + chunk(b"bext", 602) + chunk(b"cue ", 28) + chunk(b"id3 ", 99_999) + chunk(b"iXML", 3),
         bytes(100_000),
         b"TAG" + bytes([65]) * 125,
+        bytes(100_000) + b"TAG" + bytes([65]) * 125,
     ],
 )
 def test_wav_files_with_something_else_behind_their_samples(tmp_path: Path, claimed: int, tail: bytes) -> None:
