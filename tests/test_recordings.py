@@ -116,9 +116,16 @@ def test_a_recording_that_is_not_there(pipeline: Pix2SeqDiarization, tmp_path: P
 
 
 def test_one_bad_file_of_many_is_left_out(pipeline: Pix2SeqDiarization, wav: Path, tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="no is left out: There is no file"):
+    with pytest.warns(UserWarning, match="no is left out: There is no file") as told:
         found = list(pipeline([tmp_path / "no.wav", wav]))
     assert [output.speaker_diarization.uri for _, output in found] == ["my_noise"]
+    assert str(told.list[-1].message) == "1 of 2 recordings have no result: no"
+
+
+def test_what_one_file_asks_for_goes_before_what_is_asked_for_all(pipeline: Pix2SeqDiarization) -> None:
+    files = [recording(3.0, uri="two"), {**recording(3.0, uri="one"), "pipeline_kwargs": {"num_speakers": 1}}]
+    found = [len(output.speaker_diarization.labels()) for _, output in pipeline.apply_batch(files, num_speakers=2)]
+    assert found == [2, 1]
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.161, 9.99, 10.0, 10.01, 19.9999, 30.1])
