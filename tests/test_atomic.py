@@ -23,6 +23,7 @@ def test_where_writing_fails_nothing_happens(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(ZeroDivisionError), atomic_write(path) as part:
+        part.write_text("half")
         part.write_text(str(1 / 0))
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a.txt", "old")]
 

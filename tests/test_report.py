@@ -6,15 +6,17 @@ import pyannote.audio
 import pytest
 import soundfile
 import torch
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from pyannote.core import Annotation
 from pyannote.database.util import load_rttm
 from toy import annotation
 
 import pyannote_pix2seq
+from pyannote_pix2seq import report
 from pyannote_pix2seq.audio.recording import name_of
 from pyannote_pix2seq.palette import COLOURS
-from pyannote_pix2seq.report import clock, pair_speakers, peaks, timeline, turns_table
+from pyannote_pix2seq.report import clock, draw_waveform, pair_speakers, peaks, timeline, turns_table
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 
@@ -105,6 +107,17 @@ def test_the_picture_shows_the_waveform(tmp_path):
     assert has_colour(tmp_path / "a.png", "#b9c0c9")
     timeline(HYPOTHESIS, tmp_path / "b.png")
     assert not has_colour(tmp_path / "b.png", "#b9c0c9")
+
+
+def test_the_waveform_goes_up_and_down_until_the_end_of_the_recording(tmp_path, monkeypatch):
+    axes = Figure().subplots()
+    draw_waveform(axes, np.array([0.5, 1.0, 0.25]))
+    assert axes.collections[0].get_datalim(axes.transData).extents == pytest.approx([0, -1, 0.02, 1])
+    shown = []
+    monkeypatch.setattr(report, "draw_time", lambda panels, duration: shown.append(duration))
+    for seconds in (0, 10.5, 12):  # the last turn ends at 11 s
+        timeline(HYPOTHESIS, tmp_path / "a.png", audio=[torch.ones(1, round(seconds * 16000))])
+    assert shown == [11, 11, 12]
 
 
 def test_peaks_do_not_depend_on_blocks() -> None:
