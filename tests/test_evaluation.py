@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from pyannote_pix2seq.evaluation.comparison import (
 from pyannote_pix2seq.evaluation.measures import measure
 from pyannote_pix2seq.evaluation.scoreboard import markdown
 from pyannote_pix2seq.evaluation.system import System, UnknownSystemError
+from pyannote_pix2seq.locking import lock
 
 
 def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(evaluation: Evaluation) -> None:
@@ -85,6 +86,15 @@ def test_an_answer_that_is_none_is_a_failure_of_that_system(teller: Any, confide
     evaluation = evaluate("Toy", [file(LOUD)], [teller("good"), teller("bad", confidence=confidence)], threads=1)
     assert [result.name for result in evaluation.results][:1] == ["good"] and len(evaluation.failures) == 1
     assert f"bad is left out: {complaint}" in evaluation.failures[0]
+
+
+def test_each_turn_keeps_its_confidence_in_any_order_and_beside_one_that_lasts_no_time(tmp_path: Path) -> None:
+    turns = [[2.0, 4.0, "y"], [1.0, 1.0, "z"], [0.0, 2.0, "x"]]
+    (tmp_path / "said").write_text(json.dumps({"uri": LOUD, "turns": turns, "confidence": [0.55, 0.35, 0.95]}))
+    system = System("system", ("sh", "-c", f"cat {tmp_path}/said > $1"))
+    calibration = evaluate("Toy", [file(LOUD)], [system]).results[0].scores[0].calibration
+    assert calibration is not None and calibration.sum() == pytest.approx(2 * (1 + 0.55 + 1) + 2 * (1 + 0.95 + 1))
+    assert calibration[5] == pytest.approx([2, 1.1, 2]) and calibration[9] == pytest.approx([2, 1.9, 2])
 
 
 def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -> None:
@@ -183,7 +193,7 @@ def test_an_evaluation_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> N
 
 
 def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:
-    with open(tmp_path / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with open(tmp_path / "lock", "w") as first:
+        assert lock(first)
         with pytest.raises(EvaluationError, match="is in use: another evaluation"):
             evaluate("Toy", [file(LOUD)], [], 1, tmp_path)

@@ -136,8 +136,11 @@ def test_there_is_one_confidence_for_each_turn() -> None:
 
 def test_errors_add_up_before_they_are_divided() -> None:
     short = annotation((0, 1, "ann"))
-    scores = [score("talk", REFERENCE, HYPOTHESIS, SCORED), score("short", short, annotation(), SCORED)]
-    assert measure(scores)["der"] == pytest.approx((2.2 + 0.7 + 1) / 22 * 100)
+    talk = score("talk", REFERENCE, HYPOTHESIS, SCORED, elapsed=2.0)
+    found = measure([talk, score("short", short, annotation(), SCORED, duration=4.0, elapsed=8.0)])
+    assert found["der"] == pytest.approx((2.2 + 0.7 + 1) / 22 * 100)
+    assert found["jer"] == pytest.approx((2 * measure([talk])["jer"] + 100) / 3)  # of three speakers
+    assert found["speed"] == pytest.approx(24 / 10)
 
 
 def test_nobody_speaking_is_no_error_unless_somebody_is_heard() -> None:
@@ -179,6 +182,12 @@ def test_intervals_are_the_same_every_time_and_cover_every_measure() -> None:
     assert set(intervals(scores)) == set(measure(scores))
     assert np.isnan(intervals(scores)["calibration_error"]).all()
     assert resampled(5).shape == (1000, 5) and resampled(5).max() == 4
+
+
+def test_samples_in_which_a_measure_is_not_defined_do_not_count() -> None:
+    talk, silence = score("talk", REFERENCE, HYPOTHESIS, SCORED), score("silence", annotation(), annotation(), SCORED)
+    rate = measure([talk])["jer"]  # that of silence is not defined
+    assert intervals([silence, talk], ["jer"])["jer"] == pytest.approx((rate, rate))
 
 
 def test_a_difference_is_of_the_same_recordings() -> None:
