@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pyannote_pix2seq.evaluation.answer import read_answers, respond
+from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.evaluation.system import System
 
 
@@ -49,6 +50,11 @@ def test_a_peak_that_cannot_be_forgotten_stops_nobody(
     respond(lambda audio: ([], None), str(tmp_path / "asked.json"), str(tmp_path / "answers.jsonl"))
     answer = json.loads((tmp_path / "answers.jsonl").read_text())
     assert answer["error"] is None and answer["memory"] > 0
+
+
+def test_the_peak_is_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "read_text", lambda path: "VmPeak:\t 4096 kB\nVmHWM:\t 2048 kB\nVmRSS:\t 1024 kB\n")
+    assert peak_memory() == 2 * 2**20
 
 
 def test_turns_and_confidence_may_be_anything_to_go_through(tmp_path: Path) -> None:

@@ -112,3 +112,9 @@ def test_systems_are_asked_from_any_thread(tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(mute.answer, tmp_path / "recordings.json", 1).result()
     assert answers["a"].error == "mute gave no answer and ended with exit status 0; its own messages are above"
+
+
+def test_a_system_is_told_how_many_threads_it_may_use(tmp_path: Path) -> None:
+    (tmp_path / "recordings.json").write_text(json.dumps([{"uri": "a", "audio": "a"}]))
+    told = System("told", ("sh", "-c", """echo '{"uri": "a", "turns": [[0, '$OMP_NUM_THREADS', "x"]]}' > $1"""))
+    assert told.answer(tmp_path / "recordings.json", 3)["a"].turns == [[0, 3, "x"]]

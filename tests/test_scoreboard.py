@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from pyannote.core import Segment, Timeline
 from talks import LOUD, QUIET, file
+from toy import annotation
 
-from pyannote_pix2seq.evaluation.comparison import NEVER_TWO, Evaluation, evaluate
-from pyannote_pix2seq.evaluation.measures import MEASURES, measure
+from pyannote_pix2seq.evaluation.comparison import NEVER_TWO, Evaluation, SystemScores, evaluate
+from pyannote_pix2seq.evaluation.measures import MEASURES, intervals, measure
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
+from pyannote_pix2seq.evaluation.scores import score
 from pyannote_pix2seq.evaluation.system import System
 
 
@@ -62,3 +67,24 @@ def test_the_picture_is_drawn(number: int, teller: Any, tmp_path: Path) -> None:
     evaluation = evaluate("Toy $1$", files, [teller("system", confidence="[0.7, 0.2]")], threads=1)
     draw([evaluation, evaluation], tmp_path / "scores.png")
     assert (tmp_path / "scores.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_picture_shows_intervals_and_recordings_by_the_rate_of_the_first_system(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: figures.append(figure))
+    truth, scored = annotation((0, 100, "ann")), Timeline([Segment(0, 100)])
+    rates = [[37 * index % 40 for index in range(40)], list(range(40, 0, -1))]
+    results = [
+        SystemScores(name, [score(name, truth, annotation((0, 100 - rate, "x")), scored) for rate in missed])
+        for name, missed in zip(("first", "second"), rates, strict=True)
+    ]
+    draw([Evaluation("Toy", results, [])], "nowhere.png")
+    totals, recordings = figures[0].axes[:2]
+    drawn = [points.get_offsets()[:, 1].tolist() for points in recordings.collections]
+    by_first = sorted(range(40), key=lambda index: rates[0][index])
+    assert drawn == [pytest.approx([missed[index] for index in by_first]) for missed in rates]
+    (brackets,) = [each.lines[2][0].get_segments() for each in totals.containers if isinstance(each, ErrorbarContainer)]
+    ends = [segment[:, 0].tolist() for segment in brackets]
+    assert ends == [pytest.approx(intervals(result.scores, ["der"])["der"]) for result in results]

@@ -104,6 +104,12 @@ def test_boundaries_are_those_of_matched_speakers_but_for_the_edges_of_what_is_s
     assert np.isnan(measure([score("talk", REFERENCE, annotation(), SCORED)])["boundary_error"])
 
 
+def test_what_is_cut_at_an_edge_in_either_has_no_boundary_there() -> None:
+    inside, beyond = annotation((0.5, 19, "ann")), annotation((-1, 25, "x"))
+    assert not len(score("talk", inside, beyond, SCORED).boundaries)
+    assert not len(score("talk", beyond, inside, SCORED).boundaries)
+
+
 def test_turns_that_touch_have_no_boundary_between_them() -> None:
     cut = annotation((0, 4, "ann"), (4, 8, "ann"), (8, 12, "bob"), (11, 20, "ann"))
     assert len(score("talk", cut, HYPOTHESIS, SCORED).boundaries) == 4
@@ -114,16 +120,19 @@ def test_only_turns_that_overlap_each_other_the_most_match() -> None:
     reference = annotation((1, 2, "ann"), (3, 8, "ann"), (15, 16, "ann"))
     found = score("talk", reference, annotation((1.5, 8.25, "x"), (12, 13, "x")), SCORED)
     assert list(found.boundaries) == [1.5, 0.25]
+    # turns that only touch do not match
+    found = score("talk", annotation((1, 2, "ann"), (3, 8, "ann")), annotation((2, 2.5, "x"), (3, 8, "x")), SCORED)
+    assert list(found.boundaries) == [0, 0]
 
 
 def test_calibration_is_confidence_against_time_that_is_right() -> None:
-    hypothesis = annotation((0, 5, "x"), (5, 10, "x"), (8, 12, "y"), (15, 25, "x"))
-    found = score("talk", REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5])
+    hypothesis = annotation((0, 5, "x"), (5, 10, "x"), (8, 12, "y"), (15, 25, "x"), (21, 22, "y"))
+    found = score("talk", REFERENCE, hypothesis, SCORED, [0.95, 0.92, 0.45, 0.5, 0.15])
     # 10 s claimed at 0.95 and 0.92, 8 right; y is right for all 4 s; x is right from 15 to 20, the rest is not scored
     assert found.calibration is not None
     assert found.calibration[9] == pytest.approx([10, 9.35, 8])
     assert found.calibration[4] == pytest.approx([4, 1.8, 4])
-    assert found.calibration[5] == pytest.approx([5, 2.5, 5])
+    assert found.calibration[5] == pytest.approx([5, 2.5, 5]) and not found.calibration[1].any()
     assert measure([found])["calibration_error"] == pytest.approx(100 * (1.35 + 2.2 + 2.5) / 19)
     assert levels([found, found])[4] == pytest.approx([8, 3.6, 8])
     assert np.isnan(measure([score("talk", REFERENCE, hypothesis, SCORED)])["calibration_error"])

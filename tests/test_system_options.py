@@ -63,6 +63,21 @@ def test_a_worker_reads_any_pipeline_but_only_ours_have_strategies_and_seeds(
             worker.read("some/theirs", **changes)
 
 
+def test_a_fingerprint_is_that_of_the_command_and_of_what_is_in_its_files_but_for_notes(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    for name in ("peer.py", "weights/model.bin", "weights/README.md"):
+        (tmp_path / name).write_text("first")
+    peer = System.of_peer(f"peer={tmp_path}/peer.py --weights {tmp_path}/weights --fast")
+    found = [peer.fingerprint]
+    (tmp_path / "weights" / "README.md").write_text("second")
+    assert peer.fingerprint == found[0]
+    for name in ("peer.py", "weights/model.bin"):
+        (tmp_path / name).write_text("second")
+        found.append(peer.fingerprint)
+    found.append(System(peer.name, (*peer.command[:-1], "--slow")).fingerprint)
+    assert len(set(found)) == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
