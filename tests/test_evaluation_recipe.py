@@ -84,6 +84,22 @@ def test_scores_that_cannot_be_written_are_told_in_one_line(
         recipe.main(["Toy.SpeakerDiarization.All", "--into", str(tmp_path)])
 
 
+def test_one_failure_of_many_is_one_and_a_picture_of_other_scores_does_not_stay(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluated(name: str, files: Any, systems: Any, threads: int, place: Path, *_: Any) -> Evaluation:
+        place.mkdir(parents=True)
+        return Evaluation(name, [], ["talk is left out."] if name == "Bad" else [])
+
+    recipe = load_recipe("evaluate.py")
+    monkeypatch.setattr(recipe, "files_of", lambda *_: [])
+    monkeypatch.setattr(recipe, "evaluate", evaluated)
+    (tmp_path / "scores.png").touch()
+    assert recipe.main(["Good", "Bad", "Fine", "--into", str(tmp_path)]) == 1
+    assert [path.name for path in (tmp_path / "unfinished").iterdir()] == ["Bad.test"]
+    assert {path.name for path in tmp_path.iterdir()} == {"scores.csv", "scores.md", "unfinished"}
+
+
 def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
     load_recipe: Callable[[str], ModuleType],
     tiny_pipeline: Path,
