@@ -207,6 +207,8 @@ def test_the_frame_head_is_read_out_until_the_end(
     ("peer", "arguments", "complaint"),
     [
         ("frame_head", ["recordings.json", "answers.jsonl", "--pipeline", "gone"], "There is no folder gone "),
+        ("clustering", ["recordings.json", "answers.jsonl", "--tuned", "gone.yaml"], "No such file .*gone.yaml"),
+        ("clustering", ["recordings.json", "answers.jsonl", "--frontend", "gone.pt"], "gone.pt"),
         ("tune_clustering", ["No.SpeakerDiarization.Such"], "There is no protocol No.SpeakerDiarization.Such"),
         ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "There is no file gone.yml "),
     ],

@@ -13,10 +13,11 @@ same output in less than half of the time.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -36,6 +37,7 @@ from pyannote_pix2seq import PRETRAINED, checkpoints
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Turns, respond
 from pyannote_pix2seq.evaluation.worker import answer
 from pyannote_pix2seq.frontends import SpeakerFrontend
@@ -157,15 +159,8 @@ def no_empty_means() -> Iterator[None]:
         yield
 
 
-def main() -> None:
-    parser = Parser(description=__doc__)
-    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
-    parser.add_argument("answers")
-    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: ours)")
-    parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")
-    parser.add_argument("--oracle", action="store_true", help="cluster using the reference")
-    parser.add_argument("--once", action="store_true", help="embed each chunk once for all of its speakers")
-    options = parser.parse_args()
+def diarizer(options: argparse.Namespace) -> Callable[[str], tuple[Turns, Sequence[float] | None]]:
+    """Function that diarizes one of the recordings that the options name."""
     tuned = yaml.safe_load(options.tuned.read_text())
     pipeline = make(load_frontend(options.frontend), tuned["segmentation_step"], options.oracle, options.once)
     parameters = tuned["parameters"]
@@ -179,7 +174,20 @@ def main() -> None:
         with no_empty_means():
             return answer(pipeline, {**load(audio), **truth})
 
-    respond(diarize, options.recordings, options.answers)
+    return diarize
+
+
+def main() -> None:
+    parser = Parser(description=__doc__)
+    parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
+    parser.add_argument("answers")
+    parser.add_argument("--frontend", type=Path, help="made by recipes/fetch_frontends.py (default: ours)")
+    parser.add_argument("--tuned", type=Path, default=TUNED, help="hyper-parameters (default: clustering.yaml)")
+    parser.add_argument("--oracle", action="store_true", help="cluster using the reference")
+    parser.add_argument("--once", action="store_true", help="embed each chunk once for all of its speakers")
+    options = parser.parse_args()
+    with one_line_errors():
+        respond(diarizer(options), options.recordings, options.answers)
 
 
 if __name__ == "__main__":
