@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def test_files_of_one_name_do_not_stop_the_others(talk, diarize):
 
 
 def test_a_file_that_is_named_twice_is_diarized_once(talk, diarize):
-    status, _, said = diarize(talk, talk.parent / "." / talk.name, talk, "--into", "out")
+    status, _, said = diarize(talk, talk.resolve(), Path("..", Path.cwd().name, talk.name), talk, "--into", "out")
     assert (status, said) == (0, ["1 of 1 files diarized"])
     assert diarize(talk, talk)[1] == Path("out/talk.rttm").read_text()
 
@@ -159,6 +160,18 @@ def test_a_folder_among_files_is_said_to_be_one(talk, diarize):
     status, _, said = diarize(".", talk, "--into", "out")
     assert status == 1 and ". is a folder, not an audio file. Give the path of one of the files in it." in said
     assert said[-1] == "1 of 2 files diarized, 1 failed"
+
+
+def test_what_is_to_be_told_of_each_file_is_told_once(talk, diarize, monkeypatch):
+    apply = Pix2SeqDiarization.apply
+
+    def grumbling(self, file, **options):
+        warnings.warn("it is late", stacklevel=1)
+        return apply(self, file, **options)
+
+    monkeypatch.setattr(Pix2SeqDiarization, "apply", grumbling)
+    said = diarize(talk, write_talk(talk.parent / "other.wav"), "--into", "out")[2]
+    assert said == ["pyannote-pix2seq: it is late", "2 of 2 files diarized"]
 
 
 def test_a_picture_of_somebody_else_stays(talk, diarize):
@@ -222,6 +235,7 @@ def test_one_file_that_cannot_be_written_does_not_stop_the_others(talk, diarize)
     status, _, said = diarize(long, talk, other, "--into", "out")
     assert (status, Path("out/other.rttm").is_file()) == (1, True)
     assert [line.split(":")[0] for line in said] == [str(long), str(talk), "1 of 3 files diarized, 2 failed"]
+    assert diarize(long)[0] == 0  # to stdout
 
 
 def test_one_file_that_may_not_be_read_does_not_stop_the_others(talk, diarize, monkeypatch):
@@ -283,5 +297,7 @@ def test_json_has_the_confidence_of_each_turn(talk, diarize):
     assert said.endswith(", 1 left without JSON as their RTTM was there already (see --overwrite)")
     said = diarize(talk, "--into", "out", "--json", "--picture")[2][0]
     assert "1 drawn" in said and "1 left without JSON" in said
+    Path("out/talk.json").touch()
+    assert "without JSON" not in diarize(talk, "--into", "out", "--json")[2][0]
     status, _, said = diarize(talk, "--json")
     assert status == 2 and "--json and --overwrite are about a folder to write to" in said[0]

@@ -75,8 +75,9 @@ def test_a_lock_is_of_one_process_at_a_time_and_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with locked(job) as first:
         write_results({".rttm": b"turns"}, job)
-        with locked(job) as second:
-            assert (first, second) == (True, False)
+        for _ in range(2):  # who does not get it does not remove it
+            with locked(job) as second:
+                assert (first, second) == (True, False)
     assert [path.name for path in tmp_path.iterdir()] == ["talk.rttm"]
 
 
