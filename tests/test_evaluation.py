@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 from talks import LOUD, QUIET, SHORT, file, reference
 
@@ -64,6 +65,15 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
     evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system")], threads=1)
     assert [score.uri for score in evaluation.results[0].scores] == [LOUD]
     assert len(evaluation.failures) == 1 and "lost is left out: There is no file" in evaluation.failures[0]
+
+
+def test_only_what_is_far_beyond_full_scale_is_scaled_down(tmp_path: Path) -> None:
+    voice = np.sin(np.arange(64000, dtype=np.float32) / 10)[None]
+    files = [file(str(gain)) | {"waveform": gain * voice, "sample_rate": 16000} for gain in (0.5, 1.5, 32767.0)]
+    evaluate("Toy", files, [System("mute", (sys.executable, "-c", ""))], place=tmp_path)
+    heard = [soundfile.read(tmp_path / f"{number:06d}.wav")[0] for number in range(3)]
+    for samples, expected in zip(heard, (0.5 * voice[0], (1.5 * voice[0]).clip(-1, 1), voice[0]), strict=True):
+        np.testing.assert_allclose(samples, expected, atol=1e-4)
 
 
 def test_recordings_of_one_uri_are_not_taken_for_each_other(teller: Any) -> None:

@@ -11,6 +11,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 
@@ -28,6 +29,9 @@ from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
+MOST_OVERSHOOT = 2.0
+"""Peaks up to this are cut off at full scale, 1.0, which decoders exceed a little; recordings with higher ones, such as
+integers that were not scaled, are scaled down, as 16 bit would leave nothing of them."""
 
 
 class EvaluationError(Pix2SeqError, ValueError):
@@ -220,7 +224,8 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     if file.get("annotation") is None:
         raise EvaluationError("it has no annotation. Give a protocol that has.")
     samples = prepare(file, SAMPLE_RATE)[0].numpy()
-    soundfile.write(audio, samples, SAMPLE_RATE, subtype="PCM_16")
+    peak = np.abs(samples).max(initial=0.0)
+    soundfile.write(audio, samples / peak if peak > MOST_OVERSHOOT else samples, SAMPLE_RATE, subtype="PCM_16")
     duration = len(samples) / SAMPLE_RATE
     scored = file.get("annotated")
     if scored is None:
