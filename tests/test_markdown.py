@@ -29,6 +29,7 @@ def test_a_place_is_filled_and_the_rest_of_the_page_stays(tmp_path: Path) -> Non
         "",
         "<!-- a:begin -->",
         "<!-- a:end --><!-- a:begin -->",
+        "<!-- a:end --><!-- a:begin --><!-- a:end -->",
         "<!-- a:begin --><!-- a:begin --><!-- a:end -->",
         "<!-- a:begin --><!-- a:end --><!-- a:end -->",
     ],
