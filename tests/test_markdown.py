@@ -11,6 +11,7 @@ from pyannote_pix2seq.evaluation.markdown import PageError, Place, table
 
 def test_a_table_has_a_line_under_its_head() -> None:
     assert table(["a", "b"], [["1", "2"], ["3", "4"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
+    assert table(["a"], [["1|2"]]) == "| a |\n| --- |\n| 1\\|2 |"
 
 
 def test_a_place_is_filled_and_the_rest_of_the_page_stays(tmp_path: Path) -> None:

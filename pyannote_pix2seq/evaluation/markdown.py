@@ -50,5 +50,6 @@ class Place:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Format cells as a Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+    """Format cells as a Markdown table, in which what ends a cell is escaped."""
+    lines = ([cell.replace("|", r"\|") for cell in row] for row in [head, ["---"] * len(head), *rows])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
