@@ -154,6 +154,8 @@ def test_names_that_cannot_be_written_do_not_stop_the_others(talk, diarize, name
     status, _, said = diarize(name, talk, "--into", "out")
     assert (status, [path.name for path in Path("out").iterdir()]) == (1, ["talk.rttm"])
     assert complaint in said[0] and said[1:] == ["1 of 2 files diarized, 1 failed"]
+    status, found, said = diarize(name, talk)
+    assert (status, found) == (2, "") and "2 files need a folder to write to: add --into DIR." in said[0]
 
 
 def test_a_folder_among_files_is_said_to_be_one(talk, diarize):
