@@ -304,6 +304,18 @@ def test_a_stream_that_was_not_rewound(tmp_path):
     assert load(stream)["waveform"].shape[1] == 16000
 
 
+def test_streams_that_have_no_position_are_told_with_what_to_do(tmp_path):
+    soundfile.write(tmp_path / "talk.wav", tone(1.0, 16000), 16000)
+    closed = (tmp_path / "talk.wav").open("rb")
+    closed.close()
+    near, far = os.pipe()
+    with os.fdopen(near, "rb") as pipe, os.fdopen(far, "wb"):
+        for stream, why in ((pipe, "Illegal seek"), (closed, "closed file")):
+            for read in (load, Reader):
+                with pytest.raises(AudioError, match=rf"^stream cannot be read .*{why}.*: recordings .* io\.BytesIO\("):
+                    read(stream)
+
+
 def test_channels_that_cancel_each_other_out_are_told(recwarn):
     warnings.simplefilter("always")
     left = torch.randn(1, 300_000, generator=torch.Generator().manual_seed(0))

@@ -57,12 +57,12 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     Raises
     ------
     AudioError
-        If the file does not exist or cannot be decoded.
+        If the file does not exist or cannot be decoded, or a stream is closed or a pipe.
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
     name = called(source, uri)
-    position = 0 if isinstance(source, (str, Path)) else source.tell()
+    position = 0 if isinstance(source, (str, Path)) else _position(name, source)
     try:
         with _opened(source) as file:
             _check_head(name, file)
@@ -80,6 +80,16 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     finally:
         if not isinstance(source, (str, Path)):
             source.seek(position)
+
+
+def _position(name: object, stream: BinaryIO) -> int:
+    try:
+        return stream.tell()
+    except (OSError, ValueError) as error:  # the latter if it is closed
+        raise AudioError(
+            f"{name} cannot be read as audio ({error}): recordings are read more than once, each time from where the "
+            f"stream stands. Leave it open, and read a pipe into memory first: io.BytesIO(stream.read())."
+        ) from error
 
 
 def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
