@@ -147,7 +147,7 @@ def exclusive(turns: Iterable[Turn]) -> list[Turn]:
             heappush(active, waiting.pop())
         while active and ranked[active[0]].end <= start:
             heappop(active)
-        if active and parts and parts[-1][0] == active[0] and parts[-1][2] == start:
+        if active and parts and parts[-1][0] == active[0]:
             parts[-1] = (active[0], parts[-1][1], end)
         elif active:
             parts.append((active[0], start, end))
