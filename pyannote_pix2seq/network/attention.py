@@ -109,7 +109,7 @@ def voice_bias(layers: Sequence[Attention], cosines: Tensor) -> Tensor:
     -------
     bias : (num_layers, num_rows, num_heads, num_queries, num_keys)
     """
-    scales = VOICE_GAIN * torch.stack([layer.voice_scale for layer in layers]).to(cosines.dtype)
+    scales = VOICE_GAIN * torch.stack([layer.voice_scale for layer in layers])
     bias = scales.flatten(0, 1) @ cosines.flatten(2)
     # (L * H, V * V) x (R, V * V, Q * K) -> (R, L * H, Q * K)
     return bias.view(len(cosines), *scales.shape[:2], *cosines.shape[2:]).transpose(0, 1)
