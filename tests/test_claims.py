@@ -106,6 +106,26 @@ def test_the_turn_itself_says_nothing_about_the_others() -> None:
     assert blurred @ BOB > 0.9
 
 
+def test_a_speaker_whose_only_turn_is_overlapped_by_this_one_has_a_voice_nevertheless() -> None:
+    tokens = written((8, 39, 0), (8, 39, 1))
+    voice = voice_of((ALICE, 2), (BOB, 8))
+    claims = Claims.of(tokens, voice, 3)
+    second = at(tokens, 5)
+    assert claims.similarities(second, claims.voices(second, voice), voice)[0, 0, 0, 0] > 0.99
+
+
+def test_speakers_are_known_by_their_first_voice_and_turns_by_all() -> None:
+    # of each speaker one turn before the last, or two of the second
+    tokens = written((0, 7, 0), (8, 15, 1), (16, 23, 1), (24, 39, 1))
+    voice = torch.stack([voice_of((ALICE, 2), (BOB, 8)), voice_of((BOB, 2), (ALICE, 8))], dim=2)[:, :, :, 0]
+    claims = Claims.of(tokens, voice, 3)
+    last = at(tokens, 11)
+    similarities = claims.similarities(last, claims.voices(last, voice), voice)[0, 0]
+    expected = torch.tensor([[0.0, 1, 1], [1, 0, 1], [0, 0, 0]])  # its first voice is Bob's, its second is Alice's
+    torch.testing.assert_close(similarities, expected, atol=0.1, rtol=0)
+    assert similarities[:, 2].tolist() == [1, 1, 0]
+
+
 def test_without_voices_only_names_are_known() -> None:
     tokens = written((0, 15, 0), (16, 23, 1))
     voice = torch.zeros(1, 10, 0, 0)

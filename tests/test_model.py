@@ -151,6 +151,14 @@ def test_all_weights_have_a_gradient_where_nobody_is_written(tiny_model: Pix2Seq
     tiny_model.zero_grad()
 
 
+def test_weights_of_half_precision_predict_in_single_precision(tiny_model: Pix2Seq) -> None:
+    expected = logits_of(tiny_model, random_audio(tiny_model), written_about(tiny_model))
+    tiny_model.bfloat16()
+    found = logits_of(tiny_model, random_audio(tiny_model), written_about(tiny_model))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, atol=0.5, rtol=0)
+
+
 @torch.inference_mode()
 def test_voices_enter_through_their_cosines_alone(speaker_model: Pix2Seq) -> None:
     audio, tokens = random_audio(speaker_model), written_about(speaker_model)
@@ -184,6 +192,23 @@ def test_a_turn_carries_the_mean_of_its_region(tiny_model: Pix2Seq) -> None:
     speaker = tiny_model.embed_content(turn) + roles[4] + tiny_model.embed_speaker.weight[1]
     torch.testing.assert_close(stream.state[0, 3], speaker)
     assert stream.time[0, 1:].tolist() == [0.625, 2.375, 0.625]
+
+
+def test_audio_tokens_are_at_their_centres(tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, times = tiny_model.transformer.read, []
+    monkeypatch.setattr(
+        tiny_model.transformer, "read", lambda positions, real: times.append(positions.time) or read(positions, real)
+    )
+    tiny_model.listen(random_audio(tiny_model, num_tokens=3))
+    assert times[0].tolist() == [[0.5, 1.5, 2.5]] * 2
+
+
+def test_before_training_speakers_are_told_by_the_cosine_of_their_first_voice(
+    speaker_model: Pix2Seq, tiny_model: Pix2Seq
+) -> None:
+    assert not speaker_model.compare.weight.any() and not tiny_model.compare.weight.any()
+    assert speaker_model.compare.bias.tolist() == [10, 0, 0, -5]  # three voices, and whether one was named
+    assert tiny_model.compare.bias.tolist() == [0]
 
 
 @torch.inference_mode()

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from pyannote_pix2seq.network.attention import VOICE_GAIN
 from pyannote_pix2seq.network.pointing import RATE, REACH, Pointing
 from pyannote_pix2seq.network.rotary import rotate
 from pyannote_pix2seq.network.written import Written
@@ -45,6 +46,13 @@ def test_something_happens_once_or_never(state: torch.Tensor) -> None:
     for position, first in enumerate([0, 5, 5, 5, 12]):
         total = scores[0, position, first:].exp().sum() + never[0, position].exp()
         assert total.item() == pytest.approx(1, abs=1e-5)
+
+
+def test_reduced_precision_loses_no_probability(state: torch.Tensor) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        scores, never = point(make_pointing(), state)
+    total = scores[0, 1, 5:].exp().sum() + never[0, 1].exp()
+    assert scores.dtype == torch.float32 and total.item() == pytest.approx(1, abs=1e-5)
 
 
 def test_a_constant_rate_is_a_geometric_distribution(state: torch.Tensor) -> None:
@@ -93,3 +101,6 @@ def test_ends_are_where_the_voice_of_the_onset_stops(state: torch.Tensor) -> Non
     is_start = written.role == 1
     assert difference[~is_start].abs().max() == 0
     assert (difference[is_start][:, 20:].argmax(-1) == 0).all()  # the first bin of token 5
+    # where the turns start, the voice is in 1 and 3 of the tokens before, and in 4 and 2 from there on
+    hazards = [scores[0, [1, 4], [5, 12]].exp().logit() for scores in (hears, without)]
+    assert (hazards[0] - hazards[1]).tolist() == pytest.approx([-0.3 * VOICE_GAIN, 0.1 * VOICE_GAIN], abs=1e-2)

@@ -10,6 +10,7 @@ import pyannote.audio
 import pytest
 import soundfile
 import torch
+import torch.nn.functional as F
 import yaml
 from pyannote.audio import Pipeline
 from pyannote.core import Annotation, Segment, Timeline
@@ -19,7 +20,11 @@ from pyannote_pix2seq import PRETRAINED, PRETRAINED_MEL, Pix2SeqDiarization
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.der import der_components
+from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.loading import load_diarization
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.training.losses import sequence_loss
+from pyannote_pix2seq.vocabulary import DIARIZE, Triplet
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 SCORED = Timeline([Segment(0, 30)])
@@ -75,6 +80,27 @@ def test_other_formats_sound_the_same(
 def test_the_package_stays_small() -> None:
     files = [path for path in PRETRAINED.parent.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert sum(path.stat().st_size for path in files) <= 40e6
+
+
+@torch.inference_mode()
+def loss_on_noise(model: Pix2Seq) -> float:
+    """Loss of the same turns, about noise in which three voices come and go at random."""
+    generator = torch.Generator().manual_seed(0)
+    frontend, vocabulary, num_tokens = model.frontend, model.vocabulary, 63
+    content = torch.randn(1, num_tokens, frontend.bins_per_token, frontend.content_dim // 4, generator=generator)
+    voices = F.normalize(torch.randn(3, frontend.voice_dim, generator=generator), dim=-1)
+    voice = voices[torch.randint(3, (1, num_tokens, frontend.num_voices), generator=generator)]
+    context = model.listen(AudioTokens((2 * content).softmax(-1).flatten(2), voice))
+    turns = [(0.5, 3.1, 0), (2.2, 5.0, 1), (5.5, 8.0, 0), (6.0, 6.7, 2), (8.4, 9.4, 1), (8.4, 9.4, 0)]
+    tokens = torch.tensor([vocabulary.encode([Triplet(*turn) for turn in turns])])
+    logits, _ = model.write(context, F.pad(tokens[:, :-1], (1, 0), value=DIARIZE))
+    num_bins = torch.tensor([frontend.bins_per_token * num_tokens])
+    return sequence_loss(vocabulary, logits, tokens, torch.tensor([0]), num_bins).item()
+
+
+def test_weights_mean_what_they_meant(pipeline: Pix2SeqDiarization, from_scratch: Pix2SeqDiarization) -> None:
+    assert loss_on_noise(pipeline.model) == pytest.approx(5.4947, abs=2e-3)
+    assert loss_on_noise(from_scratch.model) == pytest.approx(4.7893, abs=2e-3)
 
 
 # learned from scratch

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyannote_pix2seq.network.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
 from pyannote_pix2seq.network.rotary import Rotary, rotate
-from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer
+from pyannote_pix2seq.network.transformer import Block, Cache, Positions, Transformer
 
 WIDTH, HEADS, VOICES, VOICE_DIM = 16, 2, 2, 5
 
@@ -203,6 +203,26 @@ def test_rotations_are_by_cosines_and_sines_of_times() -> None:
     rotation = rotary(torch.tensor(0.5))
     close(rotate(x, rotation), torch.tensor([math.cos(first), 0.0, math.sin(first), 0.0]))
     close(rotate(y, rotation), torch.tensor([0.0, -math.sin(second), 0.0, math.cos(second)]))
+
+
+def test_periods_are_from_2_to_1000_audio_tokens() -> None:
+    periods = math.tau / Rotary(32).frequencies
+    assert periods[[0, -1]].tolist() == pytest.approx([2, 1000], rel=1e-4)
+    assert (periods[1:] / periods[:-1]).tolist() == pytest.approx([500 ** (1 / 15)] * 15, rel=1e-4)
+
+
+def test_what_is_read_and_written_is_normalised() -> None:
+    transformer = Transformer(WIDTH, 2, HEADS, VOICES, dropout=0.1).double().eval()
+    state, cache = transformer.read(make_positions(6), real(make_positions(6)))
+    for normalised in (state, transformer.write(make_positions(3), cache)[0]):
+        torch.testing.assert_close(normalised, torch.nn.functional.layer_norm(normalised, [WIDTH]), atol=1e-4, rtol=0)
+
+
+def test_dropout_is_of_both_sublayers() -> None:
+    block = Block(WIDTH, HEADS, VOICES, dropout=1.0).train()
+    state = torch.randn(1, 5, WIDTH)
+    query, (key, value) = block.project(state, torch.stack([torch.ones(5, 8), torch.zeros(5, 8)]))
+    assert torch.equal(block(state, query, [Source(key, value, torch.zeros(1, 2, 5, 5), None)]), state)
 
 
 def test_a_width_that_heads_cannot_share() -> None:
