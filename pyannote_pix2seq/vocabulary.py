@@ -91,10 +91,7 @@ class Vocabulary:
                 f"A vocabulary with bins of {self.resolution} s does not fit a window of {self.window} s: the window "
                 f"must hold two bins or more. Use a longer window or a finer resolution."
             )
-        if not is_whole(self.num_speakers, 1):
-            raise VocabularyError(
-                f"num_speakers is {self.num_speakers!r}; a vocabulary names a whole number of speakers, 1 or more."
-            )
+        _check_whole("num_speakers", self.num_speakers, "names a whole number of speakers")
 
     @classmethod
     def of_size(cls, size: int, window: float, num_speakers: int) -> Vocabulary:
@@ -103,9 +100,12 @@ class Vocabulary:
         Raises
         ------
         VocabularyError
-            If fewer than two tokens are left for time, or the window is not a number of seconds above 0.
+            If fewer than two tokens are left for time, a size is no whole number, or the window is not a number of
+            seconds above 0.
         """
         _check_seconds("window", window)
+        _check_whole("num_speakers", num_speakers, "names a whole number of speakers")
+        _check_whole("size", size, "has a whole number of tokens")
         num_bins = size - FIRST_TIME - num_speakers
         if num_bins < 2:
             raise VocabularyError(
@@ -121,12 +121,12 @@ class Vocabulary:
         Raises
         ------
         VocabularyError
-            If the error or the window is not a number of seconds above 0.
+            If the error or the window is not a number of seconds above 0, or there is no speaker to name.
         """
         for name, seconds in (("error", error), ("window", window)):
             _check_seconds(name, seconds)
         num_bins = max(rounded_up(window / (2 * error)), 2)
-        return cls.of_size(FIRST_TIME + num_bins + num_speakers, window, num_speakers)
+        return cls(window=window, resolution=window / num_bins, num_speakers=num_speakers)
 
     @cached_property
     def num_bins(self) -> int:
@@ -286,6 +286,11 @@ def quantization_report(window: float, num_speakers: int, errors: Iterable[float
         for v in sorted(rows, key=lambda vocabulary: vocabulary.size)
     ]
     return "\n".join(lines)
+
+
+def _check_whole(name: str, number: int, what: str) -> None:
+    if not is_whole(number, 1):
+        raise VocabularyError(f"{name} is {number!r}; a vocabulary {what}, 1 or more.")
 
 
 def _check_seconds(name: str, seconds: float) -> None:

@@ -111,6 +111,16 @@ def test_sizes_that_make_no_vocabulary(window: float, resolution: float, num_spe
         Vocabulary(window, resolution, num_speakers)
 
 
+def test_sizes_and_numbers_of_speakers_are_whole() -> None:
+    for size in (512.5, "512", None, True, 0):
+        with pytest.raises(VocabularyError, match=f"^size is {size!r}; a vocabulary has a whole number"):
+            Vocabulary.of_size(size, window=30.0, num_speakers=8)  # type: ignore[arg-type]
+    for make, needed in ((Vocabulary.of_size, 512), (Vocabulary.for_error, 0.01)):
+        for number in ("8", 2.5, -600):
+            with pytest.raises(VocabularyError, match=f"^num_speakers is {number!r}; a vocabulary names"):
+                make(needed, 30.0, number)  # type: ignore[operator]
+
+
 @pytest.mark.parametrize(("error", "window"), [(-1.0, 10.0), (0.0, 10.0), (0.02, float("inf")), (0.02, 1e308)])
 def test_errors_and_windows_that_make_no_vocabulary(error: float, window: float) -> None:
     with pytest.raises(VocabularyError, match=r"(error|window) is .*; it has to be a number of seconds from"):
