@@ -231,6 +231,13 @@ def test_prompts_that_do_not_fit_are_left_out() -> None:
     assert max(window.num_prompts for window in windows) >= 2
 
 
+def test_prompts_that_fit_exactly_are_taken() -> None:
+    sampler = WindowSampler(LoudnessFrontend(), WindowOptions(prompt_duration=5.6))  # 35 tokens, 2 of them silent
+    for num_tokens, number in ((33, 1), (34, 0)):
+        clip = AudioTokens(torch.ones(num_tokens, 1), torch.ones(num_tokens, 1, 2))
+        assert len(sampler._that_fit({0: clip, 1: clip})) == number
+
+
 def test_the_beginning_is_always_the_same_window() -> None:
     sampler = WindowSampler(LoudnessFrontend(), WindowOptions(chunk=16.0))
     window = sampler.beginning(EXAMPLES[1])

@@ -174,7 +174,7 @@ class WindowSampler:
         """The first clips, as many as fit the maximum duration of prompts."""
         silence = num_silent_tokens(self.frontend.token_duration)
         lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
-        num_clips = int((lengths * self.frontend.token_duration <= self.options.prompt_duration).sum())
+        num_clips = int((lengths <= self.frontend.whole_tokens(self.options.prompt_duration)).sum())
         return dict(list(clips.items())[:num_clips])
 
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
