@@ -129,10 +129,10 @@ def test_a_broken_file_is_passed_over_with_a_warning(
     assert not list(tmp_path.glob("*.part"))
 
 
-@pytest.mark.filterwarnings("ignore:.*is left out")
-def test_waveforms_are_forgotten_once_they_were_heard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unknown", [set(), {"annotated"}])
+def test_waveforms_are_forgotten_once_they_were_heard(tmp_path: Path, unknown: set[str]) -> None:
     waveform = FILES[0]["waveform"]
-    described = {key: value for key, value in FILES[0].items() if key != "waveform"}
+    described = {key: value for key, value in FILES[0].items() if key not in {"waveform", *unknown}}
     file = ProtocolFile(described, lazy={"waveform": lambda _: waveform})
     cache_of(tmp_path).fill([file])
     assert "waveform" in file.lazy and "waveform" not in abs(file)

@@ -189,8 +189,7 @@ class ExampleCache(Dataset):
 
     def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
         """Read or render a stretch of a file."""
-        forgotten = ProtocolFile(cast(dict, file))  # a copy, so that the file does not keep the waveform
-        waveform = excerpt(forgotten, stretch, self.frontend.sample_rate)
+        waveform = excerpt(_copy_of(file), stretch, self.frontend.sample_rate)
         self.frontend.check(waveform[None])
         return Read(self._path(file, stretch), waveform, Reference.of(file, stretch))
 
@@ -224,7 +223,7 @@ class ExampleCache(Dataset):
         if annotated is not None:
             return annotated.support()
         try:
-            return [Segment(0, Reader(file, self.frontend.sample_rate).duration)]
+            return [Segment(0, Reader(_copy_of(file), self.frontend.sample_rate).duration)]
         except (OSError, ValueError):
             return [Segment(0, self.duration)]  # which cannot be read either: `read` says why
 
@@ -284,6 +283,11 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
         with atomic_write(read.path) as part, part.open("wb") as handle:
             turns, names, seconds = read.reference
             np.savez(handle, content=content, voice=voice, turns=turns, names=np.array(names, str), seconds=seconds)
+
+
+def _copy_of(file: Mapping[str, Any]) -> ProtocolFile:
+    """A copy of a file that keeps the waveform in its place, once it is read."""
+    return ProtocolFile(cast(dict, file))
 
 
 def _length(read: Read) -> int:
