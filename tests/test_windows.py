@@ -59,6 +59,12 @@ def test_chunks_without_prompts_lie_anywhere() -> None:
     assert min(firsts) < 40 and max(firsts) > 160 and len(firsts) > 40
 
 
+def test_chunks_may_begin_and_end_with_the_example() -> None:
+    sampler = WindowSampler(LoudnessFrontend(), WindowOptions(chunk=299 * TOKEN, shorter_probability=0.0))
+    places = {sampler._place(EXAMPLES[0], np.random.default_rng(seed)) for seed in range(20)}
+    assert places == {Segment(0, 299 * TOKEN), Segment(TOKEN, 300 * TOKEN)}
+
+
 def test_overlap_is_counted_once_for_each_turn_that_starts_before_another_ends() -> None:
     turns = [Triplet(0.0, 5.0, 0), Triplet(4.0, 7.0, 1), Triplet(4.5, 6.0, 2), Triplet(8.0, 9.0, 0)]
     assert Window(EXAMPLES[0].audio, turns, 0, 0).overlap == pytest.approx(1.0 + 1.5)
@@ -184,6 +190,14 @@ def test_shifted_clips_may_be_of_others_but_are_not_of_the_chunk() -> None:
     assert mixed >= 20
 
 
+def test_clips_are_not_shifted_before_the_example() -> None:
+    sampler = WindowSampler(LoudnessFrontend(), WindowOptions(shifted_probability=1.0))
+    rngs = [np.random.default_rng(seed) for seed in range(20)]
+    clips = [sampler._shifted(Segment(0.2, 3.2), Segment(), rng) for rng in rngs]
+    assert min(clip.start for clip in clips) == 0 < max(clip.start for clip in clips) < 1.1
+    assert min(clip.end for clip in clips) < 3.0 and max(clip.end for clip in clips) < 4.1
+
+
 def test_windows_with_too_many_speakers_are_drawn_again() -> None:
     counts = [
         len({turn.speaker for turn in draw(seed, chunk=16.0, stranger_probability=0.3, max_speakers=2).turns})
@@ -203,13 +217,15 @@ def test_turns_that_cannot_be_heard_are_not_to_be_written() -> None:
         def speech(self, content: Tensor) -> Tensor:
             return (content[..., 0] > 100).float()  # deaf for the first hundred tokens, 16 s
 
-    example = replace(EXAMPLES[0], turns=[Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2)])
+    # the last turn lies within one token, all of which counts
+    turns = [Triplet(1, 15, 0), Triplet(14, 20, 1), Triplet(15, 16.4, 2), Triplet(21.0, 21.09, 3)]
+    example = replace(EXAMPLES[0], turns=turns)
     sampler = WindowSampler(
         DeafFrontend(), WindowOptions(chunk=48.0, shorter_probability=0.0, min_audibility=0.5, **UNPROMPTED)
     )
     window = sampler.draw([example], np.random.default_rng(0))  # type: ignore[arg-type]
-    assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20)]
-    assert len(sampler.beginning(example).turns) == 3  # what is scored is not filtered
+    assert [(turn.start, turn.end) for turn in window.turns] == [(14, 20), (21.0, 21.09)]
+    assert len(sampler.beginning(example).turns) == 4  # what is scored is not filtered
 
 
 def test_strangers_that_cannot_be_heard_are_no_prompts() -> None:
@@ -245,6 +261,17 @@ def test_the_beginning_is_always_the_same_window() -> None:
     assert window.turns == sampler.beginning(EXAMPLES[1]).turns
     short = sampler.beginning(conversation(0, seconds=8.0, first=1))
     assert len(short.audio.content) == 50
+
+
+def test_prompts_are_in_any_order() -> None:
+    firsts = set()
+    for seed in range(40):
+        *prompts, chunk = pieces(draw(seed, chunk=16.0, **PROMPTED))
+        place = Segment(*((prompts[0][0] - 1) % 1000 * TOKEN + shift for shift in (0.01, 0.15))) if prompts else None
+        example = EXAMPLES[chunk[0] // 1000]
+        if len(prompts) > 2:
+            firsts |= {k for k in range(4) if any(place in solo for solo in solo_segments(example.turns, k))}
+    assert firsts == {0, 1, 2, 3}
 
 
 def test_the_same_generator_gives_the_same_window() -> None:
