@@ -1,11 +1,13 @@
 """Whose voice turns and speakers have, apart from the turns that overlap them."""
 
+import math
+
 import pytest
 import torch
 from language import spelled
 from torch import Tensor
 
-from pyannote_pix2seq.network.claims import Claims, coverage
+from pyannote_pix2seq.network.claims import SHARED, Claims, coverage
 from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.vocabulary import DIARIZE, FIRST_TIME, Vocabulary
 
@@ -106,12 +108,13 @@ def test_the_turn_itself_says_nothing_about_the_others() -> None:
     assert blurred @ BOB > 0.9
 
 
-def test_a_speaker_whose_only_turn_is_overlapped_by_this_one_has_a_voice_nevertheless() -> None:
-    tokens = written((8, 39, 0), (8, 39, 1))
-    voice = voice_of((ALICE, 2), (BOB, 8))
-    claims = Claims.of(tokens, voice, 3)
-    second = at(tokens, 5)
-    assert claims.similarities(second, claims.voices(second, voice), voice)[0, 0, 0, 0] > 0.99
+def test_a_speaker_within_this_turn_is_heard_in_all_of_his_own_a_little() -> None:
+    # both start in token 2, an eighth of which is free of this turn: where he has another voice
+    tokens = written((8, 31, 0), (8, 39, 1))
+    voice = voice_of((ALICE, 3), (BOB, 7))
+    similarity = Claims.of(tokens, voice, 3).similarities(at(tokens, 5), BOB.view(1, 1, 1, 2), voice)[0, 0, 0, 0]
+    apart, beneath = 0.875 * (0.125 + SHARED), 4.875 * SHARED
+    assert similarity.item() == pytest.approx(beneath / math.hypot(apart, beneath), abs=1e-3)
 
 
 def test_speakers_are_known_by_their_first_voice_and_turns_by_all() -> None:

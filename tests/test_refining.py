@@ -17,6 +17,7 @@ from toy import write_toy_voices
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.counting import pool_counts
+from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
@@ -25,6 +26,7 @@ from pyannote_pix2seq.training.examples import Example, ExampleCache
 from pyannote_pix2seq.training.refining import (
     NUM_TOKENS,
     FirstPieces,
+    Piece,
     RandomPieces,
     RefinementFeatures,
     RefinementTraining,
@@ -84,6 +86,16 @@ def test_half_of_a_correction_is_believed_after_training(posteriors: torch.Tenso
     assert torch.allclose((heard + 0.5 * (whole - heard)).log_softmax(dim=-1), half, atol=1e-5)
 
 
+def test_how_far_out_an_outlier_of_the_frames_is_does_not_matter(
+    posteriors: torch.Tensor, frames: torch.Tensor
+) -> None:
+    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS).eval()
+    torch.nn.init.normal_(refinement.correct.weight)
+    within, out, far_out = (frames.index_fill(2, torch.tensor([7]), value) for value in (3.0, 5.0, 1e4))
+    assert torch.equal(refinement(posteriors, out), refinement(posteriors, far_out))
+    assert not torch.equal(refinement(posteriors, within), refinement(posteriors, out))
+
+
 def example(turns: list[Triplet], num_tokens: int = NUM_TOKENS + 10) -> Example:
     audio = AudioTokens(torch.zeros(num_tokens, 28), torch.zeros(num_tokens, 4, NUM_FRAME_CHANNELS))
     return Example("meeting@0.00", audio, turns, ("ann", "bob", "cleo", "dan"))
@@ -130,6 +142,32 @@ def test_who_is_right_about_everything_loses_nothing(refining: RefinementTrainin
     assert refining._loss(right, activity).item() == pytest.approx(0, abs=1e-3)
     silent = F.one_hot(torch.zeros_like(classes), NUM_CLASSES).float().clamp(min=1e-4).log()
     assert refining._loss(silent, activity).item() == pytest.approx(70 / NUM_BINS * -math.log(1e-4), rel=1e-3)
+
+
+def test_speakers_of_the_target_are_those_who_are_likelier_even_if_silence_is_the_likeliest(
+    refining: RefinementTraining,
+) -> None:
+    unsure = torch.tensor([0.5, 0.1, 0.3, 0.1, 0.0, 0.0, 0.0]).clamp(min=1e-4).log().expand(1, NUM_BINS, -1)
+    activity = torch.tensor([1.0, 0.0, 0.0]).expand(1, NUM_BINS, -1)
+    assert refining._loss(unsure, activity).item() == pytest.approx(-math.log(0.3), abs=1e-4)
+
+
+def test_dropout_depends_on_the_step_and_the_seed_alone(
+    posteriors: torch.Tensor, frames: torch.Tensor, refining: RefinementTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loss(step: int, seed: int) -> float:
+        monkeypatch.setattr(RefinementTraining, "global_step", step)
+        refining.seed = seed
+        return refining.training_step(batch, 0).item()
+
+    torch.nn.init.normal_(refining.refinement.correct.weight)
+    monkeypatch.setattr(refining, "log", lambda *_, **__: None)
+    batch = Piece(posteriors, frames, F.pad((frames[..., :1] > 0).float(), (0, 2)))
+    before = torch.get_rng_state()
+    first = [loss(*where) for where in ((0, 0), (1, 0), (0, 1))]
+    assert torch.equal(torch.get_rng_state(), before)  # nobody else's random numbers are touched
+    torch.manual_seed(5)
+    assert [loss(*where) for where in ((0, 0), (1, 0), (0, 1))] == first and len(set(first)) == 3
 
 
 def test_training_lowers_the_loss(posteriors: torch.Tensor, frames: torch.Tensor, refining: RefinementTraining) -> None:
@@ -182,11 +220,11 @@ def test_what_is_heard_is_what_the_frontend_refines() -> None:
     torch.manual_seed(0)
     hearing, frontend = RefinementFeatures(), SpeakerFrontend()
     frontend.load_state_dict(hearing.state_dict())
-    waveforms = 0.1 * torch.randn(1, 1, 16000)
+    waveforms = 1e-3 * torch.randn(1, 1, 16000)  # quiet
     heard, tokens = hearing(waveforms), frontend(waveforms)
     assert heard.voice.shape == (1, tokens.content.shape[1], 4, NUM_FRAME_CHANNELS)
     posteriors = heard.content.unflatten(-1, (4, -1)).flatten(1, 2)
-    numbers = frontend.counter(waveforms, posteriors.shape[1])
+    numbers = frontend.counter(amplified(waveforms), posteriors.shape[1])
     expected = pool_counts(posteriors.log(), numbers, torch.tensor([0, 1, 1, 1, 2, 2, 2])).exp()
     assert torch.allclose(expected, tokens.content.unflatten(-1, (4, -1)).flatten(1, 2), atol=1e-3)  # nothing corrected
 

@@ -45,7 +45,7 @@ class Counter(LightningModule):
     def training_step(self, batch: torch.Tensor, batch_idx: int) -> torch.Tensor:
         for number in self.signals if self.global_step == self.step else ():
             signal.raise_signal(number)
-        return -self.count
+        return -10 * self.count  # a gradient that is clipped to 1
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.validated = self.global_step
