@@ -35,3 +35,12 @@ def test_convolutions_take_in_the_normalisation_behind_them():
         inputs = torch.randn(2, 128, 30)
         expected = layer.cam_layer(layer.nonlinear2(layer.linear1(layer.nonlinear1(inputs.clone()))))
         torch.testing.assert_close(layer(inputs.clone()), expected)
+
+
+def test_a_single_frame_has_no_deviation():
+    frames = torch.randn(1, 5, 40, generator=torch.Generator().manual_seed(0))
+    weights = torch.zeros(1, 1, 40)
+    weights[..., 7] = 2.0
+    mean, deviation = statistics_pooling(frames, weights)[0, 0].chunk(2)
+    torch.testing.assert_close(mean, frames[0, :, 7])
+    assert deviation.max() < 1e-2  # and no NaN

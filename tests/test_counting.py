@@ -24,6 +24,13 @@ def test_a_compromise_is_about_how_many_not_about_who():
     )
 
 
+def test_a_compromise_with_who_is_certain():
+    certain = pool_counts(
+        torch.tensor([1.0, 0.0, 0.0, 0.0]).log(), torch.tensor([0.0, 1.0, 0.0]), torch.tensor([0, 1, 1, 2])
+    )
+    assert certain.exp().tolist() == [1, 0, 0, 0]
+
+
 @pytest.mark.parametrize("num_bins", [1, 125, 128, 500])
 def test_a_counter_counts_in_every_bin(num_bins):
     numbers = SpeakerCounter(640)(0.1 * torch.randn(2, 1, 640 * num_bins - 639), num_bins)

@@ -80,6 +80,16 @@ def test_golden_segmentation(speaker_frontend, golden_waveform, golden):
     assert relative_error(log_probs[0], golden["segmentation_log_probs"]) < 1e-3
 
 
+def test_golden_tokens(sample_tokens):
+    content, voice = sample_tokens.content[0].unflatten(-1, (4, 7)), F.normalize(sample_tokens.voice[0], dim=-1)
+    found = content.mean((0, 1)).tolist()
+    assert found == pytest.approx([0.2295, 0.0015, 0.3356, 0.3360, 0.0013, 0.0009, 0.0952], abs=1e-3)
+    alike = torch.stack([(voice[:-lag] * voice[lag:]).sum(-1).mean(0) for lag in (1, 5, 25)])
+    # (num_lags, num_voices)
+    expected = torch.tensor([[0.9191, 0.9650, 0.8967], [0.5830, 0.8386, 0.6077], [0.4358, 0.5444, 0.4487]])
+    torch.testing.assert_close(alike, expected, atol=2e-3, rtol=0)
+
+
 def test_bfloat16_keeps_what_is_active(speaker_frontend, sample):
     frontend = SpeakerFrontend(bfloat16=True)
     frontend.load_state_dict(speaker_frontend.state_dict())

@@ -15,6 +15,13 @@ def test_quiet_waveforms_are_raised_to_36_dB_by_40_dB_at_most(given: float, expe
     assert 20 * level(this[None]).log10().item() == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.parametrize(("num_frames", "loudest"), [(1, 1), (10, 10), (100, 99), (200, 198)])
+def test_the_loudest_frame_but_one_in_a_hundred_counts(num_frames: int, loudest: int) -> None:
+    loudness = torch.arange(1.0, num_frames + 1)[torch.randperm(num_frames)]
+    waveform = loudness.repeat_interleave(1600) * torch.tensor([1.0, -1.0]).repeat(800 * num_frames)
+    assert level(waveform[None, None]).item() == pytest.approx(loudest)
+
+
 @pytest.mark.parametrize("peak", [0.1, 1.0, 3.0])
 def test_a_click_makes_no_recording_loud(peak: float) -> None:
     quiet = 1e-4 * torch.randn(1, 1, 320000, generator=torch.Generator().manual_seed(0))
