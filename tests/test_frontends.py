@@ -283,4 +283,6 @@ def test_speech_is_where_somebody_speaks(speaker_frontend: SpeakerFrontend, samp
     assert speech.shape == sample_tokens.content.shape[1:2]
     assert speech[:40].max() < 0.4  # nobody until 6.7 s
     assert speech[60:100].mean() > 0.9
+    content = F.one_hot(torch.tensor([[0, 1, 2, 3], [0, 0, 0, 6], [0, 0, 0, 0]]), 7).float().flatten(1)
+    assert speaker_frontend.speech(content).tolist() == [0.75, 0.25, 0]
     assert MelFrontend().speech(torch.zeros(2, 5, 192)).tolist() == [[1.0] * 5] * 2
