@@ -1,5 +1,6 @@
 """Mel-spectrograms: every length, loudness, silence, and what is learned."""
 
+import pytest
 import torch
 
 from pyannote_pix2seq.frontends import MelFrontend
@@ -15,9 +16,22 @@ def test_mel_ignores_loudness_and_learns():
     frontend = MelFrontend(content_dim=8)
     noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
     content = frontend(noise).content
-    torch.testing.assert_close(content, frontend(0.5 * noise).content, atol=1e-3, rtol=0)
+    torch.testing.assert_close(content, frontend(0.5 * noise).content, atol=1e-4, rtol=0)
     content.square().sum().backward()
     assert all(parameter.grad is not None for parameter in frontend.parameters())
+
+
+def test_noise_is_as_faint_to_mel_as_it_is_beside_speech_and_clicks_do_not_count():
+    frontend = MelFrontend(content_dim=8)
+    noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
+    alone = frontend.log_mel(noise)
+    assert 3.0 < alone.mean() < 4.0  # loud parts of it are at 4, 80 dB above nothing
+    beside = noise.clone()
+    beside[..., :16000] *= 100  # 40 dB louder, as speech is
+    assert (alone - frontend.log_mel(beside))[..., 110:].median() == pytest.approx(2, abs=0.1)
+    clicked = noise.clone()
+    clicked[..., 48000] = 1000
+    torch.testing.assert_close(frontend.log_mel(clicked)[..., :290], alone[..., :290], atol=0.05, rtol=0)
 
 
 def test_digital_silence_is_nothing_to_mel():

@@ -1,20 +1,27 @@
 """Mel-spectrogram frontend, learned from scratch."""
 
-import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
 from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.level import COUNTED
+
+FLOOR = 1e-10
+"""Least power of a mel band."""
+RANGE = 80.0
+"""Decibels below loud speech at which a mel band counts as silent."""
+UNIT = 20.0
+"""Decibels that differ by 1 in what the convolutions read."""
 
 
 class MelFrontend(Frontend):
-    """Log-mel spectrogram, normalised over each waveform, then strided convolutions.
+    """Log-mel spectrogram, relative to the loud parts of each waveform, then strided convolutions.
 
     Four convolutions of stride 2 bring 10 ms frames down to 160 ms tokens, in the manner of the convolutional
     subsampling of speech transformers (Dong et al., Speech-Transformer, ICASSP 2018, section 3.2). There are
-    no voices: the transformer has to tell speakers apart by the content. Digital silence is excluded from the
-    normalisation, and its tokens are zeros, as is the silence between prompts (`prompts.py`).
+    no voices: the transformer has to tell speakers apart by the content. Tokens of digital silence are zeros, as is the
+    silence between prompts (`prompts.py`).
 
     In training, a waveform is a whole window: prompts, silence and chunk. In diarization, it is a chunk by itself, and
     prompts are tokens of other chunks, so that tokens are not quite as in training.
@@ -28,6 +35,7 @@ class MelFrontend(Frontend):
     num_voices = 0
     voice_dim = 0
     frozen = False
+    version = 2
 
     NUM_MELS = 80
     HOP = 160
@@ -52,7 +60,11 @@ class MelFrontend(Frontend):
         self.norm = nn.LayerNorm(content_dim)
 
     def log_mel(self, waveforms: Tensor) -> Tensor:
-        """Log-mel spectrogram of zero mean and unit variance over each waveform, with zeros for digital silence.
+        """Log-mel spectrogram relative to the loud parts of each waveform, from 0: `RANGE` below them, or silence.
+
+        Noise in a waveform with little speech stays as faint as it is, which it would not if mean and variance were
+        normalised. Relative to the loudest, and cut off 80 dB below it, as in Whisper (Radford et al., arXiv
+        2212.04356); but clicks may be louder (see `level.COUNTED`).
 
         Parameters
         ----------
@@ -61,16 +73,15 @@ class MelFrontend(Frontend):
         Returns
         -------
         log_mel : (batch, 80, num_samples // 160 + 1) torch.Tensor
+            In units of 20 dB.
         """
         mel = self.mel(waveforms[:, 0])
-        log_mel = torch.log(mel + 1e-6)
-        sounds = mel.amax(dim=1, keepdim=True) > 0
-        # (batch, 1, num_frames)
-        count = (sounds.sum(dim=2, keepdim=True) * self.NUM_MELS).clamp(min=1)
-        mean = (log_mel * sounds).sum(dim=(1, 2), keepdim=True) / count
-        deviation = (log_mel - mean) * sounds
-        std = (deviation.square().sum(dim=(1, 2), keepdim=True) / count).sqrt()
-        return deviation / (std + 1e-5)
+        decibels = 10 * mel.clamp(min=FLOOR).log10()
+        loudest = decibels.amax(dim=1).sort(dim=1, descending=True).values
+        # (batch, num_frames), digital silence at the end
+        num_sounds = (mel.amax(dim=1) > 0).sum(dim=1, keepdim=True)
+        loud = loudest.gather(1, ((1 - COUNTED) * num_sounds).long()).unsqueeze(2)
+        return (decibels - loud + RANGE).clamp(min=0) / UNIT * (mel > 0)
 
     def forward(self, waveforms: Tensor) -> AudioTokens:
         self.check(waveforms)
