@@ -39,7 +39,7 @@ torch.set_num_threads(1)  # the models of these tests are too small to share
 def make_tiny_model() -> Pix2Seq:
     """One narrow layer over mel-spectrograms: 20 s windows, bins of 40 ms, 4 speakers."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(38)
         model = Pix2Seq(frontend="mel", width=32, num_layers=1, num_heads=2)
         model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
         model.build()

@@ -85,7 +85,7 @@ def test_training_lowers_the_loss(protocol: SyntheticProtocol, cache: Path) -> N
     model = make_model(task)
     fit(model, remember, max_epochs=2)
     first, last = sum(remember.losses[:5]) / 5, sum(remember.losses[-5:]) / 5
-    assert last < 0.75 * first
+    assert last < 0.85 * first
     assert remember.logged[-1]["loss/train/sequence"] < remember.logged[0]["loss/train/sequence"]
     assert remember.logged[-1]["loss/train/activity"] < remember.logged[0]["loss/train/activity"]
 
