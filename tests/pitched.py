@@ -37,7 +37,7 @@ def of_speakers(num_speakers: int) -> Pix2Seq:
     """One narrow layer of random weights: windows of 8 s."""
     with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng(devices=[]):
         patch.setitem(FRONTENDS, "pitched", Pitched)
-        torch.manual_seed(0)
+        torch.manual_seed(1)
         model = Pix2Seq(frontend="pitched", width=16, num_layers=1, num_heads=2)
         model.specifications = specifications_of(Vocabulary(window=8.0, resolution=0.04, num_speakers=num_speakers))
         model.build()

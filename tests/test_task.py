@@ -83,9 +83,9 @@ def test_training_lowers_the_loss(protocol: SyntheticProtocol, cache: Path) -> N
     task = make_task(protocol, cache, steps_per_epoch=30, batch_size=4, **easy)
     remember = Remember()
     model = make_model(task)
-    fit(model, remember, max_epochs=2)
+    fit(model, remember, max_epochs=3)
     first, last = sum(remember.losses[:5]) / 5, sum(remember.losses[-5:]) / 5
-    assert last < 0.85 * first
+    assert last < 0.75 * first
     assert remember.logged[-1]["loss/train/sequence"] < remember.logged[0]["loss/train/sequence"]
     assert remember.logged[-1]["loss/train/activity"] < remember.logged[0]["loss/train/activity"]
 
