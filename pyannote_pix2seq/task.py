@@ -23,7 +23,7 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, check_known
 from pyannote_pix2seq.frontends import Frontend
-from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.model import Context, Pix2Seq
 from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
@@ -31,6 +31,7 @@ from pyannote_pix2seq.training.checks import check_options, check_places, check_
 from pyannote_pix2seq.training.examples import CacheError, ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
+from pyannote_pix2seq.training.risk import draw, risk_loss
 from pyannote_pix2seq.training.steps import combined_seed, steps_left
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
@@ -66,6 +67,9 @@ class SequenceDiarization(Task):
         Processes that compute audio tokens (or, if a CUDA GPU does that, read or render audio for it) and draw windows.
     activity_weight : float
         Weight of the auxiliary frame-level loss.
+    num_samples : int
+        If 2 or more, so many sequences are drawn for each window, and their expected errors are minimised instead of
+        cross-entropy, see `training/risk.py`: for a model that has been trained with cross-entropy.
     learning_rate : float
         Largest one, after a warm-up, see `schedule.annealed`. A model that is adapted to other data should have a
         smaller one than a model that begins with random weights.
@@ -94,6 +98,7 @@ class SequenceDiarization(Task):
         steps_per_epoch: int = 250,
         num_workers: int = 0,
         activity_weight: float = 0.5,
+        num_samples: int = 0,
         learning_rate: float = 1e-3,
         seed: int = 0,
         **windows: Any,
@@ -106,6 +111,7 @@ class SequenceDiarization(Task):
             steps_per_epoch=steps_per_epoch,
             num_workers=num_workers,
             activity_weight=activity_weight,
+            num_samples=num_samples,
             learning_rate=learning_rate,
             seed=seed,
         )
@@ -119,6 +125,7 @@ class SequenceDiarization(Task):
         self.stretch = stretch
         self.steps_per_epoch = steps_per_epoch
         self.activity_weight = activity_weight
+        self.num_samples = num_samples
         self.learning_rate = learning_rate
         self.seed = seed
 
@@ -148,7 +155,7 @@ class SequenceDiarization(Task):
     def _begin(self, trainer: Trainer) -> None:
         """Prepare for training."""
         check_trainer(trainer, self.steps_per_epoch)
-        self.model.train()  # else a model that was loaded has no dropout
+        self.model.train(not self.num_samples)  # a model that was loaded has no dropout; what is drawn must not have
         if not hasattr(self, "examples"):
             self.examples = self._fill("train")
 
@@ -228,14 +235,27 @@ class SequenceDiarization(Task):
             audio = self.model.frontend.finish(batch.audio, batch.lengths)
             audio = self.model.frontend.augment(audio, batch.starts, generator)
             context = self.model.listen(audio, batch.lengths)
-            written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
-            logits, _ = self.model.write(context, written)
+            sequence = self._risk(context, batch, seed) if self.num_samples else self._surprise(context, batch)
         num_bins = batch.lengths * self.model.frontend.bins_per_token
-        sequence = sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
         activity = activity_loss(context.activity, batch.activity, num_bins)
         losses = {"loss/train/sequence": sequence, "loss/train/activity": activity}
-        self.model.log_dict(losses, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
+        self._log(losses, batch)
         return sequence + self.activity_weight * activity
+
+    def _surprise(self, context: Context, batch: Batch) -> Tensor:
+        """Cross-entropy of the reference."""
+        written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
+        logits, _ = self.model.write(context, written)
+        num_bins = batch.lengths * self.model.frontend.bins_per_token
+        return sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
+
+    def _risk(self, context: Context, batch: Batch, seed: int) -> Tensor:
+        """Loss that makes sequences likelier that have fewer errors."""
+        context = context.repeat(self.num_samples)
+        samples = draw(self.model, context, batch, seed)
+        rate = samples.errors.sum() / (self.num_samples * batch.activity.sum()).clamp(min=1)
+        self._log({"loss/train/error_rate": rate}, batch)
+        return risk_loss(self.model, context, samples)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Diarization error rate of greedily decoded sequences."""
@@ -248,7 +268,10 @@ class SequenceDiarization(Task):
             rasterize(self.vocabulary, hypothesis.tokens, example)
         metric = cast(MetricCollection, self.model.validation_metric)
         metric(activity.transpose(1, 2), batch.activity.transpose(1, 2))
-        self.model.log_dict(metric, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
+        self._log(metric, batch)
+
+    def _log(self, values: Any, batch: Batch) -> None:
+        self.model.log_dict(values, on_epoch=True, on_step=False, prog_bar=True, batch_size=len(batch))
 
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, without collar and with overlap scored, at the resolution of time bins."""

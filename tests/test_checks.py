@@ -26,7 +26,7 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         "chunk, compact_probability, dense_probability, min_audibility, prompt_duration, prompted_probability, "
         "shifted_probability, shorter_probability, stranger_probability"
     )
-    own = "protocol, cache, model_window, num_speakers, .*activity_weight, learning_rate, seed"
+    own = "protocol, cache, model_window, num_speakers, .*activity_weight, num_samples, learning_rate, seed"
     with pytest.raises(TypeError, match=f"no option crop, promted_probability. It has {own}, {known}"):
         make_task(protocol, cache, promted_probability=0.3, crop=1)
 
@@ -44,6 +44,9 @@ def test_unknown_options_are_named_and_known_ones_listed(protocol: SyntheticProt
         ("num_workers", -1, "a whole number, 0 or more"),
         ("activity_weight", -1, "a number, 0 or more"),
         ("activity_weight", True, "a number, 0 or more"),
+        ("num_samples", 1, "a whole number, 2 or more, or 0 for none"),
+        ("num_samples", -1, "a whole number, 2 or more, or 0 for none"),
+        ("num_samples", 2.0, "a whole number, 2 or more, or 0 for none"),
         ("learning_rate", 0, "a number above 0"),
         ("seed", -1, "a whole number, 0 or more"),
     ],

@@ -56,6 +56,22 @@ def test_going_on_from_a_checkpoint_equals_never_having_stopped(
     assert remember.logged[-1]["DiarizationErrorRate"] == whole.logged[-1]["DiarizationErrorRate"]
 
 
+def test_training_on_drawn_sequences_goes_on_as_well(protocol: SyntheticProtocol, cache: Path, tmp_path: Path) -> None:
+    every_step, whole, rest = (
+        ModelCheckpoint(tmp_path, "{step}", save_top_k=-1, every_n_train_steps=1),
+        Remember(),
+        Remember(),
+    )
+    model = make_model(make_task(protocol, cache, num_samples=2))
+    fit(model, every_step, whole, max_epochs=2)
+    assert not model.training  # what is drawn has the probabilities that are learned from only without dropout
+    other = make_model(make_task(protocol, cache, num_samples=2), seed=99)
+    fit(other, rest, max_epochs=2, ckpt_path=tmp_path / "step=2.ckpt")
+    assert rest.losses == whole.losses[2:] and len(rest.losses) == 4
+    assert_same(weights_of(other), weights_of(model))
+    assert all(0 < logged["loss/train/error_rate"] for logged in whole.logged)
+
+
 class Stop(Callback):
     """Saves and stops training after so many steps, as a person does who runs out of time."""
 

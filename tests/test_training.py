@@ -69,6 +69,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         "processes": 1,
         "initial_weights": None,
         "learning_rate": 1e-3,
+        "num_samples": 0,
         "frontend": heard["train"]["frontend"],
         "conversations": heard["train"]["source"],
         "development": heard["development"]["source"],
@@ -190,7 +191,8 @@ def test_a_run_is_known_by_its_initial_weights_wherever_they_are(
     monkeypatch.setattr(recipe, "origin", lambda protocol, subset: subset)
 
     def settings(initial: Path | None) -> dict[str, object]:
-        options = Namespace(initial=initial, frontend=None, seed=0, batch_size=2, processes=1, learning_rate=1e-3)
+        numbers = {"batch_size": 2, "processes": 1, "learning_rate": 1e-3, "num_samples": 0}
+        options = Namespace(initial=initial, frontend=None, seed=0, **numbers)
         return recipe.settings(options, recipe.make_model(options, task=None) if initial else Pix2Seq(), None)
 
     monkeypatch.chdir(checkpoint.parent)

@@ -14,6 +14,8 @@ from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.task import SequenceDiarization
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
+from pyannote_pix2seq.training.risk import draw, risk_loss
+from pyannote_pix2seq.training.steps import combined_seed
 from pyannote_pix2seq.training.windows import Batch
 from pyannote_pix2seq.vocabulary import DIARIZE
 
@@ -56,6 +58,23 @@ def test_the_loss_is_that_of_what_follows_prompts_and_of_activity(task: Sequence
     sequence = sequence_loss(task.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
     expected = sequence + WEIGHT * activity_loss(context.activity, batch.activity, num_bins)
     torch.testing.assert_close(task.training_step(batch, 0), expected)
+
+
+def test_the_risk_is_that_of_sequences_drawn_for_each_window(
+    task: SequenceDiarization, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(task.model, "log_dict", lambda values, **_: logged.update(values))
+    task.num_samples = 3
+    model, seed = task.model, combined_seed(task.seed, 0, 0)
+    context = model.listen(model.frontend.finish(batch.audio, batch.lengths), batch.lengths)
+    several = context.repeat(3)
+    samples = draw(model, several, batch, seed)
+    assert len(samples.tokens) == 24
+    activity = activity_loss(context.activity, batch.activity, 4 * batch.lengths)
+    torch.testing.assert_close(task.training_step(batch, 0), risk_loss(model, several, samples) + WEIGHT * activity)
+    speech = sum(float(window.sum()) for window in batch.activity)
+    assert float(logged["loss/train/error_rate"]) == pytest.approx(float(samples.errors.sum()) / (3 * speech))
 
 
 def test_dropout_depends_on_the_step_the_process_and_the_seed_alone(

@@ -28,6 +28,10 @@ def check_options(**given: Any) -> None:
             f"a number of seconds, {SHORTEST_STRETCH} or more",
         ),
         "activity_weight": (is_number(weight, 0), "a number, 0 or more"),
+        "num_samples": (
+            is_whole(given["num_samples"], 0) and given["num_samples"] != 1,
+            "a whole number, 2 or more, or 0 for none",
+        ),
         "learning_rate": (is_number(rate) and rate > 0, "a number above 0"),
         **{name: (is_whole(given[name], 1), "a whole number, 1 or more") for name in counts},
         **{name: (is_whole(given[name], 0), "a whole number, 0 or more") for name in ("num_workers", "seed")},

@@ -39,7 +39,7 @@ def sequence_loss(
         Mean over all tokens that count.
     """
     allowed = grammar(vocabulary, tokens[:, :-1], num_bins=num_bins)
-    log_probs = logits.float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
+    log_probs = _log_probs(logits, allowed)
     offsets = torch.arange(len(TIME_WEIGHTS), device=tokens.device) - len(TIME_WEIGHTS) // 2
     neighbours = (tokens[..., None] + offsets).clamp(FIRST_TIME, vocabulary.first_speaker - 1)
     targets = torch.where(vocabulary.is_time(tokens)[..., None], neighbours, tokens[..., None])
@@ -50,6 +50,16 @@ def sequence_loss(
     position = torch.arange(tokens.shape[1], device=tokens.device)
     counts = (tokens != PAD) & (position >= num_given[:, None])
     return loss[counts].mean()
+
+
+def chosen_log_probs(vocabulary: Vocabulary, logits: Tensor, tokens: Tensor, num_bins: Tensor) -> Tensor:
+    """Log-probabilities of tokens among those that the grammar allows, (batch, num_tokens); see `sequence_loss`."""
+    allowed = grammar(vocabulary, tokens[:, :-1], num_bins=num_bins)
+    return _log_probs(logits, allowed).gather(-1, tokens[..., None]).squeeze(-1)
+
+
+def _log_probs(logits: Tensor, allowed: Tensor) -> Tensor:
+    return logits.float().masked_fill(~allowed, -torch.inf).log_softmax(-1)
 
 
 def activity_loss(logits: Tensor, activity: Tensor, num_bins: Tensor) -> Tensor:
