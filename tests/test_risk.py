@@ -58,6 +58,14 @@ def test_prompted_speakers_are_who_they_are() -> None:
     assert errors(strangers, bins("........", "####....", "....####"), 1).sum() == 0
 
 
+def test_errors_are_counted_as_exactly_within_autocast() -> None:
+    """Of the first speaker, 257 bins are right; to bfloat16, they are as many as 256."""
+    written, reference = torch.zeros(513, 2), torch.zeros(513, 2)
+    written[:, 0] = reference[:256, 0] = reference[256:, 1] = 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert errors(written, reference, 0).sum() == 256
+
+
 def annotation(activity: Tensor) -> Annotation:
     turns = Annotation()
     for at, speaker in activity.nonzero().tolist():

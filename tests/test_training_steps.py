@@ -77,6 +77,15 @@ def test_the_risk_is_that_of_sequences_drawn_for_each_window(
     assert float(logged["loss/train/error_rate"]) == pytest.approx(float(samples.errors.sum()) / (3 * speech))
 
 
+def test_all_that_writes_learns_from_what_is_drawn_in_bfloat16(task: SequenceDiarization, batch: Batch) -> None:
+    task.num_samples = 2
+    with torch.autocast("cpu", torch.bfloat16):
+        task.training_step(batch, 0).backward()
+    grads = {name: weight.grad for name, weight in task.model.named_parameters() if weight.requires_grad}
+    assert [name for name, grad in grads.items() if grad is None or not grad.isfinite().all()] == []
+    assert all(grads[f"{name}.weight"].any() for name in ("stop", "name", "embed_speaker", "pointing.query"))
+
+
 def test_dropout_depends_on_the_step_the_process_and_the_seed_alone(
     task: SequenceDiarization, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

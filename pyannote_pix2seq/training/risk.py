@@ -97,7 +97,8 @@ def errors(activity: Tensor, reference: Tensor, num_prompted: int) -> Tensor:
     -------
     errors : (num_bins,)
     """
-    matched = match(activity, reference, num_prompted)
+    with torch.autocast("cpu", enabled=False):  # bins are counted exactly, and NumPy has no bfloat16
+        matched = match(activity, reference, num_prompted)
     return torch.maximum(matched.sum(-1), reference.sum(-1)) - (matched * reference).sum(-1)
 
 
