@@ -181,12 +181,13 @@ def test_the_gradient_is_that_of_the_expected_errors(monkeypatch: pytest.MonkeyP
 
 def loss_weights(tokens: list[int], num_given: int, wrong: Tensor, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How much the loss wants each token of the first of two samples, in errors to come."""
-    model = make_model(num_speakers=2, window=0.8)
+    num_bins = torch.tensor([len(wrong)] * 2)
+    model = make_model(num_speakers=2, window=0.04 * len(wrong))
     chosen = torch.zeros(2, len(tokens), requires_grad=True)
     monkeypatch.setattr(risk, "chosen_log_probs", lambda *_: chosen)
     written = torch.tensor([tokens, tokens])
-    samples = Samples(written, torch.tensor([num_given] * 2), torch.tensor([20, 20]), torch.stack([wrong, 0 * wrong]))
-    risk_loss(model, hear(model, 1, num_tokens=5).repeat(2), samples).backward()
+    samples = Samples(written, torch.tensor([num_given] * 2), num_bins, torch.stack([wrong, 0 * wrong]))
+    risk_loss(model, hear(model, 1, num_tokens=len(wrong) // 4).repeat(2), samples).backward()
     assert chosen.grad is not None
     return (-2 / 0.04 * chosen.grad[0]).tolist()  # of two samples, bins of 0.04 s
 
@@ -205,6 +206,15 @@ def test_prompts_are_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens = [*spelled(vocabulary, (2, 4, 0), (6, 9, 1)), EOS, PAD, PAD]
     worth = loss_weights(tokens, 3, torch.ones(20), monkeypatch)
     assert worth[:3] == [0, 0, 0] and all(value < -9 for value in worth[3:7]) and worth[7:] == [0, 0]
+
+
+def test_the_end_after_as_many_turns_as_may_be_is_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary = make_model(num_speakers=2, window=8.0).vocabulary
+    turns = [(start, start + 1, 0) for start in range(100)]
+    for written, is_learned in ((turns[:99], True), (turns, False)):
+        tokens = [*spelled(vocabulary, *written), EOS, PAD, PAD]
+        worth = loss_weights(tokens, 0, torch.ones(200), monkeypatch)
+        assert all(worth[:-3]) and bool(worth[-3]) == is_learned and worth[-2:] == [0, 0]
 
 
 # what is drawn

@@ -136,10 +136,15 @@ def risk_loss(model: Pix2Seq, context: Context, samples: Samples) -> Tensor:
     log_probs = chosen_log_probs(model.vocabulary, logits, tokens, samples.num_bins)
     num_windows = len(context.voice)
     better = merits(samples.errors.unflatten(0, (num_windows, -1)), math.exp(-resolution / HORIZON)).flatten(0, 1)
-    position = torch.arange(tokens.shape[1], device=tokens.device)
-    counts = (tokens != PAD) & (position >= samples.num_given[:, None])
     weighted = log_probs * better.gather(1, _earliest(tokens)) * resolution
-    return -weighted.masked_fill(~counts, 0).sum() / len(tokens)
+    return -weighted.masked_fill(~_is_drawn(samples), 0).sum() / len(tokens)
+
+
+def _is_drawn(samples: Samples) -> Tensor:
+    """Whether each token is neither given, nor the `<eos>` that `max_turns` demands, nor padding: as `tokens`, bool."""
+    position = torch.arange(samples.tokens.shape[1], device=samples.tokens.device)
+    is_free = position < TOKENS_PER_TRIPLET * DecodingOptions.max_turns
+    return (samples.tokens != PAD) & is_free & (position >= samples.num_given[:, None])
 
 
 def _earliest(tokens: Tensor) -> Tensor:
