@@ -253,7 +253,9 @@ class SequenceDiarization(Task):
         """Loss that makes sequences likelier that have fewer errors."""
         context = context.repeat(self.num_samples)
         samples = draw(self.model, context, batch, seed)
-        rate = samples.errors.sum() / (self.num_samples * batch.activity.sum()).clamp(min=1)
+        time_bin = torch.arange(batch.activity.shape[1], device=self.model.device)
+        is_heard = time_bin >= (batch.starts * self.model.frontend.bins_per_token)[:, None]  # not given by prompts
+        rate = samples.errors.sum() / (self.num_samples * batch.activity[is_heard].sum()).clamp(min=1)
         self._log({"loss/train/error_rate": rate}, batch)
         return risk_loss(self.model, context, samples)
 

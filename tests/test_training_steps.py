@@ -73,7 +73,9 @@ def test_the_risk_is_that_of_sequences_drawn_for_each_window(
     assert len(samples.tokens) == 24
     activity = activity_loss(context.activity, batch.activity, 4 * batch.lengths)
     torch.testing.assert_close(task.training_step(batch, 0), risk_loss(model, several, samples) + WEIGHT * activity)
-    speech = sum(float(window.sum()) for window in batch.activity)
+    chunks = zip(batch.activity, (4 * batch.starts).tolist(), strict=True)
+    speech = sum(float(window[start:].sum()) for window, start in chunks)
+    assert 0 < speech < batch.activity.sum()  # what prompts give could not be wrong
     assert float(logged["loss/train/error_rate"]) == pytest.approx(float(samples.errors.sum()) / (3 * speech))
 
 
