@@ -14,6 +14,8 @@ from language import follows_grammar, spelled
 from pyannote.core import Annotation, Segment, Timeline
 from torch import Tensor
 
+from pyannote_pix2seq.decoding.options import DecodingOptions
+from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
@@ -121,10 +123,10 @@ def make_model(num_speakers: int, window: float = 0.16) -> Pix2Seq:
     return model.eval()
 
 
-def hear(model: Pix2Seq, num_windows: int, num_tokens: int = 1) -> Context:
+def hear(model: Pix2Seq, num_windows: int, num_tokens: int = 1, lengths: Tensor | None = None) -> Context:
     generator = torch.Generator().manual_seed(1)
     content = torch.randn(num_windows, num_tokens, model.frontend.content_dim, generator=generator)
-    return model.listen(AudioTokens(content, content.new_zeros(num_windows, num_tokens, 0, 0)))
+    return model.listen(AudioTokens(content, content.new_zeros(num_windows, num_tokens, 0, 0)), lengths)
 
 
 def sequences(vocabulary: Vocabulary, num_bins: int, begun: tuple[int, ...] = ()) -> list[list[int]]:
@@ -259,6 +261,25 @@ def test_what_is_drawn_begins_with_prompts_and_is_compared_with_its_own_window()
         )
         activity = risk.rasterize(model.vocabulary, row, torch.zeros(20, 2))
         assert torch.equal(wrong, errors(activity, reference, num_given // 3))
+
+
+def test_what_is_learned_from_has_the_probability_with_which_it_was_drawn() -> None:
+    """In windows of different lengths, behind prompts or not."""
+    model = make_model(num_speakers=2, window=0.8)
+    lengths = torch.tensor([5, 3, 4])
+    batch = replace(batch_of(model.vocabulary, 3, 5, (0, 3, 0), (6, 9, 1)), lengths=lengths)
+    batch.tokens[2, 0] += 1  # the prompts of two windows differ
+    context = hear(model, 3, num_tokens=5, lengths=lengths).repeat(4)
+    samples = draw(model, context, batch, seed=0)
+    num_bins = (4 * lengths).repeat_interleave(4)
+    given = [row[:count].tolist() for row, count in zip(batch.tokens, (0, 3, 3), strict=True) for _ in range(4)]
+    drawn = decode(model, context, num_bins, given, DecodingOptions(method="sample", seed=0))
+    assert rows([sample.tokens for sample in drawn]).tolist() == samples.tokens.tolist()
+    assert torch.equal(samples.num_bins, num_bins)
+    logits, _ = model.write(context, torch.nn.functional.pad(samples.tokens[:, :-1], (1, 0), value=DIARIZE))
+    log_probs = chosen_log_probs(model.vocabulary, logits, samples.tokens, num_bins)
+    behind = torch.arange(log_probs.shape[1]) >= samples.num_given[:, None]
+    torch.testing.assert_close((log_probs * behind).sum(1), torch.tensor([sample.log_prob for sample in drawn]))
 
 
 def test_the_seed_decides_what_is_drawn() -> None:
