@@ -5,7 +5,8 @@ the sequences are that it writes by itself: here it draws several for each windo
 fewer errors than the others. This is REINFORCE (Williams, 1992), as used for models such as Pix2Seq by Pinto et al.,
 "Tuning computer vision models with task rewards" (arXiv 2302.08242), with the mean of the other samples as a baseline
 (Kool et al., "Buy 4 REINFORCE samples, get a baseline for free!", ICLR 2019 workshop). As starts never decrease, a
-token can change nothing before the start of the turn before it: only errors from there on count for it.
+token can change nothing before the start of the turn before it, except which speakers are matched: only errors from
+there on count for it.
 """
 
 from __future__ import annotations
