@@ -252,10 +252,10 @@ class SequenceDiarization(Task):
     def _risk(self, context: Context, batch: Batch, seed: int) -> Tensor:
         """Loss that makes sequences likelier that have fewer errors."""
         context = context.repeat(self.num_samples)
-        samples = draw(self.model, context, batch, seed)
+        samples = draw(self.model, context, batch, combined_seed(seed))  # not the numbers that augment what is heard
         time_bin = torch.arange(batch.activity.shape[1], device=self.model.device)
-        is_heard = time_bin >= (batch.starts * self.model.frontend.bins_per_token)[:, None]  # not given by prompts
-        rate = samples.errors.sum() / (self.num_samples * batch.activity[is_heard].sum()).clamp(min=1)
+        is_chunk = time_bin >= (batch.starts * self.model.frontend.bins_per_token)[:, None]  # the rest is given
+        rate = samples.errors.sum() / (self.num_samples * batch.activity[is_chunk].sum()).clamp(min=1)
         self._log({"loss/train/error_rate": rate}, batch)
         return risk_loss(self.model, context, samples)
 

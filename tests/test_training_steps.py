@@ -66,7 +66,7 @@ def test_the_risk_is_that_of_sequences_drawn_for_each_window(
     logged: dict[str, Any] = {}
     monkeypatch.setattr(task.model, "log_dict", lambda values, **_: logged.update(values))
     task.num_samples = 3
-    model, seed = task.model, combined_seed(task.seed, 0, 0)
+    model, seed = task.model, combined_seed(combined_seed(task.seed, 0, 0))
     context = model.listen(model.frontend.finish(batch.audio, batch.lengths), batch.lengths)
     several = context.repeat(3)
     samples = draw(model, several, batch, seed)
@@ -131,6 +131,30 @@ def test_what_is_heard_is_augmented_before_it_is_read(
     assert all(torch.equal(starts, batch.starts) for starts, _ in asked) and batch.starts.any()
     first, again, next_step = (numbers for _, numbers in asked)
     assert torch.equal(first, again) and not torch.equal(first, next_step)
+
+
+def test_what_is_drawn_does_not_depend_on_how_audio_is_augmented(
+    task: SequenceDiarization, batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same random numbers for both, the first ones would decide both."""
+
+    def augment(tokens: Any, starts: Tensor, generator: torch.Generator) -> Any:
+        numbers.append(torch.rand(8, generator=generator))
+        return tokens
+
+    def draw(model: Pix2Seq, context: Any, batch: Batch, seed: int) -> Any:
+        numbers.append(torch.rand(8, generator=torch.Generator().manual_seed(seed)))
+        raise StopIteration
+
+    numbers: list[Tensor] = []
+    task.num_samples = 2
+    monkeypatch.setattr(task.model.frontend, "augment", augment)
+    monkeypatch.setattr("pyannote_pix2seq.task.draw", draw)
+    for step in (0, 1):
+        place(monkeypatch, step, 0)
+        with pytest.raises(StopIteration):
+            task.training_step(batch, 0)
+    assert len({float(first[0]) for first in numbers}) == 4
 
 
 def test_padding_is_not_validated(task: SequenceDiarization, batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
