@@ -76,6 +76,10 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
     }
     with pytest.raises(SystemExit, match="began otherwise: seed was 0 and is 1. Go on"):
         run_recipe("train.py", *again(run), "--seed=1")
+    with pytest.raises(SystemExit, match="began otherwise: num_samples was 0 and is 2. Go on"):
+        run_recipe("train.py", *again(run), "--num-samples=2")
+    with pytest.raises(SystemExit, match="num_samples=1 was given; it has to be a whole number, 2 or more, or 0"):
+        run_recipe("train.py", *again(run), "--num-samples=1")
     check_settings(tmp_path / "new", seed=1)
     check_settings(tmp_path / "new", seed=2)  # nothing came of the first
     (tmp_path / "new" / "checkpoints" / "last.ckpt").touch()
