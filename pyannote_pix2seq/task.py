@@ -236,8 +236,7 @@ class SequenceDiarization(Task):
             audio = self.model.frontend.augment(audio, batch.starts, generator)
             context = self.model.listen(audio, batch.lengths)
             sequence = self._risk(context, batch, seed) if self.num_samples else self._surprise(context, batch)
-        num_bins = batch.lengths * self.model.frontend.bins_per_token
-        activity = activity_loss(context.activity, batch.activity, num_bins)
+        activity = activity_loss(context.activity, batch.activity, batch.num_bins)
         losses = {"loss/train/sequence": sequence, "loss/train/activity": activity}
         self._log(losses, batch)
         return sequence + self.activity_weight * activity
@@ -246,8 +245,7 @@ class SequenceDiarization(Task):
         """Cross-entropy of the reference."""
         written = torch.nn.functional.pad(batch.tokens[:, :-1], (1, 0), value=DIARIZE)
         logits, _ = self.model.write(context, written)
-        num_bins = batch.lengths * self.model.frontend.bins_per_token
-        return sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, num_bins)
+        return sequence_loss(self.vocabulary, logits, batch.tokens, batch.num_given, batch.num_bins)
 
     def _risk(self, context: Context, batch: Batch, seed: int) -> Tensor:
         """Loss that makes sequences likelier that have fewer errors."""
@@ -263,8 +261,7 @@ class SequenceDiarization(Task):
         """Diarization error rate of greedily decoded sequences."""
         audio = self.model.frontend.finish(batch.audio, batch.lengths)
         context = self.model.listen(audio, batch.lengths)
-        num_bins = batch.lengths * self.model.frontend.bins_per_token
-        written = decode(self.model, context, num_bins)
+        written = decode(self.model, context, batch.num_bins)
         activity = torch.zeros_like(batch.activity)
         for hypothesis, example in zip(written, activity, strict=True):
             rasterize(self.vocabulary, hypothesis.tokens, example)

@@ -19,9 +19,10 @@ def test_targets_of_hundreds_of_windows_follow_the_grammar() -> None:
         options = {"chunk": 30.0, "prompted_probability": 0.6, "stranger_probability": 0.3}
         windows = [draw(100 * seed + k, **options) for k in range(12)]
         batch = collate(windows, VOCABULARY, bins_per_token=4)
-        assert follows_grammar(VOCABULARY, batch.tokens, num_bins=4 * batch.lengths).all()
+        assert follows_grammar(VOCABULARY, batch.tokens, num_bins=batch.num_bins).all()
         assert (batch.tokens == EOS).sum(1).tolist() == [1] * 12
         assert batch.lengths.tolist() == [len(window.audio.content) for window in windows]
+        assert torch.equal(batch.num_bins, 4 * batch.lengths)
         assert batch.audio.content.shape == (12, max(batch.lengths), 1)
         assert batch.activity.shape == (12, 4 * max(batch.lengths), 8)
         assert (batch.num_given % 3 == 0).all()
@@ -61,5 +62,5 @@ def test_a_batch_is_padded_with_zeros_and_moves_as_one() -> None:
     assert not batch.activity[1, 4 * length :].any()
     moved = batch.to(torch.device("meta"))
     assert len(moved) == 2
-    tensors = [*moved.audio, moved.lengths, moved.starts, moved.tokens, moved.num_given, moved.activity]
+    tensors = [*moved.audio, moved.lengths, moved.num_bins, moved.starts, moved.tokens, moved.num_given, moved.activity]
     assert all(tensor.is_meta for tensor in tensors)

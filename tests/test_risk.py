@@ -231,6 +231,7 @@ def batch_of(vocabulary: Vocabulary, num_windows: int, num_tokens: int, *turns: 
     return Batch(
         AudioTokens(torch.zeros(0), torch.zeros(0)),
         lengths,
+        4 * lengths,
         0 * given,
         tokens,
         given,
@@ -267,11 +268,11 @@ def test_what_is_learned_from_has_the_probability_with_which_it_was_drawn() -> N
     """In windows of different lengths, behind prompts or not."""
     model = make_model(num_speakers=2, window=0.8)
     lengths = torch.tensor([5, 3, 4])
-    batch = replace(batch_of(model.vocabulary, 3, 5, (0, 3, 0), (6, 9, 1)), lengths=lengths)
+    batch = replace(batch_of(model.vocabulary, 3, 5, (0, 3, 0), (6, 9, 1)), lengths=lengths, num_bins=4 * lengths)
     batch.tokens[2, 0] += 1  # the prompts of two windows differ
     context = hear(model, 3, num_tokens=5, lengths=lengths).repeat(4)
     samples = draw(model, context, batch, seed=0)
-    num_bins = (4 * lengths).repeat_interleave(4)
+    num_bins = batch.num_bins.repeat_interleave(4)
     given = [row[:count].tolist() for row, count in zip(batch.tokens, (0, 3, 3), strict=True) for _ in range(4)]
     drawn = decode(model, context, num_bins, given, DecodingOptions(method="sample", seed=0))
     assert rows([sample.tokens for sample in drawn]).tolist() == samples.tokens.tolist()

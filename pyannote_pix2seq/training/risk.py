@@ -69,8 +69,7 @@ def draw(model: Pix2Seq, context: Context, batch: Batch, seed: int) -> Samples:
     seed : int
     """
     count = len(context.written) // len(batch)
-    num_bins = batch.lengths * model.frontend.bins_per_token
-    num_given, num_bins = (values.repeat_interleave(count) for values in (batch.num_given, num_bins))
+    num_given, num_bins = (values.repeat_interleave(count) for values in (batch.num_given, batch.num_bins))
     rows = zip(batch.tokens.repeat_interleave(count, 0).tolist(), num_given.tolist(), strict=True)
     options = DecodingOptions(method="sample", seed=seed)
     drawn = decode(model, context, num_bins, [row[:given] for row, given in rows], options)

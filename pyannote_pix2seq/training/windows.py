@@ -75,6 +75,8 @@ class Batch:
         (batch, num_audio_tokens, ...)
     lengths : (batch,) int64
         Number of audio tokens, without padding.
+    num_bins : (batch,) int64
+        Number of time bins, without padding.
     starts : (batch,) int64
         Number of audio tokens of prompts.
     tokens : (batch, num_tokens) int64
@@ -87,6 +89,7 @@ class Batch:
 
     audio: AudioTokens
     lengths: Tensor
+    num_bins: Tensor
     starts: Tensor
     tokens: Tensor
     num_given: Tensor
@@ -243,6 +246,7 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
     return Batch(
         audio=audio,
         lengths=torch.tensor([len(window.audio.content) for window in windows]),
+        num_bins=torch.tensor(num_bins),
         starts=torch.tensor([window.start for window in windows]),
         tokens=tokens,
         num_given=torch.tensor([TOKENS_PER_TRIPLET * window.num_prompts for window in windows]),
