@@ -125,20 +125,6 @@ def test_of_many_parts_each_that_is_grouped_stands_for_others(monkeypatch: pytes
     assert len(set(assign_speakers([part(person) for person in whose], 600.0, SpeakerLimits(25, None)).tolist())) == 25
 
 
-@pytest.mark.parametrize(("number", "people"), [(60, 2), (500, 2), (1000, 2), (2000, 1)])
-@pytest.mark.parametrize("is_blurred", [False, True])
-def test_among_many_parts_voices_may_be_less_alike(number: int, people: int, is_blurred: bool) -> None:
-    """Two ways to sound, 0.49 apart: within 0.45 + 0.03 log2(2000 / 500) = 0.51, but not within 0.48.
-
-    But only if others are as far apart as 0.4 and one person: else it is easily told that these are two.
-    """
-    first, second = ([1.0, 0.0, 0.0, 0.0], [0.51, (1 - 0.51**2) ** 0.5, 0.0, 0.0])
-    third, fourth = ([0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.6, 0.8] if is_blurred else [0.0, 0.0, 1.0, 0.0])
-    ways = [third, fourth] * 12 + [first, second] * (number // 2 - 12)
-    parts = [said(3 * torch.tensor(way)) for way in ways]
-    assert len(set(assign_speakers(parts, 14400.0, FREE).tolist())) == 1 + (people if is_blurred else 2)
-
-
 def test_nobody() -> None:
     assert len(assign_speakers([], 60.0, FREE)) == 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.strategies.clustering import cluster
+from pyannote_pix2seq.strategies.copresence import reunite
 from pyannote_pix2seq.strategies.reading import Part
 from pyannote_pix2seq.strategies.speakers import directions
 
@@ -21,11 +21,9 @@ CLEAR, AUDIBLE = 2.0, 0.75
 """Seconds without overlap that a part needs to be clustered. Where few parts have `CLEAR` seconds, the longest of
 those that have `AUDIBLE` seconds are added."""
 DISTANCE = 0.45
-"""Groups of voices whose mean distance is at most this are one speaker, see `clustering.distances`..."""
-FEW, WIDER = 500, 0.03
-"""... if there are no more parts than this, up to which number less clear ones are added. With each doubling of
-their number, the cut moves by `WIDER`, since the nearest neighbours of each are nearer; but not where speakers are
-well separated, see `clustering.APART`."""
+"""Groups of voices whose mean distance is at most this are one speaker, see `clustering.distances`."""
+FEW = 500
+"""Number of parts up to which less clear ones are added."""
 MIN_DURATION = 30.0
 MIN_SHARE = 0.01
 """A group with fewer seconds of speech than `MIN_DURATION`, and than this share of the recording, is not a speaker."""
@@ -38,7 +36,8 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
     """Assign each part to a speaker: (num_parts,) int, speakers are numbered from 0.
 
     The voices of the clearest parts are clustered; those that were written for two speakers of one chunk are farther
-    apart (`clustering.PARTED`). All other parts are assigned to the speaker whose mean voice is nearest.
+    apart (`clustering.PARTED`). All other parts are assigned to the speaker whose mean voice is nearest. In the end,
+    speakers who were split in two are made one where the chunks say so (`copresence.reunite`).
 
     Parameters
     ----------
@@ -63,19 +62,13 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
         shortest=shortest,
         min_speakers=limits.min_speakers,
         max_speakers=limits.max_speakers,
-        widest=_widest(len(chosen)),
         parted=_parted([parts[index] for index in chosen]),
     )
     groups = [chosen[members] for members in people]
     assigned = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
         assigned[group] = number
-    return assigned
-
-
-def _widest(num_voices: int) -> float:
-    """Distance of the cut for a number of voices, where speakers are not well separated."""
-    return DISTANCE + WIDER * math.log2(max(num_voices / FEW, 1.0))
+    return reunite(assigned, parts, limits.min_speakers)
 
 
 def _parted(parts: Sequence[Part]) -> np.ndarray:

@@ -8,8 +8,6 @@ from scipy.spatial.distance import squareform
 
 NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
 """Number of nearest neighbours, or share of all voices where that is less, that set the local scale of a voice."""
-APART = 0.3
-"""If no merge below the cut is at this distance or more, speakers are well separated and the cut is not widened."""
 LEAST_LIKENESS = 0.45
 """Floor of the local scale of a voice, which may have no neighbours of the same speaker."""
 PARTED = 0.2
@@ -23,7 +21,6 @@ def cluster(
     shortest: float,
     min_speakers: int = 1,
     max_speakers: int | None = None,
-    widest: float = 0.0,
     parted: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Cluster voices into speakers.
@@ -44,9 +41,6 @@ def cluster(
         Least seconds of speech of a speaker.
     min_speakers, max_speakers : int, optional
         Fewest and most speakers; `min_speakers` is met if there are as many voices.
-    widest : float, optional
-        Cut in place of `distance`, if larger, where speakers are not well separated: some merges at or below `distance`
-        are at `APART` or more.
     parted : (num_voices, num_voices) bool array, optional
         Pairs of voices that were written for two speakers of one chunk. Among few voices, such pairs are many and carry
         much information; among those of hours they are few, and only keep apart what would be merged first.
@@ -60,8 +54,7 @@ def cluster(
         return []
     seconds, shortest = np.round(1e6 * seconds), round(1e6 * shortest)  # whole, so that sums do not depend on order
     merges = _tree(voices, parted) if len(voices) > 1 else np.zeros((0, 4))
-    is_blurred = ((merges[:, 2] >= APART) & (merges[:, 2] <= distance)).any()
-    natural = int((merges[:, 2] <= (max(distance, widest) if is_blurred else distance)).sum())
+    natural = int((merges[:, 2] <= distance).sum())
     counts = _num_people(merges, seconds, shortest)
     wanted = max(counts[natural], min_speakers, 1)
     wanted = min(wanted, max_speakers or wanted)

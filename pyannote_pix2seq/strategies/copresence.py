@@ -1,0 +1,67 @@
+"""Groups of voices that are one person, by the chunks in which both of them are present."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import pdtr
+
+from pyannote_pix2seq.strategies.reading import Part
+
+CHANCE = 0.005
+"""Highest probability of so few chunks with two speakers, were they independent, at which two groups may be one."""
+
+
+def reunite(assigned: np.ndarray, parts: Sequence[Part], min_groups: int) -> np.ndarray:
+    """Merge groups of parts that are one person, whose voice has changed.
+
+    In a conversation, two people are often in the same chunks, where the model writes them as two speakers. If
+    clustering has split one person in two, the halves hardly ever are two speakers of one chunk, but sometimes they
+    are the same one. So two groups are merged if, of the chunks with parts of both, more have them as one speaker than
+    as two, and those with two speakers are significantly fewer than if each group were in its chunks independently of
+    the other (Poisson, `CHANCE`). The shorter a recording is, the fewer groups can pass this test.
+
+    Parameters
+    ----------
+    assigned : (num_parts,) int array
+        Group of each part; none of the groups from 0 to the last is empty.
+    parts : sequence of Part
+        They have the chunks and speakers that they were written for.
+    min_groups : int
+        Least number of groups to leave, if there are as many.
+
+    Returns
+    -------
+    assigned : (num_parts,) int array
+        Group of each part; no group is empty.
+    """
+    written = np.array([part.written for part in parts])
+    chunks, speakers = (np.unique(column, return_inverse=True)[1] for column in written.T)
+    seconds = np.array([part.turn.end - part.turn.start for part in parts])
+    while (num_groups := assigned.max() + 1) > max(min_groups, 1):
+        spoken = np.zeros((chunks.max() + 1, num_groups, speakers.max() + 1))
+        np.add.at(spoken, (chunks, assigned, speakers), seconds)
+        chance = _chance(spoken)
+        kept, merged = sorted(np.unravel_index(chance.argmin(), chance.shape))
+        if chance[kept, merged] > CHANCE:
+            break
+        assigned = np.where(assigned == merged, kept, assigned)
+        assigned -= assigned > merged
+    return assigned
+
+
+def _chance(spoken: np.ndarray) -> np.ndarray:
+    """Probability of as few chunks with two groups as two speakers, 1 for groups that cannot be one person.
+
+    (num_groups, num_groups), from the seconds of each group in each chunk, by the speaker of the chunk that they were
+    written for: (num_chunks, num_groups, num_speakers).
+    """
+    is_present = spoken.sum(2) > 0
+    main = spoken.argmax(2)
+    are_both = is_present[:, :, None] & is_present[:, None]
+    are_one = are_both & (main[:, :, None] == main[:, None])
+    num_one, num_two = are_one.sum(0), (are_both & ~are_one).sum(0)
+    num_chunks = is_present.sum(0)
+    chance = pdtr(num_two, np.outer(num_chunks, num_chunks) / len(spoken))
+    return np.where((num_one > num_two) & ~np.eye(len(chance), dtype=bool), chance, 1.0)

@@ -1,0 +1,91 @@
+"""Groups that are one person, by the chunks that have both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import poisson
+
+from pyannote_pix2seq.limits import SpeakerLimits
+from pyannote_pix2seq.output import Turn
+from pyannote_pix2seq.strategies.assignment import assign_speakers
+from pyannote_pix2seq.strategies.copresence import CHANCE, reunite
+from pyannote_pix2seq.strategies.reading import Part
+
+Chunk = Sequence[tuple[int, int]]
+"""Parts of a chunk: the speaker whom each was written for, and its group."""
+
+
+def reunited(chunks: Sequence[Chunk], min_groups: int = 0, seconds: Sequence[float] = (3.0, 3.0, 3.0)) -> list[int]:
+    """New group of each part; parts of a chunk have these seconds, one after the other."""
+    parts, groups = [], []
+    for number, chunk in enumerate(chunks):
+        for (speaker, group), duration in zip(chunk, seconds, strict=False):
+            turn = Turn(24.0 * number, 24.0 * number + duration, speaker, 1.0)
+            parts.append(Part(turn, torch.ones(1), duration, (24.0 * number, speaker)))
+            groups.append(group)
+    return reunite(np.array(groups), parts, min_groups).tolist()
+
+
+def meeting(num_apart: int, one: int, two: int, num_empty: int = 0) -> list[Chunk]:
+    """Chunks that have group 0 or 1 alone, so many each, and both as one speaker or as two; others have group 2."""
+    apart = [[(0, group)] for group in (0, 1)] * num_apart
+    return [*apart, *[[(0, 0), (0, 1)]] * one, *[[(0, 0), (1, 1)]] * two, *[[(0, 2)]] * num_empty]
+
+
+def test_halves_of_a_person_are_never_beside_each_other() -> None:
+    """Two groups in 25 of 60 chunks each: 10.4 would have both, if each were anywhere."""
+    chunks = meeting(24, one=1, two=0, num_empty=11)
+    assert set(reunited(chunks)) == {0, 1}  # the others are 1 now
+    groups = [group for chunk in chunks for _, group in chunk]
+    assert reunited(chunks) == [max(group - 1, 0) for group in groups]
+
+
+@pytest.mark.parametrize(("one", "two", "number"), [(0, 0, 3), (1, 0, 2), (1, 1, 3), (2, 1, 2), (3, 2, 2), (5, 4, 3)])
+def test_more_chunks_must_have_one_speaker_than_two_and_these_be_few(one: int, two: int, number: int) -> None:
+    chunks = meeting(25 - one - two, one, two, num_empty=10 + one + two)
+    chance = poisson.cdf(two, 25 * 25 / len(chunks))
+    assert len(set(reunited(chunks))) == number
+    assert (number == 2) == (one > two and chance < CHANCE)
+
+
+@pytest.mark.parametrize(("num_empty", "number"), [(20, 2), (21, 3)])
+def test_chance_decides_where_many_chunks_have_neither(num_empty: int, number: int) -> None:
+    """With n chunks, each group in 15, there are 225 / n chunks of both by chance: 5.3 must be surpassed."""
+    assert CHANCE == pytest.approx(np.exp(-5.298), rel=1e-3)
+    chunks = meeting(14, one=1, two=0, num_empty=num_empty - 7)
+    assert len(chunks) == 22 + num_empty and (225 / len(chunks) > 5.298) == (number == 2)
+    assert len(set(reunited(chunks))) == number
+
+
+def test_a_group_is_told_to_the_speaker_who_has_most_of_it_in_a_chunk() -> None:
+    """In every chunk, the first speaker has a part of both groups, and the second one another of group 1."""
+    chunks = [[(0, 0)], [(0, 1)]] * 24 + [[(0, 0), (0, 1), (1, 1)]]
+    assert set(reunited(chunks, seconds=(3.0, 3.0, 2.9))) == {0}
+    assert set(reunited(chunks, seconds=(3.0, 3.0, 3.1))) == {0, 1}
+
+
+def test_people_may_be_split_in_more_than_two() -> None:
+    thirds = [[(0, group)] for group in (0, 1, 3)] * 20 + [[(0, 0), (0, 1)], [(4, 1), (4, 3)], [(0, 0), (0, 3)]]
+    others = [[(0, number % 4), (1, 2)] for number in (0, 1, 3) * 10]
+    assert set(reunited(thirds + others)) == {0, 1}
+    assert reunited(thirds + others)[-2:] == [0, 1]
+
+
+@pytest.mark.parametrize(("min_groups", "number"), [(0, 1), (1, 1), (2, 2), (3, 2)])
+def test_as_many_are_left_as_there_have_to_be(min_groups: int, number: int) -> None:
+    assert len(set(reunited(meeting(24, one=1, two=0), min_groups))) == number
+
+
+@pytest.mark.parametrize(("limits", "number"), [(SpeakerLimits(0, None), 1), (SpeakerLimits(2, 2), 2)])
+def test_a_voice_that_changes_is_one_speaker_of_the_recording(limits: SpeakerLimits, number: int) -> None:
+    voices = torch.eye(2)
+    parts = []
+    for chunk in range(50):
+        for index in (0, 1) if chunk == 25 else (int(chunk > 25),):
+            turn = Turn(24.0 * chunk + 3 * index, 24.0 * chunk + 3 * index + 3, 0, 1.0)
+            parts.append(Part(turn, 3 * voices[index], 3.0, (24.0 * chunk, 0)))
+    assert len(set(assign_speakers(parts, 1200.0, limits).tolist())) == number
