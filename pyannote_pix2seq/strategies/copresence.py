@@ -58,10 +58,10 @@ def _chance(spoken: np.ndarray) -> np.ndarray:
     written for: (num_chunks, num_groups, num_speakers).
     """
     is_present = spoken.sum(2) > 0
-    main = spoken.argmax(2)
-    are_both = is_present[:, :, None] & is_present[:, None]
-    are_one = are_both & (main[:, :, None] == main[:, None])
-    num_one, num_two = are_one.sum(0), (are_both & ~are_one).sum(0)
-    num_chunks = is_present.sum(0)
+    is_main = is_present[:, :, None] & (spoken.argmax(2)[:, :, None] == np.arange(spoken.shape[2]))
+    present, main = is_present.astype(float), is_main.astype(float)
+    num_one = np.tensordot(main, main, ((0, 2), (0, 2)))
+    num_two = present.T @ present - num_one
+    num_chunks = present.sum(0)
     chance = pdtr(num_two, np.outer(num_chunks, num_chunks) / len(spoken))
     return np.where((num_one > num_two) & ~np.eye(len(chance), dtype=bool), chance, 1.0)
