@@ -12,14 +12,14 @@ from torch import Tensor
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.strategies.clustering import cluster
 from pyannote_pix2seq.strategies.copresence import reunite
-from pyannote_pix2seq.strategies.reading import Part
+from pyannote_pix2seq.strategies.reading import AUDIBLE, Part
 from pyannote_pix2seq.strategies.speakers import directions
 
 CLUSTERED_DURATION = 3.0
 """Approximate length of the parts of a turn whose voices are compared, in seconds: short enough to have one speaker."""
-CLEAR, AUDIBLE = 2.0, 0.75
-"""Seconds without overlap that a part needs to be clustered. Where few parts have `CLEAR` seconds, the longest of
-those that have `AUDIBLE` seconds are added."""
+CLEAR = 2.0
+"""Seconds without overlap that a part needs to be clustered. Where few parts have as many, the longest of those that
+have `AUDIBLE` seconds are added."""
 DISTANCE = 0.45
 """Groups of voices whose mean distance is at most this are one speaker, see `clustering.distances`."""
 FEW = 500

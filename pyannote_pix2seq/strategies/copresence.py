@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import pdtr
 
-from pyannote_pix2seq.strategies.reading import Part
+from pyannote_pix2seq.strategies.reading import AUDIBLE, Part
 
 CHANCE = 0.005
 """Highest probability of so few chunks with two speakers, were they independent, at which two groups may be one."""
+SHARED = 0.2
+"""Least number of chunks in which two groups are one speaker, relative to how many would have both of them if they were
+independent. Below that they may be people who have never met, of whose parts one is mistaken."""
 
 
 def reunite(assigned: np.ndarray, parts: Sequence[Part], min_groups: int) -> np.ndarray:
@@ -18,9 +21,10 @@ def reunite(assigned: np.ndarray, parts: Sequence[Part], min_groups: int) -> np.
 
     In a conversation, two people are often in the same chunks, where the model writes them as two speakers. If
     clustering has split one person in two, the halves hardly ever are two speakers of one chunk, but sometimes they
-    are the same one. So two groups are merged if, of the chunks with parts of both, more have them as one speaker than
-    as two, and those with two speakers are significantly fewer than if each group were in its chunks independently of
-    the other (Poisson, `CHANCE`). The shorter a recording is, the fewer groups can pass this test.
+    are the same one. So two groups are merged if, of the chunks with audible parts of both, more have them as one
+    speaker than as two, and those with two speakers are significantly fewer than if each group were in its chunks
+    independently of the other (Poisson, `CHANCE`), those with one not so few (`SHARED`). The shorter a recording is,
+    the fewer groups can pass this test.
 
     Parameters
     ----------
@@ -38,7 +42,7 @@ def reunite(assigned: np.ndarray, parts: Sequence[Part], min_groups: int) -> np.
     """
     written = np.array([part.written for part in parts])
     chunks, speakers = (np.unique(column, return_inverse=True)[1] for column in written.T)
-    seconds = np.array([part.turn.end - part.turn.start for part in parts])
+    seconds = np.array([(part.seconds >= AUDIBLE) * part.turn.segment.duration for part in parts])
     while (num_groups := assigned.max() + 1) > max(min_groups, 1):
         spoken = np.zeros((chunks.max() + 1, num_groups, speakers.max() + 1))
         np.add.at(spoken, (chunks, assigned, speakers), seconds)
@@ -63,5 +67,6 @@ def _chance(spoken: np.ndarray) -> np.ndarray:
     num_one = np.tensordot(main, main, ((0, 2), (0, 2)))
     num_two = present.T @ present - num_one
     num_chunks = present.sum(0)
-    chance = pdtr(num_two, np.outer(num_chunks, num_chunks) / len(spoken))
-    return np.where((num_one > num_two) & ~np.eye(len(chance), dtype=bool), chance, 1.0)
+    expected = np.outer(num_chunks, num_chunks) / len(spoken)
+    may_be_one = (num_one > num_two) & (num_one >= SHARED * expected) & ~np.eye(len(expected), dtype=bool)
+    return np.where(may_be_one, pdtr(num_two, expected), 1.0)

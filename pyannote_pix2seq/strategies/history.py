@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.strategies.assignment import AUDIBLE, CLEAR, assign_speakers
+from pyannote_pix2seq.strategies.assignment import CLEAR, assign_speakers
 from pyannote_pix2seq.strategies.matching import match
-from pyannote_pix2seq.strategies.reading import Part
+from pyannote_pix2seq.strategies.reading import AUDIBLE, Part
 from pyannote_pix2seq.strategies.speakers import directions
 
 MAX_PARTS = 1000

@@ -22,6 +22,8 @@ NUM_VOICES = 2
 """How many voices of each audio token are summed to tell the speakers of a recording apart. The first is that of all
 speech nearby, the second that of the local speaker who is the most active, wherever they speak alone: less of others is
 in it. Within a chunk, the first alone tells better who speaks, see `attribute`."""
+AUDIBLE = 0.75
+"""Seconds without overlap that a part needs for its voice to tell who speaks."""
 
 
 class Part(NamedTuple):
