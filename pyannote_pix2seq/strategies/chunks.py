@@ -114,7 +114,10 @@ class Grid(NamedTuple):
 
     @property
     def latency(self) -> float:
-        """Longest time from a sound to the end of the chunk whose core it is in, in seconds, but in the first chunk."""
+        """Longest time from a sound to the end of the chunk whose core it is in, in seconds.
+
+        In the first chunk it may be longer: up to the length of the chunk.
+        """
         return self.seconds((self.chunk + self.hop) / 2)
 
     def num_chunks(self, duration: float) -> int:

@@ -21,10 +21,10 @@ def reunite(assigned: np.ndarray, parts: Sequence[Part], min_groups: int) -> np.
 
     In a conversation, two people are often in the same chunks, where the model writes them as two speakers. If
     clustering has split one person in two, the halves hardly ever are two speakers of one chunk, but sometimes they
-    are the same one. So two groups are merged if, of the chunks with audible parts of both, more have them as one
-    speaker than as two, and those with two speakers are significantly fewer than if each group were in its chunks
-    independently of the other (Poisson, `CHANCE`), those with one not so few (`SHARED`). The shorter a recording is,
-    the fewer groups can pass this test.
+    are the same one. So the chunks with audible parts of both groups are counted: those in which they are one speaker,
+    and those in which they are two. The groups are merged if the former are more than the latter and not too few
+    (`SHARED`), and the latter are significantly fewer than if each group were in its chunks independently of the other
+    (Poisson, `CHANCE`). The shorter a recording is, the fewer groups can pass this test.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ class Group(NamedTuple):
     here : (voice_dim,) tensor
         The same sum over the parts in the current chunk only; 0 if there are none.
     seconds : dict of int to float
-        Seconds of the group's earlier parts that are assigned to each speaker, by speaker number.
+        Seconds without overlap of the group's earlier parts that are assigned to each speaker, by speaker number.
     """
 
     voice: torch.Tensor
