@@ -162,23 +162,21 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     return audio
 
 
-def registration(subsets: Mapping[str, Iterable[str]], prefix: str = "") -> dict[str, Any]:
-    """Contents of a database.yml that registers rendered protocols.
+def registration(subsets: Mapping[str, Iterable[str]]) -> dict[str, Any]:
+    """Contents of a database.yml that registers rendered protocols, whose folders are beside it.
 
     Parameters
     ----------
     subsets : mapping of str to iterable of str
         Subsets of each protocol, by its name.
-    prefix : str
-        Path from the folder of database.yml to those of the protocols, e.g. "synthetic/".
     """
     protocols: dict[str, dict[str, Any]] = {}
     for name, there in subsets.items():
         protocols[name] = {"scope": SCOPE}
         for subset in there:
-            lists = {key: f"{prefix}{name}/{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
+            lists = {key: f"{name}/{subset}.{suffix}" for key, suffix in SUFFIXES.items()}
             protocols[name][subset] = lists
-    recordings = [f"{prefix}{name}/wav/{{uri}}.wav" for name in subsets]
+    recordings = [f"{name}/wav/{{uri}}.wav" for name in subsets]
     return {"Databases": {DATABASE: recordings}, "Protocols": {DATABASE: {TASK: protocols}}}
 
 
