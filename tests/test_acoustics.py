@@ -387,6 +387,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"speed": (0.9, 5.0)}, "speed=5.0: it must be a number from 0.5 to 2"),
     ({"drift": -1.0}, "drift=-1.0"),
     ({"crowd_size": (0, 4)}, "crowd_size=0"),
+    ({"crowd_size": (2.9, 2.9)}, r"crowd_size=\(2.9, 2.9\): it must be two whole numbers"),
     ({"noise_probability": True}, "noise_probability=True: it must be a number from 0 to 1"),
     ({"compression": (0.5, 1.0)}, "compression=1.0: .* 0 to 0.99"),
     ({"codecs": ("mp3", "aac")}, r"codecs=\('mp3', 'aac'\): it must be one or more of mp3, vorbis, opus"),

@@ -358,6 +358,22 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path) -> None:
     assert (tmp_path / "fit.json").read_bytes() == (FITS / "voxconverse.json").read_bytes()
 
 
+def test_a_fit_that_cannot_be_written_leaves_the_one_that_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(path: Path, text: str, **_: Any) -> None:
+        path.write_bytes(text[:100].encode())
+        raise OSError(28, "No space left on device")
+
+    saved = tmp_path / "fit.json"
+    READY["ami"].save(saved)
+    before = saved.read_bytes()
+    monkeypatch.setattr(Path, "write_text", fail)
+    with pytest.raises(OSError, match="No space left.*fit.json"):
+        READY["voxconverse"].save(saved)
+    assert saved.read_bytes() == before and list(tmp_path.iterdir()) == [saved]
+
+
 def test_ready_fits_are_small_and_can_be_read() -> None:
     for name in NAMES:
         lines = (FITS / f"{name}.json").read_text().splitlines()

@@ -118,7 +118,7 @@ def _add_diarize(commands: Any) -> None:
     _add_pipeline(command)
     add("--strategy", choices=STRATEGIES, help="how chunks are read, see docs/long.md (default: that of the pipeline)")
     add("--decoding", choices=METHODS, help="method of decoding (default: that of the pipeline)")
-    jobs = "processes that diarize recordings at the same time, with one thread and about 1 GB each (default: 1)"
+    jobs = "processes that diarize recordings at the same time, with one thread and about 1.2 GB each (default: 1)"
     add("--jobs", type=at_least_one, default=1, metavar="N", help=jobs)
     add("--quiet", action="store_true", help="no progress bar (there is none anyway if stderr is not a terminal)")
 

@@ -8,7 +8,7 @@ from typing import Any
 import soundfile
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.numeric import is_number
+from pyannote_pix2seq.numeric import is_number, is_whole
 from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES
 
 Range = tuple[float, float]
@@ -51,6 +51,8 @@ def check_limits(acoustics: Any) -> None:
         elif field.name in LIMITS:
             check = _check_number if isinstance(field.default, float) else _check_range
             check(field.name, value, LIMITS[field.name])
+    if not all(is_whole(number, 1) for number in acoustics.crowd_size):
+        raise AcousticsError(f"crowd_size={acoustics.crowd_size!r}: it must be two whole numbers.")
     _check_codecs("telephones", acoustics.telephones, TELEPHONES)
     _check_codecs("codecs", acoustics.codecs, FILES)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.simulation.turns import TurnsError
 
 LEVELS = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
@@ -135,7 +136,8 @@ class Fit:
     def save(self, path: Path | str) -> None:
         """Write human-readable JSON; the folder is created if needed."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(_to_json(asdict(self)) + "\n", encoding="utf-8")
+        with atomic_write(Path(path)) as part:
+            part.write_text(_to_json(asdict(self)) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path | str) -> Fit:
