@@ -246,4 +246,4 @@ def test_greedy_times_are_medians(tiny_model: Pix2Seq) -> None:
 )
 def test_a_median_has_half_of_the_probability_up_to_it(end: float, times: list[float], expected: int) -> None:
     scores = torch.tensor([[[0.0, end, *times]]]).log()
-    assert choice(DecodingOptions(method="greedy"))(scores, 0)[1].tolist() == [expected]
+    assert choice(DecodingOptions(method="greedy"))(scores, 0, torch.tensor([0]))[1].tolist() == [expected]

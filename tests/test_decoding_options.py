@@ -28,6 +28,7 @@ from pyannote_pix2seq.decoding.options import DecodingOptions
         ({"seed": 2**63}, f"seed={2**63} was given; it has to be a whole number from 0"),
         ({"seed": -1}, "seed=-1"),
         ({"num_beams": 0}, "num_beams=0"),
+        ({"spread": "no"}, "spread='no' was given; it has to be True or False"),
         ({"max_turns": 0}, "max_turns=0"),
         ({"min_duration_off": -1}, "min_duration_off=-1 was given; it has to be a number of seconds, 0 or more"),
         ({"pad_onset": float("inf")}, "pad_onset=inf was given"),
@@ -61,10 +62,10 @@ def test_unknown_options_are_named_and_known_ones_listed() -> None:
 
 def test_chunks_that_are_read_twice_have_fewer_and_calmer_samples() -> None:
     options = DecodingOptions(method="consensus", temperature=0.9, num_samples=32, pad_offset=0.2, seed=3)
-    calm = {"temperature": 0.8, "threshold": 0.4, "pad_offset": 0.0}
+    calm = {"temperature": 0.8, "threshold": 0.4, "pad_offset": 0.0, "spread": False}
     assert options.first_pass == replace(options, num_samples=4, **calm)
     assert options.second_pass == replace(options, num_samples=16)
     bold = DecodingOptions(num_samples=9, temperature=0.5, threshold=0.3)
-    assert bold.first_pass == replace(bold, num_samples=2)
+    assert bold.first_pass == replace(bold, num_samples=2, spread=False)
     assert bold.second_pass == replace(bold, num_samples=5)
     assert DecodingOptions(num_samples=1).first_pass.num_samples == 1

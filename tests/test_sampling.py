@@ -14,6 +14,7 @@ from sequences import MAX_TURNS, few, listen, reseed, seeds, write
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding.continuation import choice
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import _hypothesis, decode
 from pyannote_pix2seq.grammar import grammar
@@ -134,10 +135,48 @@ def test_unlikely_tokens_are_left_out(tiny_model: Pix2Seq) -> None:
     assert set(frequency.nonzero()[:, 0].tolist()) == set(order[:nucleus].tolist())
 
 
-def test_one_sample_agrees_with_itself_but_for_what_is_too_short(tiny_model: Pix2Seq) -> None:
+def drawn(probs: Tensor, **options: Any) -> Tensor:
+    """Tokens that are drawn for the drafts (num_drafts, size) of a consensus."""
+    choose = choice(DecodingOptions(**{"method": "consensus", **options}))
+    return choose(probs.log()[:, None], 0, torch.arange(len(probs)))[1]
+
+
+@given(seed=seeds)
+@few
+def test_samples_that_expect_the_same_draw_tokens_as_often_as_they_are_likely(seed: int) -> None:
+    # of 32 samples of each of five recordings, half expect one of the first four tokens, half one of the last four
+    generator = torch.Generator().manual_seed(seed)
+    is_late = torch.stack([torch.randperm(32, generator=generator) < 16 for _ in range(5)]).flatten()
+    quarters = (0.05 * torch.randn(160, 4, generator=generator)).softmax(-1)
+    probs = torch.where(
+        is_late[:, None], torch.cat([0 * quarters, quarters], 1), torch.cat([quarters, 0 * quarters], 1)
+    )
+    tokens = drawn(probs, num_samples=32, seed=seed).split(32)
+    counts = torch.stack([token.bincount(minlength=8) for token in tokens])
+    assert (counts - 4).abs().max() <= 2  # if independent, one in seven is farther from 4
+    assert (counts - 4).square().double().mean() < 1  # if independent, 3 on average
+
+
+def test_samples_that_are_not_spread_are_independent() -> None:
+    probs = torch.rand(16, 20, generator=torch.Generator().manual_seed(0))
+    for seed in range(5):
+        token = drawn(probs, seed=seed, spread=False).tolist()
+        assert token == drawn(probs, seed=seed, method="sample").tolist()
+        assert token != drawn(probs, seed=seed).tolist()
+
+
+def test_each_sample_of_a_consensus_is_drawn_as_if_it_were_alone() -> None:
+    probs = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]]).repeat(4, 1)
+    tokens = torch.stack([drawn(probs, num_samples=8, seed=seed) for seed in range(2000)])
+    frequency = torch.nn.functional.one_hot(tokens, 3).double().mean(0)
+    assert ((frequency - probs).abs() < 4 * (probs * (1 - probs) / 2000).sqrt()).all()
+
+
+@pytest.mark.parametrize("length", (19, 11))
+def test_one_sample_agrees_with_itself_but_for_what_is_too_short(tiny_model: Pix2Seq, length: int) -> None:
     model = reseed(tiny_model, 3)
-    alone = write(model, method="consensus", num_samples=1, seed=4)
-    sampled = write(model, method="sample", seed=4)
+    alone = write(model, (length,), method="consensus", num_samples=1, seed=2)
+    sampled = write(model, (length,), method="sample", seed=2)
     assert any(hypothesis.turns for hypothesis in alone)
     for one, other in zip(alone, sampled, strict=True):
         assert one.log_prob == other.log_prob and all(sure == 1 for sure in one.confidence)

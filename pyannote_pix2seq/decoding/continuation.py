@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -11,20 +12,24 @@ from torch import Tensor
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET
 
-Choice = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Function that selects continuations: (scores (batch, width, size), phase) -> (parent, token) of each draft."""
+Choice = Callable[[Tensor, int, Tensor], tuple[Tensor, Tensor]]
+"""Function that selects continuations: (scores (batch, width, size), phase, number of each draft) -> (parent, token)
+of each draft."""
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+"""Multiples of it, modulo 1, are evenly spread, and so are any that follow each other."""
 
 
 def choice(options: DecodingOptions) -> Choice:
-    """Function that selects continuations by the method of the options, other than "consensus"."""
+    """Function that selects continuations by the method of the options; for a consensus, those of its samples."""
     if options.method == "beam":
         return _beam
-    if options.method == "sample":
-        return partial(_sample, options, torch.Generator().manual_seed(options.seed))
-    return _greedy
+    if options.method == "greedy":
+        return _greedy
+    return partial(_sample, options, torch.Generator().manual_seed(options.seed))
 
 
-def _greedy(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+def _greedy(scores: Tensor, phase: int, number: Tensor) -> tuple[Tensor, Tensor]:
     log_probs = scores.flatten(0, 1).log_softmax(-1)
     probs = log_probs.exp()
     if phase < TOKENS_PER_TRIPLET - 1:
@@ -36,7 +41,9 @@ def _greedy(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
     return torch.arange(len(token), device=token.device), token
 
 
-def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+def _sample(
+    options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int, number: Tensor
+) -> tuple[Tensor, Tensor]:
     logits = scores.flatten(0, 1) / options.temperature
     if options.top_k is not None:
         smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
@@ -47,9 +54,25 @@ def _sample(options: DecodingOptions, generator: torch.Generator, scores: Tensor
     # on the CPU, for the same random numbers on all devices and double precision, which GPUs of Apple lack: in single
     # precision, the largest number drawn could round to the sum of the probabilities
     cumulated = probs.cpu().double().cumsum(-1)
-    drawn = torch.rand(len(probs), 1, generator=generator) * cumulated[:, -1:]
-    token = torch.searchsorted(cumulated, drawn, right=True)[:, 0].to(scores.device)
+    if options.method == "consensus" and options.spread:
+        drawn = _spread(cumulated, number.cpu() // options.num_samples, generator)
+    else:
+        drawn = torch.rand(len(cumulated), 1, generator=generator)
+    token = torch.searchsorted(cumulated, drawn * cumulated[:, -1:], right=True)[:, 0].to(scores.device)
     return torch.arange(len(token), device=token.device), token
+
+
+def _spread(cumulated: Tensor, group: Tensor, generator: torch.Generator) -> Tensor:
+    """Random numbers for the drafts, (num_drafts, 1), evenly spread among those of a group that are alike.
+
+    Each alone is uniform, but drafts of a group that expect similar tokens get numbers that differ, so that the vote of
+    a group varies less from seed to seed than if they were independent: array-RQMC (L'Ecuyer, Lecot and Tuffin,
+    Operations Research 56(4), 2008), with the expected token as the state by which drafts are sorted.
+    """
+    expected = 1 - (cumulated / cumulated[:, -1:]).mean(1)  # relative to the number of tokens, from 0 to below 1
+    order = (group + expected).argsort(stable=True)
+    numbers = torch.rand(1, generator=generator) + GOLDEN * torch.arange(len(order), dtype=torch.double)
+    return torch.empty_like(expected).scatter(0, order, numbers % 1)[:, None]
 
 
 def _without_tail(probs: Tensor, mass: float) -> Tensor:
@@ -59,7 +82,7 @@ def _without_tail(probs: Tensor, mass: float) -> Tensor:
     return torch.zeros_like(probs).scatter(1, order, ordered.masked_fill(is_tail, 0))
 
 
-def _beam(scores: Tensor, phase: int) -> tuple[Tensor, Tensor]:
+def _beam(scores: Tensor, phase: int, number: Tensor) -> tuple[Tensor, Tensor]:
     batch, width, size = scores.shape
     score, best = scores.flatten(1).topk(width, dim=-1)
     is_spare = score == -torch.inf  # fewer continuations than beams: padding after a draft that may not end here

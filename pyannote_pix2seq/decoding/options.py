@@ -37,6 +37,9 @@ class DecodingOptions:
         Beam width of beam search.
     num_samples : int
         For a consensus. Chunks that are read twice have fewer, see `first_pass` and `second_pass`.
+    spread : bool
+        For a consensus: draw samples that differ from each other, so that what they vote varies less from seed to seed,
+        instead of independent ones. See `decoding/continuation.py`.
     threshold : float
         In each time bin of a consensus, n speakers are active if more than this share of the samples have n or more;
         the largest such n counts.
@@ -63,6 +66,7 @@ class DecodingOptions:
     top_p: float = 1.0
     num_beams: int = 4
     num_samples: int = 8
+    spread: bool = True
     threshold: float = 0.5
     min_duration_off: float = 0.0
     pad_onset: float = 0.0
@@ -77,6 +81,7 @@ class DecodingOptions:
             "top_k": (self.top_k is None or is_whole(self.top_k, 1), "a whole number, 1 or more, or None"),
             "top_p": (is_number(self.top_p) and 0 < self.top_p <= 1, "a number above 0 and at most 1"),
             **{name: (is_whole(getattr(self, name), 1), "a whole number, 1 or more") for name in NUMBERS},
+            "spread": (isinstance(self.spread, bool), "True or False"),
             "threshold": (is_number(self.threshold) and 0 <= self.threshold < 1, "a number from 0 to below 1"),
             **{name: (is_number(getattr(self, name), 0), "a number of seconds, 0 or more") for name in SECONDS},
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
@@ -103,11 +108,13 @@ class DecodingOptions:
     def first_pass(self) -> DecodingOptions:
         """Options of the first of two passes over a chunk, which only has to distinguish voices.
 
-        It has an eighth of the samples, which should vary little, and leaves turns as they are decoded.
+        It has an eighth of the samples, which should vary little, so that they are not spread, and leaves turns as they
+        are decoded.
         """
         return replace(
             self,
             num_samples=math.ceil(self.num_samples / 8),
+            spread=False,
             temperature=min(self.temperature, 0.8),
             threshold=min(self.threshold, 0.4),
             **TIGHT,

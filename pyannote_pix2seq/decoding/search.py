@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -125,7 +124,8 @@ class _Search(NamedTuple):
                 token = forced[draft.number // width, position]
                 log_probs, going_on = _force(log_probs, token), torch.where(token == PAD, going_on, 1)
             scores = log_probs + draft.log_prob[:, None]
-            parent, token = choose(scores.view(-1, width, scores.shape[-1]), position % TOKENS_PER_TRIPLET)
+            beams = scores.view(-1, width, scores.shape[-1])
+            parent, token = choose(beams, position % TOKENS_PER_TRIPLET, draft.number)
             mass = _mass(log_probs, parent, token, vocabulary) * going_on[parent]
             draft = draft.select(parent).append(token, scores[parent, token], mass)
             if (token < FIRST_TIME).all():
@@ -139,11 +139,7 @@ class _Search(NamedTuple):
     def _by_consensus(self, context: Context) -> list[Hypothesis]:
         count = self.options.num_samples
         index = torch.arange(len(self.num_bins), device=self.num_bins.device).repeat_interleave(count)
-        sampling = self._replace(
-            options=replace(self.options, method="sample"),
-            num_bins=self.num_bins[index],
-            given=[self.given[i] for i in index.tolist()],
-        )
+        sampling = self._replace(num_bins=self.num_bins[index], given=[self.given[i] for i in index.tolist()])
         samples = sampling._one_by_one(context.repeat(count))
         groups = (samples[i : i + count] for i in range(0, len(samples), count))
         return [
