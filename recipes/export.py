@@ -39,8 +39,8 @@ KEPT = (
     "epoch",
     "global_step",
 )
-DECODING = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
-"""See docs/log.md, 2026-11-25 and 2026-11-26."""
+DECODING = {"method": "consensus", "temperature": 0.8, "num_samples": 32, "threshold": 0.45}
+"""See docs/log.md, 2026-11-25, 2026-11-26 and 2026-11-29."""
 
 
 def compact(weight: Tensor, is_rounded: bool = False) -> Tensor:

@@ -176,7 +176,7 @@ def test_of_a_file_that_is_no_frontend_only_what_is_wrong_is_said(content: Any, 
 
 
 def test_options_of_a_pipeline_are_changed_only_where_they_are_given() -> None:
-    shipped = DecodingOptions("consensus", temperature=0.9, num_samples=32)
+    shipped = DecodingOptions("consensus", temperature=0.8, num_samples=32, threshold=0.45)
     own = load_diarization(PRETRAINED)
     assert (own.strategy, own.decoding) == ("two_pass", shipped)
     changed = load_diarization(PRETRAINED, "chain", {"seed": 7, "method": None})

@@ -107,7 +107,7 @@ def test_a_pipeline_without_voices_reads_a_chain_behind_clips(
 ) -> None:
     run_recipe("export.py", checkpoint, tmp_path)
     params = yaml.safe_load((tmp_path / "config.yaml").read_text())["pipeline"]["params"]
-    decoding = {"method": "consensus", "temperature": 0.9, "num_samples": 32}
+    decoding = {"method": "consensus", "temperature": 0.8, "num_samples": 32, "threshold": 0.45}
     assert params == {"model": "$model/pix2seq", "decoding": decoding}  # nothing that is so by default
     pipeline = load_diarization(tmp_path)
     assert (pipeline.strategy, pipeline.prompts) == ("chain", "clip")
