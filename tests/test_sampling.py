@@ -10,10 +10,11 @@ import torch
 from hypothesis import given
 from rows import rows
 from scipy.ndimage import binary_opening
-from sequences import MAX_TURNS, few, listen, reseed, seeds, write
+from sequences import LENGTHS, MAX_TURNS, PROMPTS, few, listen, reseed, seeds, write
 from torch import Tensor
 
 from pyannote_pix2seq.activity import rasterize
+from pyannote_pix2seq.decoding import continuation
 from pyannote_pix2seq.decoding.continuation import choice
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import _hypothesis, decode
@@ -157,6 +158,23 @@ def test_samples_that_expect_the_same_draw_tokens_as_often_as_they_are_likely(se
     assert (counts - 4).square().double().mean() < 1  # if independent, 3 on average
 
 
+def test_those_that_are_spread_are_the_samples_of_one_recording(
+    tiny_model: Pix2Seq, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: list[Tensor] = []
+    spread = continuation._spread
+    monkeypatch.setattr(
+        continuation, "_spread", lambda cumulated, group, *rest: groups.append(group) or spread(cumulated, group, *rest)
+    )
+    with torch.no_grad():
+        tiny_model.stop.weight.zero_()
+        tiny_model.stop.bias.fill_(-1.0)
+    write(tiny_model, prompts=PROMPTS, method="consensus", num_samples=16)
+    sizes = [group.bincount() for group in groups]
+    assert sizes[0].tolist() == [16] * 3 and len(sizes[-1]) == 3 and sizes[-1][0] < 16  # some were put aside
+    assert all((group.diff() >= 0).all() and (size == size[0]).all() for group, size in zip(groups, sizes, strict=True))
+
+
 def test_samples_that_are_not_spread_are_independent() -> None:
     probs = torch.rand(16, 20, generator=torch.Generator().manual_seed(0))
     for seed in range(5):
@@ -172,11 +190,15 @@ def test_each_sample_of_a_consensus_is_drawn_as_if_it_were_alone() -> None:
     assert ((frequency - probs).abs() < 4 * (probs * (1 - probs) / 2000).sqrt()).all()
 
 
-@pytest.mark.parametrize("length", (19, 11))
-def test_one_sample_agrees_with_itself_but_for_what_is_too_short(tiny_model: Pix2Seq, length: int) -> None:
+@pytest.mark.parametrize(
+    ("lengths", "options"), [((19,), {"seed": 2}), ((11,), {"seed": 2}), (LENGTHS, {"seed": 4, "spread": False})]
+)
+def test_one_sample_agrees_with_itself_but_for_what_is_too_short(
+    tiny_model: Pix2Seq, lengths: tuple[int, ...], options: dict[str, Any]
+) -> None:
     model = reseed(tiny_model, 3)
-    alone = write(model, (length,), method="consensus", num_samples=1, seed=2)
-    sampled = write(model, (length,), method="sample", seed=2)
+    alone = write(model, lengths, method="consensus", num_samples=1, **options)
+    sampled = write(model, lengths, method="sample", **options)
     assert any(hypothesis.turns for hypothesis in alone)
     for one, other in zip(alone, sampled, strict=True):
         assert one.log_prob == other.log_prob and all(sure == 1 for sure in one.confidence)

@@ -68,19 +68,19 @@ def test_limits_are_obeyed_in_silence(model: Pix2Seq, strategy: str) -> None:
 
 
 def test_a_first_pass_that_is_not_the_only_one_is_quick(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[tuple[int, float, float]] = []
+    used: list[tuple[Any, ...]] = []
     write = Writer._decode
 
     def spied(self: Writer, behind: Any, limits: SpeakerLimits) -> Any:
         options = self.decoding
-        used.append((options.num_samples, options.temperature, options.threshold, options.pad_offset))
+        used.append((options.num_samples, options.spread, options.temperature, options.threshold, options.pad_offset))
         return write(self, behind, limits)
 
     monkeypatch.setattr(Writer, "_decode", spied)
     for num_samples, seconds, expected in (
-        (6, 4.0, {(6, 1.0, 0.5, 0.2)}),
-        (6, 14.0, {(1, 0.8, 0.4, 0.0), (3, 1.0, 0.5, 0.2)}),
-        (32, 14.0, {(4, 0.8, 0.4, 0.0), (16, 1.0, 0.5, 0.2)}),
+        (6, 4.0, {(6, True, 1.0, 0.5, 0.2)}),
+        (6, 14.0, {(1, False, 0.8, 0.4, 0.0), (3, True, 1.0, 0.5, 0.2)}),
+        (32, 14.0, {(4, False, 0.8, 0.4, 0.0), (16, True, 1.0, 0.5, 0.2)}),
     ):
         decoding = {"method": "consensus", "num_samples": num_samples, "max_turns": 6, "pad_offset": 0.2}
         pipeline = Pix2SeqDiarization(model, chunk=4.0, strategy="two_pass", decoding=decoding)

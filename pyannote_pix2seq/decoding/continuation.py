@@ -13,11 +13,11 @@ from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.vocabulary import EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET
 
 Choice = Callable[[Tensor, int, Tensor], tuple[Tensor, Tensor]]
-"""Function that selects continuations: (scores (batch, width, size), phase, number of each draft) -> (parent, token)
-of each draft."""
+"""Function that selects continuations: (scores (batch, width, size), phase, `Draft.number`) -> (parent, token) of each
+draft."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
-"""Multiples of it, modulo 1, are evenly spread, and so are any that follow each other."""
+"""Its multiples, modulo 1, are evenly spread, and so is any run of consecutive ones."""
 
 
 def choice(options: DecodingOptions) -> Choice:
@@ -44,16 +44,9 @@ def _greedy(scores: Tensor, phase: int, number: Tensor) -> tuple[Tensor, Tensor]
 def _sample(
     options: DecodingOptions, generator: torch.Generator, scores: Tensor, phase: int, number: Tensor
 ) -> tuple[Tensor, Tensor]:
-    logits = scores.flatten(0, 1) / options.temperature
-    if options.top_k is not None:
-        smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
-        logits = logits.masked_fill(logits < smallest, -torch.inf)
-    probs = logits.softmax(-1)
-    if options.top_p < 1:
-        probs = _without_tail(probs, options.top_p)
     # on the CPU, for the same random numbers on all devices and double precision, which GPUs of Apple lack: in single
     # precision, the largest number drawn could round to the sum of the probabilities
-    cumulated = probs.cpu().double().cumsum(-1)
+    cumulated = _probs(options, scores.flatten(0, 1)).cpu().double().cumsum(-1)
     if options.method == "consensus" and options.spread:
         drawn = _spread(cumulated, number.cpu() // options.num_samples, generator)
     else:
@@ -62,12 +55,23 @@ def _sample(
     return torch.arange(len(token), device=token.device), token
 
 
+def _probs(options: DecodingOptions, scores: Tensor) -> Tensor:
+    """Probabilities from which tokens are drawn, up to a factor: (num_drafts, size), from scores of that shape."""
+    logits = scores / options.temperature
+    if options.top_k is not None:
+        smallest = logits.topk(min(options.top_k, logits.shape[-1]), dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    probs = logits.softmax(-1)
+    return _without_tail(probs, options.top_p) if options.top_p < 1 else probs
+
+
 def _spread(cumulated: Tensor, group: Tensor, generator: torch.Generator) -> Tensor:
     """Random numbers for the drafts, (num_drafts, 1), evenly spread among those of a group that are alike.
 
     Each alone is uniform, but drafts of a group that expect similar tokens get numbers that differ, so that the vote of
     a group varies less from seed to seed than if they were independent: array-RQMC (L'Ecuyer, Lecot and Tuffin,
-    Operations Research 56(4), 2008), with the expected token as the state by which drafts are sorted.
+    Operations Research 56(4), 2008), with the expected token as the state by which drafts are sorted. Numbers go on
+    from group to group, so that the groups of a batch are not independent of each other.
     """
     expected = 1 - (cumulated / cumulated[:, -1:]).mean(1)  # relative to the number of tokens, from 0 to below 1
     order = (group + expected).argsort(stable=True)

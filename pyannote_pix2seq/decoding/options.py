@@ -38,8 +38,8 @@ class DecodingOptions:
     num_samples : int
         For a consensus. Chunks that are read twice have fewer, see `first_pass` and `second_pass`.
     spread : bool
-        For a consensus: draw samples that differ from each other, so that what they vote varies less from seed to seed,
-        instead of independent ones. See `decoding/continuation.py`.
+        For a consensus: draw samples with random numbers that are evenly spread, not independent, so that their votes
+        vary less from seed to seed. See `decoding/continuation.py`.
     threshold : float
         In each time bin of a consensus, n speakers are active if more than this share of the samples have n or more;
         the largest such n counts.
@@ -108,8 +108,8 @@ class DecodingOptions:
     def first_pass(self) -> DecodingOptions:
         """Options of the first of two passes over a chunk, which only has to distinguish voices.
 
-        It has an eighth of the samples, which should vary little, so that they are not spread, and leaves turns as they
-        are decoded.
+        It has an eighth of the samples, of a lower temperature, and leaves turns as they are decoded. The samples are
+        independent: so few that are spread found too many speakers (docs/log.md, 2026-11-29).
         """
         return replace(
             self,
