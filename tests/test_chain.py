@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -66,6 +67,31 @@ class ScriptedWriter:
         return [self.script.pop(0) for _ in audio]
 
 
+class IdealWriter(ScriptedWriter):
+    """Hears who speaks when in each chunk, and writes it for the prompt that sounds most like it."""
+
+    def __init__(self, *said: list[tuple[float, float, Tensor]]) -> None:
+        super().__init__()
+        self.said = said
+
+    def listen(self, waveform: Tensor) -> AudioTokens:
+        self.now = self.said[int(waveform[0, 0])]
+        voices = torch.zeros(NUM_TOKENS, 3, 8)
+        for start, end, voice in self.now:
+            voices[int(start / 0.16) : int(end / 0.16)] = voice
+        return AudioTokens(torch.zeros(NUM_TOKENS, 28), voices)
+
+    def write(self, audio: Any, prompted: Sequence[Sequence[Speaker]], *_: Any, **limits: Any) -> list[list[Turn]]:
+        known, turns = [speaker.voice / speaker.voice.norm() for speaker in prompted[0]], []
+        for start, end, voice in self.now:
+            alike = [float(other @ voice) for other in known]
+            if max(alike, default=0.0) < 0.7:
+                known.append(voice)
+                alike.append(1.0)
+            turns.append(Turn(start, end, alike.index(max(alike)), 0.9))
+        return [turns]
+
+
 def read(chain: Chain, index: int, voice: int, *written: list[Turn], later: int = 1) -> list[Turn]:
     """Let a chain read the chunk that begins every 24 s, in which this is written, reading by reading."""
     assert isinstance(chain.writer, ScriptedWriter)
@@ -122,6 +148,25 @@ def test_until_somebody_has_spoken_the_only_pass_is_not_a_quick_one(
     quick.script = [[Turn(5, 15, 0, 0.9)]]
     read(chain, 1, 0, [Turn(5, 15, 0, 0.9)])
     assert quick.asked == [(0, 4)]
+
+
+@pytest.mark.parametrize(("most", "number"), [(2, 1), (None, 2)])
+def test_where_no_more_may_appear_a_number_that_is_nobodys_is_given_again(most: int | None, number: int) -> None:
+    ann, bob, hoarse = torch.eye(8)[:3]
+    faint, between = 0.55 * ann + 0.83 * hoarse, 0.8 * ann + 0.6 * hoarse  # one person, as the second chunk shows
+    later = [(4.0, 10.0, ann), (11.0, 25.0, bob)]
+    writer = IdealWriter(
+        [(3.0, 12.0, ann), (14.0, 20.0, faint)],
+        [(4.0, 12.0, between), (14.0, 20.0, between)],
+        [(4.0, 12.0, ann), (13.0, 20.0, between)],
+        later,
+        later,
+    )
+    chain = Chain(writer, SpeakerLimits(0, most))  # type: ignore[arg-type]
+    found = [[turn.speaker for turn in read(chain, index, index)] for index in range(5)]
+    assert found == [[0, 1], [0, 0], [0, 0], [0, number], [0, number]]
+    known = chain.inventory.speakers[number]
+    assert torch.cosine_similarity(known.voice, bob, dim=0) > 0.99 and known.clip.voice[0, 0].equal(bob)
 
 
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,6 +258,14 @@ def test_who_has_no_name_is_whom_the_prompt_is_of_whatever_it_sounds_like() -> N
     for voice in (0, 1):
         (turn,) = read_once(reader, voice, voice, [Turn(5, 10, 0, 0.9)])
         assert turn.speaker == 0
+
+
+def test_of_two_numbers_that_are_one_person_one_is_prompted() -> None:
+    reader = by_prompts(SpeakerLimits(0, None))
+    read_once(reader, 0, 0, [Turn(2, 10, 0, 0.9), Turn(12, 20, 1, 0.9)])
+    reader.inventory.present = {0}  # as clustering found
+    read_once(reader, 1, 0, [Turn(5, 10, 0, 0.9)])
+    assert [asked[0] for asked in reader.writer.asked] == [0, 1]  # type: ignore[attr-defined]
 
 
 def test_nobody_is_prompted_who_may_not_speak() -> None:

@@ -30,7 +30,11 @@ class ByPrompts:
         """Turns in the core of a chunk, in which at least `needed` speakers speak for the first time."""
         inventory, capacity, most = self.inventory, self.writer.capacity, self.writer.most_prompts(audio)
         allowed, token_duration = inventory.allowed, self.writer.token_duration
-        candidates = {n: who for n, who in inventory.speakers.items() if allowed != 0 or n in inventory.heard}
+        candidates = {
+            number: speaker
+            for number, speaker in inventory.speakers.items()
+            if (number in inventory.present if number in inventory.heard else allowed != 0)
+        }
         room = 0 if allowed == 0 and len(candidates) <= most else max(needed, 1)
         prompted = likeliest(candidates, audio, min(capacity - room, most), token_duration)
         max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)

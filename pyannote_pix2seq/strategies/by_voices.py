@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
 
@@ -13,7 +13,7 @@ from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
-from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people
+from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people, unclaimed
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
 from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, match_enrolled, similarity
 from pyannote_pix2seq.strategies.reading import Part, Reading, second_pass
@@ -78,10 +78,11 @@ class ByVoices:
             return reading, []
         assigned, groups = self._assign(reading, parts, chunk.core.end)
         own = same_people(groups, self._enrolled_groups(groups, set(assigned)))
-        numbers = self._numbers(assigned, groups, own)
+        spare = unclaimed(groups, own)
+        numbers = self._numbers(assigned, groups, own, spare)
         parts = [part.assigned_to(numbers[group]) for part, group in zip(parts, assigned, strict=True)]
         reading.set_turns([part.turn for part in parts])
-        self._update(reading, {number: groups[group].voice for group, number in own.items()})
+        self._update(reading, {number: groups[group].voice for group, number in own.items()}, spare)
         self.inventory.present = set(numbers.values())
         return reading, [part for part in parts if part.turn.start < chunk.core.end]
 
@@ -127,21 +128,29 @@ class ByVoices:
         here = similarity(voices_of(self._enrolled), [group.here for group in groups])
         return {group: ~row for row, group in matched if group not in present or here[row, group] >= MIN_SIMILARITY}
 
-    def _numbers(self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int]) -> dict[int, int]:
-        """Number of each group: its own, a new one or, if no more may appear, that of the most similar speaker."""
-        allowed = self.inventory.allowed
+    def _numbers(
+        self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int], spare: Iterable[int]
+    ) -> dict[int, int]:
+        """Number of each group: its own, a new one or, if no more may appear, a spare one or the most similar one's."""
+        allowed, unused = self.inventory.allowed, iter(spare)
         room = inf if allowed is None else allowed
         numbers = {**own}
         for group in dict.fromkeys(assigned):
             number = numbers.setdefault(group, PROVISIONAL + group)
             if number not in self.inventory.heard:
                 room -= 1
-                numbers[group] = number if room >= 0 else self.inventory.most_similar(groups[group].voice)
+                if room < 0:
+                    other = next(unused, None)
+                    numbers[group] = self.inventory.most_similar(groups[group].voice) if other is None else other
         return numbers
 
-    def _update(self, reading: Reading, voices: Mapping[int, Tensor]) -> None:
-        """Update speakers who have spoken before: clips from this chunk, voices from all parts of their group."""
+    def _update(self, reading: Reading, voices: Mapping[int, Tensor], spare: Iterable[int]) -> None:
+        """Update speakers who have spoken before: clips from this chunk, voices from all parts of their group.
+
+        Whoever gets a spare number takes the place of the speaker who had it.
+        """
         for number in self.inventory.heard & voices.keys():
             if number in reading.speakers:
                 self.inventory.speakers[number].update(reading.speakers[number])
             self.inventory.speakers[number].voice = voices[number]
+        self.inventory.speakers |= {number: reading.speakers[number] for number in spare if number in reading.speakers}

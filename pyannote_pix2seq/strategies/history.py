@@ -119,3 +119,21 @@ def same_people(groups: Sequence[Group], given: Mapping[int, int]) -> dict[int, 
     common = np.array([[groups[group].seconds.get(number, 0.0) for number in known] for group in others])
     pairs = match(common.reshape(len(others), len(known)), MIN_COMMON)
     return {**given, **{others[row]: known[column] for row, column in pairs.items()}}
+
+
+def unclaimed(groups: Sequence[Group], numbers: Mapping[int, int]) -> list[int]:
+    """Numbers that no group has any more, because the parts that were assigned to them are another speaker's.
+
+    Parameters
+    ----------
+    groups : sequence of Group
+    numbers : mapping of int to int
+        By index of the group: what `same_people` returned.
+
+    Returns
+    -------
+    numbers : list of int
+        Sorted; never those of enrolled speakers.
+    """
+    assigned = {number for group in groups for number in group.seconds if number >= 0}
+    return sorted(assigned - set(numbers.values()))
