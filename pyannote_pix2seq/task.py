@@ -128,6 +128,8 @@ class SequenceDiarization(Task):
         self.num_samples = num_samples
         self.learning_rate = learning_rate
         self.seed = seed
+        self._caches: dict[tuple[str, str], ExampleCache] = {}
+        self.development: ExampleCache | None = None
 
     model: Pix2Seq
     protocol: Any
@@ -147,17 +149,28 @@ class SequenceDiarization(Task):
         self.sampler = WindowSampler(self.model.frontend, self.windows)
         if stage == "fit":
             self._begin(trainer)
-        if self.has_validation and not hasattr(self, "validated"):
-            self.development = self._fill("development")
-            self.validated = self._that_can_be_named(self.development)
+        if self.has_validation:
+            self._prepare_validation()
         self.metric.reset()  # else nothing could be added to what `Trainer.validate` left, in inference mode
 
     def _begin(self, trainer: Trainer) -> None:
         """Prepare for training."""
         check_trainer(trainer, self.steps_per_epoch)
         self.model.train(not self.num_samples)  # a model that was loaded has no dropout; what is drawn must not have
-        if not hasattr(self, "examples"):
-            self.examples = self._fill("train")
+        self.examples = self._filled("train")
+
+    def _prepare_validation(self) -> None:
+        """Prepare for validation, unless it has been prepared for this frontend before."""
+        before, self.development = self.development, self._filled("development")
+        if self.development is not before:
+            self.validated = self._that_can_be_named(self.development)
+
+    def _filled(self, subset: str) -> ExampleCache:
+        """The cache of a subset, filled once for each frontend: a task may train several models."""
+        made_by = subset, self.model.frontend.fingerprint
+        if made_by not in self._caches:
+            self._caches[made_by] = self._fill(subset)
+        return self._caches[made_by]
 
     def _fill(self, subset: str) -> ExampleCache:
         """Fill a cache in the first process, which signals every stretch to the others so that they do not time out."""
@@ -221,7 +234,7 @@ class SequenceDiarization(Task):
 
     def val__getitem__(self, index: int) -> Window:
         """The first chunk of an example."""
-        return self.sampler.beginning(self.development[self.validated[index]])
+        return self.sampler.beginning(cast(ExampleCache, self.development)[self.validated[index]])
 
     def collate_fn(self, batch: Sequence[Window], stage: str = "train") -> Batch:
         return collate(batch, self.vocabulary, self.model.frontend.bins_per_token)

@@ -98,6 +98,18 @@ def test_a_cache_of_other_labels_is_refused(protocol: SyntheticProtocol, cache: 
         fit(make_model(make_task(loose, tmp_path)), max_epochs=1)
 
 
+def test_a_task_trains_each_model_on_what_its_own_frontend_hears(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    task = make_task(protocol, tmp_path)
+    fit(make_model(task), max_epochs=1)
+    heard, validated = task.examples, task.development
+    fit(make_model(task, seed=1), max_epochs=1)  # waveforms are the same for all that are learned
+    assert task.examples is heard and task.development is validated
+    other = make_model(task)
+    other.frontend.version = 99
+    with pytest.raises(CacheError, match=r"frontend was '\w+' and is '\w+'"):
+        fit(other, max_epochs=1)
+
+
 def test_a_fast_run_for_developers_takes_as_many_steps_as_asked_for(protocol: SyntheticProtocol, cache: Path) -> None:
     trainer = fit(make_model(make_task(protocol, cache)), fast_dev_run=2)
     assert trainer.global_step == 2 and "DiarizationErrorRate" in trainer.callback_metrics
