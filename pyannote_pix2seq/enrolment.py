@@ -136,7 +136,10 @@ class Enrolment(Sequence[Speaker]):
         """
         if Path(path).is_dir():
             raise EnrolmentError(f"{path} is a folder. Name a file to write, such as {Path(path) / 'people.npz'}.")
-        fields: dict[str, Any] = {"names": np.array([speaker.name for speaker in self], dtype=np.str_)}
+        fields: dict[str, Any] = {
+            "names": np.array([speaker.name for speaker in self], dtype=np.str_),
+            "heard_by": np.array([speaker.heard_by for speaker in self], dtype=np.str_),
+        }
         for number, speaker in enumerate(self):
             values = (
                 *(field.cpu().half() for field in speaker.clip),
@@ -162,9 +165,8 @@ class Enrolment(Sequence[Speaker]):
             raise EnrolmentError(missing(path))
         try:
             with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
-                return cls(
-                    _speaker(str(name), [file[f"{f}_{i}"] for f in FIELDS]) for i, name in enumerate(file["names"])
-                )
+                who = zip(file["names"].tolist(), file["heard_by"].tolist(), strict=True)
+                return cls(_speaker(*each, [file[f"{field}_{i}"] for field in FIELDS]) for i, each in enumerate(who))
         except (EnrolmentError, *OUT_OF_MEMORY):
             raise
         except Exception as error:  # NumPy raises anything on files that are damaged, or of something else
@@ -174,20 +176,19 @@ class Enrolment(Sequence[Speaker]):
             ) from error
 
     def check(self, frontend: Frontend) -> None:
-        """Check that speakers have audio tokens of this frontend's sizes.
+        """Check that speakers were enrolled with this frontend.
 
         Raises
         ------
         EnrolmentError
-            If not.
+            If one was enrolled with another one, or the same with other weights.
         """
-        expected = (frontend.content_dim, frontend.num_voices, frontend.voice_dim, frontend.voice_dim)
+        expected = frontend.digest if self else None
         for speaker in self:
-            found = (speaker.clip.content.shape[1], *speaker.clip.voice.shape[1:], len(speaker.voice))
-            if found != expected:
+            if speaker.heard_by != expected:
                 raise EnrolmentError(
-                    f"{speaker.name} was enrolled with audio tokens and a voice of sizes {found}; this model's are "
-                    f"{expected}. Enrol again with this pipeline."
+                    f"{speaker.name} was enrolled with another model, whose audio tokens mean something else to this "
+                    f"one (frontend {speaker.heard_by}; this model's is {expected}). Enrol again with this pipeline."
                 )
 
 
@@ -251,15 +252,16 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         solo_duration=int(is_speech.sum()) * frontend.token_duration,
         name=name,
+        heard_by=frontend.digest,
     )
 
 
-def _speaker(name: str, values: Sequence[np.ndarray]) -> Speaker:
+def _speaker(name: str, heard_by: str, values: Sequence[np.ndarray]) -> Speaker:
     _check_name(name)
     content, clip_voice, voice = (torch.from_numpy(value).float() for value in values[:3])
     solo_duration, quality = map(float, values[3:])
     clip = AudioTokens(content, clip_voice)
-    speaker = Speaker(clip, quality, voice, solo_duration, name=name)
+    speaker = Speaker(clip, quality, voice, solo_duration, name=name, heard_by=heard_by)
     numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.solo_duration])]
     is_whole = (clip.content.ndim, clip.voice.ndim, speaker.voice.ndim) == (2, 3, 1)
     if not (is_whole and len(clip.content) == len(clip.voice) > 0 and all(field.isfinite().all() for field in numbers)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -87,8 +87,15 @@ class Frontend(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Short hash of the type, the version and, if it is frozen, the weights."""
-        weights = self.state_dict() if self.frozen else {}
+        """Short hash of what `precompute` depends on: the type, the version and, if it is frozen, the weights."""
+        return self._digest(self.state_dict() if self.frozen else {})
+
+    @property
+    def digest(self) -> str:
+        """Short hash of what the tokens depend on: the type, the version and the weights."""
+        return self._digest(self.state_dict())
+
+    def _digest(self, weights: Mapping[str, Tensor]) -> str:
         return weights_digest(weights, f"{type(self).__name__} {self.version}")
 
     def num_tokens(self, num_samples: int) -> int:

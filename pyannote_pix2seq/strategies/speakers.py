@@ -36,6 +36,8 @@ class Speaker:
         End of the speaker's last turn, in seconds of the recording; minus infinity if the speaker was only enrolled.
     name : str or None
         Name of an enrolled speaker; None for all others.
+    heard_by : str or None
+        Digest of the frontend that an enrolled speaker was heard by, see `Frontend.digest`; None for all others.
     """
 
     clip: AudioTokens
@@ -44,6 +46,7 @@ class Speaker:
     solo_duration: float
     last_heard: float = -math.inf
     name: str | None = None
+    heard_by: str | None = None
 
     def __repr__(self) -> str:
         return f"Speaker({self.name or 'a stranger'}, {self.solo_duration:.1f} s alone)"
