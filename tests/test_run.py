@@ -49,7 +49,7 @@ class Counter(LightningModule):
 
     def validation_step(self, batch: torch.Tensor, batch_idx: int) -> None:
         self.validated = self.global_step
-        for number in self.signals if self.step == "validation" else ():
+        for number in self.signals if self.step in ("validation", f"validation {self.global_step}") else ():
             signal.raise_signal(number)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -104,6 +104,15 @@ def test_who_ends_a_run_twice_does_not_wait_for_a_step(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         count(Counter(5, signal.SIGINT, signal.SIGINT), tmp_path)
     assert steps_kept(tmp_path) == 4  # before what was validated
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_run_that_is_ended_in_its_last_validation_says_so(
+    tmp_path: Path, number: int, error: type[BaseException]
+) -> None:
+    with pytest.raises(error):
+        fit(Counter("validation 8", number), tmp_path, 8, torch.zeros(4, 1), torch.zeros(1, 1), accelerator="cpu")
+    assert steps_kept(tmp_path) == 8
 
 
 def test_sigterm_does_not_wait_for_what_is_validated(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, TQDMProgressBar
@@ -118,13 +118,22 @@ class CheckpointCallback(Checkpoint):
         if is_over or trainer.is_last_batch or trainer.global_step % EVERY == 0:
             save_checkpoint(trainer, self.last)
         if is_over:
-            rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
-            raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
+            self._end(trainer)
 
     def on_validation_batch_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
         """End the run after SIGTERM: nothing was learned since the last checkpoint."""
         if trainer.strategy.reduce_boolean_decision(self.asked == signal.SIGTERM, all=False):
             raise SystemExit(TERMINATED)
+
+    def on_train_end(self, trainer: Trainer, *_: Any) -> None:  # type: ignore[override]
+        """End the run if that was asked for during the last validation, after which there is no other step."""
+        if trainer.strategy.reduce_boolean_decision(self.asked is not None, all=False):
+            save_checkpoint(trainer, self.last)
+            self._end(trainer)
+
+    def _end(self, trainer: Trainer) -> NoReturn:
+        rank_zero_info(f"{self.last} is kept at step {trainer.global_step}: the same command goes on.")
+        raise SystemExit(TERMINATED) if self.asked == signal.SIGTERM else KeyboardInterrupt
 
     def _ask(self, number: int, *_: Any) -> None:
         """Note a signal; forked workers inherit this handler, print nothing and continue until their parent ends."""
