@@ -371,6 +371,8 @@ def test_scenes_that_cannot_be_heard_are_refused(tmp_path: Path) -> None:
         ({"pitches": (0.0, float("inf"))}, r"pitches=\(0.0, inf\) was given; it has to be numbers of semitones"),
         ({"signal_to_noise": float("nan")}, "signal_to_noise=nan was given; it has to be a number of dB"),
         ({"peak": float("nan")}, "peak=nan was given; it has to be a number of dB"),
+        ({"clipping": "loud"}, "clipping='loud' was given; it has to be a number of dB, 0 or more, or None without"),
+        ({"compression": 1.5}, "compression=1.5 was given; it has to be a number from 0 to 1"),
     ],
 )
 def test_scenes_that_would_sound_of_nothing_are_refused(numbers: dict[str, Any], message: str) -> None:
@@ -379,19 +381,19 @@ def test_scenes_that_would_sound_of_nothing_are_refused(numbers: dict[str, Any],
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"noise_probability": 2}, "noise_probability=2: it must be a number from 0 to 1"),
+    ({"noise_probability": 2}, "noise_probability=2 was given; it has to be a number from 0 to 1"),
     ({"room_probability": "often"}, "room_probability='often'"),
-    ({"rt60": (0.7, 0.2)}, r"rt60=\(0.7, 0.2\): the first number must not be above"),
-    ({"rt60": 0.5}, "rt60=0.5: it must be two numbers"),
-    ({"rt60": (0.0, 0.5)}, r"rt60=0.0: it must be a number from 0.05 to 3"),
-    ({"speed": (0.9, 5.0)}, "speed=5.0: it must be a number from 0.5 to 2"),
+    ({"rt60": (0.7, 0.2)}, r"rt60=\(0.7, 0.2\) .* two numbers from 0.05 to 3, the lowest first"),
+    ({"rt60": 0.5}, "rt60=0.5 .* two numbers"),
+    ({"rt60": (0.0, 0.5)}, r"rt60=\(0.0, 0.5\) .* from 0.05 to 3"),
+    ({"speed": (0.9, 5.0)}, r"speed=\(0.9, 5.0\) .* from 0.5 to 2"),
     ({"drift": -1.0}, "drift=-1.0"),
-    ({"crowd_size": (0, 4)}, "crowd_size=0"),
-    ({"crowd_size": (2.9, 2.9)}, r"crowd_size=\(2.9, 2.9\): it must be two whole numbers"),
-    ({"noise_probability": True}, "noise_probability=True: it must be a number from 0 to 1"),
-    ({"compression": (0.5, 1.0)}, "compression=1.0: .* 0 to 0.99"),
-    ({"codecs": ("mp3", "aac")}, r"codecs=\('mp3', 'aac'\): it must be one or more of mp3, vorbis, opus"),
-    ({"telephones": ()}, r"telephones=\(\): it must be one or more of alaw, mulaw, gsm"),
+    ({"crowd_size": (0, 4)}, r"crowd_size=\(0, 4\)"),
+    ({"crowd_size": (2.9, 2.9)}, r"crowd_size=\(2.9, 2.9\) .* two whole numbers"),
+    ({"noise_probability": True}, "noise_probability=True .* a number from 0 to 1"),
+    ({"compression": (0.5, 1.0)}, r"compression=\(0.5, 1.0\) .* 0 to 0.99"),
+    ({"codecs": ("mp3", "aac")}, r"codecs=\('mp3', 'aac'\) .* one or more of mp3, vorbis, opus"),
+    ({"telephones": ()}, r"telephones=\(\) .* one or more of alaw, mulaw, gsm"),
     ({"codecs": "mp3"}, "codecs='mp3'"),
 ]
 
@@ -424,6 +426,6 @@ def test_every_number_has_limits_and_there_are_no_unknown_options() -> None:
 
 def test_a_codec_that_this_libsndfile_lacks_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("soundfile.check_format", lambda format, subtype: format != "MP3")
-    with pytest.raises(AcousticsError, match="here lacks mp3. Leave them out, or install the wheel"):
+    with pytest.raises(AcousticsError, match="here lacks mp3. Leave them out of codecs and telephones"):
         Acoustics()
     Acoustics(codecs=("vorbis",))

@@ -307,6 +307,9 @@ def test_conversations_changed_by_hand_are_checked() -> None:
     scene = Scene(levels=(0.0, 0.0), speeds=(1.0, 1.0), pitches=(0.0, 0.0))
     with pytest.raises(TurnsError, match=r"'a' has a turn Triplet\(start=1.0, .*behind one that begins at 1.5 s. Sort"):
         Conversation("a", 2.0, turns, ("ann", "bob"))
+    twice = (Triplet(0.0, 1.5, 1), Triplet(1.0, 2.0, 1))
+    with pytest.raises(TurnsError, match=r"'a' has a turn Triplet\(start=1.0, .* until 1.5 s. Join such turns"):
+        Conversation("a", 2.0, twice, ("ann", "bob"))
     right = Conversation("a", 2.0, turns[:2], ("ann", "bob"), scene)
     for duration in (-5, 3e-5, float("inf"), "2"):
         with pytest.raises(ArgumentError, match=f"^Conversation 'a': duration={duration!r} was given"):

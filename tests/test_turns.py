@@ -76,15 +76,15 @@ def test_plain_turns_stay_within_their_limits() -> None:
 
 
 def test_plain_turns_refuse_limits_that_make_no_sense() -> None:
-    with pytest.raises(TurnsError, match="min_seconds <= max_seconds"):
+    with pytest.raises(TurnsError, match="^PlainTurns: max_seconds=2 .* min_seconds or more"):
         PlainTurns(min_seconds=3, max_seconds=2)
     with pytest.raises(TurnsError, match="max_speakers=0"):
         PlainTurns(max_speakers=0)
-    with pytest.raises(TurnsError, match="max_speakers must be a whole number"):
+    with pytest.raises(TurnsError, match="max_speakers=2.5 .* a whole number, 1 or more"):
         PlainTurns(max_speakers=2.5)  # type: ignore[arg-type]
-    with pytest.raises(TurnsError, match="min_seconds='1'.* turns must last 0.1 s or more"):
+    with pytest.raises(TurnsError, match="min_seconds='1' .* 0.1 s or more"):
         PlainTurns(min_seconds="1")  # type: ignore[arg-type]
-    with pytest.raises(TurnsError, match="interrupt_max and silence_max must be seconds, 0 or more"):
+    with pytest.raises(TurnsError, match="silence_max=nan .* seconds, 0 or more"):
         PlainTurns(silence_max=float("nan"))
     with pytest.raises(TypeError):
         PlainTurns(max_speaker=3)  # type: ignore[call-arg]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import Field, fields
 from typing import Any
 
 import soundfile
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.numeric import is_number, is_whole
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
 from pyannote_pix2seq.simulation.codec import FILES, TELEPHONES
 
 Range = tuple[float, float]
@@ -30,6 +30,8 @@ LIMITS: dict[str, Range] = {
     "compression": (0, 0.99),
 }
 """Allowed values, both ends included; probabilities are between 0 and 1."""
+CODECS = {"telephones": TELEPHONES, "codecs": FILES}
+"""Codecs that each option may name."""
 
 
 class AcousticsError(Pix2SeqError, ValueError):
@@ -44,39 +46,38 @@ def check_limits(acoustics: Any) -> None:
     AcousticsError
         If one of them is not allowed.
     """
-    for field in fields(acoustics):
-        value = getattr(acoustics, field.name)
-        if field.name.endswith("_probability"):
-            _check_number(field.name, value, (0, 1))
-        elif field.name in LIMITS:
-            check = _check_number if isinstance(field.default, float) else _check_range
-            check(field.name, value, LIMITS[field.name])
-    if not all(is_whole(number, 1) for number in acoustics.crowd_size):
-        raise AcousticsError(f"crowd_size={acoustics.crowd_size!r}: it must be two whole numbers.")
-    _check_codecs("telephones", acoustics.telephones, TELEPHONES)
-    _check_codecs("codecs", acoustics.codecs, FILES)
+    ranges = {field.name: _checked(field, getattr(acoustics, field.name)) for field in fields(acoustics)}
+    check_ranges("Acoustics", vars(acoustics), ranges, AcousticsError)
+    _check_built({*acoustics.telephones, *acoustics.codecs})
 
 
-def _check_number(name: str, value: Any, limits: Range) -> None:
-    if not is_number(value, limits[0]) or value > limits[1]:
-        raise AcousticsError(f"{name}={value!r}: it must be a number from {limits[0]} to {limits[1]}.")
+def _checked(field: Field, value: Any) -> tuple[bool, str]:
+    """Whether the value of an option is allowed, and what is."""
+    if field.name.endswith("_probability"):
+        return is_probability(value), "a number from 0 to 1"
+    if field.name in CODECS:
+        known = CODECS[field.name]
+        return bool(_is_sequence(value) and value and {*value} <= {*known}), f"one or more of {', '.join(known)}"
+    if field.name not in LIMITS:
+        return True, "anything"
+    least, most = LIMITS[field.name]
+    if isinstance(field.default, float):
+        return is_number(value, least) and value <= most, f"a number from {least} to {most}"
+    is_pair = _is_sequence(value) and len(value) == 2 and all(is_number(number, least) for number in value)
+    is_count = field.name == "crowd_size"
+    is_range = is_pair and value[0] <= value[1] <= most and (not is_count or all(is_whole(n, 1) for n in value))
+    return is_range, f"two {'whole ' * is_count}numbers from {least} to {most}, the lowest first"
 
 
-def _check_range(name: str, value: Any, limits: Range) -> None:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise AcousticsError(f"{name}={value!r}: it must be two numbers, the lowest and the highest.")
-    for number in value:
-        _check_number(name, number, limits)
-    if value[0] > value[1]:
-        raise AcousticsError(f"{name}={value!r}: the first number must not be above the second.")
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, (tuple, list))
 
 
-def _check_codecs(name: str, value: Any, known: dict[str, tuple[str, str]]) -> None:
-    if not isinstance(value, (tuple, list)) or not value or not set(value) <= set(known):
-        raise AcousticsError(f"{name}={value!r}: it must be one or more of {', '.join(known)}.")
-    missing = [codec for codec in value if not soundfile.check_format(*known[codec])]
-    if missing:
+def _check_built(codecs: set[str]) -> None:
+    """Refuse codecs that libsndfile was built without."""
+    formats = {name: names for known in CODECS.values() for name, names in known.items()}
+    if missing := sorted(codec for codec in codecs if not soundfile.check_format(*formats[codec])):
         raise AcousticsError(
-            f"{name}={value!r}: libsndfile {soundfile.__libsndfile_version__} here lacks {', '.join(missing)}. "
-            f"Leave them out, or install the wheel of soundfile from PyPI, which has them all."
+            f"Acoustics: libsndfile {soundfile.__libsndfile_version__} here lacks {', '.join(missing)}. Leave them out "
+            f"of codecs and telephones, or install the wheel of soundfile from PyPI, which has them all."
         )

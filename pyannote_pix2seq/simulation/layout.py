@@ -218,10 +218,11 @@ def _scan(folder: Path, layout: str) -> Iterator[Row]:
 def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
     for path in paths:
         speaker = path.relative_to(folder).parts[0]
+        if path.parent == folder:
+            continue
         if not speaker.isprintable():
             raise LayoutError(f"{str(folder)!r}: the folder of speaker {speaker!r} has no printable name. Rename it.")
-        if path.parent != folder:
-            yield speaker, folder.resolve().name, split_of(speaker), path
+        yield speaker, folder.resolve().name, split_of(speaker), path
 
 
 def _recognise(folder: Path, names: Iterable[str]) -> str:
@@ -246,7 +247,10 @@ def _read_common_voice(folder: Path) -> Iterator[Row]:
     for clips in _clips(folder):
         table = clips.parent / "validated.tsv"
         if not table.is_file():
-            raise LayoutError(f"There is {clips} and no {table}, which tells who speaks in Common Voice's clips.")
+            raise LayoutError(
+                f"There is {clips} and no {table}, which tells who speaks in Common Voice's clips. If {folder} has a "
+                f"folder for each speaker, say so: layout {SPEAKERS}."
+            )
         for where, row in read_table(table, ("client_id", "path"), LayoutError, has_quotes=False):
             client, path = row["client_id"][:16], clips / row["path"]
             if not path.is_file():

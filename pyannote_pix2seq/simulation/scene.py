@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyannote_pix2seq.numeric import check_ranges, is_number
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Scene:
     Raises
     ------
     ArgumentError
-        If one of its numbers is none, or a reverberation time or speed is not above 0.
+        If one of its numbers is no number, or out of its range.
     """
 
     levels: tuple[float, ...]
@@ -74,6 +74,11 @@ class Scene:
                 self.rt60 is None or _is_above_0(self.rt60),
                 "a number of seconds above 0, or None without a room",
             ),
+            "clipping": (
+                self.clipping is None or is_number(self.clipping, 0),
+                "a number of dB, 0 or more, or None without clipping",
+            ),
+            "compression": (is_probability(self.compression), "a number from 0 to 1"),
             **{name: (is_number(getattr(self, name)), "a number of dB") for name in decibels},
         }
         check_ranges("Scene", vars(self), ranges)

@@ -28,9 +28,9 @@ HESITATION = (0.25, 0.8)
 class TakenTurns:
     """Turn-taking of real recordings: a random window of one, sometimes with silence inserted.
 
-    All corpora are equally likely, and so are all moments of a corpus. Annotated parts of recorded conversations have
-    little silence, and a network that was never trained on silence writes turns over it: hence the pauses and the
-    nearly empty windows.
+    All corpora are equally likely; of a corpus, a recording that is twice as long is twice as likely, and then so are
+    all windows of it. Annotated parts of recorded conversations have little silence, and a network that was never
+    trained on silence writes turns over it: hence the pauses and the nearly empty windows.
 
     Parameters
     ----------

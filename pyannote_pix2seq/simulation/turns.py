@@ -10,7 +10,7 @@ import numpy as np
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.joining import cropped, joined
-from pyannote_pix2seq.numeric import ROUNDING, is_number, is_whole
+from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, is_whole
 from pyannote_pix2seq.vocabulary import Triplet
 
 Turns = list[Triplet]
@@ -75,12 +75,15 @@ class PlainTurns:
     max_speakers: int = 4
 
     def __post_init__(self) -> None:
-        if not is_whole(self.max_speakers, 1):
-            raise TurnsError(f"{self}: max_speakers must be a whole number, 1 or more.")
-        if not (is_number(self.min_seconds, SHORTEST_SPOKEN) and is_number(self.max_seconds, self.min_seconds)):
-            raise TurnsError(f"{self}: turns must last {SHORTEST_SPOKEN} s or more, and min_seconds <= max_seconds.")
-        if not (is_number(self.interrupt_max, 0) and is_number(self.silence_max, 0)):
-            raise TurnsError(f"{self}: interrupt_max and silence_max must be seconds, 0 or more.")
+        shortest = self.min_seconds if is_number(self.min_seconds) else SHORTEST_SPOKEN
+        ranges = {
+            "min_seconds": (is_number(self.min_seconds, SHORTEST_SPOKEN), f"{SHORTEST_SPOKEN} s or more"),
+            "max_seconds": (is_number(self.max_seconds, shortest), "a number of seconds, min_seconds or more"),
+            "interrupt_max": (is_number(self.interrupt_max, 0), "a number of seconds, 0 or more"),
+            "silence_max": (is_number(self.silence_max, 0), "a number of seconds, 0 or more"),
+            "max_speakers": (is_whole(self.max_speakers, 1), "a whole number, 1 or more"),
+        }
+        check_ranges("PlainTurns", vars(self), ranges, TurnsError)
 
     def draw(self, rng: np.random.Generator, duration: float) -> Turns:
         """Draw turns until the time is over, see `TurnTaking.draw`."""
@@ -104,10 +107,10 @@ def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voice
     Raises
     ------
     TurnsError
-        About the first turn that is no `Triplet`, is not within the conversation, belongs to none of the voices, or
-        begins before the turn in front of it.
+        About the first turn that is no `Triplet`, is not within the conversation, belongs to none of the voices,
+        begins before the turn in front of it, or overlaps an earlier one of its speaker.
     """
-    earliest = -ROUNDING
+    earliest, free_at = -ROUNDING, [-ROUNDING] * num_voices
     for turn in turns:
         if not _can_be_said(turn, duration, num_voices):
             raise TurnsError(
@@ -120,7 +123,12 @@ def check_turns(owner: str, turns: Iterable[Triplet], duration: float, num_voice
                 f"{owner} has a turn {turn!r} behind one that begins at {earliest} s. Sort turns: "
                 f"`in_order_of_appearance` of {__name__} does."
             )
-        earliest = turn.start
+        if turn.start < free_at[turn.speaker] - ROUNDING:
+            raise TurnsError(
+                f"{owner} has a turn {turn!r} of a speaker who is speaking until {free_at[turn.speaker]} s. Join such "
+                f"turns: `join_pauses` of {__name__} does."
+            )
+        earliest, free_at[turn.speaker] = turn.start, turn.end
 
 
 def join_pauses(turns: Iterable[Triplet], longest: float) -> Turns:
