@@ -29,8 +29,8 @@ class Turn(NamedTuple):
     speaker : int
         Number of the speaker.
     confidence : float
-        Probability of this turn according to the model; parts of a turn that are attributed to different speakers
-        share it.
+        Probability of this turn according to the model, or share of the samples that agree on it, see
+        `decoding.search.Hypothesis`; parts of a turn that are attributed to different speakers share it.
     """
 
     start: float

@@ -89,7 +89,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     ):
         super().__init__()
         self.model = load_model(model, token, cache_dir)
-        self.decoding = decoding or {}  # type: ignore[assignment]
+        self.decoding = {} if decoding is None else decoding  # type: ignore[assignment]
         self.legacy = legacy
         self.chunk, self.hop = chunk, hop
         self.strategy = usual_strategy(self.model.frontend) if strategy is None else strategy

@@ -108,8 +108,9 @@ class DecodingOptions:
     def first_pass(self) -> DecodingOptions:
         """Options of the first of two passes over a chunk, which only has to distinguish voices.
 
-        It has an eighth of the samples, at a temperature of at most 0.8, and leaves turns as they are decoded. The
-        samples are independent: so few that are spread found too many speakers (docs/log.md, 2026-11-29).
+        It has an eighth of the samples, at a temperature of at most 0.8 and counted from at most 40 % on, and leaves
+        turns as they are decoded. The samples are independent: so few that are spread found too many speakers
+        (docs/log.md, 2026-11-29).
         """
         return replace(
             self,

@@ -15,7 +15,7 @@ from torch import Tensor
 from pyannote_pix2seq.network.rotary import rotate
 
 VOICE_GAIN = 16.0
-"""Factor by which learned scales exceed their parameters: cosines of voices differ by tenths, logits by tens."""
+"""Factor by which learned scales exceed their parameters: products of voices differ by tenths, logits by tens."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,23 @@ class Attention(nn.Module):
         return self.output(reduce(add, parts).transpose(1, 2).flatten(2))
 
 
-def voice_bias(layers: Sequence[Attention], cosines: Tensor) -> Tensor:
+def voice_bias(layers: Sequence[Attention], products: Tensor) -> Tensor:
     """Bias from voices on the logits of each layer.
 
     Parameters
     ----------
     layers : sequence of Attention
-    cosines : (num_rows, num_voices ** 2, num_queries, num_keys)
-        What `cosines` returned.
+    products : (num_rows, num_voices ** 2, num_queries, num_keys)
+        What `voice_products` returned.
 
     Returns
     -------
     bias : (num_layers, num_rows, num_heads, num_queries, num_keys)
     """
     scales = VOICE_GAIN * torch.stack([layer.voice_scale for layer in layers])
-    bias = scales.flatten(0, 1) @ cosines.flatten(2)
+    bias = scales.flatten(0, 1) @ products.flatten(2)
     # (L * H, V * V) x (R, V * V, Q * K) -> (R, L * H, Q * K)
-    return bias.view(len(cosines), *scales.shape[:2], *cosines.shape[2:]).transpose(0, 1)
+    return bias.view(len(products), *scales.shape[:2], *products.shape[2:]).transpose(0, 1)
 
 
 def _logits(query: Tensor, source: Source) -> Tensor:
@@ -145,8 +145,11 @@ def _apart(heads: Tensor, batch: int) -> Tensor:
     return heads.unflatten(2, (batch // len(heads), -1)).transpose(1, 2).flatten(0, 1)
 
 
-def cosines(voice: Tensor, others: Tensor) -> Tensor:
-    """Scalar products of all pairs of voices: (batch, num_voices ** 2, num_queries, num_keys)."""
+def voice_products(voice: Tensor, others: Tensor) -> Tensor:
+    """Scalar products of all pairs of voices: (batch, num_voices ** 2, num_queries, num_keys).
+
+    The norm of a voice is its certainty, so they are cosines times the certainties of both.
+    """
     batch, num_queries, num_voices, _ = voice.shape
     num_keys = others.shape[1]
     products = voice.flatten(1, 2) @ others.flatten(1, 2).transpose(1, 2)

@@ -7,7 +7,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyannote_pix2seq.network.attention import VOICE_GAIN, by_recording, cosines
+from pyannote_pix2seq.network.attention import VOICE_GAIN, by_recording, voice_products
 from pyannote_pix2seq.network.rotary import Rotary, rotate
 from pyannote_pix2seq.network.written import START_ROLE, Written
 
@@ -99,7 +99,7 @@ class Pointing(nn.Module):
         """Add to the hazard of ends a term from the similarity of the audio to the voice of each turn's onset."""
         assert self.voice is not None
         starts = voice[:, is_start]
-        by_voice = cosines(by_recording(starts, audio), audio)
+        by_voice = voice_products(by_recording(starts, audio), audio)
         # (num_recordings, num_voices ** 2, num_starts of all sequences, num_audio_tokens)
         logits = self.voice(VOICE_GAIN * by_voice.transpose(1, 2).flatten(0, 1)).unflatten(0, starts.shape[:2])
         # (batch, num_starts, bins_per_token, num_audio_tokens)

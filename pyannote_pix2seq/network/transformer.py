@@ -16,7 +16,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.network.attention import Attention, Source, by_recording, cosines, voice_bias
+from pyannote_pix2seq.network.attention import Attention, Source, by_recording, voice_bias, voice_products
 from pyannote_pix2seq.network.rotary import Rotary
 from pyannote_pix2seq.numeric import check_ranges, is_probability, is_whole
 
@@ -150,7 +150,7 @@ class Transformer(nn.Module):
         """
         blocked = _padding(is_real)
         rotation = self._rotation(positions)
-        alike = cosines(positions.voice, positions.voice)
+        alike = voice_products(positions.voice, positions.voice)
         state, heard = positions.state, []
         for block in self._blocks:
             (bias,) = voice_bias([block.attention], alike)
@@ -199,7 +199,7 @@ class Transformer(nn.Module):
 
     def _bias(self, voice: Tensor, others: Tensor) -> Tensor:
         """Bias on the logits of each layer from voices of queries and those of keys, see `voice_bias`."""
-        return voice_bias([block.attention for block in self._blocks], cosines(voice, others))
+        return voice_bias([block.attention for block in self._blocks], voice_products(voice, others))
 
     def _rotation(self, positions: Positions) -> Tensor:
         """Rotation of each position, for all heads: (2, batch, 1, num_positions, head_dim)."""

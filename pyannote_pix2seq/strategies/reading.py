@@ -1,4 +1,4 @@
-"""The two passes over a chunk, and what the first one finds."""
+"""What the first pass over a chunk finds, and the second pass."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class LabelledTurn(NamedTuple):
     speaker : str
         SPEAKER_00..., or the name of an enrolled speaker.
     confidence : float
-        Probability of the turn according to the model.
+        See `output.Turn`.
     """
 
     start: float

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pyannote.core import Segment
+from pyannote.core import Segment, Timeline
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -193,7 +193,7 @@ class WindowSampler:
         """Random clips of speakers who speak alone outside `place`; each speaker is left out with probability 0.2."""
         clips = {}
         for speaker in sorted({turn.speaker for turn in example.turns}):
-            alone = [part for segment in solo_segments(example.turns, speaker) for part in _outside(segment, place)]
+            alone = Timeline(solo_segments(example.turns, speaker)).extrude(place)
             longest = max(alone, key=lambda part: part.duration, default=Segment())
             seconds = min(longest.duration, rng.uniform(SHORTEST_PROMPT, PROMPT + 2), PROMPT)
             if seconds >= SHORTEST_PROMPT and rng.random() < 0.8:
@@ -256,14 +256,3 @@ def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: i
 
 def _any(examples: ExampleCache, rng: np.random.Generator) -> Example:
     return examples[int(rng.integers(len(examples)))]
-
-
-def _outside(segment: Segment, place: Segment) -> list[Segment]:
-    """Parts of a segment that lie outside `place`."""
-    if not place:
-        return [segment]
-    parts = (
-        Segment(segment.start, min(segment.end, place.start)),
-        Segment(max(segment.start, place.end), segment.end),
-    )
-    return [part for part in parts if part]
