@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from loky import ProcessPoolExecutor, as_completed
+from loky.backend.utils import kill_process_tree
 from loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
@@ -64,7 +65,7 @@ def parallel_map(
     try:
         yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
     except BaseException as error:
-        pool.shutdown(kill_workers=True)
+        _kill(pool)
         if not isinstance(error, TerminatedWorkerError):
             raise
         raise ProcessError(
@@ -72,6 +73,14 @@ def parallel_map(
             f"with fewer processes if memory is short."
         ) from error
     pool.shutdown()
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Kill the processes of a pool, even while it is still beginning them: only then does it listen to `shutdown`."""
+    begun = list((pool._processes or {}).values())
+    pool.shutdown(kill_workers=True)
+    for process in begun:
+        kill_process_tree(process)
 
 
 def _begin(function: Callable[[Any], Any], parent: int) -> None:

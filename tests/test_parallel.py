@@ -103,3 +103,37 @@ def test_processes_end_when_the_one_that_began_them_is_killed(number: int, tmp_p
     parent.send_signal(number)
     parent.communicate(timeout=30)  # which waits for all who could write to its stdout, its processes among them
     assert parent.returncode == -number
+
+
+INTERRUPTED = """
+import signal
+from functools import partial
+from loky.backend.process import LokyProcess
+from pyannote_pix2seq.parallel import parallel_map
+
+begun, start = [], LokyProcess.start
+
+def begin(process):
+    begun.append(process)
+    if len(begun) == 2:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)  # while the function is sent, which is larger than a pipe
+    start(process)
+
+def end(*_):
+    raise KeyboardInterrupt
+
+LokyProcess.start = begin
+signal.signal(signal.SIGALRM, end)
+try:
+    list(parallel_map(partial(max, bytes(10**8)), [b"1", b"2"], 2))
+except KeyboardInterrupt as error:
+    kept = error
+    print("ended")
+"""
+
+
+def test_who_is_interrupted_while_processes_begin_waits_for_none(tmp_path: Path) -> None:
+    paths = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", INTERRUPTED]
+    ended = subprocess.run(command, env=paths, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "ended\n")
