@@ -34,6 +34,8 @@ OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
 """What is no fault of the file that is loaded."""
 UNREADABLE = (NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
 """What reading a file that is damaged, or no archive, may raise."""
+WEIGHTS = "pytorch_model.bin"
+"""Name of a checkpoint in a folder that pyannote.audio loads a model from."""
 MODEL = "pix2seq"
 """Folder of the model beside the config.yaml of a pipeline, as recipes/export.py makes it."""
 
@@ -74,6 +76,8 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, 
     source = _source(model) if isinstance(model, dict) else model
     if isinstance(source, (str, Path)):
         _check_exists(source)
+        if Path(source, "config.yaml").is_file() and not Path(source, WEIGHTS).exists():
+            raise ModelError(f"{source} is a pipeline, not a model. Load it with Pipeline.from_pretrained.")
     with _blaming(partial(_no_model, source)):
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     if not isinstance(loaded, Pix2Seq):
@@ -117,6 +121,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
         If there is no such pipeline, or it cannot be used.
     """
     config = Path(source, "config.yaml") if Path(source).is_dir() else source
+    _check_is_no_model(source)
     _check_exists(config)
     with _blaming(lambda error: f"{_named(config)} cannot be used as a pipeline: {reason(error)}"):
         _check_config(config)
@@ -124,6 +129,17 @@ def load_pipeline(source: str | Path) -> Pipeline:
     if pipeline is None:
         raise ModelError(f"{_named(config)} cannot be found.")
     return pipeline
+
+
+def _check_is_no_model(source: str | Path) -> None:
+    """Check that what is to be a pipeline is not a checkpoint, or a folder with one, that one can be made of."""
+    is_folder = Path(source).is_dir() and not Path(source, "config.yaml").exists()
+    path = Path(source, WEIGHTS) if is_folder else Path(source)
+    if path.is_file() and _is_checkpoint(path):
+        raise ModelError(
+            f"{source} is a model, not a pipeline. Make one of it with recipes/export.py, or, in Python, with "
+            f"Pix2SeqDiarization({str(path)!r})."
+        )
 
 
 def _source(model: dict[str, Any]) -> Any:

@@ -52,7 +52,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
         or with all audio tokens of these seconds. Defaults to compact prompts, and to clips if the frontend is trained
         with the model.
     decoding : dict, optional
-        Options of `DecodingOptions`, e.g. `{"method": "beam"}`.
+        Options of `DecodingOptions`, e.g. `{"method": "beam"}`. Defaults to greedy decoding, which is worse than the
+        consensus that config.yaml of `PRETRAINED` asks for, and that recipes/export.py writes.
     legacy : bool, optional
         Return the `Annotation` alone instead of a `Pix2SeqOutput`.
     token, cache_dir : optional

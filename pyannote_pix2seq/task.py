@@ -161,9 +161,10 @@ class SequenceDiarization(Task):
 
     def _prepare_validation(self) -> None:
         """Prepare for validation, unless it has been prepared for this frontend before."""
-        before, self.development = self.development, self._filled("development")
-        if self.development is not before:
-            self.validated = self._that_can_be_named(self.development)
+        development = self._filled("development")
+        if development is not self.development:
+            self.validated = self._that_can_be_named(development)
+            self.development = development
 
     def _filled(self, subset: str) -> ExampleCache:
         """The cache of a subset, filled once for each frontend: a task may train several models."""

@@ -24,7 +24,7 @@ import yaml
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
-from pyannote_pix2seq.checkpoints import MODEL, load_checkpoint, load_model
+from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError
@@ -91,7 +91,7 @@ def check(folder: Path, is_replaced: bool) -> None:
 
 def is_of_pipeline(folder: Path) -> bool:
     """Whether a folder holds a pipeline of this package, or the beginning of one that was interrupted."""
-    config, weights = folder / "config.yaml", folder / MODEL / "pytorch_model.bin"
+    config, weights = folder / "config.yaml", folder / MODEL / WEIGHTS
     if config.is_file():
         return Pix2SeqDiarization.__qualname__ in config.read_text(encoding="utf-8", errors="replace")
     files = {path for path in folder.rglob("*") if path.is_file()}
@@ -109,7 +109,7 @@ def main() -> None:
         parser.error(f"{options.checkpoint} is not a file. Name a checkpoint, such as recipes/train.py makes.")
     if options.into.is_file():
         parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
-    weights, config = options.into / MODEL / "pytorch_model.bin", options.into / "config.yaml"
+    weights, config = options.into / MODEL / WEIGHTS, options.into / "config.yaml"
     with one_line_errors():
         check(options.into, options.overwrite)
         model = load_model(options.checkpoint)

@@ -250,3 +250,15 @@ def test_a_truncated_checkpoint(tiny_pipeline: Path, tmp_path: Path) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:5000])
     with pytest.raises(ModelError, match="is not a checkpoint of a Pix2Seq model"):
         Pipeline.from_pretrained(folder)
+
+
+def test_a_model_is_no_pipeline_and_a_pipeline_no_model(tiny_pipeline: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "last.ckpt"
+    checkpoint.write_bytes((tiny_pipeline / "model" / "pytorch_model.bin").read_bytes())
+    for source in (checkpoint, str(tiny_pipeline / "model")):
+        with pytest.raises(
+            ModelError, match=rf"^{source} is a model, not a pipeline. Make one of it with recipes/expo"
+        ):
+            load_pipeline(source)
+    with pytest.raises(ModelError, match=rf"^{tiny_pipeline} is a pipeline, not a model. Load it with"):
+        load_model(tiny_pipeline)
