@@ -18,7 +18,7 @@ from pyannote_pix2seq.audio.recording import is_source
 from pyannote_pix2seq.audio.samples import check_values
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
-from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.prompts import PROMPT
 from pyannote_pix2seq.strategies.chunks import Chunker, Grid
@@ -229,7 +229,7 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
 
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     """Audio tokens of a recording, in consecutive pieces."""
-    num_tokens = round(PIECE / frontend.token_duration)
+    num_tokens = round(PIECE / TOKEN_DURATION)
     chunker = Chunker(Grid(num_tokens, num_tokens, frontend.samples_per_token, frontend.sample_rate))
     device = next(frontend.parameters(), torch.zeros(0)).device
     for chunk in chunker.chunks(reader):
@@ -243,14 +243,14 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
     """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
     speech = frontend.speech(audio.content).float()
     is_speech = speech >= SPEECH
-    length = min(int(PROMPT / frontend.token_duration), len(speech))
+    length = min(int(PROMPT / TOKEN_DURATION), len(speech))
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
     clip = AudioTokens(*(field[first : first + length] for field in audio))
     return Speaker(
         clip=clip.to("cpu", copy=True),  # a view would keep all audio tokens in memory
-        quality=float(speech[first : first + length].sum()) * frontend.token_duration,
+        quality=float(speech[first : first + length].sum()) * TOKEN_DURATION,
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
-        solo_duration=int(is_speech.sum()) * frontend.token_duration,
+        solo_duration=int(is_speech.sum()) * TOKEN_DURATION,
         name=name,
         heard_by=frontend.digest,
     )

@@ -13,7 +13,7 @@ from pyannote.audio.core.task import Specifications, Task
 from torch import Tensor
 
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, Frontend
+from pyannote_pix2seq.frontends import FRONTENDS, TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
 from pyannote_pix2seq.network.pointing import Pointing
@@ -301,7 +301,7 @@ class Pix2Seq(Model):
 
     def receptive_field_size(self, num_frames: int = 1) -> int:
         """Number of samples that `num_frames` audio tokens span."""
-        return round(num_frames * self.frontend.token_duration * self.frontend.sample_rate)
+        return round(num_frames * TOKEN_DURATION * self.frontend.sample_rate)
 
     def receptive_field_center(self, frame: int = 0) -> int:
         """Sample in the middle of an audio token."""

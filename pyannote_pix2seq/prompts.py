@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from pyannote.core import Segment, Timeline
 
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.joining import Spoken
 from pyannote_pix2seq.numeric import rounded_down, rounded_up
 from pyannote_pix2seq.vocabulary import Triplet
@@ -24,6 +24,8 @@ PROMPT = 5.0
 """Longest prompt, in seconds."""
 SILENCE = 0.2
 """Silence after each prompt, in seconds, before it is rounded up to whole audio tokens."""
+NUM_SILENT_TOKENS = rounded_up(SILENCE / TOKEN_DURATION)
+"""Number of audio tokens of the silence after each prompt."""
 
 
 class Prompted(NamedTuple):
@@ -44,7 +46,7 @@ class Prompted(NamedTuple):
     offset: float
 
 
-def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: float) -> Prompted:
+def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens) -> Prompted:
     """Prepend prompts to a chunk.
 
     Parameters
@@ -53,19 +55,17 @@ def prompt(clips: Sequence[AudioTokens], chunk: AudioTokens, token_duration: flo
         (num_tokens, ...) of speakers A, B, C...
     chunk : AudioTokens
         (num_tokens, ...)
-    token_duration : float
-        Seconds.
     """
-    silence = _zeros_like(chunk, num_silent_tokens(token_duration))
+    silence = _zeros_like(chunk, NUM_SILENT_TOKENS)
     pieces: list[AudioTokens] = []
     turns: list[Triplet] = []
     position = 0
     for speaker, clip in enumerate(clips):
         end = position + len(clip.content)
-        turns.append(Triplet(position * token_duration, end * token_duration, speaker))
+        turns.append(Triplet(position * TOKEN_DURATION, end * TOKEN_DURATION, speaker))
         pieces += [clip.to(chunk.content.device), silence]
         position = end + len(silence.content)
-    return Prompted(_concatenate([*pieces, chunk]), turns, position * token_duration)
+    return Prompted(_concatenate([*pieces, chunk]), turns, position * TOKEN_DURATION)
 
 
 def compact(clip: AudioTokens, voice: torch.Tensor | None = None) -> AudioTokens:
@@ -89,18 +89,13 @@ def compact(clip: AudioTokens, voice: torch.Tensor | None = None) -> AudioTokens
     return AudioTokens(clip.content.mean(0, keepdim=True), direction * norms)
 
 
-def num_silent_tokens(token_duration: float) -> int:
-    """Number of audio tokens of the silence after a prompt."""
-    return rounded_up(SILENCE / token_duration)
-
-
-def cut(audio: AudioTokens, segment: Segment, token_duration: float) -> AudioTokens:
+def cut(audio: AudioTokens, segment: Segment) -> AudioTokens:
     """Audio tokens that lie entirely within a segment; if there are none, the one that its middle is in."""
     length = len(audio.content)
-    first = rounded_up(segment.start / token_duration)
-    last = min(rounded_down(segment.end / token_duration), length)
+    first = rounded_up(segment.start / TOKEN_DURATION)
+    last = min(rounded_down(segment.end / TOKEN_DURATION), length)
     if first >= last:
-        first = min(int(segment.middle / token_duration), length - 1)
+        first = min(int(segment.middle / TOKEN_DURATION), length - 1)
         last = first + 1
     return AudioTokens(audio.content[first:last], audio.voice[first:last])
 

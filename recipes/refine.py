@@ -25,6 +25,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import load_checkpoint, load_frontend
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.frontends import TOKEN_DURATION
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.examples import ExampleCache
@@ -38,7 +39,7 @@ from pyannote_pix2seq.training.refining import (
 )
 from pyannote_pix2seq.training.run import RunError, check_settings, fit
 
-SHORTEST = NUM_TOKENS * RefinementFeatures.token_duration
+SHORTEST = NUM_TOKENS * TOKEN_DURATION
 """Duration of a piece, in seconds, and so of the shortest conversation."""
 
 

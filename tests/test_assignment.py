@@ -130,30 +130,30 @@ def test_nobody() -> None:
 
 
 def test_a_reading_in_parts() -> None:
-    voice = torch.zeros(100, 1, 2)  # 10 s
+    voice = torch.zeros(100, 1, 2)  # 16 s
     voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
-    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 100.0, Segment(100, 110))
-    reading.set_turns([Turn(100.0, 106.0, 0, 0.5), Turn(105.0, 109.0, 1, 0.9), Turn(106.0, 106.2, 0, 0.5)])
-    parts = list(reading.parts(3.0))
-    np.testing.assert_allclose([p.turn[:3] for p in parts], [(100.0, 103.1, 0), (103.1, 106.2, 0), (105.0, 109.0, 1)])
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 100.0, Segment(100, 116))
+    reading.set_turns([Turn(100.0, 109.6, 0, 0.5), Turn(108.0, 114.4, 1, 0.9), Turn(109.6, 109.92, 0, 0.5)])
+    parts = list(reading.parts(4.8))
+    np.testing.assert_allclose([p.turn[:3] for p in parts], [(100, 104.96, 0), (104.96, 109.92, 0), (108, 114.4, 1)])
     assert [p.written for p in parts] == [(100.0, 0), (100.0, 0), (100.0, 1)]
-    assert [p.seconds for p in parts] == pytest.approx([3.1, 1.9, 2.8])
+    assert [p.seconds for p in parts] == pytest.approx([4.96, 3.04, 4.48])
     np.testing.assert_allclose(torch.stack([p.voice for p in parts]), [[31, 0], [19, 0], [0, 28]], atol=1.01)
 
 
 def test_speakers_are_told_apart_by_the_first_two_voices_of_each_token() -> None:
     voice = torch.eye(3).expand(100, 3, 3)
-    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 0.0, Segment(0, 10))
-    reading.set_turns([Turn(0.0, 3.0, 0, 0.5)])
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.0, Segment(0, 16))
+    reading.set_turns([Turn(0.0, 4.8, 0, 0.5)])
     torch.testing.assert_close(reading.speakers[0].voice, torch.tensor([30.0, 0.0, 0.0]))
-    torch.testing.assert_close(sum(part.voice for part in reading.parts(3.0)), torch.tensor([30.0, 30.0, 0.0]))
+    torch.testing.assert_close(sum(part.voice for part in reading.parts(4.8)), torch.tensor([30.0, 30.0, 0.0]))
 
 
 def test_a_part_that_is_all_overlap_has_the_voice_of_its_speaker() -> None:
     voice = torch.zeros(100, 1, 2)
     voice[:50, 0, 0] = voice[50:, 0, 1] = 1.0
-    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.1, 0.0, Segment(0, 10))
-    reading.set_turns([Turn(0.0, 4.0, 0, 0.5), Turn(6.0, 9.0, 1, 0.9), Turn(7.0, 8.0, 0, 0.5)])
-    overlap = list(reading.parts(3.0))[-1]
+    reading = Reading(AudioTokens(torch.zeros(100, 1), voice), 0.0, Segment(0, 16))
+    reading.set_turns([Turn(0.0, 6.4, 0, 0.5), Turn(9.6, 14.4, 1, 0.9), Turn(11.2, 12.8, 0, 0.5)])
+    overlap = list(reading.parts(4.8))[-1]
     assert overlap.seconds == 0
     np.testing.assert_allclose(overlap.voice, reading.speakers[0].voice)

@@ -34,7 +34,6 @@ class ScriptedWriter:
     """Hears in each chunk the voice that its waveform is filled with, and writes what it is told to."""
 
     capacity = 4
-    token_duration = 0.16
 
     def __init__(self) -> None:
         self.script: list[list[Turn]] = []
@@ -188,7 +187,7 @@ def test_silence_when_nobody_is_known_who_could_speak(chain: Chain) -> None:
 def test_who_was_found_in_a_chunk_is_prompted_whomever_it_sounds_like(monkeypatch: pytest.MonkeyPatch) -> None:
     writer, clip = ScriptedWriter(), AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
     people = {number: Speaker(clip, 1.0, torch.eye(8)[axis], 1.0) for number, axis in ((3, 0), (7, 1), (9, 2))}
-    reading = Reading(writer.listen(torch.zeros(1, 1)), writer.token_duration, 24.0, Segment(27, 51))
+    reading = Reading(writer.listen(torch.zeros(1, 1)), 24.0, Segment(27, 51))
     reading.set_turns([Turn(26, 29, 7, 0.9)])
     assert reading.prompted(writer, people) == [3, 7]  # type: ignore[arg-type]
     monkeypatch.setattr(ScriptedWriter, "capacity", 1)

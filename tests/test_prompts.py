@@ -5,10 +5,8 @@ import torch
 from pyannote.core import Segment
 
 from pyannote_pix2seq.frontends import AudioTokens
-from pyannote_pix2seq.prompts import compact, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, compact, cut, prompt, solo_segments
 from pyannote_pix2seq.vocabulary import Triplet
-
-TOKEN = 0.16
 
 
 def numbered(num_tokens: int, first: int = 0, voice_dim: int = 3) -> AudioTokens:
@@ -39,8 +37,8 @@ def test_what_is_shorter_is_padded_with_zeros() -> None:
 def test_prompts_stand_before_the_chunk_with_silence_after_each() -> None:
     # 5 s are 31.25 tokens, 200 ms are 1.25
     clips = [numbered(31, first=1000), numbered(10, first=2000)]
-    prompted = prompt(clips, numbered(50, first=1), TOKEN)
-    assert num_silent_tokens(TOKEN) == 2 and num_silent_tokens(0.1) == 2 and num_silent_tokens(0.08) == 3
+    prompted = prompt(clips, numbered(50, first=1))
+    assert NUM_SILENT_TOKENS == 2
     assert numbers(prompted.audio) == [
         *range(1000, 1031), 0, 0, *range(2000, 2010), 0, 0, *range(1, 51),
     ]  # fmt: skip
@@ -53,7 +51,7 @@ def test_prompts_stand_before_the_chunk_with_silence_after_each() -> None:
 
 def test_nobody_to_prompt_with() -> None:
     chunk = numbered(50)
-    prompted = prompt([], chunk, TOKEN)
+    prompted = prompt([], chunk)
     assert torch.equal(prompted.audio.content, chunk.content)
     assert (prompted.turns, prompted.offset) == ([], 0.0)
 
@@ -74,7 +72,7 @@ def test_nobody_to_prompt_with() -> None:
     ],
 )
 def test_cutting_keeps_whole_tokens(start: float, end: float, expected: list[int]) -> None:
-    piece = cut(numbered(10), Segment(start, end), TOKEN)
+    piece = cut(numbered(10), Segment(start, end))
     assert numbers(piece) == expected and len(piece.voice) == len(expected)
 
 

@@ -18,7 +18,7 @@ from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.output import Turn
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
-from pyannote_pix2seq.prompts import Prompted, num_silent_tokens
+from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, Prompted
 from pyannote_pix2seq.strategies.chunks import Chunker
 from pyannote_pix2seq.strategies.speakers import Speaker
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
@@ -102,8 +102,8 @@ def test_prompts_can_be_one_audio_token_each(model: Pix2Seq, strategy: str, monk
 
         monkeypatch.setattr(Pix2Seq, "listen", spied)
         assert len(pipeline(talk(), num_speakers=3).speaker_diarization.labels()) == 3
-    chunk, silence = pipeline.grid.chunk, num_silent_tokens(model.frontend.token_duration)
-    assert lengths["compact"] <= {chunk + number * (1 + silence) for number in range(4)}
+    chunk = pipeline.grid.chunk
+    assert lengths["compact"] <= {chunk + number * (1 + NUM_SILENT_TOKENS) for number in range(4)}
     assert max(lengths["clip"]) > max(lengths["compact"]) > chunk
 
 

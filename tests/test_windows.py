@@ -30,7 +30,7 @@ def test_cropping_keeps_times_right() -> None:
         [Triplet(0.0, 5.0, 3), Triplet(4.0, 9.0, 1), Triplet(1.0, 1.61, 2), Triplet(8.0, 9.0, 2)],
         ("ann", "bob", "cleo", "dan"),
     )
-    part = crop(example, Segment(1.6, 8.0), TOKEN)
+    part = crop(example, Segment(1.6, 8.0))
     assert part.audio.content[:, 0].tolist() == list(range(10, 50))
     # of speaker 2, 10 ms are left: not worth writing
     assert part.turns == [
@@ -40,7 +40,7 @@ def test_cropping_keeps_times_right() -> None:
 
 def test_turns_of_less_than_two_bins_are_dropped_cut_or_not() -> None:
     turns = [Triplet(1.0, 1.07, 0), Triplet(2.0, 2.09, 1), Triplet(3.13, 5.0, 2), Triplet(3.1, 5.0, 3)]
-    part = crop(Example("x", EXAMPLES[0].audio, turns, ("ann", "bob", "cleo", "dan")), Segment(0, 3.2), TOKEN)
+    part = crop(Example("x", EXAMPLES[0].audio, turns, ("ann", "bob", "cleo", "dan")), Segment(0, 3.2))
     assert part.turns == [pytest.approx((2.0, 2.09, 1)), pytest.approx((3.1, 3.2, 3))]
 
 
@@ -54,7 +54,7 @@ def test_chunks_without_prompts_lie_anywhere() -> None:
         firsts.add(chunk[0] % 1000)
         place = Segment((chunk[0] - 1) % 1000 * TOKEN, ((chunk[0] - 1) % 1000 + 100) * TOKEN)
         assert window.turns == [
-            Triplet(t.start, t.end, t.speaker) for t in _named(crop(EXAMPLES[chunk[0] // 1000], place, TOKEN).turns)
+            Triplet(t.start, t.end, t.speaker) for t in _named(crop(EXAMPLES[chunk[0] // 1000], place).turns)
         ]
     assert min(firsts) < 40 and max(firsts) > 160 and len(firsts) > 40
 
@@ -114,7 +114,7 @@ def test_prompts_come_from_elsewhere_in_the_same_example() -> None:
         # whoever is prompted keeps his letter in the chunk; newcomers come after
         start = (chunk[0] - base) * TOKEN
         names = {speaker: letter for letter, speaker in enumerate(speakers)}
-        spoken = crop(example, Segment(start, start + len(chunk) * TOKEN), TOKEN).turns
+        spoken = crop(example, Segment(start, start + len(chunk) * TOKEN)).turns
         letters = [names.setdefault(turn.speaker, len(names)) for turn in spoken]
         assert [turn.speaker for turn in window.turns] == [*range(len(prompts)), *letters]
         offset = len(window.audio.content) - len(chunk)

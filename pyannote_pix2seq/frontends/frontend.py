@@ -14,6 +14,9 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.numeric import rounded_down
 from pyannote_pix2seq.origin import weights_digest
 
+TOKEN_DURATION = 0.16
+"""Duration of an audio token, in seconds."""
+
 
 class AudioTokens(NamedTuple):
     """Audio tokens, the input of the transformer.
@@ -50,8 +53,6 @@ class Frontend(nn.Module):
     ----------
     sample_rate : int
         Sample rate of the waveforms, in Hz.
-    token_duration : float
-        Duration of an audio token, in seconds.
     bins_per_token : int
         Number of time bins (the unit of turn boundaries) in an audio token.
     content_dim : int
@@ -66,9 +67,8 @@ class Frontend(nn.Module):
     """
 
     sample_rate: int = 16000
-    token_duration: float = 0.16
     bins_per_token: int = 4
-    bin_duration: float = token_duration / bins_per_token
+    bin_duration: float = TOKEN_DURATION / bins_per_token
     content_dim: int
     num_voices: int
     voice_dim: int
@@ -78,12 +78,12 @@ class Frontend(nn.Module):
     @property
     def samples_per_token(self) -> int:
         """Number of samples that one token spans."""
-        return round(self.token_duration * self.sample_rate)
+        return round(TOKEN_DURATION * self.sample_rate)
 
-    @classmethod
-    def whole_tokens(cls, seconds: float) -> int:
+    @staticmethod
+    def whole_tokens(seconds: float) -> int:
         """Number of tokens that fit into a duration."""
-        return rounded_down(seconds / cls.token_duration)
+        return rounded_down(seconds / TOKEN_DURATION)
 
     @property
     def fingerprint(self) -> str:

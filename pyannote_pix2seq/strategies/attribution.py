@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from pyannote.core import Segment, Timeline
 
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voice_of, voices_of
 
@@ -30,9 +30,7 @@ REACH = 0.4
 not into overlap."""
 
 
-def attribute(
-    turns: Sequence[Turn], audio: AudioTokens, speakers: Sequence[Speaker], token_duration: float
-) -> list[Turn]:
+def attribute(turns: Sequence[Turn], audio: AudioTokens, speakers: Sequence[Speaker]) -> list[Turn]:
     """Reassign parts of turns to the speakers whose voices they clearly have.
 
     Parameters
@@ -44,12 +42,10 @@ def attribute(
     speakers : sequence of Speaker
         Speakers 0, 1, ... of the turns: their turns may be reassigned, to one another. Turns of others stay as they
         are.
-    token_duration : float
-        Seconds.
     """
     if not speakers or not audio.voice.shape[1]:
         return list(turns)
-    attribution = _Attribution(turns, audio, directions(voices_of(speakers)), token_duration)
+    attribution = _Attribution(turns, audio, directions(voices_of(speakers)))
     parts = (attribution.parts(turn) if turn.speaker in attribution.others else [turn] for turn in turns)
     return join(chain.from_iterable(parts), 0.0)
 
@@ -61,7 +57,7 @@ def parts_of(turn: Turn, seconds: float) -> Iterator[Turn]:
 
 
 def solo_voice(
-    part: Turn, others: Iterable[Segment], audio: AudioTokens, token_duration: float, num_voices: int = 1
+    part: Turn, others: Iterable[Segment], audio: AudioTokens, num_voices: int = 1
 ) -> tuple[torch.Tensor | None, float]:
     """Voice of a part of a turn, where nobody else speaks.
 
@@ -73,8 +69,6 @@ def solo_voice(
         Turns of all other speakers.
     audio : AudioTokens
         (num_tokens, ...)
-    token_duration : float
-        Seconds.
     num_voices : int, optional
         How many voices of each audio token are summed, see `voice_of`. Defaults to 1.
 
@@ -87,17 +81,16 @@ def solo_voice(
     """
     segments = list(Timeline([part.segment]).extrude(Timeline(others)))
     seconds = sum(segment.duration for segment in segments)
-    voice = voice_of(audio, segments, token_duration, num_voices) if seconds >= MIN_SOLO else None
+    voice = voice_of(audio, segments, num_voices) if seconds >= MIN_SOLO else None
     return voice, seconds
 
 
 class _Attribution:
     """Turns whose parts are compared with the voices of speakers, (num_speakers, voice_dim), of unit length."""
 
-    def __init__(self, turns: Sequence[Turn], audio: AudioTokens, voices: torch.Tensor, token_duration: float):
+    def __init__(self, turns: Sequence[Turn], audio: AudioTokens, voices: torch.Tensor):
         self.audio = audio
         self.voices = voices
-        self.token_duration = token_duration
         self.others = {
             speaker: [turn.segment for turn in turns if turn.speaker != speaker] for speaker in range(len(voices))
         }
@@ -111,7 +104,7 @@ class _Attribution:
         return (part._replace(start=start, end=end) for part, start, end in zip(parts, starts, ends, strict=True))
 
     def _assigned(self, part: Turn, others: list[Segment]) -> Turn:
-        voice, _ = solo_voice(part, others, self.audio, self.token_duration)
+        voice, _ = solo_voice(part, others, self.audio)
         if voice is None:
             return part
         cosines = self.voices @ F.normalize(voice.float(), dim=0)
@@ -129,7 +122,7 @@ class _Attribution:
         alone = [segment for segment in near if segment.start <= part.end <= segment.end]
         if not alone:
             return part.end
-        first, last = (round(edge / self.token_duration) for edge in (alone[0].start, alone[-1].end))
+        first, last = (round(edge / TOKEN_DURATION) for edge in (alone[0].start, alone[-1].end))
         difference = self.voices[part.speaker] - self.voices[following.speaker]
         nearer = self.audio.voice[first:last, 0].float().cpu() @ difference
-        return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * self.token_duration
+        return (first + int(F.pad(nearer.cumsum(0), (1, 0)).argmax())) * TOKEN_DURATION

@@ -29,19 +29,19 @@ class ByPrompts:
     def read(self, audio: AudioTokens, chunk: Chunk, needed: int) -> list[Turn]:
         """Turns in the core of a chunk, in which at least `needed` speakers speak for the first time."""
         inventory, capacity, most = self.inventory, self.writer.capacity, self.writer.most_prompts(audio)
-        allowed, token_duration = inventory.allowed, self.writer.token_duration
+        allowed = inventory.allowed
         candidates = {
             number: speaker
             for number, speaker in inventory.speakers.items()
             if (number in inventory.present if number in inventory.heard else allowed != 0)
         }
         room = 0 if allowed == 0 and len(candidates) <= most else max(needed, 1)
-        prompted = likeliest(candidates, audio, min(capacity - room, most), token_duration)
+        prompted = likeliest(candidates, audio, min(capacity - room, most))
         max_speakers = capacity if allowed is None else min(len(prompted) + max(allowed, room), capacity)
         people = [candidates[number] for number in prompted]
         (written,) = self.writer.write([audio], [people], len(prompted) + needed, max_speakers)
         turns = shifted(written, chunk.start)
-        return self._remember(turns, speakers_in(audio, turns, chunk.start, token_duration), prompted, needed, chunk)
+        return self._remember(turns, speakers_in(audio, turns, chunk.start), prompted, needed, chunk)
 
     def _remember(
         self, turns: list[Turn], voices: dict[int, Speaker], prompted: list[int], needed: int, chunk: Chunk

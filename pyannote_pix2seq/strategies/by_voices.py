@@ -108,7 +108,7 @@ class ByVoices:
 
     def _read_alone(self, audio: AudioTokens, chunk: Chunk) -> Reading:
         """Read a chunk on its own; with all decoding samples where that is the only pass."""
-        reading = Reading(audio, self.writer.token_duration, chunk.start, chunk.core)
+        reading = Reading(audio, chunk.start, chunk.core)
         writer = self.writer.first_pass if self.inventory.heard else self.writer
         max_speakers = self.inventory.limits.at_once(self.writer.capacity)
         reading.set_turns(shifted(writer.write([audio], [[]], 0, max_speakers)[0], chunk.start))

@@ -20,7 +20,7 @@ from pyannote_pix2seq import joining
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, Frontend
 from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, rounded_up
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
@@ -105,7 +105,7 @@ class Grid(NamedTuple):
         fits = is_number(hop) and chunk / 5 - ROUNDING <= hop <= chunk + ROUNDING
         allowed = f"{chunk / 5:g} s to {chunk:g} s, a fifth of the chunk to all of it"
         check_ranges("Pix2SeqDiarization", {"hop": hop}, {"hop": (fits, allowed)})
-        length, step = (rounded_up(seconds / frontend.token_duration) for seconds in (chunk, hop))
+        length, step = (rounded_up(seconds / TOKEN_DURATION) for seconds in (chunk, hop))
         return cls(length, min(step, length), frontend.samples_per_token, frontend.sample_rate)
 
     def seconds(self, num_tokens: float) -> float:

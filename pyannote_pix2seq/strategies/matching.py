@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voices_of
 
 MIN_SIMILARITY = 0.45
@@ -38,11 +38,7 @@ def similarity(first: Sequence[torch.Tensor], second: Sequence[torch.Tensor]) ->
 
 
 def likeliest(
-    speakers: Mapping[int, Speaker],
-    audio: AudioTokens,
-    count: int,
-    token_duration: float,
-    found: Container[int] | None = None,
+    speakers: Mapping[int, Speaker], audio: AudioTokens, count: int, found: Container[int] | None = None
 ) -> list[int]:
     """Choose the speakers who are likeliest to speak in a chunk.
 
@@ -58,8 +54,6 @@ def likeliest(
         Of the chunk, (num_tokens, ...).
     count : int
         How many to choose at most.
-    token_duration : float
-        Seconds.
     found : container of int, optional
         Numbers of the speakers who were found in the chunk, and come first. Others are chosen only if their average is
         at least `MIN_PRESENCE`. Defaults to everybody.
@@ -75,7 +69,7 @@ def likeliest(
     voices = audio.voice.float().cpu() @ directions(voices_of(speakers.values())).T
     # (num_tokens, num_voices, num_speakers)
     best = voices.amax(1).sort(0, descending=True).values if voices.shape[1] else voices.sum(1)
-    present = best[: round(PRESENCE_DURATION / token_duration)].mean(0).tolist()
+    present = best[: round(PRESENCE_DURATION / TOKEN_DURATION)].mean(0).tolist()
     ranks = {
         number: (number in found, presence, speaker.last_heard)
         for (number, speaker), presence in zip(speakers.items(), present, strict=True)

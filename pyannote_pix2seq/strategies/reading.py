@@ -61,8 +61,6 @@ class Reading:
     ----------
     audio : AudioTokens
         (num_tokens, ...), in half precision where many chunks are kept.
-    token_duration : float
-        Seconds.
     start : float
         Where the chunk begins, in seconds of the recording.
     core : Segment
@@ -77,7 +75,6 @@ class Reading:
     """
 
     audio: AudioTokens
-    token_duration: float
     start: float
     core: Segment
     turns: list[Turn] = field(default_factory=list)
@@ -91,19 +88,19 @@ class Reading:
     def set_turns(self, turns: Sequence[Turn]) -> None:
         """Set the turns, in seconds of the recording, and the speakers that follow from them."""
         self.turns = join(turns, 0.0)
-        self.speakers = speakers_in(self.tokens, self.turns, self.start, self.token_duration)
+        self.speakers = speakers_in(self.tokens, self.turns, self.start)
 
     def attributed(self) -> list[Turn]:
         """The turns, parts of which are reassigned to the speakers whose voices they clearly have, see `attribute`."""
         order = list(self.speakers)
         turns = [turn._replace(speaker=order.index(turn.speaker)) for turn in shifted(self.turns, -self.start)]
-        found = attribute(turns, self.tokens, list(self.speakers.values()), self.token_duration)
+        found = attribute(turns, self.tokens, list(self.speakers.values()))
         return [turn._replace(speaker=order[turn.speaker]) for turn in shifted(found, self.start)]
 
     def prompted(self, writer: Writer, people: Mapping[int, Speaker]) -> list[int]:
         """Numbers of the speakers to prompt the chunk with: who was found in it, and others who may be in it."""
         tokens = self.tokens
-        return likeliest(people, tokens, writer.most_prompts(tokens), self.token_duration, self.speakers)
+        return likeliest(people, tokens, writer.most_prompts(tokens), self.speakers)
 
     def forget(self) -> None:
         """Drop turns and speakers: the clips of all speakers in many chunks are large."""
@@ -116,7 +113,7 @@ class Reading:
             others = [other.segment for other in turns if other.speaker != turn.speaker]
             parts = list(parts_of(turn, seconds))
             for part, placed in zip(parts, shifted(parts, self.start), strict=True):
-                voice, heard = solo_voice(part, others, tokens, self.token_duration, NUM_VOICES)
+                voice, heard = solo_voice(part, others, tokens, NUM_VOICES)
                 usual = self.speakers[turn.speaker].voice
                 voice = usual if voice is None else voice
                 yield Part(placed, voice, heard, (self.start, turn.speaker))

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from pyannote.core import Segment
 
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn, speaker_label
-from pyannote_pix2seq.prompts import PROMPT, cut, num_silent_tokens, solo_segments
+from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, PROMPT, cut, solo_segments
 
 
 @dataclass(eq=False, repr=False)
@@ -85,7 +85,7 @@ def merged(heard: Sequence[Speaker]) -> Speaker:
     return person
 
 
-def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_duration: float) -> dict[int, Speaker]:
+def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float) -> dict[int, Speaker]:
     """Speakers of a chunk, with the clips and voices that it has of them.
 
     Parameters
@@ -96,8 +96,6 @@ def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_d
         In seconds of the recording.
     start : float
         Where the chunk begins, in seconds of the recording.
-    token_duration : float
-        Seconds.
 
     Returns
     -------
@@ -107,22 +105,20 @@ def speakers_in(audio: AudioTokens, turns: Sequence[Turn], start: float, token_d
     """
     turns = shifted(turns, -start)
     return {
-        number: _speaker(audio, [turn for turn in turns if turn.speaker == number], turns, start, token_duration)
+        number: _speaker(audio, [turn for turn in turns if turn.speaker == number], turns, start)
         for number in sorted({turn.speaker for turn in turns})
     }
 
 
-def _speaker(
-    audio: AudioTokens, own: Sequence[Turn], turns: Sequence[Turn], start: float, token_duration: float
-) -> Speaker:
+def _speaker(audio: AudioTokens, own: Sequence[Turn], turns: Sequence[Turn], start: float) -> Speaker:
     solo = solo_segments(turns, own[0].speaker)
     pieces = [(_sureness(segment, own), segment) for segment in solo or [turn.segment for turn in own]]
     quality, best = max(pieces)
-    clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)), token_duration)
+    clip = cut(audio, Segment(best.start, min(best.end, best.start + PROMPT)))
     return Speaker(
         clip=clip.to("cpu", copy=True),  # a view would keep the whole chunk in memory
         quality=quality if solo else 0.0,
-        voice=voice_of(audio, [segment for _, segment in pieces], token_duration),
+        voice=voice_of(audio, [segment for _, segment in pieces]),
         solo_duration=sum(segment.duration for segment in solo),
         last_heard=start + max(turn.end for turn in own),
     )
@@ -134,9 +130,7 @@ def _sureness(segment: Segment, own: Sequence[Turn]) -> float:
     return min(segment.duration, PROMPT) * confidence
 
 
-def voice_of(
-    audio: AudioTokens, segments: Sequence[Segment], token_duration: float, num_voices: int = 1
-) -> torch.Tensor:
+def voice_of(audio: AudioTokens, segments: Sequence[Segment], num_voices: int = 1) -> torch.Tensor:
     """Sum of the first voices of each audio token over segments.
 
     Parameters
@@ -145,8 +139,6 @@ def voice_of(
         (num_tokens, ...)
     segments : sequence of Segment
         In seconds from the beginning of the audio; at least one.
-    token_duration : float
-        Seconds.
     num_voices : int, optional
         How many voices of each token, if it has as many. Defaults to 1.
 
@@ -155,7 +147,7 @@ def voice_of(
     voice : (voice_dim,) tensor
         On the CPU; all zeros or empty where the frontend has no voices.
     """
-    voices = [cut(audio, segment, token_duration).voice[:, :num_voices].sum((0, 1)) for segment in segments]
+    voices = [cut(audio, segment).voice[:, :num_voices].sum((0, 1)) for segment in segments]
     return torch.stack(voices).sum(0).cpu()
 
 
@@ -236,7 +228,7 @@ def voices_of(speakers: Iterable[Speaker]) -> list[torch.Tensor]:
     return [speaker.voice for speaker in speakers]
 
 
-def clips(speakers: Sequence[Speaker], seconds: float, token_duration: float) -> list[AudioTokens]:
+def clips(speakers: Sequence[Speaker], seconds: float) -> list[AudioTokens]:
     """Clips of speakers, shortened so that all prompts fit into a duration.
 
     Parameters
@@ -244,14 +236,12 @@ def clips(speakers: Sequence[Speaker], seconds: float, token_duration: float) ->
     speakers : sequence of Speaker
     seconds : float
         Longest duration of all prompts together, including the silence after each.
-    token_duration : float
-        Seconds.
 
     Returns
     -------
     clips : list of AudioTokens
         Each at most 5 s long, and at least one audio token.
     """
-    share = seconds / max(len(speakers), 1) - num_silent_tokens(token_duration) * token_duration
-    num_tokens = max(int(min(share, PROMPT) / token_duration), 1)
+    share = seconds / max(len(speakers), 1) - NUM_SILENT_TOKENS * TOKEN_DURATION
+    num_tokens = max(int(min(share, PROMPT) / TOKEN_DURATION), 1)
     return [AudioTokens(*(field[:num_tokens] for field in speaker.clip)) for speaker in speakers]

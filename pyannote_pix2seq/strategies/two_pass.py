@@ -85,7 +85,7 @@ class TwoPass:
         readings: list[Reading] = []
         for chunk in reported(chunks, num_chunks, "listening", report):
             audio = self.writer.listen(chunk.waveform).to(torch.half)
-            readings.append(Reading(audio, self.writer.token_duration, chunk.start, chunk.core))
+            readings.append(Reading(audio, chunk.start, chunk.core))
         return readings
 
     def _first_pass(self, readings: Sequence[Reading], min_speakers: int, report: ProgressCallback) -> None:

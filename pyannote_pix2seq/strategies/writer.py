@@ -10,12 +10,12 @@ from torch import Tensor
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import Hypothesis, decode
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.numeric import check_ranges
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
-from pyannote_pix2seq.prompts import Prompted, compact, num_silent_tokens, prompt
+from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, Prompted, compact, prompt
 from pyannote_pix2seq.strategies.attribution import attribute
 from pyannote_pix2seq.strategies.speakers import Speaker, clips
 
@@ -67,11 +67,6 @@ class Writer:
         """Most speakers that a chunk can have."""
         return self.model.vocabulary.num_speakers
 
-    @property
-    def token_duration(self) -> float:
-        """Duration of an audio token, in seconds."""
-        return self.model.frontend.token_duration
-
     def listen(self, waveform: Tensor) -> AudioTokens:
         """Audio tokens of a chunk (1, num_samples)."""
         content, voice = self.model.frontend(waveform[None].to(self.model.device))
@@ -80,7 +75,7 @@ class Writer:
     def most_prompts(self, audio: AudioTokens) -> int:
         """Most speakers that a chunk can be prompted with: in the window, each takes a token or more, and silence."""
         room = self.model.frontend.whole_tokens(self.model.vocabulary.window) - len(audio.content)
-        return min(room // (1 + num_silent_tokens(self.token_duration)), self.capacity)
+        return min(room // (1 + NUM_SILENT_TOKENS), self.capacity)
 
     def write(
         self,
@@ -110,14 +105,14 @@ class Writer:
         behind = [self._prompt(chunk, speakers) for chunk, speakers in zip(audio, prompted, strict=True)]
         written = map(_turns_of, self._decode(behind, SpeakerLimits(min_speakers, max_speakers)), behind)
         given = zip(written, audio, prompted, strict=True)
-        return [attribute(turns, chunk, speakers, self.token_duration) for turns, chunk, speakers in given]
+        return [attribute(turns, chunk, speakers) for turns, chunk, speakers in given]
 
     def _prompt(self, audio: AudioTokens, speakers: Sequence[Speaker]) -> Prompted:
         if self.prompts == "compact":
-            return prompt([compact(who.clip, who.voice) for who in speakers], audio, self.token_duration)
+            return prompt([compact(who.clip, who.voice) for who in speakers], audio)
         window = self.model.vocabulary.window
-        seconds = min(window / 2, window - len(audio.content) * self.token_duration)
-        return prompt(clips(speakers, seconds, self.token_duration), audio, self.token_duration)
+        seconds = min(window / 2, window - len(audio.content) * TOKEN_DURATION)
+        return prompt(clips(speakers, seconds), audio)
 
     def _decode(self, behind: Sequence[Prompted], limits: SpeakerLimits) -> list[Hypothesis]:
         model = self.model

@@ -25,7 +25,7 @@ from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt
 from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped
 from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.origin import changes, note_origin
@@ -117,7 +117,7 @@ class ExampleCache(Dataset):
             audio = AudioTokens(torch.from_numpy(arrays["content"]), torch.from_numpy(arrays["voice"]))
             turns = [Triplet(start, end, int(speaker)) for start, end, speaker in arrays["turns"].tolist()]
             names = tuple(arrays["names"].tolist())
-        seconds = len(audio.content) * self.frontend.token_duration  # an annotation may go on beyond the audio
+        seconds = len(audio.content) * TOKEN_DURATION  # an annotation may go on beyond the audio
         return Example(unquote(self.paths[index].stem), audio, cropped(turns, 0.0, seconds, SHORTEST_PART), names)
 
     def fill(

@@ -18,7 +18,7 @@ from torch.optim import AdamW
 from torch.utils.data import Dataset, IterableDataset
 
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.refinement import Refinement
@@ -79,13 +79,13 @@ def piece(example: Example, first: int) -> Piece:
     ValueError
         If the example ends before the piece does.
     """
-    step, bins_per_token = RefinementFeatures.token_duration, RefinementFeatures.bins_per_token
+    step, bins_per_token = TOKEN_DURATION, RefinementFeatures.bins_per_token
     if first + NUM_TOKENS > len(example.audio.content):
         raise ArgumentError(
             f"{example.uri} has {len(example.audio.content)} audio tokens; a piece that begins with number {first} "
             f"needs {first + NUM_TOKENS}. Make longer conversations."
         )
-    part = crop(example, Segment(first * step, (first + NUM_TOKENS) * step), step)
+    part = crop(example, Segment(first * step, (first + NUM_TOKENS) * step))
     num_bins = NUM_TOKENS * bins_per_token
     activity = torch.zeros(num_bins, max((turn.speaker for turn in part.turns), default=0) + 1)
     for start, end, speaker in part.turns:

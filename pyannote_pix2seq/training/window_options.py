@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, Frontend
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
 
 
@@ -62,15 +62,14 @@ class WindowOptions:
 
     def __post_init__(self) -> None:
         given = vars(self)
-        token = Frontend.token_duration
         ranges = {
             name: (is_probability(value), "a number from 0 to 1")
             for name, value in given.items()
             if name.endswith("_probability") or name == "min_audibility"
         }
         ranges["chunk"] = (
-            is_number(self.chunk, token),
-            f"a number of seconds, {token} (an audio token) or more",
+            is_number(self.chunk, TOKEN_DURATION),
+            f"a number of seconds, {TOKEN_DURATION} (an audio token) or more",
         )
         ranges["prompt_duration"] = (
             is_number(self.prompt_duration, 0),

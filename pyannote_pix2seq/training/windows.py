@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from pyannote_pix2seq.activity import rasterize
-from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped, shifted
-from pyannote_pix2seq.prompts import PROMPT, compact, cut, num_silent_tokens, prompt, solo_segments
+from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, PROMPT, compact, cut, prompt, solo_segments
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
@@ -137,7 +137,7 @@ class WindowSampler:
                 clips |= self._stranger(self._heard(_any(examples, rng)), example.names, rng)
             if rng.random() < self.options.compact_probability and self.frontend.frozen:
                 clips = {speaker: compact(clip) for speaker, clip in clips.items()}
-            chunk = crop(example, place, self.frontend.token_duration)
+            chunk = crop(example, place)
             clips = dict(sorted(clips.items(), key=lambda _: rng.random()))
             window = self.window(chunk, self._that_fit(clips))
             if window.num_speakers <= self.options.max_speakers:
@@ -150,12 +150,12 @@ class WindowSampler:
     def beginning(self, example: Example) -> Window:
         """The first chunk of an example, without prompts: the same window every time."""
         num_tokens = min(self.options.max_tokens, len(example.audio.content))
-        place = Segment(0, num_tokens * self.frontend.token_duration)
-        return self.window(crop(example, place, self.frontend.token_duration), {})
+        place = Segment(0, num_tokens * TOKEN_DURATION)
+        return self.window(crop(example, place), {})
 
     def window(self, chunk: Example, clips: dict[int, AudioTokens]) -> Window:
         """Window of a chunk after prompts, which are clips by speaker number; their speakers may be absent from it."""
-        audio, turns, offset = prompt(list(clips.values()), chunk.audio, self.frontend.token_duration)
+        audio, turns, offset = prompt(list(clips.values()), chunk.audio)
         names = {speaker: number for number, speaker in enumerate(clips)}
         for start, end, speaker in chunk.turns:
             name = names.setdefault(speaker, len(names))
@@ -165,29 +165,27 @@ class WindowSampler:
     def _heard(self, example: Example) -> Example:
         """An example without the turns that are inaudible, see `WindowOptions.min_audibility`."""
         speech = self.frontend.speech(example.audio.content.float())
-        step = self.frontend.token_duration
         turns = [
             turn
             for turn in example.turns
-            if speech[int(turn.start / step) : math.ceil(turn.end / step)].mean() >= self.options.min_audibility
+            if speech[int(turn.start / TOKEN_DURATION) : math.ceil(turn.end / TOKEN_DURATION)].mean()
+            >= self.options.min_audibility
         ]
         return replace(example, turns=turns)
 
     def _that_fit(self, clips: dict[int, AudioTokens]) -> dict[int, AudioTokens]:
         """The first clips, as many as fit the maximum duration of prompts."""
-        silence = num_silent_tokens(self.frontend.token_duration)
-        lengths = np.cumsum([len(clip.content) + silence for clip in clips.values()])
+        lengths = np.cumsum([len(clip.content) + NUM_SILENT_TOKENS for clip in clips.values()])
         num_clips = int((lengths <= self.frontend.whole_tokens(self.options.prompt_duration)).sum())
         return dict(list(clips.items())[:num_clips])
 
     def _place(self, example: Example, rng: np.random.Generator) -> Segment:
         """Random segment for the chunk, on the grid of audio tokens."""
-        step = self.frontend.token_duration
         longest = min(self.options.max_tokens, len(example.audio.content))
         is_shorter = rng.random() < self.options.shorter_probability
         num_tokens = int(rng.integers(longest // 6 + 1, longest + 1)) if is_shorter else longest
         first = int(rng.integers(len(example.audio.content) - num_tokens + 1))
-        return Segment(first * step, (first + num_tokens) * step)
+        return Segment(first * TOKEN_DURATION, (first + num_tokens) * TOKEN_DURATION)
 
     def _clips(self, example: Example, place: Segment, rng: np.random.Generator) -> dict[int, AudioTokens]:
         """Random clips of speakers who speak alone outside `place`; each speaker is left out with probability 0.2."""
@@ -199,7 +197,7 @@ class WindowSampler:
             if seconds >= SHORTEST_PROMPT and rng.random() < 0.8:
                 start = longest.start + rng.uniform(0, longest.duration - seconds)
                 clip = self._shifted(Segment(start, start + seconds), place, rng)
-                clips[speaker] = cut(example.audio, clip, self.frontend.token_duration)
+                clips[speaker] = cut(example.audio, clip)
         return clips
 
     def _stranger(self, other: Example, names: Sequence[str], rng: np.random.Generator) -> dict[int, AudioTokens]:
@@ -214,10 +212,10 @@ class WindowSampler:
         return clip if moved & place else moved
 
 
-def crop(example: Example, place: Segment, token_duration: float) -> Example:
+def crop(example: Example, place: Segment) -> Example:
     """Crop an example to a segment on the grid of audio tokens."""
     turns = shifted(cropped(example.turns, place.start, place.end, SHORTEST_TARGET), -place.start)
-    return replace(example, audio=cut(example.audio, place, token_duration), turns=turns)
+    return replace(example, audio=cut(example.audio, place), turns=turns)
 
 
 def collate(windows: Sequence[Window], vocabulary: Vocabulary, bins_per_token: int) -> Batch:
