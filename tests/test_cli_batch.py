@@ -296,9 +296,9 @@ def test_json_has_the_confidence_of_each_turn(talk, diarize):
     assert diarize(talk, "--into", "out", "--overwrite")[0] == 0
     assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]  # what was said of other turns is gone
     said = diarize(talk, "--into", "out", "--json")[2][0]
-    assert said.endswith(", 1 left without JSON as their RTTM was there already (see --overwrite)")
+    assert said.endswith(", 1 of these without JSON, which --overwrite makes")
     said = diarize(talk, "--into", "out", "--json", "--picture")[2][0]
-    assert "1 drawn" in said and "1 left without JSON" in said
+    assert "1 drawn" in said and "1 of these without JSON" in said
     Path("out/talk.json").touch()
     assert "without JSON" not in diarize(talk, "--into", "out", "--json")[2][0]
     status, _, said = diarize(talk, "--json")

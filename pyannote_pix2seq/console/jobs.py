@@ -82,7 +82,7 @@ class Tally:
         if self.skipped:
             text += f", {self.skipped} skipped as their RTTM was there already (see --overwrite)"
         if self.lacking:
-            text += f", {self.lacking} left without JSON as their RTTM was there already (see --overwrite)"
+            text += f", {self.lacking} of these without JSON, which --overwrite makes"
         return f"{text}, {self.failed} failed" if self.failed else text
 
 
