@@ -77,9 +77,10 @@ class Pix2Seq(Model):
 
     Parameters
     ----------
-    frontend : {"mel", "speaker"}, optional
+    frontend : {"voiced_mel", "mel", "speaker"}, optional
         What turns waveforms into audio tokens. The speaker frontend is never trained with the model: its weights have
-        to be loaded, see `checkpoints.load_frontend`, or come with a pretrained model.
+        to be loaded, see `checkpoints.load_frontend`, or come with a pretrained model. The others are learned with the
+        model, with voices or without.
     width, num_layers, num_heads, dropout : optional
         Size of the transformer; `width` is a multiple of twice `num_heads`.
     sample_rate, num_channels : int, optional
@@ -94,7 +95,7 @@ class Pix2Seq(Model):
 
     def __init__(
         self,
-        frontend: str = "mel",
+        frontend: str = "voiced_mel",
         width: int = 192,
         num_layers: int = 6,
         num_heads: int = 6,

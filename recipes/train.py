@@ -55,7 +55,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--frontend",
         type=Path,
-        help="what recipes/refine.py or fetch_frontends.py made; with neither this nor --initial, `mel` is learned",
+        help="what recipes/refine.py or fetch_frontends.py made; with neither this nor --initial, one is learned",
     )
     parser.add_argument(
         "--initial",
@@ -109,7 +109,7 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
         model = load_model(options.initial)
         model.task = task
     else:
-        model = Pix2Seq(frontend="speaker" if options.frontend else "mel", task=task)
+        model = Pix2Seq(frontend="speaker" if options.frontend else "voiced_mel", task=task)
         model.build()  # all layers have to be there when the trainer begins to average weights
     if options.frontend:
         load_frontend(model.frontend, options.frontend)

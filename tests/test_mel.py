@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from pyannote_pix2seq.frontends import MelFrontend
+from pyannote_pix2seq.frontends import MelFrontend, VoicedMelFrontend
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.specifications import specifications_of
+from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 
 def test_every_length_of_mel():
@@ -44,3 +47,32 @@ def test_digital_silence_is_nothing_to_mel():
     # what is a token or more away from the silence sounds as it does alone: noise has the same mean everywhere
     torch.testing.assert_close(content[19:], frontend(chunk).content[0, 1:], atol=0.05, rtol=0)
     assert frontend(torch.zeros(1, 1, 16000)).content.count_nonzero() == 0
+
+
+def test_voices_that_are_learned_are_surer_or_less_sure_and_silence_has_none():
+    torch.manual_seed(0)
+    frontend = VoicedMelFrontend(content_dim=8)
+    noise = torch.randn(1, 1, 32 * 2560, generator=torch.Generator().manual_seed(0))
+    noise[..., 8 * 2560 : 12 * 2560] = 0
+    content, voice = frontend(noise)
+    torch.testing.assert_close(content, MelFrontend.forward(frontend, noise).content)
+    certainty = voice.norm(dim=-1)[0, :, 0]
+    assert voice.shape == (1, 32, 1, 96) and certainty[8:12].eq(0).all()
+    sounds = torch.cat([certainty[:8], certainty[12:]])
+    assert sounds.min() > 0 and sounds.max() < 1 and sounds.unique().numel() > 1
+    later = noise.clone()
+    later[..., 24 * 2560 :] = 0
+    torch.testing.assert_close(frontend(later).voice[:, :19], voice[:, :19], atol=0.01, rtol=0)  # 20 hears 24
+
+
+def test_learned_voices_learn_from_who_is_named():
+    torch.manual_seed(0)
+    model = Pix2Seq(width=8, num_layers=1, num_heads=2)
+    model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=3))
+    model.build()
+    turns = [Triplet(0.0, 1.0, 0), Triplet(1.0, 2.0, 1), Triplet(2.0, 3.0, 0)]
+    tokens = torch.tensor([model.vocabulary.encode(turns)])
+    logits = model(torch.randn(1, 1, 48000), tokens[:, :-1])
+    names = logits.log_softmax(-1).gather(2, tokens[..., None])[:, 2::3]
+    names.sum().backward()
+    assert all(weight.grad.abs().sum() > 0 for weight in model.frontend.voice.parameters())
