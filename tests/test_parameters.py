@@ -15,7 +15,10 @@ from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import Vocabulary
 
 
-@pytest.mark.parametrize(("frontend", "strategy"), [("speaker", "two_pass"), ("voiced_mel", "two_pass"), ("mel", "chain")])
+STRATEGIES = {"speaker": "two_pass", "voiced_mel": "two_pass", "mel": "chain"}
+
+
+@pytest.mark.parametrize(("frontend", "strategy"), STRATEGIES.items())
 def test_two_passes_are_the_default_where_voices_are_heard(frontend: str, strategy: str) -> None:
     model = Pix2Seq(frontend=frontend, width=32, num_layers=1, num_heads=2)
     model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
