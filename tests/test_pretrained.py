@@ -100,7 +100,7 @@ def loss_on_noise(model: Pix2Seq) -> float:
 
 def test_weights_mean_what_they_meant(pipeline: Pix2SeqDiarization, from_scratch: Pix2SeqDiarization) -> None:
     assert loss_on_noise(pipeline.model) == pytest.approx(5.4947, abs=2e-3)
-    assert loss_on_noise(from_scratch.model) == pytest.approx(5.1189, abs=2e-3)
+    assert loss_on_noise(from_scratch.model) == pytest.approx(5.2825, abs=2e-3)
 
 
 # learned from scratch
@@ -111,11 +111,12 @@ def from_scratch() -> Pix2SeqDiarization:
     return Pipeline.from_pretrained(PRETRAINED_MEL)
 
 
-def test_from_scratch_there_are_speakers_but_no_voices(from_scratch: Pix2SeqDiarization, reference: Annotation) -> None:
+def test_from_scratch_there_are_speakers_with_voices(from_scratch: Pix2SeqDiarization, reference: Annotation) -> None:
     output = from_scratch({"waveform": load(SAMPLE / "sample.wav")["waveform"][:, :160000], "sample_rate": 16000})
     errors = der_components(reference, output.speaker_diarization, Timeline([Segment(0, 10)]))
     assert errors.missed_detection <= 20.0 and errors.false_alarm <= 50.0
-    assert output.speaker_embeddings is None
+    assert output.speaker_embeddings.shape == (len(output.speaker_diarization.labels()), 96)
+    assert np.linalg.norm(output.speaker_embeddings, axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_from_scratch_chunks_are_a_chain(from_scratch: Pix2SeqDiarization) -> None:

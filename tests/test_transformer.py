@@ -7,7 +7,7 @@ from rows import rows_of_cache
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pyannote_pix2seq.network.attention import VOICE_GAIN, Attention, Source, cosines, voice_bias
+from pyannote_pix2seq.network.attention import VOICE_GAIN, Attention, Source, voice_bias, voice_products
 from pyannote_pix2seq.network.rotary import Rotary, rotate
 from pyannote_pix2seq.network.transformer import Block, Cache, Positions, Transformer
 
@@ -181,7 +181,7 @@ def test_each_layer_and_each_row_has_its_own_bias() -> None:
     voice, others = torch.randn(4, 5, VOICES, VOICE_DIM), torch.randn(4, 7, VOICES, VOICE_DIM)
     scales = torch.stack([layer.voice_scale for layer in layers]).unflatten(-1, (VOICES, VOICES))
     expected = VOICE_GAIN * torch.einsum("lhvw,rqvd,rkwd->lrhqk", scales, voice, others)
-    torch.testing.assert_close(voice_bias(layers, cosines(voice, others)), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(voice_bias(layers, voice_products(voice, others)), expected, rtol=1e-5, atol=1e-4)
 
 
 def test_heads_differ_in_how_much_the_same_voice_matters_before_training() -> None:
