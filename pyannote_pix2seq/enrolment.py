@@ -165,6 +165,8 @@ class Enrolment(Sequence[Speaker]):
             raise EnrolmentError(missing(path))
         try:
             with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
+                if "names" in file and "heard_by" not in file:
+                    raise EnrolmentError(f"{path} was saved by an earlier version. Enrol again.")
                 who = zip(file["names"].tolist(), file["heard_by"].tolist(), strict=True)
                 return cls(_speaker(*each, [file[f"{field}_{i}"] for field in FIELDS]) for i, each in enumerate(who))
         except (EnrolmentError, *OUT_OF_MEMORY):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write
@@ -41,7 +42,8 @@ def weights_digest(weights: Mapping[str, Tensor], what: str = "") -> str:
     """Short hash of weights, by their names, and of what they are the weights of."""
     digest = hashlib.sha256(what.encode())
     for name, weight in sorted(weights.items()):
-        digest.update(name.encode() + weight.cpu().numpy().tobytes())
+        content = weight.detach().cpu().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
+        digest.update(name.encode() + content.numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

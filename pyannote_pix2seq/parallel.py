@@ -76,7 +76,7 @@ def parallel_map(
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
-    """Kill the processes of a pool, even while it is still beginning them: only then does it listen to `shutdown`."""
+    """Kill the processes of a pool, even while it begins them: `shutdown` alone is heard once all have begun."""
     begun = list((pool._processes or {}).values())
     pool.shutdown(kill_workers=True)
     for process in begun:

@@ -46,7 +46,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
     hop : float, optional
         Seconds from the start of one chunk to that of the next. Defaults to 0.8 times the length of a chunk.
     strategy : {"chain", "two_pass"}, optional
-        Two passes need a frontend with voices; they are the default with such a frontend, and a chain without.
+        Two passes need a frontend with voices; they are the default where these are pretrained, and a chain elsewhere.
     prompts : {"compact", "clip"}, optional
         Prompt with one audio token that summarises up to 5 s of a speaker, with the voice of all that the speaker said,
         or with all audio tokens of these seconds. Defaults to compact prompts, and to clips if the frontend is trained

@@ -166,6 +166,21 @@ def test_where_no_more_may_appear_a_number_that_is_nobodys_is_given_again(most: 
     assert found == [[0, 1], [0, 0], [0, 0], [0, number], [0, number]]
     known = chain.inventory.speakers[number]
     assert torch.cosine_similarity(known.voice, bob, dim=0) > 0.99 and known.clip.voice[0, 0].equal(bob)
+    parts = [part for part in chain._by_voices.history._parts if part.turn.speaker == number]
+    assert parts and all(torch.cosine_similarity(part.voice, bob, dim=0) > 0.99 for part in parts)  # no one else's
+
+
+def test_a_stranger_who_comes_to_sound_like_a_name_that_may_not_appear_stays_who_he_is() -> None:
+    ann, other = torch.eye(8)[:2]
+    unlike, alike = 0.4 * ann + 0.917 * other, 0.8 * ann + 0.6 * other
+    enrolled = Speaker(AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8)), 1.0, ann, 1.0, name="ann")
+    writer = IdealWriter([(4.0, 14.0, unlike)], *3 * [[(4.0, 24.0, alike)]])
+    chain = Chain(writer, SpeakerLimits(0, 1), [enrolled])  # type: ignore[arg-type]
+    durations = []
+    for index in range(4):
+        assert [turn.speaker for turn in read(chain, index, index)] == [0]
+        durations.append(chain.inventory.speakers[0].solo_duration)
+    assert durations == sorted(set(durations))
 
 
 def test_who_was_forgotten_is_nobody_to_the_voices_either(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,8 @@ def test_people_who_were_enrolled_are_not_lost(enrol):
 def test_people_of_another_model_are_refused_before_anything_is_heard(talk, diarize, enrol):
     assert enrol("ann=talk.wav", "--into", "people.npz") == (0, [])
     fields = dict(np.load("people.npz"))
+    np.savez("old.npz", **{name: field for name, field in fields.items() if name != "heard_by"})
+    assert enrol("old.npz", "--into", "new.npz")[1][0].endswith("old.npz was saved by an earlier version. Enrol again.")
     np.savez("people.npz", **(fields | {"heard_by": np.array(["another"])}))
     for status, said in (enrol("people.npz", "--into", "more.npz"), diarize("gone.wav", "--known", "people.npz")[::2]):
         assert (status, len(said)) == (2, 1) and "Enrol again with this pipeline." in said[0]

@@ -110,7 +110,7 @@ def test_a_pipeline_whose_frontend_is_learned_reads_behind_clips(
     decoding = {"method": "consensus", "temperature": 0.8, "num_samples": 32, "threshold": 0.45}
     assert params == {"model": "$model/pix2seq", "decoding": decoding}  # nothing that is so by default
     pipeline = load_diarization(tmp_path)
-    assert (pipeline.strategy, pipeline.prompts) == ("two_pass", "clip")
+    assert (pipeline.strategy, pipeline.prompts) == ("chain", "clip")
     assert pipeline.decoding == DecodingOptions(**decoding)
     exported = state_dict(tmp_path / "pix2seq" / "pytorch_model.bin")
     assert all(torch.equal(exported[name].float(), weight) for name, weight in state_dict(checkpoint).items())
@@ -144,7 +144,7 @@ def test_a_pipeline_is_replaced_only_when_asked(
         assert missing or config.read_text().endswith("# mine\n")
         run_recipe("export.py", checkpoint, pipeline, "--float16", "--overwrite")
         assert weights.stat().st_size <= size and "mine" not in config.read_text()
-    assert load_diarization(pipeline).prompts == "clip"
+    assert load_diarization(pipeline).strategy == "chain"
     config.rename(part_of(config))  # killed while the second file was written
     run_recipe("export.py", checkpoint, pipeline, "--overwrite")
     (pipeline / "pix2seq" / "thesis.tex").touch()

@@ -79,6 +79,7 @@ class ByVoices:
         assigned, groups = self._assign(reading, parts, chunk.core.end)
         own = same_people(groups, self._enrolled_groups(groups, set(assigned)))
         spare = unclaimed(groups, own)
+        self.inventory.present = set(own.values())
         numbers = self._numbers(assigned, groups, own, spare)
         parts = [part.assigned_to(numbers[group]) for part, group in zip(parts, assigned, strict=True)]
         reading.set_turns([part.turn for part in parts])
@@ -126,7 +127,12 @@ class ByVoices:
         """Numbers of enrolled speakers by group; a group that speaks in the chunk has to match there as well."""
         matched = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
         here = similarity(voices_of(self._enrolled), [group.here for group in groups])
-        return {group: ~row for row, group in matched if group not in present or here[row, group] >= MIN_SIMILARITY}
+        return {
+            group: ~row
+            for row, group in matched
+            if (group not in present or here[row, group] >= MIN_SIMILARITY)
+            and (~row in self.inventory.heard or self.inventory.allowed != 0)
+        }
 
     def _numbers(
         self, assigned: Sequence[int], groups: Sequence[Group], own: Mapping[int, int], spare: Iterable[int]
@@ -153,4 +159,7 @@ class ByVoices:
             if number in reading.speakers:
                 self.inventory.speakers[number].update(reading.speakers[number])
             self.inventory.speakers[number].voice = voices[number]
-        self.inventory.speakers |= {number: reading.speakers[number] for number in spare if number in reading.speakers}
+        for number in spare:
+            if number in reading.speakers:
+                self.inventory.speakers[number] = reading.speakers[number]
+                self.history.forget(number)

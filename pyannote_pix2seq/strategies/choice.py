@@ -12,8 +12,8 @@ Strategy = type[Chain] | type[TwoPass]
 
 
 def usual_strategy(frontend: Frontend) -> str:
-    """Two passes where there are voices to cluster, and a chain elsewhere."""
-    return "two_pass" if frontend.num_voices else "chain"
+    """Two passes where there are pretrained voices to cluster, and a chain elsewhere."""
+    return "two_pass" if frontend.num_voices and frontend.frozen else "chain"
 
 
 def usual_prompts(frontend: Frontend) -> str:

@@ -21,7 +21,8 @@ class SpeakerInventory:
 
     At most `REMEMBERED` speakers who are not enrolled are kept, so that memory does not grow with the recording: those
     who have been silent longest, relative to how long they spoke alone, are forgotten first. A forgotten speaker who
-    speaks again is a new one; numbers are never reused. Enrolled speakers are never forgotten.
+    speaks again is a new one; numbers are only reused where no more
+    may appear, and clustering has left one to nobody. Enrolled speakers are never forgotten.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ class SpeakerInventory:
 
     def most_similar(self, voice: Tensor) -> int:
         """Number of the most similar speaker of those who have spoken, for a voice that cannot be a new speaker."""
-        heard = [number for number in self.speakers if number in self.heard]
+        heard = [number for number in self.speakers if number in self.heard & self.present]
+        heard = heard or [number for number in self.speakers if number in self.heard]
         return heard[int(similarity([voice], voices_of(self.speakers[number] for number in heard)).argmax())]
 
     def forget(self, now: float) -> list[int]:
