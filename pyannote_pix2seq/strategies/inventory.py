@@ -21,8 +21,8 @@ class SpeakerInventory:
 
     At most `REMEMBERED` speakers who are not enrolled are kept, so that memory does not grow with the recording: those
     who have been silent longest, relative to how long they spoke alone, are forgotten first. A forgotten speaker who
-    speaks again is a new one; numbers are only reused where no more
-    may appear, and clustering has left one to nobody. Enrolled speakers are never forgotten.
+    speaks again is a new one; numbers are only reused where no more may appear, and clustering has left one to nobody.
+    Enrolled speakers are never forgotten.
 
     Parameters
     ----------
