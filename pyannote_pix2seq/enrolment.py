@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any, Union
@@ -226,7 +227,7 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
             f"{speaker.solo_duration:.2f} s of speech can be heard of {name}; {ENOUGH:g} s or more are needed, 5 s or "
             f"more are good. Give a clearer or longer recording of {name} alone."
         )
-    return speaker
+    return replace(speaker, heard_by=frontend.digest)
 
 
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
@@ -254,7 +255,6 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         solo_duration=int(is_speech.sum()) * TOKEN_DURATION,
         name=name,
-        heard_by=frontend.digest,
     )
 
 

@@ -73,8 +73,8 @@ class SpeakerInventory:
 
     def most_similar(self, voice: Tensor) -> int:
         """Number of the most similar speaker of those who have spoken, for a voice that cannot be a new speaker."""
-        heard = [number for number in self.speakers if number in self.heard & self.present]
-        heard = heard or [number for number in self.speakers if number in self.heard]
+        possible = self.heard & self.present or self.heard
+        heard = [number for number in self.speakers if number in possible]
         return heard[int(similarity([voice], voices_of(self.speakers[number] for number in heard)).argmax())]
 
     def forget(self, now: float) -> list[int]:
