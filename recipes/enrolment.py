@@ -43,6 +43,7 @@ from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
+from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -90,6 +91,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="(default: both)")
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
     parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
+    Labels.add_options(parser)
     parser.add_argument("--docs", type=Path, help="page to write the table to, such as docs/long.md")
     return parser.parse_args()
 
@@ -127,7 +129,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
                 f"{len(voices)} people speak in meeting {number}; {KNOWN} of them are to be enrolled. Make meetings "
                 f"longer: --minutes."
             )
-        audio = record(conversation, together, options.into)
+        audio = record(conversation, together, options.into, Labels.of(options))
         known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
 

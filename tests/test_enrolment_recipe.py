@@ -55,3 +55,17 @@ def test_conversations_have_the_difficulty_that_is_asked_for(recipe: ModuleType,
     for simulator in recipe.simulators(options):
         assert simulator.duration == 180.0
         assert simulator.acoustics.signal_to_noise == DIFFICULTIES[name].acoustics.signal_to_noise
+
+
+def test_meetings_are_labelled_in_the_style_that_is_asked_for(recipe: ModuleType, tmp_path: Path) -> None:
+    speech = [(f"v{number}", "toy", "dev", [np.full(10 * SAMPLE_RATE, 9, dtype=np.int16)] * 2) for number in range(5)]
+    write_voices(tmp_path / "voices", speech)
+    rest = {"voices": tmp_path / "voices", "split": "dev", "noise": None, "minutes": 3, "meetings": 1}
+    last = {}
+    for padding in (0.0, 0.08):
+        options = SimpleNamespace(
+            **rest, difficulty="Easy", into=tmp_path / str(padding), merge_pauses=0.0, padding=padding
+        )
+        (meeting,) = recipe.meetings(options, *recipe.simulators(options))
+        last[padding] = max(meeting.reference.itersegments()).start
+    assert last[0.0] - last[0.08] == pytest.approx(0.08)
