@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.strategies.clustering import cluster
+from pyannote_pix2seq.strategies.clustering import cluster, distances
 from pyannote_pix2seq.strategies.copresence import reunite
 from pyannote_pix2seq.strategies.reading import AUDIBLE, Part
+from pyannote_pix2seq.strategies.separation import separated
 from pyannote_pix2seq.strategies.speakers import directions
 
 CLUSTERED_DURATION = 3.0
@@ -20,8 +21,6 @@ CLUSTERED_DURATION = 3.0
 CLEAR = 2.0
 """Seconds without overlap that a part needs to be clustered. Where few parts have as many, the longest of those that
 have `AUDIBLE` seconds are added."""
-DISTANCE = 0.45
-"""Groups of voices whose mean distance is at most this are one speaker, see `clustering.distances`."""
 FEW = 500
 """Number of parts up to which less clear ones are added."""
 MIN_DURATION = 30.0
@@ -35,8 +34,8 @@ speaker."""
 def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimits) -> np.ndarray:
     """Assign each part to a speaker: (num_parts,) int, speakers are numbered from 0.
 
-    The voices of the clearest parts are clustered; those that were written for two speakers of one chunk are farther
-    apart (`clustering.PARTED`). All other parts are assigned to the speaker whose mean voice is nearest. In the end,
+    The voices of the clearest parts are clustered, as far apart as chunks say that they are (`separated`). All other
+    parts are assigned to the speaker whose mean voice is nearest. In the end,
     speakers who were split in two are made one where the chunks say so (`copresence.reunite`).
 
     Parameters
@@ -55,26 +54,14 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
     chosen = _spread(clearest, max(MAX_CLUSTERED, limits.min_speakers))
     heard = seconds[chosen] * len(clearest) / len(chosen)
     shortest = min(MIN_DURATION, MIN_SHARE * duration)
-    people = cluster(
-        voices[chosen].numpy(),
-        heard,
-        distance=DISTANCE,
-        shortest=shortest,
-        min_speakers=limits.min_speakers,
-        max_speakers=limits.max_speakers,
-        parted=_parted([parts[index] for index in chosen]),
-    )
+    written = np.array([parts[index].written for index in chosen])
+    apart, distance = separated(distances(voices[chosen].numpy()), written)
+    people = cluster(apart, heard, distance, shortest, limits.min_speakers, limits.max_speakers)
     groups = [chosen[members] for members in people]
     assigned = (voices @ _means(voices, seconds, groups).T).argmax(1).numpy()
     for number, group in enumerate(groups):
         assigned[group] = number
     return reunite(assigned, parts, limits.min_speakers)
-
-
-def _parted(parts: Sequence[Part]) -> np.ndarray:
-    """Pairs of parts that were written for two speakers of one chunk: (num_parts, num_parts) bool."""
-    chunks, speakers = np.array([part.written for part in parts]).T
-    return (chunks[:, None] == chunks) & (speakers[:, None] != speakers)
 
 
 def _clearest(seconds: np.ndarray, min_speakers: int) -> np.ndarray:

@@ -10,29 +10,25 @@ NEIGHBOURS, NEIGHBOURHOOD = 10, 0.05
 """Number of nearest neighbours, or share of all voices where that is less, that set the local scale of a voice."""
 LEAST_LIKENESS = 0.45
 """Floor of the local scale of a voice, which may have no neighbours of the same speaker."""
-PARTED = 0.2
-"""Added to the distance of two voices that the model wrote for two speakers of one chunk."""
 
 
 def cluster(
-    voices: np.ndarray,
+    apart: np.ndarray,
     seconds: np.ndarray,
     distance: float,
     shortest: float,
     min_speakers: int = 1,
     max_speakers: int | None = None,
-    parted: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Cluster voices into speakers.
+    """Cluster voices into speakers, by average linkage.
 
-    Average linkage over locally scaled cosine distances, see `distances`. Groups with enough speech are speakers; the
-    others are outliers, which the caller has to assign. Where there are more or fewer speakers than asked for, the tree
-    is cut at the nearest level that has the right number.
+    Groups with enough speech are speakers; the others are outliers, which the caller has to assign. Where there are
+    more or fewer speakers than asked for, the tree is cut at the nearest level that has the right number.
 
     Parameters
     ----------
-    voices : (num_voices, dimension) array
-        Unit length.
+    apart : (num_voices, num_voices) array
+        Distance of each pair of voices, see `distances`.
     seconds : (num_voices,) array
         Seconds of speech of each.
     distance : float
@@ -41,27 +37,24 @@ def cluster(
         Least seconds of speech of a speaker.
     min_speakers, max_speakers : int, optional
         Fewest and most speakers; `min_speakers` is met if there are as many voices.
-    parted : (num_voices, num_voices) bool array, optional
-        Pairs of voices that were written for two speakers of one chunk. Among few voices, such pairs are many and carry
-        much information; among those of hours they are few, and only keep apart what would be merged first.
 
     Returns
     -------
     people : list of int arrays
         Indices of the voices of each speaker, ordered by the first of each; no voice is in two of them.
     """
-    if len(voices) == 0:
+    if len(apart) == 0:
         return []
     seconds, shortest = np.round(1e6 * seconds), round(1e6 * shortest)  # whole, so that sums do not depend on order
-    merges = _tree(voices, parted) if len(voices) > 1 else np.zeros((0, 4))
+    merges = linkage(squareform(apart, checks=False), "average") if len(apart) > 1 else np.zeros((0, 4))
     natural = int((merges[:, 2] <= distance).sum())
     counts = _num_people(merges, seconds, shortest)
     wanted = max(counts[natural], min_speakers, 1)
     wanted = min(wanted, max_speakers or wanted)
     levels = [level for level, count in enumerate(counts) if count == wanted]
     if not levels:  # more speakers are asked for than groups have enough speech, or no group has enough
-        return _groups(merges, max(len(voices) - wanted, 0), len(voices))
-    groups = _groups(merges, min(levels, key=lambda level: abs(level - natural)), len(voices))
+        return _groups(merges, max(len(apart) - wanted, 0), len(apart))
+    groups = _groups(merges, min(levels, key=lambda level: abs(level - natural)), len(apart))
     return [group for group in groups if seconds[group].sum() >= shortest]
 
 
@@ -76,7 +69,7 @@ def distances(voices: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     voices : (num_voices, dimension) array
-        Unit length, at least two.
+        Unit length, at least one.
 
     Returns
     -------
@@ -91,14 +84,6 @@ def distances(voices: np.ndarray) -> np.ndarray:
     apart = np.clip(1 - cosines, 0, 2)
     np.fill_diagonal(apart, 0)
     return apart
-
-
-def _tree(voices: np.ndarray, parted: np.ndarray | None) -> np.ndarray:
-    """Merges of average linkage, (num_voices - 1, 4), as scipy returns them."""
-    apart = distances(voices)
-    if parted is not None:
-        apart[parted] += PARTED
-    return linkage(squareform(apart, checks=False), "average")
 
 
 def _num_people(merges: np.ndarray, seconds: np.ndarray, shortest: float) -> list[int]:
