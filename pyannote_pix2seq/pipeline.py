@@ -7,7 +7,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
@@ -28,9 +27,10 @@ from pyannote_pix2seq.strategies.chunks import Grid, chunks_of
 from pyannote_pix2seq.strategies.speakers import directions, names_of, voices_of
 from pyannote_pix2seq.strategies.streaming import Stream
 from pyannote_pix2seq.strategies.writer import Writer
+from pyannote_pix2seq.telemetry import MeasuredPipeline
 
 
-class Pix2SeqDiarization(SpeakerDiarizationMixin, Pipeline):
+class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
     """Speaker diarization with a Pix2Seq model.
 
     A recording is cut into overlapping chunks, and each is prompted with audio of speakers who may occur in it: those
