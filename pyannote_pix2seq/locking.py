@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import fcntl
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
+
+from pyannote_pix2seq.errors import Pix2SeqError
+
+LOCK = ".lock"
+"""Name of the file that is locked in a folder."""
+
+
+class InUseError(Pix2SeqError, OSError):
+    """A folder that another process writes to."""
 
 
 def lock(file: IO) -> bool:
@@ -18,3 +31,28 @@ def lock(file: IO) -> bool:
     except OSError:  # a file system without locks
         return True
     return True
+
+
+@contextmanager
+def alone(folder: Path, is_patient: bool = False) -> Iterator[None]:
+    """Lock a folder, which is created if it does not exist, for this process.
+
+    Parameters
+    ----------
+    folder : Path
+    is_patient : bool, optional
+        Wait, with a warning, until no other process has it locked. Defaults to an error.
+
+    Raises
+    ------
+    InUseError
+        If another process has it locked.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "a") as file:
+        if not lock(file):
+            if not is_patient:
+                raise InUseError(f"{folder} is in use by another process. Wait until it is done, or name another one.")
+            warnings.warn(f"{folder} is in use by another process; waiting until it is done.", stacklevel=3)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -125,6 +125,7 @@ def settings(options: argparse.Namespace, model: Pix2Seq, protocol: SyntheticPro
         "initial_weights": options.initial and weights_digest(model.state_dict()),
         "learning_rate": options.learning_rate,
         "num_samples": options.num_samples,
+        "num_conversations": options.conversations,
         "frontend": model.frontend.fingerprint,
         "conversations": origin(protocol, "train"),
         "development": origin(protocol, "development"),

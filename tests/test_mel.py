@@ -76,3 +76,23 @@ def test_learned_voices_learn_from_who_is_named():
     names = logits.log_softmax(-1).gather(2, tokens[..., None])[:, 2::3]
     names.sum().backward()
     assert all(weight.grad.abs().sum() > 0 for weight in model.frontend.voice.parameters())
+
+
+@pytest.mark.parametrize("peak", [1, 0.1, 0.01, 0.001])
+def test_spectrograms_are_as_precise_where_a_training_is_in_half_precision(peak: float) -> None:
+    frontend = MelFrontend(content_dim=8)
+    noise = peak * torch.randn(1, 1, 32000, generator=torch.Generator().manual_seed(0)) / 4
+    with torch.autocast("cpu", torch.float16):
+        half = frontend.log_mel(noise)
+    torch.testing.assert_close(half, frontend.log_mel(noise))
+
+
+@pytest.mark.parametrize("peak", [0.5, 1.0, 2.0**23])
+def test_however_loud_a_waveform_is_it_can_be_kept_in_half_precision(peak: float) -> None:
+    frontend = MelFrontend(content_dim=8)
+    noise = torch.rand(2, 1, 5000, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    noise[1] *= peak / noise[1].abs().max()
+    kept = frontend.precompute(noise).content.flatten(1)[:, :5000]
+    assert torch.equal(kept[0], noise[0, 0])
+    torch.testing.assert_close(kept[1], noise[1, 0] / max(peak, 1))
+    assert kept.half().isfinite().all()

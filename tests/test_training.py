@@ -70,6 +70,7 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         "initial_weights": None,
         "learning_rate": 1e-3,
         "num_samples": 0,
+        "num_conversations": 2,
         "frontend": heard["train"]["frontend"],
         "conversations": heard["train"]["source"],
         "development": heard["development"]["source"],
@@ -78,6 +79,8 @@ def test_a_run_goes_on_as_it_began_or_not_at_all(
         run_recipe("train.py", *again(run), "--seed=1")
     with pytest.raises(SystemExit, match="began otherwise: num_samples was 0 and is 2. Go on"):
         run_recipe("train.py", *again(run), "--num-samples=2")
+    with pytest.raises(SystemExit, match="began otherwise: num_conversations was 2 and is 60;"):
+        run_recipe("train.py", *again(run), "--conversations=60")
     with pytest.raises(SystemExit, match="num_samples=1 was given; it has to be a whole number, 2 or more, or 0"):
         run_recipe("train.py", *again(run), "--num-samples=1")
     check_settings(tmp_path / "new", seed=1)
@@ -195,7 +198,7 @@ def test_a_run_is_known_by_its_initial_weights_wherever_they_are(
     monkeypatch.setattr(recipe, "origin", lambda protocol, subset: subset)
 
     def settings(initial: Path | None) -> dict[str, object]:
-        numbers = {"batch_size": 2, "processes": 1, "learning_rate": 1e-3, "num_samples": 0}
+        numbers = {"batch_size": 2, "processes": 1, "learning_rate": 1e-3, "num_samples": 0, "conversations": 6}
         options = Namespace(initial=initial, frontend=None, seed=0, **numbers)
         return recipe.settings(options, recipe.make_model(options, task=None) if initial else Pix2Seq(), None)
 

@@ -62,10 +62,7 @@ def load(file: str | Path | BinaryIO | Mapping[str, Any]) -> AudioFile:
         If it is not audio, is empty, holds NaN or infinite samples, or has a wrong shape, dtype, channel or
         sample rate.
     """
-    if isinstance(file, LazyFile):
-        file = file.data
-    mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
-    uri = mapping.get("uri") or name_of(mapping)
+    mapping, uri = described(file)
     samples, sample_rate = _samples(mapping, uri)
     waveform = select_channel(as_float32(samples, uri), mapping.get("channel"), uri)
     # (channel, time)
@@ -126,11 +123,10 @@ def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, samp
     AudioError
         As `load` does, or if a file ends before the part starts.
     """
-    mapping: Mapping[str, Any] = file if isinstance(file, Mapping) else {"audio": file}
+    mapping, uri = described(file)
     start = 0
     if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
         start = max(int(part.start) - 1, 0)
-        uri = mapping.get("uri") or name_of(mapping)
         with decoded(mapping["audio"], uri) as source:
             rate, seconds = source.samplerate, source.frames / source.samplerate
             if source.frames and part.start >= seconds:
@@ -181,6 +177,13 @@ class LazyFile(UserDict[str, Any]):
             with decoded(source, self["uri"]) as head:  # no samples are decoded
                 return head.samplerate
         return load(self.data)[key]  # type: ignore[literal-required]
+
+
+def described(file: str | Path | BinaryIO | Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """A recording in any of its forms as a mapping, none of whose items is decoded on access, and its uri."""
+    mapping: Any = file if isinstance(file, Mapping) else {"audio": file}
+    mapping = mapping.data if isinstance(mapping, LazyFile) else mapping
+    return mapping, mapping.get("uri") or name_of(mapping)
 
 
 def name_of(mapping: Mapping[str, Any]) -> str:

@@ -162,13 +162,15 @@ class Frontend(nn.Module):
         Returns
         -------
         kept : AudioTokens
-            If not frozen, `content` is (batch, num_tokens, samples_per_token) and there are no voices.
+            If not frozen, `content` is (batch, num_tokens, samples_per_token), scaled down to full scale where it is
+            louder, and there are no voices.
         """
         if self.frozen:
             return self(waveforms)
         self.check(waveforms)
         num_tokens = self.num_tokens(waveforms.shape[-1])
         padding = num_tokens * self.samples_per_token - waveforms.shape[-1]
+        waveforms = waveforms / waveforms.abs().amax(dim=-1, keepdim=True).clamp(min=1)  # kept in half precision
         pieces = F.pad(waveforms, (0, padding)).view(len(waveforms), num_tokens, self.samples_per_token)
         return AudioTokens(pieces, pieces.new_zeros(len(waveforms), num_tokens, 0, 0))
 

@@ -1,5 +1,6 @@
 """Mel-spectrogram frontend, learned from scratch."""
 
+import torch
 import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
@@ -75,7 +76,8 @@ class MelFrontend(Frontend):
         log_mel : (batch, 80, num_samples // 160 + 1) torch.Tensor
             In units of 20 dB.
         """
-        mel = self.mel(waveforms[:, 0])
+        with torch.autocast(waveforms.device.type, enabled=False):  # powers are beyond the range of float16
+            mel = self.mel(waveforms[:, 0].float())
         decibels = 10 * mel.clamp(min=FLOOR).log10()
         loudest = decibels.amax(dim=1).sort(dim=1, descending=True).values
         # (batch, num_frames), digital silence at the end

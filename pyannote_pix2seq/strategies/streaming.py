@@ -86,11 +86,12 @@ class Stream:
 
     @property
     def latency(self) -> float:
-        """Longest time from the end of a turn until it is returned, not counting computation, in seconds.
+        """Longest time from the end of a turn until it is returned, in seconds.
 
-        Turns that end in the first chunk may take longer: until that chunk is complete.
+        Neither computation nor the time that a block takes to fill is included. Turns that end in the first chunk may
+        take longer: until that chunk is complete.
         """
-        return self._chunker.grid.latency + BORDER
+        return self._chunker.grid.latency + BORDER + self._resampler.delay
 
     @property
     def going_on(self) -> list[LabelledTurn]:

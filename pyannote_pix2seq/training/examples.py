@@ -27,6 +27,7 @@ from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.training.reference import Reference
@@ -129,6 +130,8 @@ class ExampleCache(Dataset):
     ) -> None:
         """Compute the tokens of every stretch that has none yet, or was annotated otherwise.
 
+        While another process fills the same folder, this one waits.
+
         Parameters
         ----------
         files : iterable of ProtocolFile
@@ -154,6 +157,19 @@ class ExampleCache(Dataset):
                 f"Several recordings are called {twice[0]}. List each recording once, and give each a uri of its own."
             )
         stretches = [stretch for file in files for stretch in self._stretches(file)]
+        with alone(self.folder, is_patient=True):
+            self._complete(stretches, num_workers, device, each)
+        self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
+        if not self.paths:
+            raise CacheError(
+                f"{self.folder}: none of {len(stretches)} stretches of audio gave an example. Each needs "
+                f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
+            )
+
+    def _complete(
+        self, stretches: list[Stretch], num_workers: int, device: torch.device | None, each: Callable[[], Any]
+    ) -> None:
+        """Store the tokens of those stretches that have none, with a warning of each problem."""
         missing = [stretch for stretch in stretches if not self._is_stored(*stretch)]
         for stretch in missing:
             self._path(*stretch).unlink(missing_ok=True)
@@ -161,13 +177,7 @@ class ExampleCache(Dataset):
         for problem in tqdm(done, f"audio tokens in {self.folder}", len(missing), disable=not missing):
             each()
             if problem:
-                warnings.warn(problem, stacklevel=2)
-        self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
-        if not self.paths:
-            raise CacheError(
-                f"{self.folder}: none of {len(stretches)} stretches of audio gave an example. Each needs "
-                f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
-            )
+                warnings.warn(problem, stacklevel=3)
 
     def _compute(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
         """Store the tokens of stretches, in the processes that read them; yield the problem of each, or None."""

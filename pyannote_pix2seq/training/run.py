@@ -20,6 +20,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import load_checkpoint
 from pyannote_pix2seq.console.exit import TERMINATED
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.origin import changes, note_origin
 
 EVERY = 100
@@ -184,6 +185,8 @@ def fit(
         See `CheckpointCallback`.
     ModelError
         If the last checkpoint cannot be read.
+    InUseError
+        If another process trains into that folder.
     """
     last = _last(into)
     if last.exists() and load_checkpoint(last)["global_step"] >= num_steps:
@@ -196,7 +199,8 @@ def fit(
         callbacks=[CheckpointCallback(last), TQDMProgressBar(refresh_rate=10), *callbacks],
         **options,
     )
-    with _ending_as_asked(), warnings.catch_warnings():
+    is_first = trainer.is_global_zero
+    with alone(into) if is_first else nullcontext(), _ending_as_asked(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
     save_checkpoint(trainer, last)

@@ -1,0 +1,38 @@
+"""Folders that one process has for itself."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from pyannote_pix2seq.locking import InUseError, alone
+
+
+def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
+    with alone(tmp_path / "new"), pytest.raises(InUseError, match="new is in use by another process. Wait until"):
+        with alone(tmp_path / "new"):
+            pass
+    with alone(tmp_path / "new"):
+        pass
+
+
+def test_who_is_patient_waits(tmp_path: Path) -> None:
+    order = []
+    begun = threading.Event()
+
+    def second() -> None:
+        begun.set()
+        with alone(tmp_path, is_patient=True):
+            order.append("second")
+
+    with alone(tmp_path):
+        thread = threading.Thread(target=second)
+        with pytest.warns(UserWarning, match="in use by another process; waiting"):
+            thread.start()
+            begun.wait(10)
+            thread.join(0.2)
+        order.append("first")
+    thread.join(10)
+    assert order == ["first", "second"]
