@@ -238,8 +238,7 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
     for chunk in chunker.chunks(reader):
         waveform = chunk.waveform[:, -round(chunk.core.duration * frontend.sample_rate) :]
         check_values(waveform, frontend.sample_rate, reader.uri, chunk.core.start)
-        content, voice = frontend(waveform[None].to(device))
-        yield AudioTokens(content[0], voice[0])
+        yield frontend(waveform[None].to(device)).at(0)
 
 
 def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
@@ -248,10 +247,10 @@ def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Spea
     is_speech = speech >= SPEECH
     length = min(int(PROMPT / TOKEN_DURATION), len(speech))
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())
-    clip = AudioTokens(*(field[first : first + length] for field in audio))
+    best = slice(first, first + length)
     return Speaker(
-        clip=clip.to("cpu", copy=True),  # a view would keep all audio tokens in memory
-        quality=float(speech[first : first + length].sum()) * TOKEN_DURATION,
+        clip=audio.at(best).to("cpu", copy=True),  # a view would keep all audio tokens in memory
+        quality=float(speech[best].sum()) * TOKEN_DURATION,
         voice=(audio.voice[:, :1].sum(1) * is_speech[:, None]).sum(0).cpu(),
         solo_duration=int(is_speech.sum()) * TOKEN_DURATION,
         name=name,

@@ -97,7 +97,7 @@ def cut(audio: AudioTokens, segment: Segment) -> AudioTokens:
     if first >= last:
         first = min(int(segment.middle / TOKEN_DURATION), length - 1)
         last = first + 1
-    return AudioTokens(audio.content[first:last], audio.voice[first:last])
+    return audio.at(slice(first, last))
 
 
 def solo_segments(turns: Sequence[Spoken], speaker: int) -> list[Segment]:

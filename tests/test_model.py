@@ -106,7 +106,7 @@ def test_a_batch_of_different_lengths_equals_one_by_one(model: Pix2Seq) -> None:
     tokens[:, 1:3] = torch.tensor([[FIRST_TIME + k, FIRST_TIME + 5 + k] for k in range(3)])
     together = logits_of(model, audio, tokens, lengths)
     for k, length in enumerate(lengths.tolist()):
-        alone = AudioTokens(*(field[k : k + 1, :length] for field in audio))
+        alone = audio.at((slice(k, k + 1), slice(length)))
         expected = logits_of(model, alone, tokens[k : k + 1])
         num_bins = torch.tensor([length * model.frontend.bins_per_token])
         allowed = grammar(model.vocabulary, tokens[k : k + 1, 1:], num_bins=num_bins)
@@ -128,7 +128,7 @@ def test_only_times_of_the_audio_are_possible_and_speakers_only_after_an_end(mod
 def test_times_beyond_the_shorter_audio_of_a_batch_are_impossible(model: Pix2Seq) -> None:
     audio, tokens = random_audio(model), written_about(model)[:2]
     lengths = torch.tensor([NUM_AUDIO_TOKENS, 5])
-    context = model.listen(AudioTokens(*(field[:2] for field in audio)), lengths)
+    context = model.listen(audio.at(slice(2)), lengths)
     logits, _ = model.write(context, tokens[:, :1])
     times = logits[:, 0, FIRST_TIME : model.vocabulary.first_speaker]
     assert torch.isfinite(times).sum(-1).tolist() == (lengths * model.frontend.bins_per_token).tolist()

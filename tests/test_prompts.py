@@ -19,7 +19,15 @@ def numbers(audio: AudioTokens) -> list[int]:
     return audio.content[:, 0].int().tolist()
 
 
-# several at once
+# a part, and several at once
+
+
+def test_a_part_is_of_content_and_voice() -> None:
+    audio = AudioTokens(numbered(5).content, torch.randn(5, 2, 3))
+    part = audio.at(slice(1, 4))
+    assert numbers(part) == [1, 2, 3] and torch.equal(part.voice, audio.voice[1:4])
+    (content, voice) = AudioTokens.padded([numbered(2), audio]).at(1)
+    assert torch.equal(content, audio.content) and torch.equal(voice, audio.voice)
 
 
 def test_what_is_shorter_is_padded_with_zeros() -> None:

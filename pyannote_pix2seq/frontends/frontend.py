@@ -39,6 +39,10 @@ class AudioTokens(NamedTuple):
         """Several of (num_tokens, ...) as a batch, padded with zeros to the longest."""
         return cls(*(pad_sequence(list(field), batch_first=True) for field in zip(*several, strict=True)))
 
+    def at(self, where: Any) -> AudioTokens:
+        """Select along the first dimension: a recording of a batch, or audio tokens of a recording."""
+        return AudioTokens(self.content[where], self.voice[where])
+
     def to(self, *kind: Any, **options: Any) -> AudioTokens:
         """Convert to another device or dtype, see `torch.Tensor.to`."""
         return AudioTokens(*(field.to(*kind, **options) for field in self))
@@ -191,7 +195,7 @@ class Frontend(nn.Module):
         if self.frozen:
             return kept
         waveforms = (pieces[:length].view(1, 1, -1) for pieces, length in zip(kept.content, lengths, strict=True))
-        return AudioTokens.padded([AudioTokens(content[0], voice[0]) for content, voice in map(self, waveforms)])
+        return AudioTokens.padded([tokens.at(0) for tokens in map(self, waveforms)])
 
     def speech(self, content: Tensor) -> Tensor:
         """Probability of speech during each token: 1 unless a subclass overrides this.

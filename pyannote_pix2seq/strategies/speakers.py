@@ -244,4 +244,4 @@ def clips(speakers: Sequence[Speaker], seconds: float) -> list[AudioTokens]:
     """
     share = seconds / max(len(speakers), 1) - NUM_SILENT_TOKENS * TOKEN_DURATION
     num_tokens = max(int(min(share, PROMPT) / TOKEN_DURATION), 1)
-    return [AudioTokens(*(field[:num_tokens] for field in speaker.clip)) for speaker in speakers]
+    return [speaker.clip.at(slice(num_tokens)) for speaker in speakers]

@@ -69,8 +69,7 @@ class Writer:
 
     def listen(self, waveform: Tensor) -> AudioTokens:
         """Audio tokens of a chunk (1, num_samples)."""
-        content, voice = self.model.frontend(waveform[None].to(self.model.device))
-        return AudioTokens(content[0], voice[0])
+        return self.model.frontend(waveform[None].to(self.model.device)).at(0)
 
     def most_prompts(self, audio: AudioTokens) -> int:
         """Most speakers that a chunk can be prompted with: in the window, each takes a token or more, and silence."""

@@ -45,7 +45,7 @@ def activity(pipeline: Pix2SeqDiarization, audio: str) -> SlidingWindowFeature:
     if seconds > longest:
         raise Pix2SeqError(f"{audio} lasts {seconds:.1f} s; the frame head knows people for {longest:g} s only.")
     tokens = pipeline.writer.listen(waveform)
-    context = model.listen(AudioTokens(*(field[None] for field in tokens)))
+    context = model.listen(AudioTokens.padded([tokens]))
     step = model.bin_duration
     bins = SlidingWindow(start=-step / 2, duration=step, step=step)  # Binarize puts edges in the middle of frames
     silence = torch.zeros(1, model.vocabulary.num_speakers)  # so that turns that last until the end are closed
