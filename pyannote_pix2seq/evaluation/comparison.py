@@ -142,11 +142,8 @@ def evaluate(
         If another evaluation is using that folder.
     """
     check_names(systems)
-    if place is None:
-        with tempfile.TemporaryDirectory() as folder:
-            return _evaluated(name, files, systems, threads, Path(folder), scoring, subset)
-    with _alone(place):
-        return _evaluated(name, files, systems, threads, place.resolve(), scoring, subset)
+    with tempfile.TemporaryDirectory() if place is None else _alone(place) as folder:
+        return _evaluated(name, files, systems, threads, Path(folder), scoring, subset)
 
 
 def title(name: str, subset: str) -> str:
@@ -155,15 +152,15 @@ def title(name: str, subset: str) -> str:
 
 
 @contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Lock a folder for this evaluation; it is created if needed."""
+def _alone(place: Path) -> Iterator[str]:
+    """Lock a folder for this evaluation, and yield its absolute path; it is created if needed."""
     place.mkdir(parents=True, exist_ok=True)
     with open(place / "lock", "w") as file:
         if not lock(file):
             raise EvaluationError(
                 f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
             )
-        yield
+        yield str(place.resolve())
 
 
 def _evaluated(
