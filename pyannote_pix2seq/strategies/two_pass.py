@@ -15,7 +15,7 @@ from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION, assign_sp
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Stitcher, cropped
 from pyannote_pix2seq.strategies.matching import match_enrolled
 from pyannote_pix2seq.strategies.reading import Reading, second_pass
-from pyannote_pix2seq.strategies.speakers import Speaker, merged, new_numbers, voices_of
+from pyannote_pix2seq.strategies.speakers import Speaker, merged, new_numbers, numbered, voices_of
 from pyannote_pix2seq.strategies.strategy import Diarization, ProgressCallback, reported
 from pyannote_pix2seq.strategies.writer import Writer
 
@@ -70,9 +70,9 @@ class TwoPass:
 
     def _numbered(self, turns: Sequence[Turn], people: Sequence[Speaker]) -> Diarization:
         """Give the speakers who have turns their final numbers, see `speakers.numbered`."""
-        new, names = new_numbers(self.known), [speaker.name for speaker in self.known]
+        new, enrolled = new_numbers(self.known), {who.name: number for number, who in numbered(self.known).items()}
         order = dict.fromkeys(turn.speaker for turn in sorted(turns))
-        numbers = {i: next(new) if people[i].name is None else ~names.index(people[i].name) for i in order}
+        numbers = {i: next(new) if people[i].name is None else enrolled[people[i].name] for i in order}
         turns = [turn._replace(speaker=numbers[turn.speaker]) for turn in turns]
         return Diarization(turns, {numbers[i]: people[i] for i in order})
 
