@@ -7,7 +7,7 @@ os.environ["PYANNOTE_METRICS_ENABLED"] = "0"  # before pyannote.audio is importe
 import importlib.util
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -34,6 +34,14 @@ from pyannote_pix2seq.vocabulary import Vocabulary
 RECIPES = Path(__file__).parents[1] / "recipes"
 
 torch.set_num_threads(1)  # the models of these tests are too small to share
+
+
+@pytest.fixture(scope="module")
+def float32() -> Iterator[None]:
+    """Nothing is computed in bfloat16, even where that is faster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pyannote_pix2seq.frontends.bfloat16.has_bfloat16", lambda device: False)
+        yield
 
 
 def make_tiny_model() -> Pix2Seq:

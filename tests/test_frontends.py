@@ -1,7 +1,6 @@
 """Shapes of all frontends; the speaker frontend on a real recording: golden numbers, silence, voices."""
 
 import math
-from operator import attrgetter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ from pyannote.audio.utils.powerset import Powerset
 from pyannote.database.util import load_rttm
 from torch import Tensor
 
-from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens, MelFrontend, SpeakerFrontend, bfloat16
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.frontends.campplus import fbank, statistics_pooling
 from pyannote_pix2seq.frontends.counting import pool_counts
@@ -28,11 +27,11 @@ LENGTHS = [1600, 16000, 96000, 480160]
 
 
 @pytest.fixture(scope="module")
-def speaker_frontend() -> SpeakerFrontend:
+def speaker_frontend(float32: None) -> SpeakerFrontend:
     checkpoint = torch.load(SHIPPED, map_location="cpu", weights_only=False)["state_dict"]
     prefix = "frontend."
     state_dict = {k.removeprefix(prefix): v for k, v in checkpoint.items() if k.startswith(prefix)}
-    frontend = SpeakerFrontend(bfloat16=False)
+    frontend = SpeakerFrontend()
     frontend.load_state_dict(state_dict)
     return frontend
 
@@ -90,26 +89,24 @@ def test_golden_tokens(sample_tokens):
     torch.testing.assert_close(alike, expected, atol=2e-3, rtol=0)
 
 
-def test_bfloat16_keeps_what_is_active(speaker_frontend, sample):
-    frontend = SpeakerFrontend(bfloat16=True)
-    frontend.load_state_dict(speaker_frontend.state_dict())
-    for network in ("segmentation", "counter.segmentation"):
-        heard = [f.get_submodule(network)(sample[..., :80000]) for f in (speaker_frontend, frontend)]
+def test_bfloat16_keeps_what_is_active(speaker_frontend, sample, monkeypatch):
+    networks = [speaker_frontend.segmentation, speaker_frontend.counter.segmentation]
+    precise = [network(sample[..., :80000]) for network in networks]
+    monkeypatch.setattr(bfloat16, "has_bfloat16", has_bfloat16)
+    quick = [network(sample[..., :80000]) for network in networks]
+    for heard in zip(precise, quick, strict=True):
         probabilities = [said.exp() if said.min() < 0 else said for said in heard]
         difference = (probabilities[0] - probabilities[1]).abs().mean()
         assert heard[1].dtype == torch.float32 and difference < 0.01
         assert (difference > 0) == has_bfloat16("cpu")
 
 
-def test_where_there_is_no_bfloat16_float32_is_used(
-    speaker_frontend: SpeakerFrontend, sample: Tensor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frontend = SpeakerFrontend(bfloat16=True)
-    frontend.load_state_dict(speaker_frontend.state_dict())
-    monkeypatch.setattr("pyannote_pix2seq.frontends.bfloat16.has_bfloat16", lambda device: False)
-    for network in ("frames", "segmentation", "counter.segmentation"):
-        precise, quick = (attrgetter(network)(f)(sample[..., :80000]) for f in (speaker_frontend, frontend))
-        assert torch.equal(precise, quick)
+def test_where_there_is_no_bfloat16_float32_is_used(speaker_frontend: SpeakerFrontend, sample: Tensor) -> None:
+    frames = speaker_frontend.frames(sample[..., :80000])
+    assert torch.equal(frames, speaker_frontend.campplus.frames(fbank(sample[..., :80000])))
+    filtered = torch.randn(1, 100, 60)
+    for lstm in (speaker_frontend.segmentation.lstm, speaker_frontend.counter.segmentation.lstm):
+        assert torch.equal(lstm(filtered)[0], torch.nn.LSTM.forward(lstm, filtered)[0])
 
 
 @pytest.mark.parametrize(("major", "is_fast"), [(7, False), (8, True)])
@@ -120,11 +117,10 @@ def test_gpus_older_than_ampere_have_no_bfloat16(major: int, is_fast: bool, monk
     assert has_bfloat16("cuda") == is_fast and not has_bfloat16("mps")
 
 
-def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden):
-    frontend = SpeakerFrontend(bfloat16=True)
-    frontend.load_state_dict(speaker_frontend.state_dict())
-    frames = frontend.frames(golden_waveform)
-    embedding = frontend.campplus.embed(statistics_pooling(frames, torch.ones_like(frames[:, :1])))
+def test_bfloat16_keeps_the_embedding(speaker_frontend, golden_waveform, golden, monkeypatch):
+    monkeypatch.setattr(bfloat16, "has_bfloat16", has_bfloat16)
+    frames = speaker_frontend.frames(golden_waveform)
+    embedding = speaker_frontend.campplus.embed(statistics_pooling(frames, torch.ones_like(frames[:, :1])))
     assert F.cosine_similarity(embedding[0, 0], golden["campplus_embedding"], dim=0) > 0.999
 
 

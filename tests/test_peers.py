@@ -32,10 +32,10 @@ def clustering(load_recipe: Callable[[str], ModuleType]) -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def frontend() -> SpeakerFrontend:
+def frontend(float32: None) -> SpeakerFrontend:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SpeakerFrontend(bfloat16=False)
+        return SpeakerFrontend()
 
 
 @pytest.fixture(scope="module")

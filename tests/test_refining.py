@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from toy import write_toy_voices
 
 from pyannote_pix2seq.frontends import AudioTokens, SpeakerFrontend
+from pyannote_pix2seq.frontends import refinement as refinement_module
 from pyannote_pix2seq.frontends.campplus import NUM_FRAME_CHANNELS
 from pyannote_pix2seq.frontends.counting import pool_counts
 from pyannote_pix2seq.frontends.level import amplified
@@ -64,20 +65,27 @@ def test_it_hears_two_and_a_half_seconds_to_each_side(posteriors: torch.Tensor, 
     assert 0.04 * reach == pytest.approx(2.48)
 
 
-def test_frames_are_disturbed_in_training_alone(posteriors: torch.Tensor, frames: torch.Tensor) -> None:
-    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, dropout=0.0, frame_dropout=1.0)
+def test_frames_are_disturbed_in_training_alone(
+    posteriors: torch.Tensor, frames: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refinement_module, "DROPOUT", 0.0)
+    monkeypatch.setattr(refinement_module, "FRAME_DROPOUT", 1.0)
+    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
     torch.nn.init.normal_(refinement.correct.weight)
     assert torch.equal(refinement(posteriors, frames), refinement(posteriors, -frames))  # it hears none
     assert not torch.equal(refinement.eval()(posteriors, frames), refinement(posteriors, -frames))
-    noisy = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.3, frame_dropout=0.0)._disturbed(
-        torch.zeros(100, 50, 20)
-    )
+    monkeypatch.setattr(refinement_module, "FRAME_DROPOUT", 0.0)
+    noisy = refinement._disturbed(torch.zeros(100, 50, 20))
     assert noisy.std().item() == pytest.approx(0.3 * 2**0.5, rel=0.05)
     assert noisy.mean(dim=1).std().item() == pytest.approx(0.3, rel=0.05)
 
 
-def test_half_of_a_correction_is_believed_after_training(posteriors: torch.Tensor, frames: torch.Tensor) -> None:
-    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS, noise=0.0, frame_dropout=0.0).eval()
+def test_half_of_a_correction_is_believed_after_training(
+    posteriors: torch.Tensor, frames: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NOISE", "FRAME_DROPOUT"):
+        monkeypatch.setattr(refinement_module, name, 0.0)
+    refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS).eval()
     torch.nn.init.normal_(refinement.correct.weight, std=0.1)
     half = refinement(posteriors, frames)
     refinement.training = True  # but not its layers, which drop nothing out

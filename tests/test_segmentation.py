@@ -7,7 +7,7 @@ from pyannote.audio.models.segmentation import PyanNet
 from pyannote_pix2seq.frontends.segmentation import FrugalSincNet, build_overlap_segmentation, build_segmentation
 
 
-def test_waveforms_are_filtered_a_few_at_a_time_with_the_same_output(monkeypatch):
+def test_waveforms_are_filtered_a_few_at_a_time_with_the_same_output(monkeypatch, float32):
     for build in (build_segmentation, build_overlap_segmentation):
         network = build().eval()
         plain = PyanNet(lstm={"num_layers": 4})

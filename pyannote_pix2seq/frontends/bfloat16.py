@@ -22,7 +22,7 @@ def has_bfloat16(device: str) -> bool:
     return device == "cpu" and torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported()
 
 
-def autocast(tensor: Tensor, is_wanted: bool = True) -> torch.autocast:
-    """Context in which the device of a tensor computes in bfloat16 if that `is_wanted` and faster."""
+def autocast(tensor: Tensor) -> torch.autocast:
+    """Context in which the device of a tensor computes in bfloat16 if that is faster."""
     device = tensor.device.type
-    return torch.autocast(device, torch.bfloat16, enabled=is_wanted and has_bfloat16(device))
+    return torch.autocast(device, torch.bfloat16, enabled=has_bfloat16(device))

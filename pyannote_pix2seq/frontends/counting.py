@@ -24,8 +24,6 @@ class SpeakerCounter(nn.Module):
     ----------
     samples_per_bin : float
         Number of samples in a time bin.
-    bfloat16 : bool, optional
-        See `build_overlap_segmentation`.
     """
 
     LENGTH = 125
@@ -33,10 +31,10 @@ class SpeakerCounter(nn.Module):
     HOP = 100
     """Bins from the start of one piece to that of the next."""
 
-    def __init__(self, samples_per_bin: float, bfloat16: bool = False) -> None:
+    def __init__(self, samples_per_bin: float) -> None:
         super().__init__()
         self.samples_per_bin = samples_per_bin
-        self.segmentation = build_overlap_segmentation(bfloat16)
+        self.segmentation = build_overlap_segmentation()
 
     def forward(self, waveforms: Tensor, num_bins: int) -> Tensor:
         """Count active speakers in each time bin.

@@ -11,17 +11,23 @@ TRUST = 0.5
 
 WIDTH, KERNEL = 96, 5
 """Channels and size of the convolutions."""
+DROPOUT = 0.3
+NOISE = 0.3
+"""In training: standard deviation of each of two noises that are added to the frames (whose own is 1), one of them the
+same for all bins."""
+FRAME_DROPOUT = 0.2
+"""In training: probability that an example has no frames."""
 
 
 class Convolution(nn.Module):
     """Residual dilated convolution over time: (batch, num_bins, 96), in and out."""
 
-    def __init__(self, dilation: int, dropout: float) -> None:
+    def __init__(self, dilation: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(WIDTH)
         self.convolution = nn.Conv1d(WIDTH, WIDTH, KERNEL, padding=dilation * (KERNEL // 2), dilation=dilation)
         self.linear = nn.Linear(WIDTH, WIDTH)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(DROPOUT)
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = self.convolution(self.norm(inputs).transpose(1, 2)).transpose(1, 2)
@@ -45,31 +51,17 @@ class Refinement(nn.Module):
         Number of classes of the posteriors.
     num_channels : int
         Number of channels of the frames.
-    dropout : float, optional
-    noise : float, optional
-        In training: standard deviation of each of two noises that are added to the frames (whose own is 1), one of
-        them the same for all bins.
-    frame_dropout : float, optional
-        In training: probability that an example has no frames.
     """
 
     DILATIONS = (1, 2, 4, 8, 16)
 
-    def __init__(
-        self,
-        num_classes: int,
-        num_channels: int,
-        dropout: float = 0.3,
-        noise: float = 0.3,
-        frame_dropout: float = 0.2,
-    ) -> None:
+    def __init__(self, num_classes: int, num_channels: int) -> None:
         super().__init__()
-        self.noise, self.frame_dropout = noise, frame_dropout
         self.normalise = nn.BatchNorm1d(num_channels, affine=False)
         self.hear_posteriors = nn.Linear(num_classes, WIDTH)
         self.hear_frames = nn.Linear(num_channels, WIDTH)
-        self.dropout = nn.Dropout(dropout)
-        self.convolutions = nn.Sequential(*(Convolution(dilation, dropout) for dilation in self.DILATIONS))
+        self.dropout = nn.Dropout(DROPOUT)
+        self.convolutions = nn.Sequential(*(Convolution(dilation) for dilation in self.DILATIONS))
         self.correct = nn.Linear(WIDTH, num_classes)
         nn.init.zeros_(self.correct.weight)
         nn.init.zeros_(self.correct.bias)
@@ -98,5 +90,5 @@ class Refinement(nn.Module):
 
     def _disturbed(self, frames: Tensor) -> Tensor:
         noise = torch.randn_like(frames[:, :1]) + torch.randn_like(frames)
-        is_heard = torch.rand_like(frames[:, :1, :1]) > self.frame_dropout
-        return (frames + self.noise * noise) * is_heard
+        is_heard = torch.rand_like(frames[:, :1, :1]) > FRAME_DROPOUT
+        return (frames + NOISE * noise) * is_heard

@@ -50,16 +50,11 @@ class Bfloat16LSTM(nn.LSTM):
         return output.float(), state
 
 
-def build_segmentation(bfloat16: bool = False) -> PyanNet:
+def build_segmentation() -> PyanNet:
     """Build a local speaker segmentation network with random weights.
 
     Plaquet and Bredin, Powerset multi-class cross entropy loss for neural speaker diarization,
     Interspeech 2023.
-
-    Parameters
-    ----------
-    bfloat16 : bool, optional
-        With a `Bfloat16LSTM`.
 
     Returns
     -------
@@ -67,18 +62,13 @@ def build_segmentation(bfloat16: bool = False) -> PyanNet:
         Architecture of pyannote/segmentation-3.0: (batch, 1, num_samples) -> (batch, num_frames, 7)
         log-probabilities of no speaker, one of three local speakers, and two of them.
     """
-    return _build(Problem.MONO_LABEL_CLASSIFICATION, 10.0, MAX_OVERLAP, bfloat16)
+    return _build(Problem.MONO_LABEL_CLASSIFICATION, 10.0, MAX_OVERLAP)
 
 
-def build_overlap_segmentation(bfloat16: bool = False) -> PyanNet:
+def build_overlap_segmentation() -> PyanNet:
     """Build an overlap-aware speaker segmentation network with random weights.
 
     Bredin and Laurent, End-to-end speaker segmentation for overlap-aware resegmentation, Interspeech 2021.
-
-    Parameters
-    ----------
-    bfloat16 : bool, optional
-        With a `Bfloat16LSTM`.
 
     Returns
     -------
@@ -86,7 +76,7 @@ def build_overlap_segmentation(bfloat16: bool = False) -> PyanNet:
         Architecture of pyannote/segmentation: (batch, 1, num_samples) -> (batch, num_frames, 3) probabilities that each
         of three local speakers is active; frames are those of `build_segmentation`.
     """
-    return _build(Problem.MULTI_LABEL_CLASSIFICATION, 5.0, None, bfloat16)
+    return _build(Problem.MULTI_LABEL_CLASSIFICATION, 5.0, None)
 
 
 def piece_by_piece(
@@ -113,14 +103,14 @@ def piece_by_piece(
     return by_bin(frames, *SEGMENTATION_FRAMES, length, samples_per_bin).unflatten(0, pieces.shape[:2])
 
 
-def _build(problem: Problem, duration: float, max_overlap: int | None, bfloat16: bool) -> PyanNet:
+def _build(problem: Problem, duration: float, max_overlap: int | None) -> PyanNet:
+    """A network with a `FrugalSincNet` and a `Bfloat16LSTM`."""
     segmentation = PyanNet(lstm={"num_layers": 4})
     segmentation.sincnet = FrugalSincNet(**segmentation.hparams["sincnet"])
-    if bfloat16:
-        lstm = segmentation.lstm
-        segmentation.lstm = Bfloat16LSTM(
-            lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True, bidirectional=True
-        )
+    lstm = segmentation.lstm
+    segmentation.lstm = Bfloat16LSTM(
+        lstm.input_size, lstm.hidden_size, lstm.num_layers, batch_first=True, bidirectional=True
+    )
     segmentation.specifications = Specifications(
         problem=problem,
         resolution=Resolution.FRAME,

@@ -48,10 +48,7 @@ class SpeakerFrontend(Frontend):
     norm of voice 0 is the probability that exactly one speaker is active during the token, that of voices 1 and 2
     the activity of their speaker during the token.
 
-    Parameters
-    ----------
-    bfloat16 : bool, optional
-        Compute CAM++ frames and LSTMs in bfloat16 on devices on which it is faster. Defaults to True.
+    CAM++ frames and LSTMs are computed in bfloat16 on devices on which it is faster.
     """
 
     content_dim = Frontend.bins_per_token * NUM_CLASSES
@@ -69,11 +66,10 @@ class SpeakerFrontend(Frontend):
     SPEAKER_FLOOR = 1e-4
     OVERLAP_WEIGHT = 0.05
 
-    def __init__(self, bfloat16: bool = True) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.in_bfloat16 = bfloat16
-        self.segmentation = build_segmentation(bfloat16)
-        self.counter = SpeakerCounter(self.samples_per_bin, bfloat16)
+        self.segmentation = build_segmentation()
+        self.counter = SpeakerCounter(self.samples_per_bin)
         self.campplus = CAMPPlus()
         self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
@@ -153,7 +149,7 @@ class SpeakerFrontend(Frontend):
             In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
         """
         features = fbank(padded(waveforms, self.samples_per_token))
-        with autocast(waveforms, self.in_bfloat16):
+        with autocast(waveforms):
             return self.campplus.frames(features).float()
 
     def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:

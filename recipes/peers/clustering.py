@@ -56,7 +56,7 @@ class CampPlusEmbedding(Model):
     Parameters
     ----------
     frontend : SpeakerFrontend
-        Its CAM++ is used as it is there, in bfloat16 unless the frontend says otherwise.
+        Its CAM++ is used as it is there, in bfloat16 on devices on which that is faster.
     once : bool, optional
         Embed a waveform that is the same as the one before only once. Defaults to False.
     """
