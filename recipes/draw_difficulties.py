@@ -29,12 +29,13 @@ from pyannote.database import ProtocolFile
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.der import error_rate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import FAINT, INK, SOUND, style_axes
 from pyannote_pix2seq.protocol import SyntheticProtocol, annotate
 from pyannote_pix2seq.report import draw_lane, speakers_of
-from pyannote_pix2seq.simulation import Noises, Simulator
+from pyannote_pix2seq.simulation import Simulator
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
 
@@ -57,8 +58,7 @@ STYLES = {
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    add_material(parser)
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="folder of simulation.md")
     parser.add_argument(
         "--conversations", type=at_least_one, default=100, help="measured per difficulty (default: 100)"
@@ -168,7 +168,7 @@ def tabulate(protocols: dict[str, SyntheticProtocol], options: argparse.Namespac
 def draw(options: argparse.Namespace) -> None:
     """Draw the pictures, print the table and put it into the page."""
     place = Place(options.into / "simulation.md", "difficulties")
-    noises = Noises(options.noise) if options.noise else None
+    noises = noises_of(options)
     made: dict[str, dict[str, Any]] = {name: simulators(name, options.voices, noises) for name in DIFFICULTIES}
     protocols = {name: SyntheticProtocol(name, **each) for name, each in made.items()}
     draw_difficulties(protocols, options.into / "difficulties.png")

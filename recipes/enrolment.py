@@ -34,6 +34,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
@@ -41,7 +42,7 @@ from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
-from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
+from pyannote_pix2seq.simulation import Conversation, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
@@ -79,8 +80,7 @@ class Meeting:
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    add_material(parser)
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for recordings and results")
     parser.add_argument("--split", default="dev", help="of the voices (default: dev)")
     parser.add_argument("--meetings", type=at_least_one, default=3, help="number of them (default: 3)")
@@ -98,7 +98,7 @@ def parse() -> argparse.Namespace:
 
 def simulators(options: argparse.Namespace) -> list[Simulator]:
     """Simulators of the recordings for enrolment and of the meetings, with different speech of the same voices."""
-    noises = Noises(options.noise) if options.noise else None
+    noises = noises_of(options)
     return [
         simulator(options.difficulty, half, noises, 60 * options.minutes, (PEOPLE, PEOPLE))
         for half in halves(Voices(options.voices, options.split))

@@ -35,6 +35,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
@@ -43,7 +44,7 @@ from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
-from pyannote_pix2seq.simulation import Noises, Voices
+from pyannote_pix2seq.simulation import Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
@@ -57,8 +58,7 @@ class NoAnswerError(Pix2SeqError):
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
     parser = Parser(description=__doc__)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    add_material(parser)
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for recordings and results")
     parser.add_argument(
         "--minutes", type=positive, nargs="+", default=[10, 60, 240], help="durations (default: 10 60 240)"
@@ -168,7 +168,7 @@ def compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
     """Let systems diarize all meetings, print the table, and return the exit status."""
     place = Place(options.docs, "long") if options.docs else None
     voices = Voices(options.voices, "dev")
-    noises = Noises(options.noise) if options.noise else None
+    noises = noises_of(options)
     labels, longest = Labels.of(options), 60 * max(options.minutes)
     meetings_of = {
         number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers

@@ -20,6 +20,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
 from pyannote_pix2seq.rendering import REGISTRY, render
 from pyannote_pix2seq.simulation import Noises, Voices
@@ -31,9 +32,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(description=__doc__)
     add = parser.add_argument
     add("names", nargs="+", metavar="NAME", help=f"difficulties: {', '.join(DIFFICULTIES)}")
-    add("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    add_material(parser)
     add("--into", type=Path, required=True, metavar="FOLDER", help="output folder")
-    add("--noise", type=Path, help="folder or manifest of noise recordings; without it, all noise is generated")
     for subset in SUBSETS:
         add(f"--{subset}", type=whole, default=100, metavar="N", help="conversations (default: 100)")
     add(
@@ -69,7 +69,7 @@ def origin_of(name: str, options: argparse.Namespace, noises: Noises | None) -> 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
     with one_line_errors():
-        noises = Noises(options.noise) if options.noise else None
+        noises = noises_of(options)
         protocols = {name: make_protocol(name, options, noises) for name in options.names}
         for name, protocol in protocols.items():
             hours = render(protocol, options.into, origin_of(name, options, noises), options.jobs)

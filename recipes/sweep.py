@@ -26,6 +26,7 @@ from matplotlib.figure import Figure
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, intervals, measure
@@ -125,8 +126,7 @@ DOMAINS = {
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:
     parser = Parser(description=__doc__)
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
-    parser.add_argument("--noise", type=Path, help="folder or manifest of noise recordings")
+    add_material(parser)
     parser.add_argument("--conversations", type=at_least_one, default=20, help="at each point (default: 20)")
     parser.add_argument(
         "--duration", type=positive, default=30.0, help="of each conversation, in seconds (default: 30)"
@@ -271,7 +271,7 @@ def run(options: argparse.Namespace, systems: Sequence[System]) -> int:
     """Evaluate systems at all points, print, write and draw what is found, and return the exit status."""
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
-    made = list(simulators(options, Noises(options.noise) if options.noise else None))
+    made = list(simulators(options, noises_of(options)))
     files = conversations(made, options.conversations, Labels.of(options))
     evaluation = evaluate("difficulty", files, systems, options.threads)
     if not evaluation.results:

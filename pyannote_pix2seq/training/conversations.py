@@ -7,8 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import at_least_one, not_negative, positive
+from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SyntheticProtocol
-from pyannote_pix2seq.simulation import Acoustics, Noises, Simulator, TakenTurns, Voices
+from pyannote_pix2seq.simulation import Acoustics, Simulator, TakenTurns, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 from pyannote_pix2seq.simulation.labels import Labels
 
@@ -20,15 +21,12 @@ VALIDATED = 30.0
 
 def add_options(parser: ArgumentParser) -> None:
     """Add the options that describe conversations to a parser; `protocol_of` interprets them."""
-    parser.add_argument("--voices", type=Path, required=True, help="what recipes/prepare_voices.py made")
+    add_material(parser)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument(
         "--turns", type=Path, nargs="+", help="folders of RTTM files; one named twice is drawn from twice as often"
     )
     kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation, see docs/simulation.md")
-    parser.add_argument(
-        "--noise", type=Path, help="folder or manifest of noise recordings (default: all noise is generated)"
-    )
     parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
     parser.add_argument(
         "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
@@ -73,7 +71,7 @@ def given(options: Namespace) -> list[str]:
 
 def protocol_of(options: Namespace) -> SyntheticProtocol:
     """Protocol of training conversations with the train voices and validation conversations with the dev voices."""
-    noises = Noises(options.noise) if options.noise else None
+    noises = noises_of(options)
     labels = Labels.of(options)
     sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
     if options.difficulty:
