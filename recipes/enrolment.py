@@ -34,6 +34,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.markdown import Place, table
@@ -44,7 +45,6 @@ from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
-from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -91,7 +91,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--strategy", nargs="+", choices=STRATEGIES, default=list(STRATEGIES), help="(default: both)")
     parser.add_argument("--pipeline", default=str(pyannote_pix2seq.PRETRAINED), help="folder (default: ours)")
     parser.add_argument("--threads", type=at_least_one, default=2, help="CPU threads (default: 2)")
-    Labels.add_options(parser)
+    add_labels(parser)
     parser.add_argument("--docs", type=Path, help="page to write the table to, such as docs/long.md")
     return parser.parse_args()
 
@@ -129,7 +129,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
                 f"{len(voices)} people speak in meeting {number}; {KNOWN} of them are to be enrolled. Make meetings "
                 f"longer: --minutes."
             )
-        audio = record(conversation, together, options.into, Labels.of(options))
+        audio = record(conversation, together, options.into, labels_of(options))
         known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
 

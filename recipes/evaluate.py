@@ -28,12 +28,12 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote_pix2seq.console.arguments import Parser, not_negative
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.system_options import parse_systems
 from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
 from pyannote_pix2seq.evaluation.registered import files_of, register
 from pyannote_pix2seq.evaluation.scoreboard import draw, markdown, write_csv
 from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.evaluation.system_options import parse_systems
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[System]]:

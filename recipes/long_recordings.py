@@ -35,18 +35,18 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
+from pyannote_pix2seq.console.system_options import parse_systems
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, measure
 from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Voices
 from pyannote_pix2seq.simulation.difficulty import simulator
-from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
 
 COLUMNS = ("minutes", "people", "pipeline", "DER, %", "false alarm / missed / confusion", "found", "x real time", "GB")
@@ -72,7 +72,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
         default=1,
         help="pieces of the longest meeting for each shorter duration (default: 1)",
     )
-    Labels.add_options(parser)
+    add_labels(parser)
     parser.add_argument("--docs", type=Path, help="page to write the table to, such as docs/long.md")
     parser.set_defaults(strategy=STRATEGIES)
     options, systems = parse_systems(parser, arguments)
@@ -169,7 +169,7 @@ def compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
     place = Place(options.docs, "long") if options.docs else None
     voices = Voices(options.voices, "dev")
     noises = noises_of(options)
-    labels, longest = Labels.of(options), 60 * max(options.minutes)
+    labels, longest = labels_of(options), 60 * max(options.minutes)
     meetings_of = {
         number: simulator("Meeting", voices, noises, longest, (number, number)) for number in options.speakers
     }

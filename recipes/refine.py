@@ -24,10 +24,15 @@ from torch.utils.data import DataLoader
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.checkpoints import load_checkpoint, load_frontend
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
+from pyannote_pix2seq.console.conversation_options import (
+    add_conversations,
+    check_conversations,
+    kind_given,
+    protocol_of,
+)
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends import TOKEN_DURATION
 from pyannote_pix2seq.protocol import origin
-from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.examples import ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.refining import (
@@ -45,7 +50,7 @@ SHORTEST = NUM_TOKENS * TOKEN_DURATION
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    conversations.add_options(parser)
+    add_conversations(parser)
     parser.add_argument("--frontend", type=Path, required=True, help="what recipes/fetch_frontends.py made")
     parser.add_argument(
         "--into", type=Path, required=True, help="folder for outputs of the networks, checkpoints and logs"
@@ -60,7 +65,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=whole, default=0, help="of random numbers (default: 0)")
     options = parser.parse_args()
-    conversations.check(parser, options)
+    check_conversations(parser, options)
     if options.duration < SHORTEST:
         parser.error(f"--duration {options.duration:g}: pieces of {SHORTEST} s are cut out of it. Make it longer.")
     return options
@@ -68,7 +73,7 @@ def parse() -> argparse.Namespace:
 
 def listen(features: RefinementFeatures, options: argparse.Namespace) -> dict[str, ExampleCache]:
     """Compute and cache the outputs of segmentation and CAM++ for the conversations of each subset."""
-    protocol, heard = conversations.protocol_of(options), {}
+    protocol, heard = protocol_of(options), {}
     for subset in ("train", "development"):
         folder = options.into / "heard" / subset
         heard[subset] = ExampleCache(folder, features, origin(protocol, subset), options.duration)
@@ -95,7 +100,7 @@ def main() -> None:
         refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
         with atomic_write(written) as part:
             torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
-    same = shlex.join([*conversations.given(options), "--frontend", str(written)])
+    same = shlex.join([*kind_given(options), "--frontend", str(written)])
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py {same} --into run/")
 
 

@@ -20,12 +20,12 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
 from pyannote_pix2seq.rendering import REGISTRY, render
 from pyannote_pix2seq.simulation import Noises, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators
-from pyannote_pix2seq.simulation.labels import Labels
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -43,7 +43,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="SECONDS",
         help="of each training conversation (default: 50)",
     )
-    Labels.add_options(parser)
+    add_labels(parser)
     add("--jobs", type=at_least_one, default=2, help="parallel processes (default: 2)")
     return parser.parse_args(arguments)
 
@@ -52,14 +52,14 @@ def make_protocol(name: str, options: argparse.Namespace, noises: Noises | None)
     """Make the protocol of a difficulty, of a finite size."""
     of_subsets: dict[str, Any] = simulators(name, options.voices, noises, options.train_duration)
     sizes = {f"num_{subset}": getattr(options, subset) for subset in SUBSETS}
-    return SyntheticProtocol(name, **of_subsets, **sizes, labels=Labels.of(options))
+    return SyntheticProtocol(name, **of_subsets, **sizes, labels=labels_of(options))
 
 
 def origin_of(name: str, options: argparse.Namespace, noises: Noises | None) -> dict[str, Any]:
     """Provenance of a rendered protocol: all that it depends on except its size."""
     return {
         "difficulty": asdict(DIFFICULTIES[name]),
-        "labels": str(Labels.of(options)),
+        "labels": str(labels_of(options)),
         "voices": Voices(options.voices, "train").digest,
         "noise": noises and noises.digest,
         "train_duration": options.train_duration,

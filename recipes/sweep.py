@@ -26,14 +26,15 @@ from matplotlib.figure import Figure
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
+from pyannote_pix2seq.console.system_options import parse_systems
 from pyannote_pix2seq.evaluation.comparison import ONE_SPEAKER, Evaluation, SystemScores, evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, intervals, measure
 from pyannote_pix2seq.evaluation.scoreboard import write_csv
 from pyannote_pix2seq.evaluation.scores import Score
 from pyannote_pix2seq.evaluation.system import System
-from pyannote_pix2seq.evaluation.system_options import parse_systems
 from pyannote_pix2seq.palette import COLOURS, INK, SLATE, SOUND, style_axes
 from pyannote_pix2seq.protocol import annotate
 from pyannote_pix2seq.simulation import Acoustics, FittedTurns, Noises, Simulator, Voices
@@ -134,7 +135,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--axes", nargs="*", choices=AXES, help="(default: all, or none beside --domains)")
     parser.add_argument("--domains", nargs="*", choices=DOMAINS, help="(default: all, or none beside --axes)")
     parser.add_argument("--every", type=at_least_one, default=1, help="use every n-th point of an axis (default: 1)")
-    Labels.add_options(parser)
+    add_labels(parser)
     parser.add_argument("--page", type=Path, help="page whose tables and pictures are replaced: docs/difficulty.md")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="folder for difficulty.csv")
     options, systems = parse_systems(parser, arguments)
@@ -272,7 +273,7 @@ def run(options: argparse.Namespace, systems: Sequence[System]) -> int:
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
     made = list(simulators(options, noises_of(options)))
-    files = conversations(made, options.conversations, Labels.of(options))
+    files = conversations(made, options.conversations, labels_of(options))
     evaluation = evaluate("difficulty", files, systems, options.threads)
     if not evaluation.results:
         raise SystemExit("\n".join(evaluation.failures))

@@ -28,13 +28,13 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from pyannote_pix2seq.checkpoints import MODEL, load_checkpoint, load_frontend, load_model
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
+from pyannote_pix2seq.console.conversation_options import add_conversations, check_conversations, protocol_of
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.origin import weights_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
-from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.run import check_settings, fit
 
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
@@ -51,7 +51,7 @@ def model_of(path: str) -> Path:
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
-    conversations.add_options(parser)
+    add_conversations(parser)
     parser.add_argument(
         "--frontend",
         type=Path,
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=at_least_one, default=1, help="parallel training processes (default: 1)")
     parser.add_argument("--seed", type=whole, default=0, help="of random numbers (default: 0)")
     options = parser.parse_args()
-    conversations.check(parser, options)
+    check_conversations(parser, options)
     if options.batch_size % options.processes:
         parser.error(
             f"--processes {options.processes} cannot share --batch-size {options.batch_size} evenly. Make the batch a "
@@ -148,7 +148,7 @@ def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with one_line_errors():
-        protocol = conversations.protocol_of(options)
+        protocol = protocol_of(options)
         task = SequenceDiarization(
             protocol,
             options.into / "tokens",

@@ -14,6 +14,7 @@ import pytest
 from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
+from pyannote_pix2seq.console.conversation_options import protocol_of
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Conversation, Noises, Simulator, Voices
@@ -21,7 +22,6 @@ from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, DifficultyError
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.simulation.store import VoicesError, to_level, write_voices
 from pyannote_pix2seq.simulation.turns import TurnsError
-from pyannote_pix2seq.training.conversations import protocol_of
 
 NAMES = ["Easy", "Meeting", "Broadcast", "Telephone", "Crowd"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from argparse import ArgumentParser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -168,12 +167,3 @@ def test_a_protocol_is_known_by_its_first_files(simulator: Simulator) -> None:
     assert first == again and len({first, *different}) == 3
     assert origin(protocols[0], "train") != origin(protocols[0], "development")
     assert len({origin(protocol, "development") for protocol in protocols}) == 1
-
-
-def test_a_command_line_can_ask_for_a_style() -> None:
-    parser = ArgumentParser()
-    Labels.add_options(parser)
-    assert Labels.of(parser.parse_args([])) == HEARD
-    assert Labels.of(parser.parse_args(["--merge-pauses", "0.8", "--padding", "-0.1"])) == Labels(0.8, -0.1)
-    with pytest.raises(LabelsError, match="merge_pauses=-1"):
-        Labels.of(parser.parse_args(["--merge-pauses", "-1"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.frontends.refinement import SMALLEST, Refinement
 from pyannote_pix2seq.frontends.segmentation import NUM_CLASSES
-from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.examples import Example, ExampleCache
 from pyannote_pix2seq.training.refining import (
     NUM_TOKENS,
@@ -285,11 +283,3 @@ def test_conversations_that_are_shorter_than_a_piece_are_refused(
     with pytest.raises(SystemExit):
         run_recipe("refine.py", *given, "--duration", 10)
     assert "--duration 10: pieces of 10.24 s are cut out of it. Make it longer" in capsys.readouterr().err
-
-
-def test_what_conversations_are_like_is_told_to_the_next_recipe() -> None:
-    typed = "--voices voices --turns ami ami vox --noise noise --hesitations 0.2 --merge-pauses 0.8 --padding -0.1"
-    parser = ArgumentParser()
-    conversations.add_options(parser)
-    options = parser.parse_args([*typed.split(), "--conversations", "7"])
-    assert conversations.given(options) == typed.split()

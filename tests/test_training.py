@@ -17,11 +17,11 @@ from toy import write_toy_voices
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_model
+from pyannote_pix2seq.console import conversation_options
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.model import Pix2Seq
-from pyannote_pix2seq.training import conversations
 from pyannote_pix2seq.training.run import RunError, check_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
@@ -293,7 +293,7 @@ def test_without_the_extra_it_is_said_at_once_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(conversations, "find_spec", lambda name: None)
+    monkeypatch.setattr(conversation_options, "find_spec", lambda name: None)
     with pytest.raises(SystemExit):
         run_recipe(recipe, "--voices", tmp_path, *kind, "--frontend", "no.pt", "--into", tmp_path)
     said = " ".join(capsys.readouterr().err.split())

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
 
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.numeric import check_ranges, is_number
@@ -59,24 +57,6 @@ class Labels:
             "padding": (is_number(self.padding), "a number of seconds; negative ones make turns shorter"),
         }
         check_ranges("Labels", vars(self), ranges, LabelsError)
-
-    @staticmethod
-    def add_options(parser: ArgumentParser) -> None:
-        """Add the options of a style of labels to a command line; `of` reads them."""
-        add = partial(parser.add_argument, type=float, default=0.0, metavar="SECONDS")
-        add("--merge-pauses", help="label shorter pauses of a speaker as speech (default: 0)")
-        add("--padding", help="labels begin earlier and end later than turns; below 0, the other way (default: 0)")
-
-    @classmethod
-    def of(cls, options: Namespace) -> Labels:
-        """Style of labels that a command line asks for.
-
-        Raises
-        ------
-        LabelsError
-            As the constructor does.
-        """
-        return cls(options.merge_pauses, options.padding)
 
     def __str__(self) -> str:
         """The style as one word, which is part of the provenance of whatever is labelled in it."""

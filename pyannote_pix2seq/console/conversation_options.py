@@ -1,4 +1,4 @@
-"""Training conversations, from the options of a command line."""
+"""Options of a command line that describe training conversations."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import at_least_one, not_negative, positive
+from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, Simulator, TakenTurns, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
-from pyannote_pix2seq.simulation.labels import Labels
 
 KIND = ("voices", "turns", "difficulty", "noise", "hesitations", "merge_pauses", "padding")
 """Options that say what conversations are like, rather than how many there are."""
@@ -19,7 +19,7 @@ VALIDATED = 30.0
 """Duration of validation conversations with `--turns`, in seconds."""
 
 
-def add_options(parser: ArgumentParser) -> None:
+def add_conversations(parser: ArgumentParser) -> None:
     """Add the options that describe conversations to a parser; `protocol_of` interprets them."""
     add_material(parser)
     kind = parser.add_mutually_exclusive_group(required=True)
@@ -40,10 +40,10 @@ def add_options(parser: ArgumentParser) -> None:
         default=0.0,
         help="short pauses per second of speech within turns of --turns (default: 0)",
     )
-    Labels.add_options(parser)
+    add_labels(parser)
 
 
-def check(parser: ArgumentParser, options: Namespace) -> None:
+def check_conversations(parser: ArgumentParser, options: Namespace) -> None:
     """Refuse options that contradict each other, with an error of the parser."""
     if options.difficulty and options.hesitations:
         parser.error(
@@ -58,7 +58,7 @@ def check(parser: ArgumentParser, options: Namespace) -> None:
         )
 
 
-def given(options: Namespace) -> list[str]:
+def kind_given(options: Namespace) -> list[str]:
     """Options, as on a command line, that describe the same kind of conversations to another recipe."""
     values = {name: getattr(options, name) for name in KIND}
     return [
@@ -72,7 +72,7 @@ def given(options: Namespace) -> list[str]:
 def protocol_of(options: Namespace) -> SyntheticProtocol:
     """Protocol of training conversations with the train voices and validation conversations with the dev voices."""
     noises = noises_of(options)
-    labels = Labels.of(options)
+    labels = labels_of(options)
     sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
     if options.difficulty:
         made = simulators(options.difficulty, options.voices, noises, options.duration)
