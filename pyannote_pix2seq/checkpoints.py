@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,6 +18,7 @@ from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
 from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
+from pyannote_pix2seq.faults import OUT_OF_MEMORY, UNREADABLE
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 
@@ -30,10 +30,6 @@ ADVICE = re.compile(
     r"\x1b\[[0-9;]*m|^Weights only load failed.*WeightsUnpickler error:|(Please use|Check the documentation).*", re.S
 )
 """What PyTorch says of files that hold more than weights, around what is wrong, and escapes of terminals."""
-OUT_OF_MEMORY = (MemoryError, torch.OutOfMemoryError)
-"""What is no fault of the file that is loaded."""
-UNREADABLE = (NotImplementedError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
-"""What reading a file that is damaged, or no archive, may raise."""
 WEIGHTS = "pytorch_model.bin"
 """Name of a checkpoint in a folder that pyannote.audio loads a model from."""
 MODEL = "pix2seq"

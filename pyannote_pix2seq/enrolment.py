@@ -17,8 +17,8 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import is_source
 from pyannote_pix2seq.audio.samples import check_values
-from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError, missing
+from pyannote_pix2seq.faults import OUT_OF_MEMORY
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.prompts import PROMPT

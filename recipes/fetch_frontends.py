@@ -28,10 +28,10 @@ from torch import Tensor
 from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import UNREADABLE
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.faults import UNREADABLE
 from pyannote_pix2seq.frontends import SpeakerFrontend
 
 ANY_WHEEL = ["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11", "--only-binary=:all:"]

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt
-from pyannote_pix2seq.checkpoints import OUT_OF_MEMORY
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.faults import OUT_OF_MEMORY
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped
 from pyannote_pix2seq.locking import alone
