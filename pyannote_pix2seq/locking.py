@@ -34,8 +34,8 @@ def lock(file: IO) -> bool:
 
 
 @contextmanager
-def alone(folder: Path, is_patient: bool = False) -> Iterator[None]:
-    """Lock a folder, which is created if it does not exist, for this process.
+def alone(folder: Path, is_patient: bool = False) -> Iterator[str]:
+    """Lock a folder, which is created if it does not exist, for this process; yield its absolute path.
 
     Parameters
     ----------
@@ -55,4 +55,4 @@ def alone(folder: Path, is_patient: bool = False) -> Iterator[None]:
                 raise InUseError(f"{folder} is in use by another process. Wait until it is done, or name another one.")
             warnings.warn(f"{folder} is in use by another process; waiting until it is done.", stacklevel=3)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield str(folder.resolve())

@@ -26,7 +26,7 @@ from pyannote_pix2seq.evaluation.comparison import (
 from pyannote_pix2seq.evaluation.measures import measure
 from pyannote_pix2seq.evaluation.scoreboard import markdown
 from pyannote_pix2seq.evaluation.system import System, UnknownSystemError
-from pyannote_pix2seq.locking import lock
+from pyannote_pix2seq.locking import InUseError, alone
 
 
 def test_all_systems_are_measured_on_the_same_samples_beside_the_baselines(evaluation: Evaluation) -> None:
@@ -203,7 +203,5 @@ def test_an_evaluation_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> N
 
 
 def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:
-    with open(tmp_path / "lock", "w") as first:
-        assert lock(first)
-        with pytest.raises(EvaluationError, match="is in use: another evaluation"):
-            evaluate("Toy", [file(LOUD)], [], 1, tmp_path)
+    with alone(tmp_path), pytest.raises(InUseError, match="is in use by another process"):
+        evaluate("Toy", [file(LOUD)], [], 1, tmp_path)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -23,7 +22,7 @@ from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import System, check_names
-from pyannote_pix2seq.locking import lock
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
@@ -138,29 +137,17 @@ def evaluate(
     ------
     UnknownSystemError
         If two systems have the same name.
-    EvaluationError
-        If another evaluation is using that folder.
+    InUseError
+        If another process is using that folder.
     """
     check_names(systems)
-    with tempfile.TemporaryDirectory() if place is None else _alone(place) as folder:
+    with tempfile.TemporaryDirectory() if place is None else alone(place) as folder:
         return _evaluated(name, files, systems, threads, Path(folder), scoring, subset)
 
 
 def title(name: str, subset: str) -> str:
     """What is evaluated: the name and, in brackets, the subset, if there is one."""
     return f"{name} ({subset})" if subset else name
-
-
-@contextmanager
-def _alone(place: Path) -> Iterator[str]:
-    """Lock a folder for this evaluation, and yield its absolute path; it is created if needed."""
-    place.mkdir(parents=True, exist_ok=True)
-    with open(place / "lock", "w") as file:
-        if not lock(file):
-            raise EvaluationError(
-                f"{place} is in use: another evaluation writes to it. Wait until it is done, or take another folder."
-            )
-        yield str(place.resolve())
 
 
 def _evaluated(
