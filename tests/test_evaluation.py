@@ -18,7 +18,6 @@ from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
     Evaluation,
-    EvaluationError,
     evaluate,
     never_two,
     one_speaker,
