@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -55,4 +55,8 @@ def alone(folder: Path, is_patient: bool = False) -> Iterator[str]:
                 raise InUseError(f"{folder} is in use by another process. Wait until it is done, or name another one.")
             warnings.warn(f"{folder} is in use by another process; waiting until it is done.", stacklevel=3)
             fcntl.flock(file, fcntl.LOCK_EX)
-        yield str(folder.resolve())
+        try:
+            yield str(folder.resolve())
+        finally:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_UN)  # processes that were forked meanwhile have the file open, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import threading
 from pathlib import Path
 
@@ -36,3 +37,15 @@ def test_who_is_patient_waits(tmp_path: Path) -> None:
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]
+
+
+def test_processes_that_were_begun_meanwhile_do_not_keep_a_folder(tmp_path: Path) -> None:
+    fork = multiprocessing.get_context("fork")
+    end = fork.Event()
+    with alone(tmp_path):
+        process = fork.Process(target=end.wait)
+        process.start()
+    with alone(tmp_path):
+        end.set()
+    process.join(10)
+    assert process.exitcode == 0
