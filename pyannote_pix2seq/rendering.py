@@ -46,7 +46,7 @@ class RenderingError(Pix2SeqError, ValueError):
     """A protocol that cannot be rendered, or rendered files that are not what they should be."""
 
 
-def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], num_jobs: int = 1) -> float:
+def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, Any], num_jobs: int = 1) -> float:
     """Render a protocol as `into/NAME`, register it in `into/database.yml`, read it back and compare.
 
     Recordings of an interrupted run are not rendered again, except for the first, to check that rendering still gives
@@ -56,7 +56,7 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
     ----------
     protocol : SyntheticProtocol
         Of finite size.
-    into : Path
+    into : Path or str
         Created if it does not exist.
     origin : mapping
         Everything that the protocol is made from, saved as JSON.
@@ -74,6 +74,7 @@ def render(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any], n
         If the protocol does not end, or the folder holds something else, a protocol of another origin, a damaged one,
         or a database.yml that was not written by this module. The message names it.
     """
+    into = Path(into)
     folder = _folder(protocol, into)
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")

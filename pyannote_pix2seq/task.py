@@ -145,7 +145,12 @@ class SequenceDiarization(Task):
         if stage not in ("fit", "validate"):
             return
         trainer = cast(Trainer, self.trainer)
-        self.model = cast(Pix2Seq, trainer.lightning_module)
+        if not isinstance(trainer.lightning_module, Pix2Seq):
+            raise ArgumentError(
+                f"SequenceDiarization trains a Pix2Seq, not a {type(trainer.lightning_module).__name__}: "
+                f"Pix2Seq(task=...)."
+            )
+        self.model = trainer.lightning_module
         self.sampler = WindowSampler(self.model.frontend, self.windows)
         if stage == "fit":
             self._begin(trainer)

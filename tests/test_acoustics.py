@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
 from pyannote_pix2seq.errors import ArgumentError, OptionError
@@ -263,7 +264,7 @@ def usual(tmp_path: Path) -> Acoustics:
     """With three kinds of noise, and voices for a crowd."""
     for kind in ("rain", "wind", "hum"):
         (tmp_path / "noise" / kind).mkdir(parents=True)
-        (tmp_path / "noise" / kind / "1.wav").touch()
+        soundfile.write(tmp_path / "noise" / kind / "1.wav", np.full(10, 0.1), SAMPLE_RATE)
     return Acoustics(
         noises=Noises(tmp_path / "noise"), bystanders=Voices(write_toy_voices(tmp_path / "voices"), "train")
     )
@@ -321,10 +322,10 @@ def test_options_are_drawn_as_often_as_asked_and_within_their_ranges() -> None:
 
 def test_acoustics_that_sound_different_have_another_digest(tmp_path: Path) -> None:
     voices = Voices(write_toy_voices(tmp_path / "voices"), "train")
-    (tmp_path / "rain.wav").write_bytes(b"rain")
+    soundfile.write(tmp_path / "rain.wav", np.full(10, 0.1), SAMPLE_RATE)
     usual = Acoustics(noises=Noises(tmp_path), bystanders=voices)
     digests = {usual.digest}
-    (tmp_path / "rain.wav").write_bytes(b"more rain")
+    soundfile.write(tmp_path / "rain.wav", np.full(20, 0.1), SAMPLE_RATE)
     others = [
         {"drift": 8.0},
         {"near": (0.2, 0.3)},
@@ -372,7 +373,7 @@ def test_scenes_that_cannot_be_heard_are_refused(tmp_path: Path) -> None:
         ({"signal_to_noise": float("nan")}, "signal_to_noise=nan was given; it has to be a number of dB"),
         ({"peak": float("nan")}, "peak=nan was given; it has to be a number of dB"),
         ({"clipping": "loud"}, "clipping='loud' was given; it has to be a number of dB, 0 or more, or None without"),
-        ({"compression": 1.5}, "compression=1.5 was given; it has to be a number from 0 to 1"),
+        ({"compression": 1.5}, "compression=1.5 was given; it has to be a number from 0 to 0.99"),
     ],
 )
 def test_scenes_that_would_sound_of_nothing_are_refused(numbers: dict[str, Any], message: str) -> None:
@@ -429,3 +430,10 @@ def test_a_codec_that_this_libsndfile_lacks_is_told_at_once(monkeypatch: pytest.
     with pytest.raises(AcousticsError, match="here lacks mp3. Leave them out of codecs and telephones"):
         Acoustics()
     Acoustics(codecs=("vorbis",))
+
+
+def test_acoustics_of_ones_own_are_others() -> None:
+    class Hum(Acoustics):
+        pass
+
+    assert Hum().digest != Acoustics().digest == Acoustics().digest

@@ -8,13 +8,18 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE
 
-from pyannote_pix2seq.audio import AudioError
 from pyannote_pix2seq.simulation import noise
 from pyannote_pix2seq.simulation.noise import BLOCK_SECONDS, NoiseError, Noises, coloured_noise
 
 
 def rng_of(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def hiss(path: Path, num_samples: int) -> None:
+    """Write a recording of so many samples."""
+    with path.open("wb") as file:
+        soundfile.write(file, np.full(num_samples, 0.1), SAMPLE_RATE, format="WAV")
 
 
 def test_noise_of_any_colour_is_heard_at_low_frequencies_most() -> None:
@@ -41,21 +46,21 @@ def test_recorded_noise_is_of_the_kind_asked_for(tmp_path: Path) -> None:
 def test_the_digest_is_that_of_the_recordings_wherever_they_lie(tmp_path: Path) -> None:
     for home in ("a", "b"):
         (tmp_path / home / "noise").mkdir(parents=True)
-        (tmp_path / home / "noise" / "rain.wav").write_bytes(b"rain")
+        hiss(tmp_path / home / "noise" / "rain.wav", 10)
     (tmp_path / "a" / "noise" / "README.md").write_text("is no sound")
     digests = [Noises(tmp_path / home / "noise").digest for home in ("a", "b")]
-    (tmp_path / "a" / "noise" / "rain.wav").write_bytes(b"more rain")
-    (tmp_path / "b" / "noise" / "wind.wav").write_bytes(b"wind")
+    hiss(tmp_path / "a" / "noise" / "rain.wav", 20)
+    hiss(tmp_path / "b" / "noise" / "wind.wav", 10)
     digests += [Noises(tmp_path / home / "noise").digest for home in ("a", "b")]
     assert digests[0] == digests[1] and len(set(digests)) == 3
 
 
 def test_the_digest_of_a_manifest_is_that_of_what_it_lists(tmp_path: Path) -> None:
     (tmp_path / "manifest.tsv").write_text("path\tkind\nrain.wav\twater\n")
-    (tmp_path / "rain.wav").write_bytes(b"rain")
+    hiss(tmp_path / "rain.wav", 10)
     first = Noises(tmp_path / "manifest.tsv").digest
     assert Noises(tmp_path).digest == first
-    (tmp_path / "rain.wav").write_bytes(b"more rain")
+    hiss(tmp_path / "rain.wav", 20)
     second = Noises(tmp_path / "manifest.tsv").digest
     (tmp_path / "manifest.tsv").write_text("path\tkind\nrain.wav\twind\n")
     assert len({first, second, Noises(tmp_path / "manifest.tsv").digest}) == 3
@@ -66,7 +71,7 @@ def test_names_that_are_not_utf8_have_a_digest_too(tmp_path: Path) -> None:
     for letter in (b"\xe9", b"\xe8"):  # of Latin-1
         folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf" + letter))
         folder.mkdir()
-        (folder / "rain.wav").touch()
+        hiss(folder / "rain.wav", 10)
         digests.add(Noises(folder).digest)
     assert len(digests) == 2
 
@@ -154,10 +159,17 @@ def test_a_kind_without_a_sample_is_refused(tmp_path: Path) -> None:
     assert Noises(tmp_path).draw(tmp_path.name, rng_of(), 10).any()  # of the one that has some
 
 
-def test_a_recording_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "rain.wav").write_bytes(b"RIFF" + bytes(100))
-    with pytest.raises(AudioError, match=r"rain\.wav cannot be read as audio: it is cut off .*\)\. Copy it again\.$"):
-        Noises(tmp_path).draw(tmp_path.name, rng_of(), 10)
+def test_recordings_that_cannot_be_opened_are_left_out_and_so_are_kinds_without_others(tmp_path: Path) -> None:
+    for kind in ("rain", "wind"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "bad.wav").write_bytes(b"RIFF" + bytes(100))
+    message = r"No noise from 2 recordings: .*bad\.wav cannot be read as audio: it is cut off .* Copy it again\.$"
+    with pytest.warns(UserWarning, match=message), pytest.raises(NoiseError, match="No recording in"):
+        Noises(tmp_path)
+    soundfile.write(tmp_path / "rain" / "good.wav", np.full(SAMPLE_RATE, 0.5), SAMPLE_RATE)
+    with pytest.warns(UserWarning, match=message):
+        noises = Noises(tmp_path)
+    assert noises.kinds == ["rain"] and noises.draw("rain", rng_of(), 10).any()
 
 
 @pytest.mark.parametrize(

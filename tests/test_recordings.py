@@ -10,7 +10,10 @@ import pytest
 import soundfile
 import torch
 from pipelines import RATE, noise, recording, same
+from pyannote.core import Segment
 
+from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.audio.recording import excerpt, load, prepare
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
@@ -140,3 +143,23 @@ def test_recordings_of_any_length(pipeline: Pix2SeqDiarization, seconds: float) 
     assert output.speaker_diarization.get_timeline().extent().end <= seconds + 1e-9
     # chunks of 63 tokens, one every 50
     assert max(chunks) == 1 + max(0, -(-(seconds - 10.08) // 8))
+
+
+class Sought(dict[str, Any]):
+    """A file whose path is looked for on access, as pyannote.database's FileFinder does, and not there."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key == "audio":
+            raise FileNotFoundError("Could not find file")
+        return super().get(key, default)
+
+
+def test_what_is_in_memory_is_not_looked_for_on_disk() -> None:
+    file = Sought(waveform=torch.full((1, 3200), 0.5), sample_rate=16000, uri="here")
+    assert Reader(file).duration == 0.2 and prepare(file).shape == (1, 3200)
+    assert excerpt(file, Segment(0, 0.1)).shape == (1, 1600)
+
+
+def test_a_file_of_a_protocol_that_has_no_path_is_told_where_paths_come_from() -> None:
+    with pytest.raises(AudioError, match=r"not the keys \['database', 'uri'\]. Load its protocol with preprocessors="):
+        load({"uri": "a", "database": "AMI"})

@@ -13,8 +13,10 @@ import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from pyannote.audio.models.segmentation import PyanNet
 from training import Remember, assert_same, fit, make_model, make_task, weights_of
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation.labels import Labels
 from pyannote_pix2seq.training.examples import CacheError, ExampleCache
@@ -147,6 +149,12 @@ def test_a_training_without_steps_changes_nothing(
     assert fit(model, **none).global_step == 0  # type: ignore[arg-type]
     after = weights_of(model)  # those of layers that depend on the vocabulary included
     assert_same({name: after[name] for name in before}, before)
+
+
+def test_a_task_trains_nothing_but_a_pix2seq(protocol: SyntheticProtocol, cache: Path) -> None:
+    model = PyanNet(task=make_task(protocol, cache))
+    with pytest.raises(ArgumentError, match="SequenceDiarization trains a Pix2Seq, not a PyanNet"):
+        fit(model, max_epochs=1)  # type: ignore[arg-type]
 
 
 def test_every_precision_that_the_recipe_offers_trains(

@@ -94,8 +94,7 @@ class Reader:
 
     @property
     def _in_memory(self) -> bool:
-        is_file = is_source(self._file.get("audio"))
-        return self._file.get("waveform") is not None or not is_file
+        return self._file.get("waveform") is not None or not is_source(self._file.get("audio"))
 
     def __iter__(self) -> Iterator[Tensor]:
         resampler, mixer = Resampler(self._rate, self.sample_rate), Mixer(self._name)

@@ -172,9 +172,8 @@ class LazyFile(UserDict[str, Any]):
             return name_of(self.data)
         if key not in AudioFile.__annotations__:
             raise KeyError(key)
-        source = self.data.get("audio")
-        if key == "sample_rate" and self.data.get("waveform") is None and is_source(source):
-            with decoded(source, self["uri"]) as head:  # no samples are decoded
+        if key == "sample_rate" and self.data.get("waveform") is None and is_source(self.data.get("audio")):
+            with decoded(self.data["audio"], self["uri"]) as head:  # no samples are decoded
                 return head.samplerate
         return load(self.data)[key]  # type: ignore[literal-required]
 
@@ -202,16 +201,19 @@ def is_source(source: object) -> TypeGuard[str | Path | BinaryIO]:
 
 def _samples(mapping: Mapping[str, Any], uri: str) -> tuple[Tensor | np.ndarray, int]:
     """Samples and their sample rate, from memory or else from the file."""
-    waveform, source = mapping.get("waveform"), mapping.get("audio")
-    if waveform is not None:
+    waveform = mapping.get("waveform")
+    if waveform is not None:  # "audio" may be a path that is looked for on access, and not there
         check_shape(waveform, uri)
         return waveform, checked_rate(mapping.get("sample_rate"), uri)
+    source = mapping.get("audio")
     if is_source(source):
         return _read(source, uri)
     found = short_repr(source) if "audio" in mapping else f"the keys {sorted(mapping)}"
+    is_listed = "audio" not in mapping and "database" in mapping
+    hint = " Load its protocol with preprocessors={'audio': FileFinder()}." if is_listed else ""
     raise AudioError(
         "A recording is a path, a binary stream, or a mapping with 'audio' (a path or a stream) or with "
-        f"'waveform' and 'sample_rate', not {found}."
+        f"'waveform' and 'sample_rate', not {found}.{hint}"
     )
 
 

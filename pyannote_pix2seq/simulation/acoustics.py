@@ -148,10 +148,13 @@ class Acoustics:
     def digest(self) -> str:
         """Short hash of all options; of noises and bystanders, their own digests.
 
-        Much of it is in no scene: `drift`, `near` and `distant`, and what noise and bystanders sound like.
+        Much of it is in no scene: `drift`, `near` and `distant`, and what noise and bystanders sound like. Acoustics
+        derived from these have others, by their name; what else such a class depends on is up to it.
         """
         options = {field.name: getattr(self, field.name) for field in fields(self)}
         known = {name: getattr(value, "digest", value) for name, value in options.items()}
+        if type(self) is not Acoustics:
+            known["type"] = type(self).__qualname__
         return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
 
     def draw(self, voices: Sequence[str], rng: np.random.Generator) -> Scene:

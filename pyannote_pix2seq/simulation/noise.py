@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.signal import lfilter
 
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError
 from pyannote_pix2seq.errors import Pix2SeqError, missing
 from pyannote_pix2seq.simulation.level import fade
 from pyannote_pix2seq.simulation.recording import duration_of, find_recordings, read_block
@@ -44,7 +45,8 @@ class Noises:
     Raises
     ------
     NoiseError
-        If there is no such source, no recording in it, or the manifest lacks a column, a cell or a file.
+        If there is no such source, no recording in it, or the manifest lacks a column, a cell or a file. Recordings
+        that cannot be opened are left out, with a warning that lists them.
     """
 
     def __init__(self, source: Path | str) -> None:
@@ -52,7 +54,7 @@ class Noises:
         if not self.source.exists():
             raise NoiseError(missing(self.source, "file or folder"))
         manifest = self.source / "manifest.tsv" if self.source.is_dir() else self.source
-        self._kinds = _read_manifest(manifest) if manifest.is_file() else _scan_folder(self.source)
+        self._kinds = _readable(_read_manifest(manifest) if manifest.is_file() else _scan_folder(self.source))
         if not self._kinds:
             raise NoiseError(f"No recording in {self.source}. Give a folder of audio files, or a manifest of them.")
         self.kinds = sorted(self._kinds)
@@ -136,6 +138,24 @@ def _too_short(path: Path, kind: str) -> str:
         f"{path} lasts {1000 * _duration(path):.3f} ms, which is less than a sample at {SAMPLE_RATE} Hz, and kind "
         f"{kind!r} has no longer recording. Give it one, or leave the kind out."
     )
+
+
+def _readable(kinds: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """The recordings that can be opened, and the kinds that have any, with a warning of all others."""
+    problems = {path: problem for paths in kinds.values() for path in paths if (problem := _problem(path))}
+    if problems:
+        warnings.warn(f"No noise from {len(problems)} recordings: {' '.join(problems.values())}", stacklevel=3)
+    readable = {kind: [path for path in paths if path not in problems] for kind, paths in kinds.items()}
+    return {kind: paths for kind, paths in readable.items() if paths}
+
+
+def _problem(path: Path) -> str | None:
+    """Why a recording cannot be opened; None if it can."""
+    try:
+        _duration(path)
+    except (AudioError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:

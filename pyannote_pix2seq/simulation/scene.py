@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability
+from pyannote_pix2seq.numeric import check_ranges, is_number
+from pyannote_pix2seq.simulation.acoustics_limits import LIMITS
+
+MOST_COMPRESSED = LIMITS["compression"][1]
+"""Highest level of compression that encoders take."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,10 @@ class Scene:
                 self.clipping is None or is_number(self.clipping, 0),
                 "a number of dB, 0 or more, or None without clipping",
             ),
-            "compression": (is_probability(self.compression), "a number from 0 to 1"),
+            "compression": (
+                is_number(self.compression, 0) and self.compression <= MOST_COMPRESSED,
+                f"a number from 0 to {MOST_COMPRESSED}",
+            ),
             **{name: (is_number(getattr(self, name)), "a number of dB") for name in decibels},
         }
         check_ranges("Scene", vars(self), ranges)
