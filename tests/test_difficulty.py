@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from matplotlib.image import imread
 from toy import SAMPLE_RATE, rms, toy_voice, write_rttm, write_toy_voices
 
@@ -100,7 +101,7 @@ def test_every_subset_has_voices_of_its_own(store: Path) -> None:
 
 def test_noise_is_that_which_is_given_and_the_crowd_is_of_the_same_voices(store: Path, tmp_path: Path) -> None:
     (tmp_path / "rain").mkdir()
-    (tmp_path / "rain" / "1.wav").touch()
+    soundfile.write(tmp_path / "rain" / "1.wav", np.full(10, 0.1), SAMPLE_RATE)
     made = simulators("Crowd", store, Noises(tmp_path))["test"]
     scenes = [conversation.scene for conversation in conversations(made, 20)]
     assert {scene.noise for scene in scenes if scene} == {"rain", "generated"}
