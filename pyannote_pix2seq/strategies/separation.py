@@ -11,8 +11,8 @@ DISTANCE = 0.45
 SHORTEST_DISTANCE = 0.25
 """In a recording where the voices of two speakers are nearer than usual, that distance is less, but at least this."""
 FAR = 0.95
-"""Quantile of the distances of pairs of two speakers that says how far apart two speakers are: where the model errs, the
-pair is one speaker's, and near."""
+"""Quantile of the distances of pairs of two speakers that says how far apart two speakers are: where the model errs,
+the pair is one speaker's, and near."""
 ENOUGH = 10
 """Least number of pairs of one speaker, and of two, that tell how near those are."""
 
