@@ -16,6 +16,7 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import FRONTENDS, TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
+from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.network.pointing import Pointing
 from pyannote_pix2seq.network.regions import region_mean, running_sum
 from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer, check_sizes
@@ -116,6 +117,7 @@ class Pix2Seq(Model):
                 f"The {frontend} frontend works at {self.frontend.sample_rate} Hz, not at {sample_rate} Hz. "
                 f"Audio of any rate is resampled by the pipeline: leave sample_rate alone."
             )
+        self.compensation = ChannelCompensation(self.frontend.voice_dim)
         self.embed_content = nn.Linear(self.frontend.content_dim, width)
         self.embed_role = nn.Embedding(2 + TOKENS_PER_TRIPLET, width)
         self.transformer = Transformer(width, num_layers, num_heads, self.frontend.num_voices, dropout)

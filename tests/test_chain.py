@@ -13,6 +13,7 @@ from torch import Tensor
 from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.prompts import Prompted
 from pyannote_pix2seq.strategies import inventory
@@ -34,6 +35,7 @@ class ScriptedWriter:
     """Hears in each chunk the voice that its waveform is filled with, and writes what it is told to."""
 
     capacity = 4
+    compensation = ChannelCompensation(8)
 
     def __init__(self) -> None:
         self.script: list[list[Turn]] = []

@@ -7,7 +7,7 @@ from pyannote_pix2seq.joining import shifted
 from pyannote_pix2seq.output import Turn, surest
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
-from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, likeliest, similarity
+from pyannote_pix2seq.strategies.matching import likeliest, match_enrolled
 from pyannote_pix2seq.strategies.speakers import Speaker, speakers_in
 from pyannote_pix2seq.strategies.writer import Writer
 
@@ -52,7 +52,7 @@ class ByPrompts:
         numbers = {
             local: number
             for local, number in enumerate(prompted)
-            if local in voices and _may_be(voices[local], inventory.speakers[number])
+            if local in voices and self._may_be(voices[local], inventory.speakers[number])
         }
         arrivals = self._arrivals(voices, numbers, first, needed)
         for local, number in numbers.items():
@@ -85,8 +85,7 @@ class ByPrompts:
         self.inventory.add(number)
         return number
 
-
-def _may_be(heard: Speaker, known: Speaker) -> bool:
-    """Whether a voice that was written for a prompt may be that speaker's: only enrolled speakers are checked."""
-    has_voice = known.name is not None and len(known.voice) > 0
-    return not has_voice or similarity([heard.voice], [known.voice]).item() >= MIN_SIMILARITY
+    def _may_be(self, heard: Speaker, known: Speaker) -> bool:
+        """Whether a voice that was written for a prompt may be that speaker's: only enrolled speakers are checked."""
+        has_voice = known.name is not None and len(known.voice) > 0
+        return not has_voice or bool(match_enrolled([known], [heard.voice], self.writer.compensation))

@@ -15,9 +15,9 @@ from pyannote_pix2seq.strategies.assignment import CLUSTERED_DURATION
 from pyannote_pix2seq.strategies.chunks import Chunk, cropped
 from pyannote_pix2seq.strategies.history import Group, PartHistory, same_people, unclaimed
 from pyannote_pix2seq.strategies.inventory import SpeakerInventory
-from pyannote_pix2seq.strategies.matching import MIN_SIMILARITY, match_enrolled, similarity
+from pyannote_pix2seq.strategies.matching import enrolled_similarity, match_enrolled
 from pyannote_pix2seq.strategies.reading import Part, Reading, second_pass
-from pyannote_pix2seq.strategies.speakers import Speaker, numbered, voices_of
+from pyannote_pix2seq.strategies.speakers import Speaker, numbered
 from pyannote_pix2seq.strategies.writer import Writer
 
 PROVISIONAL = 10**9
@@ -126,12 +126,13 @@ class ByVoices:
     def _enrolled_groups(self, groups: Sequence[Group], present: set[int]) -> dict[int, int]:
         """Numbers of enrolled speakers by group; a group that speaks in the chunk has to match there as well."""
         numbers = list(numbered(self._enrolled))
-        matched = match_enrolled(self._enrolled, [group.voice for group in groups]).items()
-        here = similarity(voices_of(self._enrolled), [group.here for group in groups])
+        compensation = self.writer.compensation
+        matched = match_enrolled(self._enrolled, [group.voice for group in groups], compensation).items()
+        here = enrolled_similarity(self._enrolled, [group.here for group in groups], compensation)
         return {
             group: numbers[row]
             for row, group in matched
-            if (group not in present or here[row, group] >= MIN_SIMILARITY)
+            if (group not in present or here[row, group] >= compensation.least.item())
             and (numbers[row] in self.inventory.heard or self.inventory.allowed != 0)
         }
 

@@ -9,10 +9,9 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
+from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.strategies.speakers import Speaker, directions, voices_of
 
-MIN_SIMILARITY = 0.45
-"""Least cosine similarity of voices at which a speaker is given the name of an enrolled one."""
 PRESENCE_DURATION = 1.0
 """Seconds of the audio tokens most similar to a speaker, over which `likeliest` averages the similarity."""
 MIN_PRESENCE = 0.3
@@ -98,18 +97,39 @@ def match(similarity: np.ndarray, threshold: float) -> dict[int, int]:
     return {int(row): int(column) for row, column in pairs if similarity[row, column] >= threshold}
 
 
-def match_enrolled(known: Sequence[Speaker], voices: Sequence[torch.Tensor]) -> dict[int, int]:
-    """Match enrolled speakers with voices, one to one, where the cosine is at least `MIN_SIMILARITY`.
+def enrolled_similarity(
+    known: Sequence[Speaker], voices: Sequence[torch.Tensor], compensation: ChannelCompensation
+) -> np.ndarray:
+    """Cosine similarity of each enrolled speaker with each voice of a recording, as if heard through one channel.
 
     Parameters
     ----------
     known : sequence of Speaker
         Enrolled speakers.
     voices : sequence of (voice_dim,) tensors
+    compensation : ChannelCompensation
+        Whose `least` is the least similarity of somebody who may get the name.
+
+    Returns
+    -------
+    similarity : (len(known), len(voices)) array
+    """
+    if not known or not voices:
+        return np.zeros((len(known), len(voices)))
+    enrolled, heard = (compensation(torch.stack(list(some))) for some in (voices_of(known), voices))
+    return (enrolled @ heard.T).numpy()
+
+
+def match_enrolled(
+    known: Sequence[Speaker], voices: Sequence[torch.Tensor], compensation: ChannelCompensation
+) -> dict[int, int]:
+    """Match enrolled speakers with voices, one to one, where they are similar enough.
+
+    Parameters are those of `enrolled_similarity`.
 
     Returns
     -------
     pairs : dict of int to int
         Index of the voice of each index of `known` that has one.
     """
-    return match(similarity(voices_of(known), voices), MIN_SIMILARITY)
+    return match(enrolled_similarity(known, voices, compensation), compensation.least.item())

@@ -78,7 +78,7 @@ class TwoPass:
 
     def _name_enrolled(self, people: Sequence[Speaker]) -> None:
         """Name the speakers who match enrolled ones."""
-        for row, column in match_enrolled(self.known, voices_of(people)).items():
+        for row, column in match_enrolled(self.known, voices_of(people), self.writer.compensation).items():
             people[column].name = self.known[row].name
 
     def _listen(self, chunks: Iterable[Chunk], num_chunks: int, report: ProgressCallback) -> list[Reading]:

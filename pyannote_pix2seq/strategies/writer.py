@@ -13,6 +13,7 @@ from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.numeric import check_ranges
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn
 from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, Prompted, compact, prompt
@@ -66,6 +67,11 @@ class Writer:
     def capacity(self) -> int:
         """Most speakers that a chunk can have."""
         return self.model.vocabulary.num_speakers
+
+    @property
+    def compensation(self) -> ChannelCompensation:
+        """What makes voices of the recording comparable with those of enrolled speakers."""
+        return self.model.compensation
 
     def listen(self, waveform: Tensor) -> AudioTokens:
         """Audio tokens of a chunk (1, num_samples)."""

@@ -1,0 +1,195 @@
+"""Compensation of channels: what is fitted, and that people are recognised by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pipelines import save_checkpoint
+from pyannote.audio import Model
+from torch import Tensor
+from toy import write_toy_voices
+
+from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
+from pyannote_pix2seq.frontends.mel import MelFrontend
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.compensation import UNCOMPENSATED, ChannelCompensation
+from pyannote_pix2seq.specifications import specifications_of
+from pyannote_pix2seq.strategies.matching import match_enrolled
+from pyannote_pix2seq.strategies.speakers import Speaker
+from pyannote_pix2seq.training.compensating import (
+    ACCEPTED,
+    CompensationError,
+    HeardVoices,
+    fit,
+    heard_voices,
+)
+from pyannote_pix2seq.training.examples import Example
+from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
+
+DIM, CHANNELS = 24, 4
+"""Dimension of voices, and of the space in which channels differ."""
+
+
+def heard(num_speakers: int, seed: int, num_recordings: int = 6) -> HeardVoices:
+    """Speakers through several channels, which change voices more than speakers differ, in a few directions."""
+    rng = np.random.default_rng(seed)
+    people = rng.normal(0, 1, (num_speakers, DIM))
+    channel = np.zeros((num_speakers, num_recordings, DIM))
+    channel[..., :CHANNELS] = rng.normal(0, 6, (num_speakers, num_recordings, CHANNELS))
+    voices = people[:, None] + channel + rng.normal(0, 0.1, channel.shape)
+    directions = (voices / np.linalg.norm(voices, axis=-1, keepdims=True)).reshape(-1, DIM).astype(np.float32)
+    numbers = np.arange(len(directions))
+    speakers = np.array([f"{seed}-{number}" for number in numbers // num_recordings])
+    return HeardVoices(directions, speakers, numbers.astype(str))
+
+
+def cosines(voices: HeardVoices, compensation: ChannelCompensation) -> tuple[np.ndarray, np.ndarray]:
+    """Cosines of pairs of voices of one speaker, and of two."""
+    directions = compensation(torch.from_numpy(voices.directions)).numpy()
+    similarity, is_same = directions @ directions.T, voices.speakers[:, None] == voices.speakers
+    return similarity[is_same & ~np.eye(len(directions), dtype=bool)], similarity[~is_same]
+
+
+def person(voice: Tensor, name: str | None = None) -> Speaker:
+    return Speaker(AudioTokens(torch.zeros(1, 2), torch.zeros(1, 1, DIM)), 1.0, voice, 5.0, name=name)
+
+
+def test_other_speakers_are_told_apart_whatever_the_channel() -> None:
+    others = heard(20, seed=1)
+    one, two = cosines(others, ChannelCompensation(DIM))
+    assert np.median(one) < 0.2 and np.quantile(two, 0.75) > 0.3  # it is channels that are alike, or not
+    fitted = fit(heard(100, seed=0))
+    one, two = cosines(others, fitted)
+    assert np.median(one) > 0.8 and np.median(two) < 0.1
+    assert (two >= fitted.least.item()).mean() == pytest.approx(ACCEPTED, abs=ACCEPTED)
+    assert (one >= fitted.least.item()).mean() > 0.9
+
+
+def test_what_differs_within_speakers_is_as_large_in_all_directions() -> None:
+    voices, fitted = heard(200, seed=0), fit(heard(200, seed=0))
+    white = HeardVoices((voices.directions - fitted.mean.numpy()) @ fitted.whitening.numpy(), *voices[1:])
+    variances = np.linalg.eigvalsh(np.cov(white.deviations.T))
+    assert variances[-CHANNELS:] == pytest.approx(variances[-1], rel=0.4)
+    assert variances[-1] < 1.3
+    plain = np.linalg.eigvalsh(np.cov(voices.deviations.T))
+    assert plain[-1] / plain[-CHANNELS - 1] > 10 * variances[-1] / variances[-CHANNELS - 1]
+
+
+def test_the_fit_does_not_depend_on_the_order_of_voices() -> None:
+    voices = heard(15, seed=3)
+    shuffled = voices.of(np.random.default_rng(0).permutation(len(voices.speakers)))
+    for name, value in fit(voices).state_dict().items():
+        assert torch.allclose(value, fit(shuffled).state_dict()[name], atol=1e-4)
+
+
+def test_nothing_is_compensated_before_the_fit() -> None:
+    voices = 3 * torch.randn(5, DIM)
+    untouched = ChannelCompensation(DIM)
+    assert torch.allclose(untouched(voices), torch.nn.functional.normalize(voices, dim=-1), atol=1e-6)
+    assert untouched.least.item() == pytest.approx(UNCOMPENSATED)
+
+
+def test_names_are_given_to_compensated_voices_that_are_similar_enough() -> None:
+    others, fitted = heard(20, seed=2, num_recordings=2), fit(heard(100, seed=0))
+    clean, noisy = (torch.from_numpy(others.directions[number::2]) for number in (0, 1))
+    known = [person(voice, f"name{number}") for number, voice in enumerate(clean[:10])]
+    assert match_enrolled(known, list(7 * noisy), fitted) == {number: number for number in range(10)}
+    assert match_enrolled(known, list(7 * noisy), ChannelCompensation(DIM)) != {number: number for number in range(10)}
+    fitted.least.fill_(1.1)
+    assert match_enrolled(known, list(noisy), fitted) == {}
+    assert match_enrolled([], list(noisy), fitted) == match_enrolled(known, [], fitted) == {}
+
+
+def test_weights_of_before_are_loaded_without_compensation(tiny_pipeline: Path, tmp_path: Path) -> None:
+    checkpoint = torch.load(tiny_pipeline / "model" / "pytorch_model.bin", weights_only=False)
+    names = [name for name in checkpoint["state_dict"] if name.startswith("compensation.")]
+    assert len(names) == 3
+    for name in names:
+        del checkpoint["state_dict"][name]
+    torch.save(checkpoint, tmp_path / "before.ckpt")
+    model = Model.from_pretrained(tmp_path / "before.ckpt")
+    assert model.compensation.whitening.equal(torch.eye(model.frontend.voice_dim))  # type: ignore[union-attr]
+
+
+class Spoken(MelFrontend):
+    """A frozen frontend, with two voices."""
+
+    num_voices, voice_dim, frozen = 2, 3, True
+
+
+def example(uri: str, turns: list[Triplet], voices: list[int], names: tuple[str, ...]) -> Example:
+    """Ten seconds; the first voice of each second is along one axis, the second always along the last."""
+    voice = torch.zeros(63, 2, 3)
+    seconds = (torch.arange(63) * TOKEN_DURATION).long().clamp(max=len(voices) - 1)
+    voice[torch.arange(63), 0, torch.tensor(voices)[seconds]] = 1.0
+    voice[:, 1, 2] = 1.0
+    return Example(uri, AudioTokens(torch.zeros(63, 4), voice.half()), turns, names)
+
+
+def test_a_voice_is_heard_where_its_speaker_is_alone() -> None:
+    turns = [Triplet(0, 6, 0), Triplet(4, 8, 1), Triplet(8, 9.5, 2)]  # the last too short
+    spoken = example("a", turns, [0, 0, 0, 0, 2, 2, 1, 1, 1, 1], ("ann", "bob", "zoe"))
+    rest = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n % 9}",)) for n in range(18)]
+    voices = heard_voices([spoken, *rest], Spoken())
+    assert voices.speakers[:2].tolist() == ["ann", "bob"] and len(voices.speakers) == 20
+    assert voices.directions[:2].tolist() == [[1, 0, 0], [0, 1, 0]]
+    assert voices.recordings.tolist() == ["a", "a", *map(str, range(18))]
+
+
+def test_too_few_voices_and_frontends_without_are_refused() -> None:
+    few = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n % 9}",)) for n in range(30)]
+    with pytest.raises(
+        CompensationError, match=r"9 speakers are heard alone for 2 s or more, in 30 places. .* 10 spea"
+    ):
+        heard_voices(few, Spoken())
+    once = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n}",)) for n in range(30)]
+    with pytest.raises(CompensationError, match="30 speakers .* in 30 places"):
+        heard_voices(once, Spoken())
+    with pytest.raises(CompensationError, match="MelFrontend has no voices"):
+        heard_voices(few, MelFrontend())
+
+
+@pytest.fixture
+def pipeline_folder(tmp_path: Path) -> Path:
+    """Folder of a pipeline such as recipes/export.py makes, whose model learns its voices."""
+    folder = tmp_path / "pipeline"
+    (folder / "pix2seq").mkdir(parents=True)
+    torch.manual_seed(0)
+    model = Pix2Seq(frontend="voiced_mel", width=16, num_layers=1, num_heads=2)
+    model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
+    model.build()
+    save_checkpoint(model, folder / "pix2seq" / "pytorch_model.bin")
+    return folder
+
+
+def test_the_recipe_changes_nothing_but_the_compensation_and_goes_on(
+    run_recipe: Callable[..., None], tmp_path: Path, pipeline_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = pipeline_folder / "pix2seq" / "pytorch_model.bin"
+    before = torch.load(weights, weights_only=False)
+    voices = write_toy_voices(tmp_path / "voices", num_train=12)
+    sizes = ["--conversations", 16, "--duration", 10, "--jobs", 0]
+    given = [pipeline_folder, "--voices", voices, "--into", tmp_path / "heard", "--difficulties", "Easy", *sizes]
+    run_recipe("compensate.py", *given)
+    after = torch.load(weights, weights_only=False)
+    changed = {name for name in before["state_dict"] if not before["state_dict"][name].equal(after["state_dict"][name])}
+    assert changed == {"compensation.mean", "compensation.whitening", "compensation.least"}
+    assert {**before, "state_dict": None} == {**after, "state_dict": None}
+    assert "speakers in 32 conversations: names are given from a similarity of " in capsys.readouterr().out
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "heard").rglob("*.npz")}
+    assert sum("Alone-train" in path.name for path in kept) == 16 and len(kept) == 32
+    run_recipe("compensate.py", *given)
+    assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "heard").rglob("*.npz")}
+    again = torch.load(weights, weights_only=False)["state_dict"]
+    assert all(again[name].equal(value) for name, value in after["state_dict"].items())
+
+
+def test_the_recipe_asks_for_the_folder_of_a_pipeline(run_recipe: Callable[..., None], tmp_path: Path) -> None:
+    voices = write_toy_voices(tmp_path / "voices")
+    with pytest.raises(SystemExit, match="^compensate.py: There is no file .*pytorch_model.bin"):
+        run_recipe("compensate.py", tmp_path / "none", "--voices", voices, "--into", tmp_path / "heard")
+    assert not (tmp_path / "heard").exists()
