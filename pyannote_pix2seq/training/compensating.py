@@ -22,7 +22,7 @@ SHRINKAGE = 0.1
 """How much of the mean variance is added to that of each direction: few speakers say little about many directions."""
 FOLDS = 5
 """Number of parts that speakers are divided into: a least cosine is that of speakers whom nothing was fitted to."""
-ACCEPTED = 0.005
+ACCEPTED = 0.002
 """Share of the pairs of voices of two speakers that are as similar as one speaker's have to be."""
 
 
