@@ -346,3 +346,36 @@ def test_a_name_is_only_given_to_who_sounds_like_it(sounds_like: int, number: in
     chunk = Chunk(torch.full((1, 480000), float(sounds_like)), 0.0, Segment(0, 27), is_last=True)
     (turn,) = chain.read(chunk, later=0)
     assert turn.speaker == number
+
+
+ANN, OTHER, CHANNEL = torch.eye(8)[[0, 6, 7]]
+"""Axes of voices, the last of which tells nothing but where a voice was heard."""
+
+
+class ThroughChannel(ScriptedWriter):
+    """Hears a voice whose cosine with ANN is 0.18, and 0.4 where the channel is compensated."""
+
+    compensation = ChannelCompensation(8)
+    compensation.whitening[-1, -1] = 0.0
+    compensation.least.fill_(0.3)
+
+    def listen(self, waveform: Tensor) -> AudioTokens:
+        voice = (0.4 * ANN + 0.84**0.5 * OTHER + 2 * CHANNEL) / 5**0.5
+        return AudioTokens(torch.zeros(NUM_TOKENS, 28), voice.expand(NUM_TOKENS, 3, 8))
+
+
+def number_in(strategy: Any) -> int:
+    """Number of the only speaker of the only chunk."""
+    strategy.writer.script = [[Turn(2, 10, 0, 0.9)]]
+    return strategy.diarize([chunk_of(0, 0)._replace(is_last=True)], 1, lambda *_: None).turns[0].speaker
+
+
+@pytest.mark.parametrize(("enrolled", "number"), [(ANN, -1), (0.4 * torch.eye(8)[1] + 2 * CHANNEL, 0)])
+@pytest.mark.parametrize(("strategy", "needed"), [(Chain, 0), (Chain, 1), (TwoPass, 0)])
+def test_names_are_given_by_voices_without_the_channel(
+    strategy: Any, needed: int, enrolled: Tensor, number: int
+) -> None:
+    """Chains read by voices, and by prompts where somebody is needed: what is written is written for the prompt."""
+    clip = AudioTokens(torch.zeros(1, 28), torch.zeros(1, 3, 8))
+    known = [Speaker(clip, 1.0, enrolled, 1.0, name="ann")]
+    assert number_in(strategy(ThroughChannel(), SpeakerLimits(needed, None), known)) == number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,26 @@ def test_nothing_is_compensated_before_the_fit() -> None:
     untouched = ChannelCompensation(DIM)
     assert torch.allclose(untouched(voices), torch.nn.functional.normalize(voices, dim=-1), atol=1e-6)
     assert untouched.least.item() == pytest.approx(UNCOMPENSATED)
+
+
+def test_voices_are_centred_and_whitened_in_full_precision_whatever_their_length_and_a_half_model() -> None:
+    compensation = ChannelCompensation(2)
+    compensation.mean.copy_(torch.tensor([0.5, 0.0]))
+    compensation.whitening.copy_(torch.diag(torch.tensor([2.0, 1.0])))
+    expected = torch.nn.functional.normalize(torch.tensor([[2 * (0.6 - 0.5), 0.8], [2 * (0.8 - 0.5), 0.6]]), dim=-1)
+    voices = torch.tensor([[3.0, 4.0], [4000.0, 3000.0]])
+    for given in (voices, voices.half()):
+        for model in (compensation, copy.deepcopy(compensation).half()):
+            torch.testing.assert_close(model(given), expected, atol=1e-6, rtol=0)
+    assert compensation(voices.to("meta")).device.type == "meta"  # wherever the model is
+
+
+def test_a_voice_of_length_0_is_nobodys() -> None:
+    fitted = fit(heard(100, seed=0))
+    nobody = fitted(torch.zeros(1, DIM))
+    assert nobody.norm() == 0
+    opposite = person(-fitted.mean, "ann")  # who is most like what is left of nothing without the mean
+    assert match_enrolled([opposite], [torch.zeros(DIM)], fitted) == {}
 
 
 def test_names_are_given_to_compensated_voices_that_are_similar_enough() -> None:

@@ -49,15 +49,16 @@ class ChannelCompensation(nn.Module):
         Parameters
         ----------
         voices : (num_voices, voice_dim) tensor
-            Of any length but 0.
+            Of any length.
 
         Returns
         -------
         directions : (num_voices, voice_dim) float32 tensor
-            Of unit length.
+            Of unit length; a voice of length 0 stays 0, which is nobody's.
         """
         mean, whitening = (buffer.to(voices.device, torch.float) for buffer in (self.mean, self.whitening))
-        return F.normalize((F.normalize(voices.float(), dim=-1) - mean) @ whitening, dim=-1)
+        unit = F.normalize(voices.float(), dim=-1)
+        return F.normalize((unit - mean * unit.any(dim=-1, keepdim=True)) @ whitening, dim=-1)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         for name, buffer in self.named_buffers():
