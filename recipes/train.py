@@ -32,6 +32,7 @@ from pyannote_pix2seq.console.conversation_options import add_conversations, che
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.origin import weights_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
@@ -113,16 +114,19 @@ def make_model(options: argparse.Namespace, task: SequenceDiarization) -> Pix2Se
         model.build()  # all layers have to be there when the trainer begins to average weights
     if options.frontend:
         load_frontend(model.frontend, options.frontend)
+    if options.frontend or not model.frontend.frozen:
+        model.compensation = ChannelCompensation(model.frontend.voice_dim)  # that of the initial model is of its voices
     return model
 
 
 def settings(options: argparse.Namespace, model: Pix2Seq, protocol: SyntheticProtocol) -> dict[str, Any]:
-    """What a run begins with, and goes on with."""
+    """What a run begins with, and goes on with; compensation of channels is no part of training."""
+    weights = {name: weight for name, weight in model.state_dict().items() if not name.startswith("compensation.")}
     return {
         "seed": options.seed,
         "batch_size": options.batch_size,
         "processes": options.processes,
-        "initial_weights": options.initial and weights_digest(model.state_dict()),
+        "initial_weights": options.initial and weights_digest(weights),
         "learning_rate": options.learning_rate,
         "num_samples": options.num_samples,
         "num_conversations": options.conversations,

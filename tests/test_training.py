@@ -22,6 +22,7 @@ from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.compensation import UNCOMPENSATED
 from pyannote_pix2seq.training.run import RunError, check_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
@@ -177,6 +178,7 @@ def test_a_frontend_replaces_that_of_the_initial_model(
     assert all(torch.equal(weight, refined[name]) for name, weight in model.frontend.state_dict().items())
     trained = state_dict(initial)
     assert torch.equal(model.name.weight, trained["name.weight"])
+    assert model.compensation.least == pytest.approx(UNCOMPENSATED)  # that of before is of other voices
 
 
 def test_a_pipeline_is_gone_on_from_by_its_folder(load_recipe: Callable[[str], ModuleType], tmp_path: Path) -> None:
@@ -185,6 +187,7 @@ def test_a_pipeline_is_gone_on_from_by_its_folder(load_recipe: Callable[[str], M
     model = recipe.make_model(Namespace(initial=initial, frontend=None, seed=0), task=None)
     trained = state_dict(PRETRAINED / "pix2seq" / "pytorch_model.bin")
     assert torch.equal(model.name.weight, trained["name.weight"])
+    assert torch.equal(model.compensation.whitening, trained["compensation.whitening"])
     assert recipe.model_of(str(PRETRAINED / "pix2seq")) == initial
     assert recipe.model_of(str(tmp_path)) == tmp_path
     with pytest.raises(ModelError, match=f"{tmp_path} is not a checkpoint"):
@@ -206,6 +209,22 @@ def test_a_run_is_known_by_its_initial_weights_wherever_they_are(
     assert settings(checkpoint) == settings(Path(checkpoint.name))
     assert settings(checkpoint)["initial_weights"] != settings(PRETRAINED / "pix2seq")["initial_weights"]
     assert settings(None)["initial_weights"] is None
+
+
+def test_compensation_is_no_part_of_a_run_and_that_of_learned_voices_ends_with_them(
+    load_recipe: Callable[[str], ModuleType], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("train.py")
+    monkeypatch.setattr(recipe, "origin", lambda protocol, subset: subset)
+    found = load_checkpoint(checkpoint)
+    found["state_dict"] = {**found["state_dict"], "compensation.least": torch.tensor(0.1)}
+    torch.save(found, tmp_path / "compensated.ckpt")
+    numbers = {"batch_size": 2, "processes": 1, "learning_rate": 1e-3, "num_samples": 0, "conversations": 6}
+    model, before = load_model(tmp_path / "compensated.ckpt"), load_model(checkpoint)
+    options = Namespace(initial=tmp_path / "compensated.ckpt", frontend=None, seed=0, **numbers)
+    assert recipe.settings(options, model, None) == recipe.settings(options, before, None)
+    assert model.compensation.least == pytest.approx(0.1)
+    assert recipe.make_model(options, task=None).compensation.least == pytest.approx(UNCOMPENSATED)
 
 
 def test_a_frontend_of_another_kind_is_refused(
