@@ -27,7 +27,7 @@ from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.simulation import Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
-from pyannote_pix2seq.training.compensating import fit, heard_voices
+from pyannote_pix2seq.training.compensating import check_has_voices, fit, heard_voices
 from pyannote_pix2seq.training.examples import ExampleCache
 
 
@@ -41,7 +41,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--conversations", type=at_least_one, default=300, help="of each kind (default: 300)")
     parser.add_argument("--duration", type=positive, default=30.0, help="of each, in seconds (default: 30)")
     parser.add_argument("--jobs", type=whole, default=2, help="processes that simulate and listen (default: 2)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if not (options.pipeline / MODEL / WEIGHTS).is_file():
+        parser.error(f"{options.pipeline} is not the folder of a pipeline. Name one that recipes/export.py made.")
+    return options
 
 
 def simulators(options: argparse.Namespace) -> dict[str, Simulator]:
@@ -65,13 +68,14 @@ def main() -> None:
     options = parse()
     weights = options.pipeline / MODEL / WEIGHTS
     with one_line_errors():
-        model = load_model(weights).eval()
-        cache = heard(options, model.frontend)
-        voices = heard_voices((cache[index] for index in range(len(cache))), model.frontend)
+        frontend = load_model(weights).frontend
+        check_has_voices(frontend)
+        cache = heard(options, frontend)
+        voices = heard_voices((cache[index] for index in range(len(cache))), frontend)
         fitted = {f"compensation.{name}": value for name, value in fit(voices).state_dict().items()}
         checkpoint = load_checkpoint(weights)
-        with atomic_write(weights) as part:
-            torch.save({**checkpoint, "state_dict": {**checkpoint["state_dict"], **fitted}}, part)
+        with atomic_write(weights) as part, part.open("wb") as file:  # what cannot be opened is an OSError
+            torch.save({**checkpoint, "state_dict": {**checkpoint["state_dict"], **fitted}}, file)
     print(
         f"{len(voices.speakers)} voices of {len(set(voices.speakers))} speakers in {len(cache)} conversations: names "
         f"are given from a similarity of {fitted['compensation.least']:.2f} on."

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from pipelines import save_checkpoint
 from pyannote.audio import Model
@@ -25,6 +28,7 @@ from pyannote_pix2seq.training.compensating import (
     ACCEPTED,
     CompensationError,
     HeardVoices,
+    check_has_voices,
     fit,
     heard_voices,
 )
@@ -33,6 +37,8 @@ from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 DIM, CHANNELS = 24, 4
 """Dimension of voices, and of the space in which channels differ."""
+SIZES = ["--conversations", 24, "--duration", 12, "--jobs", 0]
+"""Of what the recipe hears."""
 
 
 def heard(num_speakers: int, seed: int, num_recordings: int = 6) -> HeardVoices:
@@ -114,6 +120,17 @@ def test_a_voice_of_length_0_is_nobodys() -> None:
     assert match_enrolled([opposite], [torch.zeros(DIM)], fitted) == {}
 
 
+def test_those_who_are_heard_in_one_recording_are_not_compared_with_each_other() -> None:
+    voices = heard(100, seed=0)
+    party = np.arange(len(voices.directions)) % 6 == 0  # at which everybody sounds the same
+    directions = np.where(party[:, None], voices.directions[0], voices.directions)
+    alike, apart = (
+        fit(HeardVoices(directions, voices.speakers, recordings)).least.item()
+        for recordings in (voices.recordings, np.where(party, "party", voices.recordings))
+    )
+    assert alike == pytest.approx(1.0, abs=1e-3) and apart < 0.9
+
+
 def test_names_are_given_to_compensated_voices_that_are_similar_enough() -> None:
     others, fitted = heard(20, seed=2, num_recordings=2), fit(heard(100, seed=0))
     clean, noisy = (torch.from_numpy(others.directions[number::2]) for number in (0, 1))
@@ -154,37 +171,42 @@ def example(uri: str, turns: list[Triplet], voices: list[int], names: tuple[str,
 def test_a_voice_is_heard_where_its_speaker_is_alone() -> None:
     turns = [Triplet(0, 6, 0), Triplet(4, 8, 1), Triplet(8, 9.5, 2)]  # the last too short
     spoken = example("a", turns, [0, 0, 0, 0, 2, 2, 1, 1, 1, 1], ("ann", "bob", "zoe"))
-    rest = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n % 9}",)) for n in range(18)]
+    rest = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n % 10}",)) for n in range(20)]
     voices = heard_voices([spoken, *rest], Spoken())
-    assert voices.speakers[:2].tolist() == ["ann", "bob"] and len(voices.speakers) == 20
+    assert voices.speakers[:2].tolist() == ["ann", "bob"] and len(voices.speakers) == 22
     assert voices.directions[:2].tolist() == [[1, 0, 0], [0, 1, 0]]
-    assert voices.recordings.tolist() == ["a", "a", *map(str, range(18))]
+    assert voices.recordings.tolist() == ["a", "a", *map(str, range(20))]
 
 
-def test_too_few_voices_and_frontends_without_are_refused() -> None:
-    few = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n % 9}",)) for n in range(30)]
-    with pytest.raises(
-        CompensationError, match=r"9 speakers are heard alone for 2 s or more, in 30 places. .* 10 spea"
-    ):
+@pytest.mark.parametrize("number", [0, 1, 9])
+def test_too_few_who_are_heard_in_several_places_are_refused(number: int) -> None:
+    names = [f"p{n}" for n in range(30)] + [f"p{n}" for n in range(number)]
+    few = [example(f"{n}", [Triplet(0, 9, 0)], [0], (name,)) for n, name in enumerate(names)]
+    with pytest.raises(CompensationError, match=f"{number} speakers .* .* in several conversations; it takes 10"):
         heard_voices(few, Spoken())
-    once = [example(f"{n}", [Triplet(0, 9, 0)], [0], (f"p{n}",)) for n in range(30)]
-    with pytest.raises(CompensationError, match="30 speakers .* in 30 places"):
-        heard_voices(once, Spoken())
-    with pytest.raises(CompensationError, match="MelFrontend has no voices"):
-        heard_voices(few, MelFrontend())
 
 
-@pytest.fixture
-def pipeline_folder(tmp_path: Path) -> Path:
-    """Folder of a pipeline such as recipes/export.py makes, whose model learns its voices."""
-    folder = tmp_path / "pipeline"
+def test_frontends_without_voices_are_refused() -> None:
+    with pytest.raises(CompensationError, match=r"MelFrontend has no voices .* recipes/train\.py"):
+        check_has_voices(MelFrontend())
+    check_has_voices(Spoken())
+
+
+def make_pipeline(folder: Path, frontend: str) -> Path:
+    """Make the folder of a pipeline, such as recipes/export.py does."""
     (folder / "pix2seq").mkdir(parents=True)
     torch.manual_seed(0)
-    model = Pix2Seq(frontend="voiced_mel", width=16, num_layers=1, num_heads=2)
+    model = Pix2Seq(frontend=frontend, width=16, num_layers=1, num_heads=2)
     model.specifications = specifications_of(Vocabulary(window=20.0, resolution=0.04, num_speakers=4))
     model.build()
     save_checkpoint(model, folder / "pix2seq" / "pytorch_model.bin")
     return folder
+
+
+@pytest.fixture
+def pipeline_folder(tmp_path: Path) -> Path:
+    """That of a pipeline whose model learns its voices."""
+    return make_pipeline(tmp_path / "pipeline", "voiced_mel")
 
 
 def test_the_recipe_changes_nothing_but_the_compensation_and_goes_on(
@@ -193,24 +215,66 @@ def test_the_recipe_changes_nothing_but_the_compensation_and_goes_on(
     weights = pipeline_folder / "pix2seq" / "pytorch_model.bin"
     before = torch.load(weights, weights_only=False)
     voices = write_toy_voices(tmp_path / "voices", num_train=12)
-    sizes = ["--conversations", 16, "--duration", 10, "--jobs", 0]
-    given = [pipeline_folder, "--voices", voices, "--into", tmp_path / "heard", "--difficulties", "Easy", *sizes]
+    given = [pipeline_folder, "--voices", voices, "--into", tmp_path / "heard", "--difficulties", "Easy", *SIZES]
     run_recipe("compensate.py", *given)
     after = torch.load(weights, weights_only=False)
     changed = {name for name in before["state_dict"] if not before["state_dict"][name].equal(after["state_dict"][name])}
     assert changed == {"compensation.mean", "compensation.whitening", "compensation.least"}
     assert {**before, "state_dict": None} == {**after, "state_dict": None}
-    assert "speakers in 32 conversations: names are given from a similarity of " in capsys.readouterr().out
+    assert "speakers in 48 conversations: names are given from a similarity of " in capsys.readouterr().out
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "heard").rglob("*.npz")}
-    assert sum("Alone-train" in path.name for path in kept) == 16 and len(kept) == 32
+    assert sum("Alone-train" in path.name for path in kept) == 24 and len(kept) == 48
     run_recipe("compensate.py", *given)
     assert kept == {path: path.stat().st_mtime_ns for path in (tmp_path / "heard").rglob("*.npz")}
     again = torch.load(weights, weights_only=False)["state_dict"]
     assert all(again[name].equal(value) for name, value in after["state_dict"].items())
 
 
-def test_the_recipe_asks_for_the_folder_of_a_pipeline(run_recipe: Callable[..., None], tmp_path: Path) -> None:
-    voices = write_toy_voices(tmp_path / "voices")
-    with pytest.raises(SystemExit, match="^compensate.py: There is no file .*pytorch_model.bin"):
-        run_recipe("compensate.py", tmp_path / "none", "--voices", voices, "--into", tmp_path / "heard")
+def test_the_recipe_asks_for_the_folder_of_a_pipeline(
+    run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        run_recipe("compensate.py", tmp_path, "--voices", tmp_path, "--into", tmp_path / "heard")
+    assert f"{tmp_path} is not the folder of a pipeline. Name one that recipes/export.py" in capsys.readouterr().err
     assert not (tmp_path / "heard").exists()
+
+
+def test_the_recipe_refuses_a_frontend_without_voices_before_it_hears_anything(
+    run_recipe: Callable[..., None], tmp_path: Path
+) -> None:
+    voices = write_toy_voices(tmp_path / "voices")
+    without = make_pipeline(tmp_path / "pipeline", "mel")
+    with pytest.raises(SystemExit, match="^compensate.py: MelFrontend has no voices"):
+        run_recipe("compensate.py", without, "--voices", voices, "--into", tmp_path / "heard")
+    assert not (tmp_path / "heard").exists()
+
+
+def test_the_recipe_says_which_file_it_cannot_write(
+    run_recipe: Callable[..., None], tmp_path: Path, pipeline_folder: Path
+) -> None:
+    voices, weights = write_toy_voices(tmp_path / "voices", num_train=12), pipeline_folder / "pix2seq"
+    before = (weights / "pytorch_model.bin").read_bytes()
+    (weights / ".pytorch_model.bin.part").mkdir()  # in the way, even of those who may write anywhere
+    given = [pipeline_folder, "--voices", voices, "--into", tmp_path / "heard", "--difficulties", "Easy", *SIZES]
+    with pytest.raises(SystemExit, match=r"^compensate.py: .* '.*/pix2seq/\.pytorch_model\.bin\.part'"):
+        run_recipe("compensate.py", *given)
+    assert (weights / "pytorch_model.bin").read_bytes() == before
+
+
+def test_conversations_are_of_the_voices_and_the_noise_that_are_named(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    write_toy_voices(tmp_path / "voices")
+    (tmp_path / "noise").mkdir()
+    soundfile.write(tmp_path / "noise" / "hum.wav", np.full(16000, 0.1), 16000)
+    options = Namespace(voices=tmp_path / "voices", split="dev", noise=None, difficulties=["Easy"], duration=10.0)
+    simulators = load_recipe("compensate.py").simulators
+    generated = simulators(options)
+    options.noise = tmp_path / "noise"
+    noise = simulators(options)
+    assert list(generated) == list(noise) == ["Easy", "Alone"]
+    for name, number in (("Easy", 2), ("Alone", 1)):
+        conversations = [noise[name].describe(str(seed)) for seed in range(20)]
+        assert {voice[:3] for talk in conversations for voice in talk.voices} == {"dev"}
+        assert max(len(talk.voices) for talk in conversations) == number
+        assert noise[name].acoustics.noises is not None and generated[name].acoustics.noises is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import AudioTokens, Frontend
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.network.compensation import ChannelCompensation
-from pyannote_pix2seq.prompts import cut, solo_segments
+from pyannote_pix2seq.prompts import solo_segments
+from pyannote_pix2seq.strategies.speakers import voice_of
 from pyannote_pix2seq.training.examples import Example
 
 HEARD = 2.0
@@ -27,7 +29,7 @@ ACCEPTED = 0.002
 
 
 class CompensationError(Pix2SeqError, ValueError):
-    """Voices that no compensation can be fitted to."""
+    """Voices that no compensation can be fitted to, or a frontend that has none."""
 
 
 class HeardVoices(NamedTuple):
@@ -45,7 +47,7 @@ class HeardVoices(NamedTuple):
     recordings: np.ndarray
 
     def of(self, chosen: np.ndarray) -> HeardVoices:
-        """Those for which `chosen`, (num_voices,) bool, is true."""
+        """Those that are `chosen`, by (num_voices,) bool or by their indices."""
         return HeardVoices(*(field[chosen] for field in self))
 
     @property
@@ -57,6 +59,20 @@ class HeardVoices(NamedTuple):
         return self.directions - (totals / counts[:, None])[numbers]
 
 
+def check_has_voices(frontend: Frontend) -> None:
+    """Refuse a frontend without voices.
+
+    Raises
+    ------
+    CompensationError
+    """
+    if not frontend.num_voices:
+        raise CompensationError(
+            f"{type(frontend).__name__} has no voices that could be compensated. Take a model whose frontend has some, "
+            f"such as one of recipes/train.py."
+        )
+
+
 @inference
 def heard_voices(examples: Iterable[Example], frontend: Frontend) -> HeardVoices:
     """Voice of each speaker of each example, where it can be heard alone.
@@ -66,21 +82,19 @@ def heard_voices(examples: Iterable[Example], frontend: Frontend) -> HeardVoices
     examples : iterable of Example
         Of an `ExampleCache`; a speaker has the same name in all of them.
     frontend : Frontend
-        What the cache was filled by.
+        What the cache was filled by; it has voices, see `check_has_voices`.
 
     Raises
     ------
     CompensationError
-        If the frontend has no voices, or too few speakers can be heard.
+        If too few speakers can be heard in several examples.
     """
-    if not frontend.num_voices:
-        raise CompensationError(f"{type(frontend).__name__} has no voices that could be compensated.")
     found = [(voice, name, example.uri) for example in examples for name, voice in _voices_in(example, frontend)]
-    num_speakers = len({name for _, name, _ in found})
-    if num_speakers < 2 * FOLDS or num_speakers == len(found):
+    several = sum(count > 1 for count in Counter(name for _, name, _ in found).values())
+    if several < 2 * FOLDS:
         raise CompensationError(
-            f"{num_speakers} speakers are heard alone for {HEARD:g} s or more, in {len(found)} places. It takes "
-            f"{2 * FOLDS} speakers, and some of them in several places. Make more conversations."
+            f"{several} speakers are heard alone for {HEARD:g} s or more in several conversations; it takes "
+            f"{2 * FOLDS}. Make more or longer conversations, or prepare more voices."
         )
     return HeardVoices(*map(np.array, zip(*found, strict=True)))
 
@@ -92,8 +106,7 @@ def _voices_in(example: Example, frontend: Frontend) -> Iterator[tuple[str, np.n
     for number, name in enumerate(example.names):
         alone = solo_segments(example.turns, number)
         if sum(segment.duration for segment in alone) >= HEARD:
-            voice = torch.stack([cut(audio, segment).voice[:, 0].sum(0) for segment in alone]).sum(0)
-            yield name, F.normalize(voice, dim=0).numpy()
+            yield name, F.normalize(voice_of(audio, alone), dim=0).numpy()
 
 
 def fit(voices: HeardVoices) -> ChannelCompensation:
@@ -112,9 +125,7 @@ def fit(voices: HeardVoices) -> ChannelCompensation:
 def _whitened(voices: HeardVoices) -> ChannelCompensation:
     """A compensation by which what differs between voices of one speaker has the same variance in all directions."""
     deviations = voices.deviations
-    freedom = max(len(deviations) - len(np.unique(voices.speakers)), 1)
-    covariance = deviations.T @ deviations / freedom
-    variances, axes = np.linalg.eigh(covariance)
+    variances, axes = np.linalg.eigh(deviations.T @ deviations / len(deviations))
     whitening = axes / np.sqrt(variances.clip(0) + SHRINKAGE * variances.mean()) @ axes.T
     compensation = ChannelCompensation(voices.directions.shape[1])
     for buffer, value in ((compensation.mean, voices.directions.mean(0)), (compensation.whitening, whitening)):
