@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -29,6 +31,9 @@ from pyannote_pix2seq.simulation import Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
 from pyannote_pix2seq.training.compensating import check_has_voices, fit, heard_voices
 from pyannote_pix2seq.training.examples import ExampleCache
+
+SAME_PERSON: dict[str, Any] = {"speed": (1.0, 1.0), "pitch_probability": 0.0}
+"""A voice that is played faster, or higher, is another speaker's."""
 
 
 def parse() -> argparse.Namespace:
@@ -50,8 +55,11 @@ def parse() -> argparse.Namespace:
 def simulators(options: argparse.Namespace) -> dict[str, Simulator]:
     """Simulators by name: of all difficulties, and of speakers who are alone."""
     voices, noises = Voices(options.voices, options.split), noises_of(options)
-    kinds = {name: simulator(name, voices, noises, options.duration) for name in options.difficulties}
-    return {**kinds, "Alone": simulator("Easy", voices, noises, options.duration, (1, 1))}
+    made = {name: simulator(name, voices, noises, options.duration) for name in options.difficulties}
+    made["Alone"] = simulator("Easy", voices, noises, options.duration, (1, 1))
+    for one in made.values():
+        one.acoustics = replace(one.acoustics, **SAME_PERSON)
+    return made
 
 
 def heard(options: argparse.Namespace, frontend: Frontend) -> ExampleCache:
