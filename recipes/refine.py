@@ -21,8 +21,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 import torch
 from torch.utils.data import DataLoader
 
-from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.checkpoints import load_checkpoint, load_frontend
+from pyannote_pix2seq.checkpoints import load_checkpoint, load_frontend, save_weights
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, whole
 from pyannote_pix2seq.console.conversation_options import (
     add_conversations,
@@ -98,8 +97,7 @@ def main() -> None:
         last = fit(refining, options.into, options.steps, LateLoader(drawn), validated, devices=1)
         trained = load_checkpoint(last)["state_dict"]
         refined = {name: weight for name, weight in trained.items() if name.startswith("refinement.")}
-        with atomic_write(written) as part:
-            torch.save({**fetched, **refined}, part)  # the others as they were, mostly in half precision
+        save_weights({**fetched, **refined}, written)  # the others as they were, mostly in half precision
     same = shlex.join([*kind_given(options), "--frontend", str(written)])
     print(f"Done: {written}. Train a model that listens to it with: python recipes/train.py {same} --into run/")
 

@@ -18,7 +18,14 @@ from pipelines import save_checkpoint
 from pyannote.audio import Model, Pipeline
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_frontend, load_model, load_pipeline
+from pyannote_pix2seq.checkpoints import (
+    ModelError,
+    load_checkpoint,
+    load_frontend,
+    load_model,
+    load_pipeline,
+    save_weights,
+)
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
 from pyannote_pix2seq.frontends import MelFrontend
@@ -262,3 +269,13 @@ def test_a_model_is_no_pipeline_and_a_pipeline_no_model(tiny_pipeline: Path, tmp
             load_pipeline(source)
     with pytest.raises(ModelError, match=rf"^{tiny_pipeline} is a pipeline, not a model. Load it with"):
         load_model(tiny_pipeline)
+
+
+def test_weights_are_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    save_weights({"kept": torch.ones(3)}, path)
+    with pytest.raises(AttributeError):  # in the middle of writing
+        save_weights({"first": torch.zeros(9), "second": lambda: 1}, path)
+    assert torch.load(path)["kept"].equal(torch.ones(3)) and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(OSError, match="none"):
+        save_weights({}, tmp_path / "none" / "weights.pt")
