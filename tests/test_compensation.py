@@ -186,6 +186,15 @@ def test_too_few_who_are_heard_in_several_places_are_refused(number: int) -> Non
         heard_voices(few, Spoken())
 
 
+@pytest.mark.parametrize("number", [49, 50])
+def test_few_who_are_heard_in_several_places_are_reported(number: int, recwarn: pytest.WarningsRecorder) -> None:
+    names = [f"p{n}" for n in range(60)] + [f"p{n}" for n in range(number)]
+    heard_voices([example(f"{n}", [Triplet(0, 9, 0)], [0], (name,)) for n, name in enumerate(names)], Spoken())
+    assert [str(warning.message)[:47] for warning in recwarn] == ["Only 49 speakers are heard in several conversat"] * (
+        number < 50
+    )
+
+
 def test_frontends_without_voices_are_refused() -> None:
     with pytest.raises(CompensationError, match=r"MelFrontend has no voices .* recipes/train\.py"):
         check_has_voices(MelFrontend())
