@@ -39,7 +39,14 @@ def parse() -> argparse.Namespace:
     add_material(parser)
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="for what is heard")
     parser.add_argument("--split", default="train", help="of the voices (default: train)")
-    parser.add_argument("--difficulties", nargs="+", choices=DIFFICULTIES, default=list(DIFFICULTIES), metavar="NAME")
+    parser.add_argument(
+        "--difficulties",
+        nargs="+",
+        choices=DIFFICULTIES,
+        default=list(DIFFICULTIES),
+        metavar="NAME",
+        help="kinds of conversations (default: all)",
+    )
     parser.add_argument("--conversations", type=at_least_one, default=300, help="of each kind (default: 300)")
     parser.add_argument("--duration", type=positive, default=30.0, help="of each, in seconds (default: 30)")
     parser.add_argument("--jobs", type=whole, default=2, help="processes that simulate and listen (default: 2)")
