@@ -10,13 +10,13 @@ from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
 
 def test_every_length_of_mel():
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     for num_samples in [1, 159, 160, 161, 2559, 2560, 2561, 5119, 5120, 5121]:
         assert frontend(torch.randn(1, 1, num_samples)).content.shape[1] == frontend.num_tokens(num_samples)
 
 
 def test_mel_ignores_loudness_and_learns():
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
     content = frontend(noise).content
     torch.testing.assert_close(content, frontend(0.5 * noise).content, atol=1e-4, rtol=0)
@@ -25,7 +25,7 @@ def test_mel_ignores_loudness_and_learns():
 
 
 def test_noise_is_as_faint_to_mel_as_it_is_beside_speech_and_clicks_do_not_count():
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     noise = torch.randn(1, 1, 96000, generator=torch.Generator().manual_seed(0))
     alone = frontend.log_mel(noise)
     assert 3.0 < alone.mean() < 4.0  # loud parts of it are at 4, 80 dB above nothing
@@ -39,7 +39,7 @@ def test_noise_is_as_faint_to_mel_as_it_is_beside_speech_and_clicks_do_not_count
 
 def test_digital_silence_is_nothing_to_mel():
     torch.manual_seed(0)
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     clip, chunk = torch.randn(2, 1, 1, 16 * 2560, generator=torch.Generator().manual_seed(0))
     apart = torch.cat([clip, torch.zeros(1, 1, 2 * 2560), chunk], dim=2)
     content = frontend(apart).content[0]
@@ -51,7 +51,7 @@ def test_digital_silence_is_nothing_to_mel():
 
 def test_voices_that_are_learned_are_surer_or_less_sure_and_silence_has_none():
     torch.manual_seed(0)
-    frontend = VoicedMelFrontend(content_dim=8)
+    frontend = VoicedMelFrontend(content_dim=8).eval()
     noise = torch.randn(1, 1, 32 * 2560, generator=torch.Generator().manual_seed(0))
     noise[..., 8 * 2560 : 12 * 2560] = 0
     content, voice = frontend(noise)
@@ -80,7 +80,7 @@ def test_learned_voices_learn_from_who_is_named():
 
 @pytest.mark.parametrize("peak", [1, 0.1, 0.01, 0.001])
 def test_spectrograms_are_as_precise_where_a_training_is_in_half_precision(peak: float) -> None:
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     noise = peak * torch.randn(1, 1, 32000, generator=torch.Generator().manual_seed(0)) / 4
     with torch.autocast("cpu", torch.float16):
         half = frontend.log_mel(noise)
@@ -89,7 +89,7 @@ def test_spectrograms_are_as_precise_where_a_training_is_in_half_precision(peak:
 
 @pytest.mark.parametrize("peak", [0.5, 1.0, 2.0**23])
 def test_however_loud_a_waveform_is_it_can_be_kept_in_half_precision(peak: float) -> None:
-    frontend = MelFrontend(content_dim=8)
+    frontend = MelFrontend(content_dim=8).eval()
     noise = torch.rand(2, 1, 5000, generator=torch.Generator().manual_seed(0)) * 2 - 1
     noise[1] *= peak / noise[1].abs().max()
     kept = frontend.precompute(noise).content.flatten(1)[:, :5000]

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 import torchaudio
 from torch import Tensor, nn
 
+from pyannote_pix2seq.frontends.distortion import distort
 from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
 from pyannote_pix2seq.frontends.level import COUNTED
 
@@ -78,6 +79,7 @@ class MelFrontend(Frontend):
         """
         with torch.autocast(waveforms.device.type, enabled=False):  # powers are beyond the range of float16
             mel = self.mel(waveforms[:, 0].float())
+        mel = distort(mel) if self.training else mel
         decibels = 10 * mel.clamp(min=FLOOR).log10()
         loudest = decibels.amax(dim=1).sort(dim=1, descending=True).values
         # (batch, num_frames), digital silence at the end
