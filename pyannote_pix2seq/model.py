@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -17,9 +17,10 @@ from pyannote_pix2seq.frontends import FRONTENDS, TOKEN_DURATION, AudioTokens, F
 from pyannote_pix2seq.network.attention import by_recording
 from pyannote_pix2seq.network.claims import Claims
 from pyannote_pix2seq.network.compensation import ChannelCompensation
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.network.pointing import Pointing
 from pyannote_pix2seq.network.regions import region_mean, running_sum
-from pyannote_pix2seq.network.transformer import Cache, Positions, Transformer, check_sizes
+from pyannote_pix2seq.network.transformer import Positions, Transformer, check_sizes
 from pyannote_pix2seq.network.written import DIARIZE_ROLE, END_ROLE, SPEAKER_ROLE, Written
 from pyannote_pix2seq.specifications import vocabulary_of
 from pyannote_pix2seq.training.schedule import annealed
@@ -27,46 +28,6 @@ from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PE
 
 COMPARISON = (10.0, -5.0)
 """Initially, a speaker whose voice has a cosine of c with the turn's gets a logit 10 c - 5 above that of a new one."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """Audio that the model has read, and tokens that it has written so far.
-
-    Attributes
-    ----------
-    cache : Cache
-        Keys and values of audio and written positions.
-    pointers : (num_recordings, num_bins, width)
-        One key for each time bin of the audio, see `Pointing`.
-    activity : (num_recordings, num_bins, num_speakers)
-        Logits of the auxiliary frame head: whether a speaker, in order of arrival, is active in a time bin.
-    content : (num_recordings, num_audio_tokens + 1, content_dim)
-        Running sum of the audio tokens' content, from which the mean over any region is computed.
-    written : (batch, num_written) int64
-        Tokens written so far, `<diarize>` included: the same number of sequences for each recording, those of the
-        first recording first.
-    """
-
-    cache: Cache
-    pointers: Tensor
-    activity: Tensor
-    content: Tensor
-    written: Tensor
-
-    @property
-    def voice(self) -> Tensor:
-        """(num_recordings, num_audio_tokens, num_voices, voice_dim)"""
-        return self.cache.heard_voice
-
-    def reorder(self, index: Tensor) -> Context:
-        """Select, repeat or reorder the sequences; each recording must keep the same number of them."""
-        return replace(self, cache=self.cache.reorder(index), written=self.written[index])
-
-    def repeat(self, count: int) -> Context:
-        """Replace each sequence by `count` copies; the cache of the audio is shared, not copied."""
-        index = torch.arange(len(self.written), device=self.written.device)
-        return self.reorder(index.repeat_interleave(count))
 
 
 class Pix2Seq(Model):

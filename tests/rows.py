@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pyannote_pix2seq.model import Context
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.network.transformer import Cache
 
 

@@ -14,7 +14,8 @@ from pyannote_pix2seq.decoding.search import Hypothesis, decode
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, Triplet
 
 SEQUENTIAL = ("greedy", "sample", "beam")

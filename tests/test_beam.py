@@ -13,7 +13,8 @@ from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.limits import SpeakerLimits
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, TOKENS_PER_TRIPLET
 
 

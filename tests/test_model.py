@@ -11,7 +11,8 @@ from torch import Tensor
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.network.written import Written
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, Triplet, Vocabulary, VocabularyError

@@ -19,7 +19,8 @@ from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.der import der_metric
 from pyannote_pix2seq.frontends import AudioTokens
 from pyannote_pix2seq.grammar import grammar
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.training import risk
 from pyannote_pix2seq.training.losses import chosen_log_probs

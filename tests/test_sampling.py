@@ -19,7 +19,8 @@ from pyannote_pix2seq.decoding.continuation import choice
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import _hypothesis, decode
 from pyannote_pix2seq.grammar import grammar
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, TOKENS_PER_TRIPLET
 
 

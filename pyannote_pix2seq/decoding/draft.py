@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyannote_pix2seq.model import Context
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.vocabulary import FIRST_TIME
 
 FINISHED = 0.25

@@ -24,7 +24,8 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.consensus import match
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.decoding.search import decode
-from pyannote_pix2seq.model import Context, Pix2Seq
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.training.losses import chosen_log_probs
 from pyannote_pix2seq.training.windows import Batch
 from pyannote_pix2seq.vocabulary import DIARIZE, EOS, FIRST_TIME, PAD, TOKENS_PER_TRIPLET
