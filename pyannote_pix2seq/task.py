@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any, cast
@@ -23,21 +22,19 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.decoding.search import decode
 from pyannote_pix2seq.errors import ArgumentError, check_known
 from pyannote_pix2seq.frontends import Frontend
-from pyannote_pix2seq.model import Context, Pix2Seq
-from pyannote_pix2seq.numeric import ROUNDING
+from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.network.context import Context
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
-from pyannote_pix2seq.training.checks import check_options, check_places, check_subsets, check_trainer
+from pyannote_pix2seq.training.checks import check_frontend, check_options, check_places, check_subsets, check_trainer
 from pyannote_pix2seq.training.examples import CacheError, ExampleCache
 from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
 from pyannote_pix2seq.training.losses import activity_loss, sequence_loss
 from pyannote_pix2seq.training.risk import draw, risk_loss
 from pyannote_pix2seq.training.steps import combined_seed, steps_left
-from pyannote_pix2seq.training.window_options import WindowOptions
+from pyannote_pix2seq.training.window_options import WINDOW_OPTIONS, windows_that_fit
 from pyannote_pix2seq.training.windows import Batch, Window, WindowSampler, collate
 from pyannote_pix2seq.vocabulary import DIARIZE, Vocabulary
-
-WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
 
 
 class SequenceDiarization(Task):
@@ -116,7 +113,9 @@ class SequenceDiarization(Task):
             seed=seed,
         )
         check_places(protocol, cache)
-        self.windows = _window_options(model_window, num_speakers, windows)
+        own = [name for name in signature(SequenceDiarization).parameters if name != "windows"]
+        check_known("SequenceDiarization", windows, [*own, *sorted(WINDOW_OPTIONS)])
+        self.windows = windows_that_fit(model_window, num_speakers, windows)
         check_subsets(protocol)
         super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
         self.folder = Path(cache)
@@ -161,6 +160,7 @@ class SequenceDiarization(Task):
     def _begin(self, trainer: Trainer) -> None:
         """Prepare for training."""
         check_trainer(trainer, self.steps_per_epoch)
+        check_frontend(self.model.frontend)
         self.model.train(not self.num_samples)  # a model that was loaded has no dropout; what is drawn must not have
         self.examples = self._filled("train")
 
@@ -294,21 +294,3 @@ class SequenceDiarization(Task):
     def default_metric(self) -> DiarizationErrorRate:
         """Diarization error rate, without collar and with overlap scored, at the resolution of time bins."""
         return DiarizationErrorRate(0.5)
-
-
-def _window_options(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
-    """Options of windows that fit the model's window."""
-    own = [name for name in signature(SequenceDiarization).parameters if name != "windows"]
-    check_known("SequenceDiarization", given, [*own, *sorted(WINDOW_OPTIONS)])
-    try:
-        options = WindowOptions(**given, max_speakers=num_speakers)
-    except ArgumentError as error:
-        raise ArgumentError(f"SequenceDiarization: {str(error).removeprefix('WindowOptions: ')}") from error
-    prompts = given.get("prompt_duration", 0.0)
-    if options.chunk + prompts > model_window + ROUNDING:
-        raise ArgumentError(
-            f"SequenceDiarization: chunks of {options.chunk} s and prompts of {prompts} s do not fit a window of "
-            f"{model_window} s. Use a longer model_window or shorter chunks."
-        )
-    rest = max(model_window - options.chunk, 0.0)
-    return options if "prompt_duration" in given else replace(options, prompt_duration=rest)

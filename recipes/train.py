@@ -36,9 +36,9 @@ from pyannote_pix2seq.network.compensation import ChannelCompensation
 from pyannote_pix2seq.origin import weights_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
 from pyannote_pix2seq.task import SequenceDiarization
+from pyannote_pix2seq.training.checks import PRECISIONS
 from pyannote_pix2seq.training.run import check_settings, fit
 
-PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
 AVERAGING = 0.998
 """Decay of the running mean of the weights, which is validated and kept: over some 500 steps, fewer at first, see
 `average`."""

@@ -86,6 +86,15 @@ def test_files_without_an_annotation_or_annotated_region_are_passed_over_with_a_
     assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
 
 
+def test_files_without_a_turn_are_kept_with_a_warning(tmp_path: Path) -> None:
+    silent = [file_of(name, 3.2, annotation=Annotation(uri=name)) for name in ("typo", "quiet", "third")]
+    for some, has in ((silent[:1], "typo has"), (silent, "typo and 2 more have")):
+        cache = cache_of(tmp_path)
+        with pytest.warns(UserWarning, match=f"^{has} no turn: nothing is to be written. Does the RTTM have it[?]$"):
+            cache.fill([FILES[0], *some])
+    assert [len(example.turns) for example in cache] == [3, 0, 0, 0]  # type: ignore[attr-defined]
+
+
 def test_what_was_interrupted_is_computed_again(tmp_path: Path) -> None:
     (tmp_path / ".first@0.00.npz.part").write_bytes(b"half a file")
     cache = cache_of(tmp_path)

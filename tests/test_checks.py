@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from training import fit, make_model, make_task
 
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.task import SequenceDiarization
 
@@ -103,6 +105,28 @@ def test_rounding_errors_do_not_keep_chunks_and_prompts_from_fitting(protocol: S
 def test_accumulated_gradients_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
     with pytest.raises(ValueError, match="accumulate_grad_batches=2"):
         fit(make_model(make_task(protocol, cache)), max_epochs=1, accumulate_grad_batches=2)
+
+
+def test_precisions_in_which_it_cannot_be_trained_are_refused(protocol: SyntheticProtocol, cache: Path) -> None:
+    complaint = "^Trainer: precision='bf16-true' was given. Use one of 32-true, 16-mixed, bf16-mixed: "
+    with pytest.raises(ArgumentError, match=complaint):
+        fit(make_model(make_task(protocol, cache)), max_epochs=1, precision="bf16-true")
+
+
+def test_a_frozen_frontend_without_weights_is_refused(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    model = Pix2Seq(frontend="speaker", width=16, num_layers=1, num_heads=2, task=make_task(protocol, tmp_path))
+    with pytest.raises(
+        ArgumentError, match="^SequenceDiarization: the SpeakerFrontend of the model has random weights"
+    ):
+        fit(model, max_epochs=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_frontends_know_whether_weights_were_loaded() -> None:
+    model = Pix2Seq(frontend="speaker", width=16, num_layers=1, num_heads=2)
+    assert not model.frontend.is_loaded
+    model.load_state_dict(model.state_dict())
+    assert model.frontend.is_loaded and deepcopy(model).frontend.is_loaded
 
 
 @pytest.mark.parametrize("name", ["limit_train_batches", "overfit_batches"])

@@ -65,6 +65,8 @@ class Frontend(nn.Module):
         Number of voices of a token (possibly zero), and their dimension.
     frozen : bool
         Whether the frontend is never trained, so that its tokens may be computed once and cached.
+    is_loaded : bool
+        Whether weights have been loaded; those of a frozen frontend are random until then.
     version : int
         Incremented when the same weights give other tokens than before, so that cached tokens are not mixed with new
         ones.
@@ -77,7 +79,12 @@ class Frontend(nn.Module):
     num_voices: int
     voice_dim: int
     frozen: bool
+    is_loaded: bool = False
     version: int = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_post_hook(_note_loaded)
 
     @property
     def samples_per_token(self) -> int:
@@ -228,3 +235,8 @@ class Frontend(nn.Module):
             Tokens of the same shapes.
         """
         return tokens
+
+
+def _note_loaded(frontend: Any, _: Any) -> None:
+    """Note that weights have been loaded: a hook of PyTorch's."""
+    frontend.is_loaded = True

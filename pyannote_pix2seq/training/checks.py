@@ -10,9 +10,13 @@ from pyannote.database.protocol import SpeakerDiarizationProtocol
 from pyannote.database.protocol.protocol import Protocol
 
 from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
 from pyannote_pix2seq.protocol import ENDLESS
-from pyannote_pix2seq.training.examples import SHORTEST_STRETCH
+from pyannote_pix2seq.training.stretches import SHORTEST_STRETCH
+
+PRECISIONS = ("32-true", "16-mixed", "bf16-mixed")
+"""Of Lightning's Trainer, those in which a model can be trained."""
 
 
 def check_options(**given: Any) -> None:
@@ -39,8 +43,22 @@ def check_options(**given: Any) -> None:
     check_ranges("SequenceDiarization", given, ranges)
 
 
+def check_frontend(frontend: Frontend) -> None:
+    """Refuse a frontend that training would leave as random as it is."""
+    if frontend.frozen and not frontend.is_loaded:
+        raise ArgumentError(
+            f"SequenceDiarization: the {type(frontend).__name__} of the model has random weights, and is not trained. "
+            f"Load some with `checkpoints.load_frontend`, or use a frontend that is learned: Pix2Seq('voiced_mel')."
+        )
+
+
 def check_trainer(trainer: Trainer, steps_per_epoch: int) -> None:
     """Refuse trainers whose steps are not batches, or are without end, and those that cut epochs short."""
+    if trainer.precision not in PRECISIONS:
+        raise ArgumentError(
+            f"Trainer: precision={trainer.precision!r} was given. Use one of {', '.join(PRECISIONS)}: weights are kept "
+            f"in single precision."
+        )
     if trainer.accumulate_grad_batches != 1:
         raise ArgumentError(
             f"Trainer: accumulate_grad_batches={trainer.accumulate_grad_batches} was given, but the data of a step "

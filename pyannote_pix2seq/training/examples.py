@@ -9,32 +9,28 @@ from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import numpy as np
 import torch
 from pyannote.core import Segment
-from pyannote.database import ProtocolFile
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.faults import OUT_OF_MEMORY
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped
 from pyannote_pix2seq.locking import alone
-from pyannote_pix2seq.numeric import ROUNDING
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.training.reference import Reference
+from pyannote_pix2seq.training.stretches import SHORTEST_STRETCH, Stretch, copy_of, stretches_of, warn_of_silent
 from pyannote_pix2seq.vocabulary import Triplet
 
-SHORTEST_STRETCH = 0.5
-"""Minimum duration of an example, in seconds: shorter annotated regions, or remainders of them, are left out."""
 SHORTEST_PART = 1e-6
 """Seconds of a turn that have to be within the audio."""
 TOGETHER = 8
@@ -44,9 +40,6 @@ KEPT = ["content", "voice", "turns", "names", "seconds"]
 """Arrays that are stored of an example."""
 PLACES = "database/uri@start.npz"
 """Where an example is stored."""
-
-Stretch = tuple[Mapping[str, Any], Segment]
-"""A file, and a segment of it."""
 
 
 class CacheError(Pix2SeqError, ValueError):
@@ -156,7 +149,9 @@ class ExampleCache(Dataset):
             raise CacheError(
                 f"Several recordings are called {twice[0]}. List each recording once, and give each a uri of its own."
             )
-        stretches = [stretch for file in files for stretch in self._stretches(file)]
+        stretches = [
+            stretch for file in files for stretch in stretches_of(file, self.duration, self.frontend.sample_rate)
+        ]
         with alone(self.folder, is_patient=True):
             self._complete(stretches, num_workers, device, each)
         self.paths = [path for path in (self._path(*stretch) for stretch in stretches) if path.exists()]
@@ -165,6 +160,7 @@ class ExampleCache(Dataset):
                 f"{self.folder}: none of {len(stretches)} stretches of audio gave an example. Each needs "
                 f"{SHORTEST_STRETCH} s or more that can be read; warnings above say what is wrong with others."
             )
+        warn_of_silent(stretches)
 
     def _complete(
         self, stretches: list[Stretch], num_workers: int, device: torch.device | None, each: Callable[[], Any]
@@ -199,7 +195,7 @@ class ExampleCache(Dataset):
 
     def read(self, file: Mapping[str, Any], stretch: Segment) -> Read:
         """Read or render a stretch of a file."""
-        waveform = excerpt(_copy_of(file), stretch, self.frontend.sample_rate)
+        waveform = excerpt(copy_of(file), stretch, self.frontend.sample_rate)
         self.frontend.check(waveform[None])
         return Read(self._path(file, stretch), waveform, Reference.of(file, stretch))
 
@@ -213,29 +209,6 @@ class ExampleCache(Dataset):
             raise
         except Exception:  # NumPy raises anything on files that are damaged; `read` says what is wrong with references
             return False
-
-    def _stretches(self, file: Mapping[str, Any]) -> list[Stretch]:
-        """Annotated regions of a file, cut to at most `duration` seconds."""
-        stretches = [
-            (file, Segment(start, min(start + self.duration, region.end)))
-            for region in self._annotated(file)
-            for start in np.arange(region.start, region.end - SHORTEST_STRETCH + ROUNDING, self.duration).tolist()
-        ]
-        if not stretches:
-            warnings.warn(
-                f"{file['uri']} is left out: no {SHORTEST_STRETCH} s of it are annotated. Does its UEM have it?",
-                stacklevel=3,
-            )
-        return stretches
-
-    def _annotated(self, file: Mapping[str, Any]) -> Iterable[Segment]:
-        annotated = file.get("annotated")
-        if annotated is not None:
-            return annotated.support()
-        try:
-            return [Segment(0, Reader(_copy_of(file), self.frontend.sample_rate).duration)]
-        except (OSError, ValueError):
-            return [Segment(0, self.duration)]  # which cannot be read either: `read` says why
 
     def _path(self, file: Mapping[str, Any], stretch: Segment) -> Path:
         folder = self.folder / quote(file.get("database") or "", safe="")
@@ -293,11 +266,6 @@ def store(reads: Sequence[Read], frontend: Frontend, device: torch.device | None
         with atomic_write(read.path) as part, part.open("wb") as handle:
             turns, names, seconds = read.reference
             np.savez(handle, content=content, voice=voice, turns=turns, names=np.array(names, str), seconds=seconds)
-
-
-def _copy_of(file: Mapping[str, Any]) -> ProtocolFile:
-    """A copy of a file that keeps the waveform in its place, once it is read."""
-    return ProtocolFile(cast(dict, file))
 
 
 def _length(read: Read) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import TOKEN_DURATION, Frontend
-from pyannote_pix2seq.numeric import check_ranges, is_number, is_probability, is_whole
+from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, is_probability, is_whole
 
 
 @dataclass(frozen=True)
@@ -77,3 +80,38 @@ class WindowOptions:
         )
         ranges["max_speakers"] = (is_whole(self.max_speakers, 1), "a whole number, 1 or more")
         check_ranges("WindowOptions", given, ranges)
+
+
+WINDOW_OPTIONS = {field.name for field in fields(WindowOptions)} - {"max_speakers"}
+"""Options that the training task hands on."""
+
+
+def windows_that_fit(model_window: float, num_speakers: int, given: Mapping[str, Any]) -> WindowOptions:
+    """Options of windows that fit the model's window, for the training task.
+
+    Parameters
+    ----------
+    model_window : float
+        Longest audio that the model can process, in seconds.
+    num_speakers : int
+        Number of speakers that the model can name.
+    given : mapping
+        Some of `WINDOW_OPTIONS`. `prompt_duration` defaults to what chunks leave of the model's window.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is out of its range, or chunks and prompts together do not fit.
+    """
+    try:
+        options = WindowOptions(**given, max_speakers=num_speakers)
+    except ArgumentError as error:
+        raise ArgumentError(f"SequenceDiarization: {str(error).removeprefix('WindowOptions: ')}") from error
+    prompts = given.get("prompt_duration", 0.0)
+    if options.chunk + prompts > model_window + ROUNDING:
+        raise ArgumentError(
+            f"SequenceDiarization: chunks of {options.chunk} s and prompts of {prompts} s do not fit a window of "
+            f"{model_window} s. Use a longer model_window or shorter chunks."
+        )
+    rest = max(model_window - options.chunk, 0.0)
+    return options if "prompt_duration" in given else replace(options, prompt_duration=rest)
