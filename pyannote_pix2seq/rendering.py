@@ -28,6 +28,7 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.locking import LOCK, alone
 from pyannote_pix2seq.origin import changes, file_digest, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
@@ -50,7 +51,7 @@ def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, A
     """Render a protocol as `into/NAME`, register it in `into/database.yml`, read it back and compare.
 
     Recordings of an interrupted run are not rendered again, except for the first, to check that rendering still gives
-    the same bytes.
+    the same bytes. While another process renders into `into/NAME`, this one waits.
 
     Parameters
     ----------
@@ -76,30 +77,16 @@ def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, A
     """
     into = Path(into)
     folder = _folder(protocol, into)
-    if ENDLESS in protocol.sizes.values():
-        raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
-    _check_registry(into)
-    note = folder / ORIGIN
-    if not note.exists() and folder.is_dir() and {*folder.iterdir()} - {part_of(note)}:
-        raise RenderingError(f"{folder} holds something else, which may be replaced. Render into another folder.")
-    if changed := changes(note, origin):
-        raise RenderingError(
-            f"{folder} was rendered from something else: {'; '.join(changed)}. Use another folder or delete this one."
-        )
-    note_origin(note, origin)
-    (folder / "wav").mkdir(exist_ok=True)
-    places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
-    there = {path.stem for path in (folder / "wav").glob("*.wav")}
-    missing = [place for place in places if protocol.uri(*place) not in there]
-    if len(missing) < len(places):
-        _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
-    write = partial(_write_recording, protocol, folder)
-    for _ in tqdm(parallel_map(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
-        pass
-    for subset in SUBSETS:
-        _write_lists(protocol, folder, subset)
-    _write_registry(into)
-    return verify(protocol, into)
+    _check(protocol, into, origin)  # before anything is written
+    with alone(folder, is_patient=True):
+        _check(protocol, into, origin)  # what another process has rendered meanwhile
+        note_origin(folder / ORIGIN, origin)
+        _write_recordings(protocol, folder, num_jobs)
+        for subset in SUBSETS:
+            _write_lists(protocol, folder, subset)
+        with alone(into, is_patient=True):  # other protocols are registered there, too
+            _write_registry(into)
+        return verify(protocol, into)
 
 
 def verify(protocol: SyntheticProtocol, into: Path) -> float:
@@ -187,6 +174,34 @@ def _folder(protocol: SyntheticProtocol, into: Path) -> Path:
 
 def _path(folder: Path, uri: str) -> Path:
     return folder / "wav" / f"{uri}.wav"
+
+
+def _check(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any]) -> None:
+    """Refuse what `render` refuses."""
+    folder = _folder(protocol, into)
+    note = folder / ORIGIN
+    if ENDLESS in protocol.sizes.values():
+        raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
+    _check_registry(into)
+    if not note.exists() and folder.is_dir() and {*folder.iterdir()} - {part_of(note), folder / LOCK}:
+        raise RenderingError(f"{folder} holds something else, which may be replaced. Render into another folder.")
+    if changed := changes(note, origin):
+        raise RenderingError(
+            f"{folder} was rendered from something else: {'; '.join(changed)}. Use another folder or delete this one."
+        )
+
+
+def _write_recordings(protocol: SyntheticProtocol, folder: Path, num_jobs: int) -> None:
+    """Render the conversations that are not there yet, and compare the first of those that are."""
+    (folder / "wav").mkdir(exist_ok=True)
+    places = [(subset, number) for subset in SUBSETS for number in range(protocol.sizes[subset])]
+    there = {path.stem for path in (folder / "wav").glob("*.wav")}
+    missing = [place for place in places if protocol.uri(*place) not in there]
+    if len(missing) < len(places):
+        _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
+    write = partial(_write_recording, protocol, folder)
+    for _ in tqdm(parallel_map(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
+        pass
 
 
 def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:

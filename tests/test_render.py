@@ -7,8 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +24,8 @@ from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
+from pyannote_pix2seq import rendering
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
 from pyannote_pix2seq.rendering import RenderingError, record, registration, render, verify
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
@@ -161,6 +165,34 @@ def test_a_run_that_was_stopped_at_once_goes_on(protocol: SyntheticProtocol, tmp
     (tmp_path / "Easy").mkdir()
     (tmp_path / "Easy" / ".origin.json.part").write_text("{")
     render(protocol, tmp_path, ORIGIN)
+
+
+def test_two_processes_do_not_render_into_one_folder_at_once(protocol: SyntheticProtocol, tmp_path: Path) -> None:
+    there: list[set[str]] = []
+    with alone(tmp_path / "Easy"):
+        thread = Thread(target=render, args=(protocol, tmp_path, ORIGIN))
+        with pytest.warns(UserWarning, match="Easy is in use by another process; waiting until it is done"):
+            thread.start()
+            thread.join(0.5)
+        there.append(contents(tmp_path).keys() - {"Easy/.lock"})
+    thread.join(60)
+    there.append({path.name for path in (tmp_path / "Easy" / "wav").iterdir()})
+    assert there[0] == set() and len(there[1]) == 5
+
+
+def test_what_another_process_rendered_meanwhile_is_not_replaced(
+    protocol: SyntheticProtocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def waited(folder: Path, is_patient: bool) -> Iterator[str]:
+        (folder / "origin.json").parent.mkdir(parents=True)
+        (folder / "origin.json").write_text('{"made": "by another process"}')
+        yield str(folder)
+
+    monkeypatch.setattr(rendering, "alone", waited)
+    with pytest.raises(RenderingError, match="Easy was rendered from something else: made was 'by another process'"):
+        render(protocol, tmp_path, ORIGIN)
+    assert contents(tmp_path) == {"Easy/origin.json": b'{"made": "by another process"}'}
 
 
 def test_another_sound_is_refused(options: dict[str, Any], into: Path) -> None:
