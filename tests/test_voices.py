@@ -13,10 +13,11 @@ import soundfile
 import torch
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
+from pyannote_pix2seq.locking import InUseError, alone
 from pyannote_pix2seq.simulation import preparation
 from pyannote_pix2seq.simulation.layout import split_of
 from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, Preparation, prepare_voices
-from pyannote_pix2seq.simulation.store import LEVEL, VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.store import LEVEL, PARTS, VoicesError, to_level, write_voices
 from pyannote_pix2seq.simulation.voices import Voices
 
 
@@ -265,6 +266,14 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(
         Voices(tmp_path / "store", "train")
     prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert len(heard) == 4  # each good recording once
+    assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
+
+
+def test_a_store_that_another_process_prepares_is_refused(recordings: Path, tmp_path: Path, heard: list[int]) -> None:
+    with alone(tmp_path / "store" / PARTS), pytest.raises(InUseError, match="store.* is in use by another process"):
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert not heard
+    prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
 
 

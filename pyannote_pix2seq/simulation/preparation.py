@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.simulation.denoising import denoise, noisereduce
 from pyannote_pix2seq.simulation.dependency import dependency
@@ -104,6 +105,8 @@ def prepare_voices(
         If silero-vad is not installed, or noisereduce where it is asked for.
     VoicesError
         If every speaker is refused, or the folder has files that are not a store's and would be replaced.
+    InUseError
+        If another process prepares voices in that folder.
     """
     check_store(folder)
     speakers = find_speakers(sources, layout)
@@ -111,16 +114,16 @@ def prepare_voices(
     if preparation.is_denoised:
         noisereduce()
     parts = folder / PARTS
-    parts.mkdir(parents=True, exist_ok=True)
-    prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
-    for _ in tqdm(parallel_map(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
-        pass
-    refusals = _left_out(sources, speakers)
-    try:
-        write_voices(folder, _accepted(speakers, parts, preparation, refusals))
-    finally:
-        _write_refusals(folder / "refused.tsv", refusals)
-    shutil.rmtree(parts)
+    with alone(parts):
+        prepare = partial(_prepare_speaker, parts=parts, preparation=preparation)
+        for _ in tqdm(parallel_map(prepare, speakers, num_jobs), total=len(speakers), unit="speaker"):
+            pass
+        refusals = _left_out(sources, speakers)
+        try:
+            write_voices(folder, _accepted(speakers, parts, preparation, refusals))
+        finally:
+            _write_refusals(folder / "refused.tsv", refusals)
+        shutil.rmtree(parts)
     return refusals
 
 
