@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from loudness import FILES, SAMPLES, LoudnessFrontend, cache_of, file_of, numbers
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database import ProtocolFile
+from pyannote.database.custom import Template
 from toy import annotation
 
 from pyannote_pix2seq.frontends.mel import MelFrontend
@@ -95,6 +97,12 @@ def test_files_without_a_turn_are_kept_with_a_warning(tmp_path: Path) -> None:
     assert [len(example.turns) for example in cache] == [3, 0, 0, 0]  # type: ignore[attr-defined]
 
 
+def test_conversations_that_were_simulated_may_be_silent(tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache_of(tmp_path).fill([file_of("simulated", 3.2, annotation=Annotation(), digest="0123abcd")])
+
+
 def test_what_was_interrupted_is_computed_again(tmp_path: Path) -> None:
     (tmp_path / ".first@0.00.npz.part").write_bytes(b"half a file")
     cache = cache_of(tmp_path)
@@ -112,6 +120,15 @@ def test_the_cache_holds_what_was_asked_for_and_no_more(tmp_path: Path) -> None:
 
 def unlabelled(file: ProtocolFile) -> Annotation:
     raise ValueError("no labels here")
+
+
+def test_a_file_whose_annotated_regions_cannot_be_read_is_passed_over_with_a_warning(tmp_path: Path) -> None:
+    lost = Template(str(tmp_path / "{uri}.uem"), tmp_path / "database.yml")
+    there = {key: value for key, value in FILES[1].items() if key != "annotated"}
+    cache = cache_of(tmp_path)
+    with pytest.warns(UserWarning, match="^b/second is left out: its annotated regions cannot be read: .*b/second.uem"):
+        cache.fill([ProtocolFile(there, lazy={"annotated": lost}), FILES[0]])
+    assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("device", [None, torch.device("cpu")])

@@ -23,9 +23,14 @@ Stretch = tuple[Mapping[str, Any], Segment]
 
 def stretches_of(file: Mapping[str, Any], duration: float, sample_rate: int) -> list[Stretch]:
     """Annotated regions of a file, cut to at most `duration` seconds; a warning if there is none."""
+    try:
+        regions = _annotated(file, duration, sample_rate)
+    except (OSError, ValueError) as error:
+        warnings.warn(f"{file['uri']} is left out: its annotated regions cannot be read: {error}", stacklevel=3)
+        return []
     stretches = [
         (file, Segment(start, min(start + duration, region.end)))
-        for region in _annotated(file, duration, sample_rate)
+        for region in regions
         for start in np.arange(region.start, region.end - SHORTEST_STRETCH + ROUNDING, duration).tolist()
     ]
     if not stretches:
@@ -47,7 +52,10 @@ def _annotated(file: Mapping[str, Any], duration: float, sample_rate: int) -> It
 
 
 def warn_of_silent(stretches: Iterable[Stretch]) -> None:
-    """Warn of annotations without a turn: pyannote.database makes one where an RTTM has no line of a recording."""
+    """Warn of annotations without a turn: pyannote.database makes one where an RTTM has no line of a recording.
+
+    In conversations that are simulated, which have a digest, nobody has to speak.
+    """
     silent = list(dict.fromkeys(file["uri"] for file, _ in stretches if _is_silent(file)))
     if silent:
         more = f" and {len(silent) - 1} more have" if len(silent) > 1 else " has"
@@ -56,7 +64,7 @@ def warn_of_silent(stretches: Iterable[Stretch]) -> None:
 
 def _is_silent(file: Mapping[str, Any]) -> bool:
     with suppress(OSError, ValueError):  # whoever reads it says what is wrong with it
-        return file.get("annotation") is not None and not file["annotation"]
+        return "digest" not in file and file.get("annotation") is not None and not file["annotation"]
     return False
 
 
