@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from loudness import LoudnessFrontend
 from training import fit, make_model, make_task
 
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.task import SequenceDiarization
+from pyannote_pix2seq.training.checks import check_frontend
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -120,6 +122,17 @@ def test_a_frozen_frontend_without_weights_is_refused(protocol: SyntheticProtoco
     ):
         fit(model, max_epochs=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_frozen_frontends_that_load_their_weights_by_themselves_or_have_none_are_taken() -> None:
+    frontend = LoudnessFrontend()
+    with pytest.raises(ArgumentError, match="One of yours that loads its weights by itself has to set `is_loaded`.$"):
+        check_frontend(frontend)
+    frontend.is_loaded = True
+    check_frontend(frontend)
+    without = LoudnessFrontend()
+    del without.weight
+    check_frontend(without)
 
 
 def test_frontends_know_whether_weights_were_loaded() -> None:

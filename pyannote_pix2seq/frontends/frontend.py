@@ -66,7 +66,8 @@ class Frontend(nn.Module):
     frozen : bool
         Whether the frontend is never trained, so that its tokens may be computed once and cached.
     is_loaded : bool
-        Whether weights have been loaded; those of a frozen frontend are random until then.
+        Whether weights have been loaded with `load_state_dict`; those of a frozen frontend are random until then. A
+        subclass that loads them in another way sets it to True.
     version : int
         Incremented when the same weights give other tokens than before, so that cached tokens are not mixed with new
         ones.

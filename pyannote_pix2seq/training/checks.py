@@ -45,10 +45,12 @@ def check_options(**given: Any) -> None:
 
 def check_frontend(frontend: Frontend) -> None:
     """Refuse a frontend that training would leave as random as it is."""
-    if frontend.frozen and not frontend.is_loaded:
+    has_weights = any(True for _ in frontend.parameters())
+    if frontend.frozen and has_weights and not frontend.is_loaded:
         raise ArgumentError(
             f"SequenceDiarization: the {type(frontend).__name__} of the model has random weights, and is not trained. "
-            f"Load some with `checkpoints.load_frontend`, or use a frontend that is learned: Pix2Seq('voiced_mel')."
+            f"Load some with `checkpoints.load_frontend`, or use a frontend that is learned: Pix2Seq('voiced_mel'). "
+            f"One of yours that loads its weights by itself has to set `is_loaded`."
         )
 
 
