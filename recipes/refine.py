@@ -86,9 +86,9 @@ def main() -> None:
     with one_line_errors():
         if written.exists() and not (options.into / "heard").exists():
             raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
-        check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         fetched = load_frontend(features, options.frontend)
         heard = listen(features, options)
+        check_settings(options.into, seed=options.seed, batch_size=options.batch_size)
         torch.manual_seed(options.seed)
         refining = RefinementTraining(options.steps, options.validate_every, options.batch_size, options.seed)
         pieces, size = RandomPieces(heard["train"], refining), options.batch_size

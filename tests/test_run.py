@@ -12,6 +12,7 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
 from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint
+from pyannote_pix2seq.locking import InUseError, alone
 from pyannote_pix2seq.training import run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit
 
@@ -24,6 +25,14 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     check_settings(tmp_path, seed=1, frontend="new")
     with pytest.raises(RunError, match="began otherwise: seed was 1 and is 2. Go"):
         check_settings(tmp_path, seed=2, frontend="new")
+
+
+def test_settings_of_a_run_that_has_no_checkpoint_yet_are_not_replaced(tmp_path: Path) -> None:
+    check_settings(tmp_path, seed=1)
+    with alone(tmp_path), pytest.raises(InUseError, match="is in use by another process"):  # which trains
+        check_settings(tmp_path, seed=2)
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    check_settings(tmp_path, seed=1)
 
 
 @pytest.fixture(autouse=True)

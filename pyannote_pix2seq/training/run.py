@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from multiprocessing import parent_process
 from pathlib import Path
@@ -48,7 +48,14 @@ def check_settings(into: Path, **settings: Any) -> None:
     ------
     RunError
         If there is a checkpoint of a run with other settings, or without a record of its settings.
+    InUseError
+        If another process trains into that folder, whose settings stay, even if it has no checkpoint yet.
     """
+    with alone(into):
+        _check_settings(into, settings)
+
+
+def _check_settings(into: Path, settings: Mapping[str, Any]) -> None:
     last = _last(into)
     note = last.with_name("settings.json")
     if not last.exists():
@@ -203,7 +210,7 @@ def fit(
     with alone(into) if is_first else nullcontext(), _ending_as_asked(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
         trainer.fit(module, train, validation, ckpt_path=last if last.exists() else None, weights_only=False)
-    save_checkpoint(trainer, last)
+        save_checkpoint(trainer, last)
     return last
 
 
