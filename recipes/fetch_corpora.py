@@ -21,8 +21,10 @@ import sys
 import tarfile
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +55,8 @@ LATE = 0.5
 """Seconds by which a turn may end after its recording; it is cut there."""
 INEXACT = 0.03
 """Tolerance of a number of hours, for rounding and cutting, as a share of it."""
+DAMAGED = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error)
+"""What reading an archive that is damaged may raise."""
 
 
 class CorpusError(Pix2SeqError, ValueError):
@@ -88,7 +92,11 @@ class Archives:
             try:
                 with urllib.request.urlopen(url) as response, atomic_write(path) as part, part.open("wb") as file:
                     shutil.copyfileobj(response, file, 1 << 20)
-            except OSError as error:
+                    if left := getattr(response, "length", None):  # Python does not say so itself
+                        raise CorpusError(
+                            f"{url} broke off {left} bytes before its end. Run again, or fetch it by hand."
+                        )
+            except (OSError, HTTPException) as error:
                 raise CorpusError(f"{url} cannot be fetched ({error}). Fetch it by hand to {path}.") from error
         self._check(path)
         return path
@@ -211,7 +219,7 @@ def store(recordings: Iterable[Recording], folder: Path, subset: str, size: Size
         try:
             seconds = keep(audio, folder / "audio" / f"{uri}.flac")
             lines["rttm"] += checked(uri, turns, seconds).to_rttm().splitlines()
-        except (CorpusError, soundfile.LibsndfileError) as error:
+        except (CorpusError, soundfile.LibsndfileError, *DAMAGED) as error:
             problems.append(f"{uri}: {error}")
             continue
         hours += seconds / 3600
@@ -282,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 recordings = read(Archives(options.into / "archives"), subset)
                 store(recordings, options.into / name, subset, sizes[subset], MINI.get(name))
                 print(f"{name} {subset}: {sizes[subset].recordings} recordings", flush=True)
-            except (CorpusError, OSError, tarfile.TarError, zipfile.BadZipFile) as error:
+            except (CorpusError, OSError, *DAMAGED) as error:
                 failed = True
                 print(f"{name} {subset} is not complete:\n{error}", file=sys.stderr)
     return int(failed)

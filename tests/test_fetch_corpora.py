@@ -6,8 +6,9 @@ import io
 import tarfile
 import zipfile
 from collections.abc import Callable
+from http.client import HTTPResponse
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -205,6 +206,44 @@ def test_what_is_wrong_is_said_and_does_not_stop_the_rest(
     assert "ddddd: it has no turns" in err
     assert "github.com/X-LANCE/MSDWILD/archive/HEAD.zip cannot be fetched" in err and "Fetch it by hand" in err
     assert (tmp_path / "real" / "VoxConverse" / "test.lst").read_text() == "aaaaa\n"
+
+
+def test_what_is_damaged_in_an_archive_does_not_stop_the_rest(
+    recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archives = tmp_path / "archives"
+    voxconverse(archives)
+    write_zip(archives / "voxconverse.zip", {f"v/test/{uri}.rttm": rttm(uri, *TURNS) for uri in ("aaaaa", "bbbbb")})
+    wavs = archives / "voxconverse_test_wav.zip"
+    write_zip(wavs, {"aaaaa.wav": sound(2.0), "bbbbb.wav": sound(2.5)})
+    content = bytearray(wavs.read_bytes())
+    content[content.index(b"bbbbb.wav") + 9 + 1000] ^= 1  # a sample of the second
+    wavs.write_bytes(content)
+    aishell(archives)
+    tar = archives / "test.tar.gz"
+    tar.write_bytes(tar.read_bytes()[:-100])
+    assert recipe.main(["VoxConverse", "AISHELL", "--subsets", "test", "--into", str(tmp_path)]) == 1
+    err = capsys.readouterr().err
+    assert "bbbbb: Bad CRC-32 for file 'bbbbb.wav'" in err and "AISHELL test is not complete" in err
+    assert (tmp_path / "VoxConverse" / "test.lst").read_text() == "aaaaa\n"
+
+
+def test_a_download_that_broke_off_is_not_kept(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve(url: str) -> HTTPResponse:
+        head = "Transfer-Encoding: chunked\r\n\r\n9\r\n" if "chunked" in url else "Content-Length: 9\r\n\r\n"
+        content = io.BytesIO(f"HTTP/1.1 200 OK\r\n{head}half".encode())
+        response = HTTPResponse(SimpleNamespace(makefile=lambda mode: content))  # type: ignore[arg-type]
+        response.begin()
+        return response
+
+    monkeypatch.setattr(recipe.urllib.request, "urlopen", serve)
+    with pytest.raises(recipe.CorpusError, match="^https://x/a.zip broke off 5 bytes before its end. Run again, or"):
+        recipe.Archives(tmp_path).path("https://x/a.zip")
+    with pytest.raises(recipe.CorpusError, match="^https://x/chunked.zip cannot be fetched .IncompleteRead"):
+        recipe.Archives(tmp_path).path("https://x/chunked.zip")
+    assert not list(tmp_path.iterdir())
 
 
 def test_subsets_that_there_are_not(recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
