@@ -123,7 +123,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
     for number in range(1, options.meetings + 1):
         described = together.describe(f"{options.split}-{options.minutes:g}min-{number}")
         voices = tuple(islice(speakers, PEOPLE))[: len(described.voices)]
-        conversation = replace(described, voices=voices)
+        conversation = recast(described, voices)
         if len(voices) < KNOWN:
             raise Pix2SeqError(
                 f"{len(voices)} people speak in meeting {number}; {KNOWN} of them are to be enrolled. Make meetings "
@@ -132,6 +132,14 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
         audio = record(conversation, together, options.into, labels_of(options))
         known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
+
+
+def recast(conversation: Conversation, voices: tuple[str, ...]) -> Conversation:
+    """The same conversation of other people, who are not in the crowd around it."""
+    scene = conversation.scene
+    if scene is not None:
+        scene = replace(scene, crowd=tuple(voice for voice in scene.crowd if voice not in voices))
+    return replace(conversation, voices=voices, scene=scene)
 
 
 def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder: Path) -> Path:

@@ -69,3 +69,24 @@ def test_meetings_are_labelled_in_the_style_that_is_asked_for(recipe: ModuleType
         (meeting,) = recipe.meetings(options, *recipe.simulators(options))
         last[padding] = max(meeting.reference.itersegments()).start
     assert last[0.0] - last[0.08] == pytest.approx(0.08)
+
+
+def test_nobody_of_a_meeting_is_in_the_crowd_around_it(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech = [(f"v{number}", "toy", "dev", [np.full(10 * SAMPLE_RATE, 9, dtype=np.int16)] * 2) for number in range(9)]
+    write_voices(tmp_path / "voices", speech)
+    options = SimpleNamespace(
+        voices=tmp_path / "voices", split="dev", noise=None, minutes=3, meetings=3, difficulty="Crowd", into=tmp_path
+    )
+    options.merge_pauses = options.padding = 0.0
+    recorded: list[Any] = []
+    monkeypatch.setattr(recipe, "record", lambda conversation, *_: recorded.append(conversation))
+    monkeypatch.setattr(recipe, "enrolled", lambda *_: None)
+    apart, together = recipe.simulators(options)
+    assert len(list(recipe.meetings(options, apart, together))) == 3
+    described = [together.describe(conversation.uri) for conversation in recorded]
+    assert any({*before.scene.crowd} & {*now.voices} for before, now in zip(described, recorded, strict=True))
+    for before, now in zip(described, recorded, strict=True):
+        assert now.scene.crowd == tuple(voice for voice in before.scene.crowd if voice not in now.voices)
+        assert (now.turns, now.scene.speeds) == (before.turns, before.scene.speeds)
