@@ -186,13 +186,15 @@ def points_of(evaluation: Evaluation, name: str) -> list[str]:
 
 def tabulate(evaluation: Evaluation, names: Sequence[str]) -> str:
     """One table for each axis: a row for each point, a column for each system."""
-    blocks = []
+    blocks: list[str] = []
+    numbers: list[int] = []  # of conversations: fewer where a system failed
     for name in names:
         points = points_of(evaluation, name)
+        numbers += [len(scores_at(evaluation.results[0], name, point)) for point in points]
         rows = [[point, *(_cell(scores_at(result, name, point)) for result in evaluation.results)] for point in points]
         title = AXES[name].title if name in AXES else "domain"
         blocks.append(table([title, *(result.name for result in evaluation.results)], rows))
-    num = len(scores_at(evaluation.results[0], names[0], points_of(evaluation, names[0])[0])) if names else 0
+    num = " to ".join(map(str, sorted({min(numbers, default=0), max(numbers, default=0)})))
     seconds = evaluation.results[0].scores[0].duration
     head = (
         f"DER in % (false alarm / missed detection / confusion) of {num} conversations of {seconds:g} s, and 95 % of "

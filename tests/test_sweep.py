@@ -10,8 +10,11 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from toy import write_toy_voices
+from pyannote.core import Segment, Timeline
+from toy import annotation, write_toy_voices
 
+from pyannote_pix2seq.evaluation.comparison import Evaluation, SystemScores
+from pyannote_pix2seq.evaluation.scores import score
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.simulation.labels import HEARD
 from pyannote_pix2seq.simulation.turn_statistics import TurnStatistics
@@ -81,3 +84,15 @@ def test_the_page_and_the_pictures_are_filled_in(
     with (tmp_path / "scores" / "difficulty.csv").open() as lines:
         uris = {row["recording"] for row in csv.DictReader(lines)}
     assert {"noise=-5/1", "domain=call/0"} < uris
+
+
+def test_conversations_that_a_system_failed_on_are_not_counted(sweep: ModuleType) -> None:
+    def evaluated(*uris: str) -> Evaluation:
+        reference = annotation((0.0, 2.0, "ann"))
+        scores = [score(uri, reference, reference, Timeline([Segment(0, 4)])) for uri in uris]
+        return Evaluation("difficulty", [SystemScores("ours", scores)], [])
+
+    both = evaluated("noise=30/0", "noise=30/1", "noise=20/1", "overlap=0/0")
+    assert " of 1 to 2 conversations of 4 s, and " in sweep.tabulate(both, ["noise"])
+    assert " of 1 conversations of 4 s, and " in sweep.tabulate(both, ["overlap"])
+    assert " of 0 conversations of 4 s, and " in sweep.tabulate(both, ["speakers"])  # all of them failed
