@@ -31,6 +31,17 @@ def test_systems_of_a_command_line(tmp_path: Path) -> None:
     assert systems[2].command == (sys.executable, str(script), "d e")
 
 
+def test_a_pipeline_in_the_current_folder_has_the_name_of_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "config.yaml").touch()
+    monkeypatch.chdir(tmp_path / "mine" / "model")
+    assert [System.of_pipeline(folder).name for folder in ("..", f"{tmp_path}/mine/", "org/hub")] == ["mine"] * 2 + [
+        "hub"
+    ]
+    monkeypatch.chdir(tmp_path / "mine")
+    assert System.of_pipeline(".", seed=1).name == "mine seed 1"
+
+
 def test_pipelines_may_be_peers_and_have_strategies(tmp_path: Path) -> None:
     call = (sys.executable, "-m", "pyannote_pix2seq.evaluation.worker")
     (tmp_path / "config.yaml").touch()

@@ -54,7 +54,7 @@ class System:
             If there is a folder of that name without a config.yaml.
         """
         _check_folder(Path(pipeline))
-        name, options = Path(pipeline).name, []
+        name, options = os.path.basename(os.path.abspath(pipeline)), []  # not that of "."
         if strategy is not None:
             name, options = f"{name} {strategy}", ["--strategy", strategy]
         if seed is not None:
