@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from pyannote.database import registry
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation
+from pyannote_pix2seq.evaluation.registered import files_of, register
 
 
 def test_the_recipe_scores_registered_protocols(
@@ -138,3 +141,24 @@ def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
         rows = list(csv.DictReader(lines))
     assert {(row["protocol"], row["subset"]) for row in rows} == {(name, "development")}
     assert {row["recording"] for row in rows} == {"tuned", ""}
+
+
+def test_a_database_that_was_loaded_before_is_loaded_again_without_a_warning(tmp_path: Path) -> None:
+    def write(folder: str) -> Path:
+        path = tmp_path / folder / "database.yml"
+        path.parent.mkdir()
+        (path.parent / "all.lst").write_text(f"{folder}\n")
+        path.write_text("Protocols: {Same: {SpeakerDiarization: {All: {test: {uri: all.lst}}}}}\n")
+        return path
+
+    mine, other = write("mine"), write("other")
+    registry.load_database(mine)  # as pyannote.database itself does with that of the current folder
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register(mine)
+    with pytest.warns(UserWarning, match="Replacing existing Same.SpeakerDiarization.All protocol"):
+        register(other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        register(mine)
+    assert [file["uri"] for file in files_of("Same.SpeakerDiarization.All", "test")] == ["mine"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -53,6 +54,8 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
 def register(path: Path) -> None:
     """Make the protocols of a database.yml known.
 
+    pyannote.database has loaded that of the current folder already, and warns of each protocol that is loaded again.
+
     Raises
     ------
     ProtocolError
@@ -61,7 +64,10 @@ def register(path: Path) -> None:
     if not path.exists():
         raise ProtocolError(missing(path))
     try:
-        registry.load_database(path)
+        with warnings.catch_warnings():
+            if path.resolve() in registry.configs:
+                warnings.filterwarnings("ignore", "Replacing existing ")
+            registry.load_database(path)
     except Exception as error:  # a file from anywhere may be wrong in any way
         raise ProtocolError(f"{path} cannot be used as a database.yml: {reason(error)}") from error
 
