@@ -5,8 +5,8 @@
 A folder that holds anything else is refused, and a pipeline is replaced only with --overwrite.
 
 What only training needs is left out. Weights that float16 can hold without loss are stored as such; --float16 rounds
-the others, except those of a frozen frontend. No strategy is written: the pipeline chooses it, depending on whether the
-frontend of its model has speaker embeddings.
+the others, except those of a frozen frontend. No strategy is written: the pipeline chooses it, depending on whether its
+model has speaker embeddings that are pretrained.
 """
 
 from __future__ import annotations
