@@ -72,7 +72,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, 
         raise ModelError(f"A model was given as {model!r}; it has to say which: {{'checkpoint': 'model.ckpt'}}.")
     source = _source(model) if isinstance(model, dict) else model
     if isinstance(source, (str, Path)):
-        _check_exists(source)
+        check_exists(source)
         if Path(source, "config.yaml").is_file() and not Path(source, WEIGHTS).exists():
             raise ModelError(f"{source} is a pipeline, not a model. Load it with Pipeline.from_pretrained.")
     with _blaming(partial(_no_model, source)):
@@ -131,7 +131,7 @@ def load_pipeline(source: str | Path) -> Pipeline:
     """
     config = Path(source, "config.yaml") if Path(source).is_dir() else source
     _check_is_no_model(source)
-    _check_exists(config)
+    check_exists(config)
     with _blaming(lambda error: f"{_named(config)} cannot be used as a pipeline: {reason(error)}"):
         _check_config(config)
         pipeline = Pipeline.from_pretrained(config)
@@ -187,8 +187,14 @@ def _named(source: Any) -> str:
     return f"{_missing(source)} On a hub, {source}" if _may_be_on_hub(source) else str(source)
 
 
-def _check_exists(source: str | Path) -> None:
-    """Check that there is something to load, unless a hub may have it."""
+def check_exists(source: str | Path) -> None:
+    """Check that there is something to load, unless a hub may have it.
+
+    Raises
+    ------
+    ModelError
+        If not.
+    """
     if Path(source).exists() or _may_be_on_hub(source):
         return
     why = f" No hub is asked for it where there is a folder {Path(source).parent}." if _is_name(source) else ""

@@ -99,6 +99,7 @@ def test_a_fingerprint_is_that_of_the_command_and_of_what_is_in_its_files_but_fo
         (["--strategy", "best"], "invalid choice: 'best'"),
         (["--pipeline", "a/mine", "--pipeline", "b/mine"], "Two systems are called mine"),
         (["--pipeline", "/"], "The folder / has no config.yaml, so there is no pipeline in it."),
+        (["--pipeline", "gone/"], "There is no folder gone/ (looked in "),
         (["--peer", "root=/"], "The folder / has no config.yaml, so there is no pipeline in it."),
         (
             ["--seed", "1", "1"],

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.checkpoints import ModelError, check_exists
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer, read_answers
 from pyannote_pix2seq.evaluation.process import run
@@ -51,8 +52,12 @@ class System:
         Raises
         ------
         UnknownSystemError
-            If there is a folder of that name without a config.yaml.
+            If there is nothing of that name here, and no hub can have it, or a folder of it has no config.yaml.
         """
+        try:
+            check_exists(pipeline)
+        except ModelError as error:
+            raise UnknownSystemError(str(error)) from error
         _check_folder(Path(pipeline))
         name, options = os.path.basename(os.path.abspath(pipeline)), []  # not that of "."
         if strategy is not None:
