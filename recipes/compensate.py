@@ -3,9 +3,10 @@
     python recipes/compensate.py pipeline/ --voices voices/ --noise noise/ --into heard/
 
 Comes after recipes/export.py. Conversations of all difficulties, and one speaker at a time close to a microphone, are
-simulated from training voices and heard by the frontend of the pipeline. How a voice differs from one to another is
-fitted (`training/compensating.py`), and written into the weights of the pipeline, which is otherwise as it was. Audio
-tokens are kept in FOLDER (0.2 MB a conversation). It can be interrupted: the same command resumes.
+simulated from training voices and heard by the frontend of the pipeline. How the voice of a speaker differs from
+conversation to conversation is fitted (`training/compensating.py`), and written into the weights of the pipeline, which
+is otherwise as it was. Audio tokens are kept in FOLDER (0.2 MB a conversation). It can be interrupted: the same command
+resumes.
 """
 
 from __future__ import annotations
