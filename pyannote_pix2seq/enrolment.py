@@ -84,7 +84,7 @@ class Enrolment(Sequence[Speaker]):
         known : mapping of str to (recording or list of recordings)
             Each is anything that `audio.load` takes, with a single speaker.
         frontend : Frontend
-            Computes the audio tokens.
+            Computes the audio tokens; it may have been trained since, and is put into evaluation mode.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class Enrolment(Sequence[Speaker]):
                 f"{{'alice': 'alice.wav'}}, or, where people are not to be enrolled but known, what `pipeline.enrol` "
                 f"returned or the path that it was saved to."
             )
-        return cls(_enrol(name, sources, frontend) for name, sources in known.items())
+        return cls(_enrol(name, sources, frontend.eval()) for name, sources in known.items())
 
     @classmethod
     def given(cls, known: Known, frontend: Frontend) -> Enrolment:

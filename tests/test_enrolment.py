@@ -16,7 +16,7 @@ from torch import Tensor
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
-from pyannote_pix2seq.frontends import AudioTokens, Frontend
+from pyannote_pix2seq.frontends import AudioTokens, Frontend, MelFrontend
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -92,6 +92,14 @@ def test_a_second_of_speech_is_needed() -> None:
     assert ann.solo_duration == pytest.approx(7 * 0.16)
     with pytest.raises(EnrolmentError, match=r"^0\.96 s of speech can be heard of ann; 1 s or more are needed"):
         enrol(recording((6, 1.0), (90, 0.49)))
+
+
+def test_a_frontend_that_is_being_trained_hears_people_as_it_does_afterwards() -> None:
+    torch.manual_seed(0)
+    frontend, alone = MelFrontend(content_dim=8), {"waveform": tone(150, 6.0), "sample_rate": 16000, "uri": "ann"}
+    (trained,) = Enrolment.of({"ann": alone}, frontend.eval())
+    (training,) = Enrolment.of({"ann": alone}, frontend.train())
+    torch.testing.assert_close(training.clip.content, trained.clip.content, rtol=0, atol=0)
 
 
 def test_people_of_another_frontend_are_refused(tmp_path: Path) -> None:
