@@ -243,7 +243,8 @@ def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:
 
 def _enrolled_speaker(name: str, audio: AudioTokens, frontend: Frontend) -> Speaker:
     """A speaker from audio tokens: the 5 s with the most speech as prompt, and the sum of the voices of all speech."""
-    speech = frontend.speech(audio.content).float()
+    sounds = audio.content.any(dim=-1)  # zeros are digital silence to frontends that do not know what speech is
+    speech = frontend.speech(audio.content).float() * sounds
     is_speech = speech >= SPEECH
     length = min(int(PROMPT / TOKEN_DURATION), len(speech))
     first = int(speech.unfold(0, length, 1).sum(-1).argmax())

@@ -100,8 +100,9 @@ def test_the_channel_of_a_recording_is_not_that_of_those_who_are_known_in_it(tal
     samples, rate = soundfile.read(talk)
     soundfile.write("both.wav", np.stack([samples, -samples], axis=1), rate)
     options = ["both.wav", "--channel", "0", "--known"]
-    said = diarize(*options, "ann=both.wav")[2]
-    assert len(said) == 1 and said[0].endswith("what is given to --known, enrol with --channel 0.")
+    status, _, said = diarize(*options, "ann=both.wav")
+    assert status == 2 and said[0].endswith("what is given to --known, enrol with --channel 0.")
+    assert "0.00 s of speech can be heard of ann" in said[1] and len(said) == 2
     assert enrol("ann=both.wav", "--channel", "0", "--into", "left.npz") == (0, [])
     assert diarize(*options, "left.npz")[1:] == diarize(*options, "ann=talk.wav")[1:]
     assert diarize(*options, "left.npz")[2] == []

@@ -16,7 +16,7 @@ from torch import Tensor
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
-from pyannote_pix2seq.frontends import AudioTokens, Frontend, MelFrontend
+from pyannote_pix2seq.frontends import AudioTokens, Frontend, MelFrontend, VoicedMelFrontend
 from pyannote_pix2seq.limits import SpeakerLimits
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -92,6 +92,16 @@ def test_a_second_of_speech_is_needed() -> None:
     assert ann.solo_duration == pytest.approx(7 * 0.16)
     with pytest.raises(EnrolmentError, match=r"^0\.96 s of speech can be heard of ann; 1 s or more are needed"):
         enrol(recording((6, 1.0), (90, 0.49)))
+
+
+def test_digital_silence_is_nobodys_speech_to_a_frontend_that_does_not_know_speech() -> None:
+    frontend, silence = VoicedMelFrontend(content_dim=8), torch.zeros(1, 40 * SAMPLES)
+    samples = torch.cat([silence, tone(150, 20 * 0.16), silence], dim=1)
+    (ann,) = Enrolment.of({"ann": {"waveform": samples, "sample_rate": 16000}}, frontend)
+    assert ann.solo_duration == pytest.approx(20 * 0.16) == ann.quality
+    assert ann.clip.content.any(dim=1).sum() == 20
+    with pytest.raises(EnrolmentError, match=r"^0\.00 s of speech can be heard of ann"):
+        Enrolment.of({"ann": {"waveform": silence, "sample_rate": 16000}}, frontend)
 
 
 def test_a_frontend_that_is_being_trained_hears_people_as_it_does_afterwards() -> None:
