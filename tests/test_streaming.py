@@ -162,6 +162,16 @@ def test_blocks_of_a_stream_may_be_shorter_than_they_have_channels(model: Pix2Se
         make(model, "chain").stream(RATE).push(waveform[:, :3200].reshape(1600, 2))
 
 
+@pytest.mark.parametrize("rate", [RATE, 48000])
+def test_what_is_wrong_in_a_stream_is_found_where_it_is(model: Pix2Seq, rate: int) -> None:
+    stream, wrong = make(model, "chain").stream(rate), torch.zeros(1, rate)
+    assert stream.push(torch.zeros(1, rate)) == []
+    wrong[0, rate // 2] = torch.nan
+    for _ in range(2):  # what was refused does not count
+        with pytest.raises(AudioError, match=rf"1 of the {rate} samples of the stream .* the first at 1\.500 s"):
+            stream.push(wrong)
+
+
 def test_a_stream_whose_channels_cancel_each_other_out_says_so_once(model: Pix2Seq) -> None:
     left = talk(22.0)["waveform"]
     for right, is_told in ((-left, True), (left, False)):

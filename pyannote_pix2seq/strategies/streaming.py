@@ -82,6 +82,7 @@ class Stream:
         self._resampler = Resampler(self.sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
+        self._num_pushed = 0  # samples
         self._is_open = True
 
     @property
@@ -126,7 +127,8 @@ class Stream:
         waveform = as_float32(block, "the stream")
         if waveform.numel() == 0:
             return []
-        check_values(waveform, self.sample_rate, "the stream", self._chunker.duration)
+        check_values(waveform, self.sample_rate, "the stream", self._num_pushed / self.sample_rate)
+        self._num_pushed += waveform.shape[1]
         chunks = self._chunker.push(self._resampler.push(self._mixer.push(waveform)))
         return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
 
