@@ -160,11 +160,11 @@ class Enrolment(Sequence[Speaker]):
         Raises
         ------
         EnrolmentError
-            If the file does not exist, or is not an enrolment.
+            If the file does not exist, may not be read, or is not an enrolment.
         """
-        if not Path(path).is_file():
-            raise EnrolmentError(missing(path))
         try:
+            if not Path(path).is_file():
+                raise EnrolmentError(missing(path))
             with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
                 if "names" in file and "heard_by" not in file:
                     raise EnrolmentError(f"{path} was saved by an earlier version. Enrol again.")
@@ -172,6 +172,8 @@ class Enrolment(Sequence[Speaker]):
                 return cls(_speaker(*each, [file[f"{field}_{i}"] for field in FIELDS]) for i, each in enumerate(who))
         except (EnrolmentError, *OUT_OF_MEMORY):
             raise
+        except PermissionError as error:
+            raise EnrolmentError(f"{path} cannot be opened ({error.strerror}). Allow this user to read it.") from error
         except Exception as error:  # NumPy raises anything on files that are damaged, or of something else
             raise EnrolmentError(
                 f"{path} holds no enrolment. `pipeline.enrol(...).save(path)` makes one; a recording needs a name, "

@@ -138,6 +138,21 @@ def test_nobody_has_a_name_unless_he_sounds_like_it(model: Pix2Seq, strategy: st
         assert len(pipeline(talk(), known=recordings, num_speakers=number).speaker_diarization.labels()) == number
 
 
+def test_a_file_of_people_that_may_not_be_read_is_not_said_to_be_something_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    enrol(recording((40, 0.9))).save(tmp_path / "people.npz")
+    monkeypatch.setattr("builtins.open", refuse)
+    with pytest.raises(EnrolmentError, match=r"people.npz cannot be opened \(Permission denied\)\. Allow this user"):
+        Enrolment.load(tmp_path / "people.npz")
+    monkeypatch.undo()
+    with pytest.raises(EnrolmentError, match=r"xxx holds no enrolment"):
+        Enrolment.load(tmp_path / ("x" * 300))
+
+
 def test_who_sounds_like_a_name_has_it_only_where_he_does(model: Pix2Seq) -> None:
     ann, other, between = torch.eye(16)[0], torch.eye(16)[1], 0.5 * torch.eye(16)[0] + torch.eye(16)[1]  # cosine 0.447
     known = Speaker(AudioTokens(torch.zeros(1, 64), torch.zeros(1, 3, 16)), 1.0, ann, 1.0, name="ann")

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyannote_pix2seq.audio.reader import Reader, Resampler
-from pyannote_pix2seq.audio.recording import LazyFile, prepare
-from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.audio.recording import LazyFile, load, prepare
+from pyannote_pix2seq.audio.samples import AudioError, AudioNotFoundError
 
 
 def noise(seconds: float, sample_rate: int, channels: int = 1) -> np.ndarray:
@@ -114,3 +114,17 @@ def test_what_is_wrong_is_found_where_it_is(tmp_path: Path) -> None:
         list(Reader(tmp_path / "empty.wav"))
     with pytest.raises(AudioError, match="A recording is a path, a binary stream, or a mapping"):
         Reader({"sound": 1})
+
+
+def test_a_path_that_cannot_even_be_looked_at_is_no_error_of_the_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for read in (load, Reader):
+        with pytest.raises(AudioError, match=r"xxx cannot be opened \(File name too long\)\. Check its name"):
+            read(tmp_path / ("x" * 300))
+    for nowhere in ("no\0name", Path(__file__) / "talk.wav"):
+        with pytest.raises(AudioNotFoundError, match="There is no file"):
+            load(nowhere)
+    monkeypatch.setattr(Path, "stat", lambda path, **_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+    with pytest.raises(AudioError, match=r"talk.wav cannot be opened \(Permission denied\)\. .* to enter its folder"):
+        load("/locked/talk.wav")

@@ -191,8 +191,14 @@ def _promised(file: soundfile.SoundFile) -> float:
 
 
 def _check_path(path: Path) -> None:
-    if not path.exists():
-        raise AudioNotFoundError(missing(path))
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the latter if no file can have that name
+        raise AudioNotFoundError(missing(path)) from None
+    except OSError as error:  # a name that is too long, or a folder that this user may not enter
+        raise AudioError(
+            f"{path} cannot be opened ({error.strerror}). Check its name, and allow this user to enter its folder."
+        ) from error
     if path.is_dir():
         raise AudioError(f"{path} is a folder, not an audio file. Give the path of one of the files in it.")
     if path.is_fifo():
