@@ -158,6 +158,10 @@ def test_what_is_in_memory_is_not_looked_for_on_disk() -> None:
     file = Sought(waveform=torch.full((1, 3200), 0.5), sample_rate=16000, uri="here")
     assert Reader(file).duration == 0.2 and prepare(file).shape == (1, 3200)
     assert excerpt(file, Segment(0, 0.1)).shape == (1, 1600)
+    assert excerpt(file, Segment(-0.1, 0.1)).shape == (1, 1600)  # nothing is before the beginning
+    for start in (0.2, 0.3):
+        with pytest.raises(AudioError, match=rf"here lasts 0.200 s, and nothing of it is left from {start}00 s on"):
+            excerpt(file, Segment(start, 0.5))
 
 
 def test_a_file_of_a_protocol_that_has_no_path_is_told_where_paths_come_from() -> None:

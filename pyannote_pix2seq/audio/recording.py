@@ -121,23 +121,35 @@ def excerpt(file: str | Path | BinaryIO | Mapping[str, Any], part: Segment, samp
     Raises
     ------
     AudioError
-        As `load` does, or if a file ends before the part starts.
+        As `load` does, or if the recording ends before the part starts.
     """
     mapping, uri = described(file)
-    start = 0
     if mapping.get("waveform") is None and isinstance(mapping.get("audio"), (str, Path)):
         start = max(int(part.start) - 1, 0)
-        with decoded(mapping["audio"], uri) as source:
-            rate, seconds = source.samplerate, source.frames / source.samplerate
-            if source.frames and part.start >= seconds:
-                raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
-            source.seek(start * rate)
-            samples = source.read(round((part.end + 1 - start) * rate), dtype="float32", always_2d=True).T
-        waveform = select_channel(torch.from_numpy(samples), mapping.get("channel"), uri)
-        check_values(waveform, rate, uri, start)
-        mapping = {"waveform": waveform, "sample_rate": rate, "uri": uri}
-    first, last = (round((time - start) * sample_rate) for time in part)
-    return prepare(mapping, sample_rate)[:, first:last].clone()  # not a view, which would keep the rest in memory
+        waveform = prepare(_decoded_part(mapping, uri, part, start), sample_rate)
+    else:
+        start, waveform = 0, prepare(mapping, sample_rate)
+        _check_start(part, waveform.shape[1] / sample_rate, uri)
+    first, last = (max(round((time - start) * sample_rate), 0) for time in part)
+    return waveform[:, first:last].clone()  # not a view, which would keep the rest in memory
+
+
+def _decoded_part(mapping: Mapping[str, Any], uri: str, part: Segment, start: int) -> dict[str, Any]:
+    """Decode a file from `start`, in seconds, to one second after a part of it."""
+    with decoded(mapping["audio"], uri) as source:
+        rate, seconds = source.samplerate, source.frames / source.samplerate
+        if source.frames:
+            _check_start(part, seconds, uri)
+        source.seek(start * rate)
+        samples = source.read(round((part.end + 1 - start) * rate), dtype="float32", always_2d=True).T
+    waveform = select_channel(torch.from_numpy(samples), mapping.get("channel"), uri)
+    check_values(waveform, rate, uri, start)
+    return {"waveform": waveform, "sample_rate": rate, "uri": uri}
+
+
+def _check_start(part: Segment, seconds: float, uri: str) -> None:
+    if part.start >= seconds:
+        raise AudioError(f"{uri} lasts {seconds:.3f} s, and nothing of it is left from {part.start:.3f} s on.")
 
 
 class LazyFile(UserDict[str, Any]):
