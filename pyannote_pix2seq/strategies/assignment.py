@@ -35,8 +35,8 @@ def assign_speakers(parts: Sequence[Part], duration: float, limits: SpeakerLimit
     """Assign each part to a speaker: (num_parts,) int, speakers are numbered from 0.
 
     The voices of the clearest parts are clustered, as far apart as chunks say that they are (`separated`). All other
-    parts are assigned to the speaker whose mean voice is nearest. In the end,
-    speakers who were split in two are made one where the chunks say so (`copresence.reunite`).
+    parts are assigned to the speaker whose mean voice is nearest. In the end, speakers who were split in two are made
+    one where the chunks say so (`copresence.reunite`).
 
     Parameters
     ----------
