@@ -25,8 +25,9 @@ class MelFrontend(Frontend):
     no voices: the transformer has to tell speakers apart by the content. Tokens of digital silence are zeros, as is the
     silence between prompts (`prompts.py`).
 
-    In training, a waveform is a whole window: prompts, silence and chunk. In diarization, it is a chunk by itself, and
-    prompts are tokens of other chunks, so that tokens are not quite as in training.
+    In training, spectrograms are distorted at random (`distortion.py`), and a waveform is a whole window: prompts,
+    silence and chunk. In diarization, it is a chunk by itself, and prompts are tokens of other chunks, so that tokens
+    are not quite as in training.
 
     Parameters
     ----------
