@@ -19,6 +19,7 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.frontends.mel import MelFrontend
+from pyannote_pix2seq.frontends.voiced_mel import VoicedMelFrontend
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.network.compensation import UNCOMPENSATED, ChannelCompensation
 from pyannote_pix2seq.specifications import specifications_of
@@ -193,6 +194,14 @@ def test_few_who_are_heard_in_several_places_are_reported(number: int, recwarn: 
     assert [str(warning.message)[:47] for warning in recwarn] == ["Only 49 speakers are heard in several conversat"] * (
         number < 50
     )
+
+
+def test_a_frontend_that_is_being_trained_hears_voices_as_it_does_afterwards() -> None:
+    torch.manual_seed(0)
+    frontend, noise = VoicedMelFrontend(content_dim=8), AudioTokens(torch.randn(63, 2560), torch.zeros(63, 0, 0))
+    said = [Example(f"{n}", noise, [Triplet(0, 9, 0)], (f"p{n % 10}",)) for n in range(20)]
+    trained, training = (heard_voices(said, frontend.train(mode)).directions for mode in (False, True))
+    assert np.array_equal(trained, training)
 
 
 def test_frontends_without_voices_are_refused() -> None:

@@ -86,13 +86,14 @@ def heard_voices(examples: Iterable[Example], frontend: Frontend) -> HeardVoices
     examples : iterable of Example
         Of an `ExampleCache`; a speaker has the same name in all of them.
     frontend : Frontend
-        What the cache was filled by; it has voices, see `check_has_voices`.
+        What the cache was filled by; it has voices, see `check_has_voices`, and is put into evaluation mode.
 
     Raises
     ------
     CompensationError
         If too few speakers can be heard in several examples; few of them are reported in a warning.
     """
+    frontend.eval()  # it may have been trained since
     found = [(voice, name, example.uri) for example in examples for name, voice in _voices_in(example, frontend)]
     several = sum(count > 1 for count in Counter(name for _, name, _ in found).values())
     if several < 2 * FOLDS:
