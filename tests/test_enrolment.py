@@ -149,7 +149,7 @@ def test_a_file_of_people_that_may_not_be_read_is_not_said_to_be_something_else(
     with pytest.raises(EnrolmentError, match=r"people.npz cannot be opened \(Permission denied\)\. Allow this user"):
         Enrolment.load(tmp_path / "people.npz")
     monkeypatch.undo()
-    with pytest.raises(EnrolmentError, match=r"xxx holds no enrolment|There is no file"):
+    with pytest.raises(EnrolmentError, match=r"xxx holds no enrolment"):
         Enrolment.load(tmp_path / ("x" * 300))
 
 
