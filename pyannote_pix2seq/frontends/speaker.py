@@ -20,6 +20,7 @@ from pyannote_pix2seq.frontends.campplus import (
 )
 from pyannote_pix2seq.frontends.counting import SpeakerCounter, pool_counts
 from pyannote_pix2seq.frontends.frontend import AudioTokens, Frontend
+from pyannote_pix2seq.frontends.heap import keep_freed_memory
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.frontends.pieces import cross_fade, padded
 from pyannote_pix2seq.frontends.refinement import Refinement
@@ -68,6 +69,7 @@ class SpeakerFrontend(Frontend):
 
     def __init__(self) -> None:
         super().__init__()
+        keep_freed_memory()
         self.segmentation = build_segmentation()
         self.counter = SpeakerCounter(self.samples_per_bin)
         self.campplus = CAMPPlus()
