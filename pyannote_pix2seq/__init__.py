@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pyannote_pix2seq.audio import AudioError
-    from pyannote_pix2seq.checkpoints import ModelError
     from pyannote_pix2seq.enrolment import Enrolment, EnrolmentError
     from pyannote_pix2seq.errors import Pix2SeqError
     from pyannote_pix2seq.limits import SpeakerCountError
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from pyannote_pix2seq.output import Pix2SeqOutput
     from pyannote_pix2seq.pipeline import Pix2SeqDiarization
     from pyannote_pix2seq.protocol import SyntheticProtocol
+    from pyannote_pix2seq.sources import ModelError
     from pyannote_pix2seq.task import SequenceDiarization
     from pyannote_pix2seq.vocabulary import Triplet, Vocabulary
 
@@ -56,7 +56,7 @@ MODULES = {
     "AudioError": "audio",
     "Enrolment": "enrolment",
     "EnrolmentError": "enrolment",
-    "ModelError": "checkpoints",
+    "ModelError": "sources",
     "Pix2Seq": "model",
     "Pix2SeqDiarization": "pipeline",
     "Pix2SeqError": "errors",

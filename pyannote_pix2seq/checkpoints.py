@@ -18,15 +18,12 @@ from pyannote.audio.pipelines.utils import get_model
 from torch import Tensor
 
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
+from pyannote_pix2seq.errors import missing, reason
 from pyannote_pix2seq.faults import OUT_OF_MEMORY, UNREADABLE
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.sources import ModelError, check_exists, named
 
-HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-"""Names on a hub: ORGANISATION/NAME."""
-FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".yaml", ".yml")
-"""Suffixes that files have, and names on a hub have not."""
 ADVICE = re.compile(
     r"\x1b\[[0-9;]*m|^Weights only load failed.*WeightsUnpickler error:|(Please use|Check the documentation).*", re.S
 )
@@ -35,10 +32,6 @@ WEIGHTS = "pytorch_model.bin"
 """Name of a checkpoint in a folder that pyannote.audio loads a model from."""
 MODEL = "pix2seq"
 """Folder of the model beside the config.yaml of a pipeline, as recipes/export.py makes it."""
-
-
-class ModelError(Pix2SeqError, ValueError):
-    """A checkpoint or pipeline that is missing, or is not what it should be."""
 
 
 @contextmanager
@@ -85,7 +78,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, 
 def _no_model(source: Any, error: Exception) -> str:
     details = shorten(f"{type(error).__name__}: {error}", 300).rstrip(".")
     return (
-        f"{_named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
+        f"{named(source)} is not a checkpoint of a Pix2Seq model{_of_this_version(error)} ({details}). "
         f"recipes/train.py makes checkpoints."
     )
 
@@ -132,11 +125,11 @@ def load_pipeline(source: str | Path) -> Pipeline:
     config = Path(source, "config.yaml") if Path(source).is_dir() else source
     _check_is_no_model(source)
     check_exists(config)
-    with _blaming(lambda error: f"{_named(config)} cannot be used as a pipeline: {reason(error)}"):
+    with _blaming(lambda error: f"{named(config)} cannot be used as a pipeline: {reason(error)}"):
         _check_config(config)
         pipeline = Pipeline.from_pretrained(config)
     if pipeline is None:
-        raise ModelError(f"{_named(config)} cannot be found.")
+        raise ModelError(f"{named(config)} cannot be found.")
     return pipeline
 
 
@@ -166,39 +159,6 @@ def _check_config(config: str | Path) -> None:
     if not isinstance(found, dict) or not isinstance(found.get("pipeline"), dict):
         why = "is empty" if found is None else "has no `pipeline:` with a name and params"
         raise ModelError(f"{config} {why}. recipes/export.py makes folders of pipelines, with such a file.")
-
-
-def _is_name(source: Any) -> bool:
-    """Whether `source` has the form of a name on a hub."""
-    return isinstance(source, str) and bool(HUB_NAME.fullmatch(source)) and not source.endswith(FILE_SUFFIXES)
-
-
-def _may_be_on_hub(source: Any) -> bool:
-    """Whether only a hub may have `source`: it has such a name, and there is not even a folder for it here."""
-    return _is_name(source) and not Path(source).parent.is_dir()
-
-
-def _missing(source: str | Path) -> str:
-    return missing(source, "file" if str(source).endswith(FILE_SUFFIXES) else "folder")
-
-
-def _named(source: Any) -> str:
-    """How messages name what is loaded: of what only a hub may have, they say first that it is not here."""
-    return f"{_missing(source)} On a hub, {source}" if _may_be_on_hub(source) else str(source)
-
-
-def check_exists(source: str | Path) -> None:
-    """Check that there is something to load, unless a hub may have it.
-
-    Raises
-    ------
-    ModelError
-        If not.
-    """
-    if Path(source).exists() or _may_be_on_hub(source):
-        return
-    why = f" No hub is asked for it where there is a folder {Path(source).parent}." if _is_name(source) else ""
-    raise ModelError(_missing(source) + why)
 
 
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:

@@ -26,6 +26,7 @@ from pyannote_pix2seq.console.outcomes import attempt, ignore_needless_warnings,
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
 from pyannote_pix2seq.console.results import print_result
 from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.sources import ModelError
 
 if TYPE_CHECKING:
     from pyannote_pix2seq.enrolment import Enrolment
@@ -209,7 +210,6 @@ def _read_pipeline(options: Namespace, strategy: str | None = None, decoding: st
     """Load a pipeline from its folder or config.yaml, and move it to the requested device."""
     import torch
 
-    from pyannote_pix2seq.checkpoints import ModelError
     from pyannote_pix2seq.loading import load_diarization
 
     try:

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pyannote_pix2seq.checkpoints import ModelError, load_pipeline
+from pyannote_pix2seq.checkpoints import load_pipeline
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.sources import ModelError
 
 
 def load_diarization(

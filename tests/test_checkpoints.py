@@ -19,7 +19,6 @@ from pyannote.audio import Model, Pipeline
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import (
-    ModelError,
     load_checkpoint,
     load_frontend,
     load_model,
@@ -32,6 +31,7 @@ from pyannote_pix2seq.frontends import MelFrontend
 from pyannote_pix2seq.frontends.segmentation import build_segmentation
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+from pyannote_pix2seq.sources import ModelError
 
 LOADERS: dict[str, Callable[[Any], Any]] = {
     "pipeline": load_pipeline,

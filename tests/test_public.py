@@ -73,10 +73,10 @@ def test_the_version_is_that_of_the_installation():
     assert pyannote_pix2seq.__version__ == installed
 
 
-@pytest.mark.parametrize("statement", ["import pyannote_pix2seq", "import pyannote_pix2seq.cli"])
-def test_importing_is_light(statement):
+@pytest.mark.parametrize("module", ["pyannote_pix2seq", "pyannote_pix2seq.cli", "pyannote_pix2seq.evaluation.system"])
+def test_importing_is_light(module):
     heavy = "{'torch', 'numpy', 'matplotlib', 'pyannote.audio', 'pyannote.core'}"
-    code = f"import sys; {statement}; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

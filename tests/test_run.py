@@ -11,8 +11,9 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
 
-from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint
+from pyannote_pix2seq.checkpoints import load_checkpoint
 from pyannote_pix2seq.locking import InUseError, alone
+from pyannote_pix2seq.sources import ModelError
 from pyannote_pix2seq.training import run
 from pyannote_pix2seq.training.run import RunError, check_settings, fit
 

@@ -9,11 +9,11 @@ import pytest
 from pyannote.audio import Pipeline
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import ModelError
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.system_options import parse_systems
 from pyannote_pix2seq.evaluation import worker
 from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.sources import ModelError
 
 
 def parse(*arguments: str) -> list[System]:

@@ -16,13 +16,14 @@ from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.atomic import part_of
-from pyannote_pix2seq.checkpoints import ModelError, load_checkpoint, load_model
+from pyannote_pix2seq.checkpoints import load_checkpoint, load_model
 from pyannote_pix2seq.console import conversation_options
 from pyannote_pix2seq.decoding.options import DecodingOptions
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.network.compensation import UNCOMPENSATED
+from pyannote_pix2seq.sources import ModelError
 from pyannote_pix2seq.training.run import RunError, check_settings
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning: few workers, few steps, log intervals
