@@ -17,7 +17,7 @@ from pyannote_pix2seq.locking import InUseError, alone
 from pyannote_pix2seq.simulation import preparation
 from pyannote_pix2seq.simulation.layout import split_of
 from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, Preparation, prepare_voices
-from pyannote_pix2seq.simulation.store import LEVEL, PARTS, VoicesError, to_level, write_voices
+from pyannote_pix2seq.simulation.store import INDEX_FILE, LEVEL, PARTS, VoicesError, to_level, write_voices
 from pyannote_pix2seq.simulation.voices import Voices
 
 
@@ -263,6 +263,27 @@ def test_an_interrupted_preparation_goes_on_where_it_stopped(
         patch.setattr(preparation, "speech_regions", interrupted)
         prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     with pytest.raises(VoicesError):
+        Voices(tmp_path / "store", "train")
+    prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert len(heard) == 4  # each good recording once
+    assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
+
+
+def test_a_store_of_which_only_the_speech_was_replaced_is_none(
+    recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def interrupted(part: Path, path: Path) -> Path:
+        if path.name == INDEX_FILE:
+            raise KeyboardInterrupt
+        return replace(part, path)
+
+    write_voices(tmp_path / "store", [("eve", "toy", "train", [to_level(toy_voice(200, 1.0))])])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    with pytest.raises(VoicesError, match=r"^No voices\.json in .*store: .*Make one with recipes/prepare_voices\.py"):
         Voices(tmp_path / "store", "train")
     prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert len(heard) == 4  # each good recording once

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
     Parameters
     ----------
     folder : Path
-        Created if it does not exist. A store that is already there is replaced when the new one is complete.
+        Created if it does not exist. A store that is already there is replaced when the new one is complete; between
+        its two files, there is none, so that an interruption never leaves the speech of one with the index of another.
     voices : iterable of (speaker, corpus, split, regions)
         Regions are (num_samples,) int16, see `to_level`.
 
@@ -81,29 +82,35 @@ def write_voices(folder: Path, voices: Iterable[tuple[str, str, str, Sequence[np
         If there is no speaker at all, one is given twice, or one has no speech.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    index: dict[str, dict] = {}
-    offset = 0
-    with (
-        atomic_write(folder / INDEX_FILE) as index_part,
-        atomic_write(folder / SPEECH_FILE) as speech_part,
-        speech_part.open("wb") as file,
-    ):
-        for speaker, corpus, split, regions in voices:
-            if speaker in index:
-                raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
-            if not any(map(len, regions)):
-                raise VoicesError(f"Speaker {speaker!r} has no speech. Leave out whoever says nothing.")
-            placed = []
-            for region in regions:
-                file.write(region.tobytes())
-                placed.append((offset, len(region)))
-                offset += len(region)
-            index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
+    with atomic_write(folder / INDEX_FILE) as index_part, atomic_write(folder / SPEECH_FILE) as speech_part:
+        with speech_part.open("wb") as file:
+            index = _write_speech(file, voices)
         if not index:
             raise VoicesError(
                 f"No speaker is left to be kept in {folder}. If recordings were refused, refused.tsv says why."
             )
         index_part.write_text(json.dumps({"sample_rate": SAMPLE_RATE, "speakers": index}))
+        (folder / INDEX_FILE).unlink(missing_ok=True)  # or, if this is killed now, it would be read with other speech
+
+
+def _write_speech(
+    file: BinaryIO, voices: Iterable[tuple[str, str, str, Sequence[np.ndarray]]]
+) -> dict[str, dict[str, Any]]:
+    """Write the speech of all speakers, and return the entry of each in the index; see `write_voices`."""
+    index: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for speaker, corpus, split, regions in voices:
+        if speaker in index:
+            raise VoicesError(f"Speaker {speaker!r} comes twice. Give every speaker one name and one corpus.")
+        if not any(map(len, regions)):
+            raise VoicesError(f"Speaker {speaker!r} has no speech. Leave out whoever says nothing.")
+        placed = []
+        for region in regions:
+            file.write(region.tobytes())
+            placed.append((offset, len(region)))
+            offset += len(region)
+        index[speaker] = {"corpus": corpus, "split": split, "regions": placed}
+    return index
 
 
 def to_level(region: np.ndarray) -> np.ndarray:
