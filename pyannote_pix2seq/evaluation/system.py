@@ -73,7 +73,8 @@ class System:
         Raises
         ------
         UnknownSystemError
-            If the text is not of this form, or there is no such command, file or folder of a pipeline.
+            If the text is not of this form, the name has a slash, or there is no such command, file or folder of a
+            pipeline.
         """
         name, _, command = text.partition("=")
         try:
@@ -83,6 +84,11 @@ class System:
         if not name or not words:
             raise UnknownSystemError(
                 f"The peer {text!r} is not NAME=COMMAND, e.g. clustering=recipes/peers/clustering.py."
+            )
+        if "/" in name:
+            raise UnknownSystemError(
+                f"A peer is called {name!r}. Files are named after it, so it cannot have a slash; NAME=COMMAND may be "
+                f"{name.replace('/', '-')}={command}."
             )
         if not (os.path.exists(words[0]) or shutil.which(words[0])):
             raise UnknownSystemError(f"The peer {name} is {words[0]}: no file or folder here, and no command.")
