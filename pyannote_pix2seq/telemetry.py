@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ from pyannote.audio.utils.reproducibility import fix_reproducibility
 
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import OptionError
 
 
 class MeasuredPipeline(Pipeline):
@@ -24,12 +25,20 @@ class MeasuredPipeline(Pipeline):
     """
 
     def __call__(self, file: Any, preload: bool = False, **options: Any) -> Any:
-        """Apply the pipeline to a file, or to each of a list of files, see `apply` and `apply_batch`."""
+        """Apply the pipeline to a file, or to each of a list of files, see `apply` and `apply_batch`.
+
+        Options of a file may also be under its "pipeline_kwargs".
+
+        Raises
+        ------
+        TypeError
+            If it has one there that is given as well; only in a list do those of a file take precedence.
+        """
         if isinstance(file, list):
             return super().__call__(file, preload, **options)
         fix_reproducibility(getattr(self, "device", torch.device("cpu")))
         prepared = self.prepare_one(file, preload)
-        output = self.apply(prepared, **prepared.get("pipeline_kwargs", {}), **options)
+        output = self.apply(prepared, **_all_options(prepared, options))
         self._track(prepared, options)
         return output
 
@@ -47,3 +56,15 @@ class MeasuredPipeline(Pipeline):
             waveform = torch.zeros(1, 1).expand(1, round(reader.duration * reader.sample_rate))
             as_long = {"waveform": waveform, "sample_rate": reader.sample_rate, "uri": reader.uri}
             track_pipeline_apply(self, as_long, **options)
+
+
+def _all_options(file: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that a file has itself, and those that are given; none may be both."""
+    own = file.get("pipeline_kwargs", {})
+    for name in own:
+        if name in given:
+            raise OptionError(
+                f"{file['uri']}: {name}={own[name]!r} is in the pipeline_kwargs of this file, and "
+                f"{name}={given[name]!r} was given as well. Leave one of them out."
+            )
+    return {**own, **given}

@@ -15,6 +15,7 @@ from pyannote.core import Segment
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import excerpt, load, prepare
 from pyannote_pix2seq.audio.samples import AudioError
+from pyannote_pix2seq.errors import OptionError
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -129,6 +130,14 @@ def test_what_one_file_asks_for_goes_before_what_is_asked_for_all(pipeline: Pix2
     files = [recording(3.0, uri="two"), {**recording(3.0, uri="one"), "pipeline_kwargs": {"num_speakers": 1}}]
     found = [len(output.speaker_diarization.labels()) for _, output in pipeline.apply_batch(files, num_speakers=2)]
     assert found == [2, 1]
+
+
+def test_what_a_single_file_asks_for_cannot_be_given_as_well(pipeline: Pix2SeqDiarization) -> None:
+    file = {**recording(3.0, uri="one"), "pipeline_kwargs": {"num_speakers": 1}}
+    both = "^one: num_speakers=1 is in the pipeline_kwargs of this file, and num_speakers=2 was given as well. Leave"
+    with pytest.raises(OptionError, match=both):
+        pipeline(file, num_speakers=2)
+    assert len(pipeline(file, min_speakers=1).speaker_diarization.labels()) == 1
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.161, 9.99, 10.0, 10.01, 19.9999, 30.1])
