@@ -40,7 +40,10 @@ class SpeakerLimits(NamedTuple):
         given = {"num_speakers": exactly, "min_speakers": min_speakers, "max_speakers": max_speakers}
         asked = ", ".join(f"{name}={number!r}" for name, number in given.items() if number is not None)
         if not all(number is None or is_whole(number, 1) for number in given.values()):
-            raise SpeakerCountError(f"{asked} was asked for; a number of speakers is a whole number, 1 or more.")
+            raise SpeakerCountError(
+                f"{asked} was asked for; a number of speakers is a whole number, 1 or more. Leave out what is not "
+                f"known, or make it None."
+            )
         upper = [number for number in (exactly, max_speakers) if number is not None]
         limits = cls(max(exactly or 0, min_speakers or 0), min(upper, default=None))
         if limits.min_speakers > capacity:
