@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
+from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model, save_weights
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.exit import one_line_errors
@@ -54,6 +55,11 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if not (options.pipeline / MODEL / WEIGHTS).is_file():
         parser.error(f"{options.pipeline} is not the folder of a pipeline. Name one that recipes/export.py made.")
+    if PRETRAINED.resolve().parent in (options.pipeline / MODEL).resolve().parents:
+        parser.error(
+            f"{options.pipeline} is part of the package, whose own weights are not changed. Copy the folder "
+            f"(cp -rL {options.pipeline} pipeline/), and name the copy."
+        )
     return options
 
 

@@ -17,6 +17,7 @@ from pyannote.audio import Model
 from torch import Tensor
 from toy import write_toy_voices
 
+from pyannote_pix2seq import PRETRAINED, PRETRAINED_MEL
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.frontends.voiced_mel import VoicedMelFrontend
@@ -255,6 +256,17 @@ def test_the_recipe_asks_for_the_folder_of_a_pipeline(
         run_recipe("compensate.py", tmp_path, "--voices", tmp_path, "--into", tmp_path / "heard")
     assert f"{tmp_path} is not the folder of a pipeline. Name one that recipes/export.py" in capsys.readouterr().err
     assert not (tmp_path / "heard").exists()
+
+
+def test_the_recipe_leaves_the_weights_of_the_package_as_they_are(
+    run_recipe: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(PRETRAINED)
+    for own in (PRETRAINED, PRETRAINED_MEL, tmp_path / "link"):
+        with pytest.raises(SystemExit, match="2"):
+            run_recipe("compensate.py", own, "--voices", tmp_path, "--into", tmp_path / "heard")
+        told = f"{own} is part of the package, whose own weights are not changed. Copy the folder (cp -rL {own} "
+        assert told in capsys.readouterr().err
 
 
 def test_the_recipe_refuses_a_frontend_without_voices_before_it_hears_anything(
