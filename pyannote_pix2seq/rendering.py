@@ -13,38 +13,30 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from io import BytesIO
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
 import yaml
-from pyannote.core import Annotation
-from pyannote.database import FileFinder, ProtocolFile
-from pyannote.database.registry import Registry
 from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.locking import LOCK, alone
-from pyannote_pix2seq.origin import changes, file_digest, note_origin
+from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.protocol import DATABASE, ENDLESS, SCOPE, SUBSETS, TASK, SyntheticProtocol, annotate
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.labels import HEARD, Labels
+from pyannote_pix2seq.verification import REGISTRY, RenderingError, folder_of, verify
 
-ORIGIN, SUMS, REGISTRY = "origin.json", "SHA256SUMS", "database.yml"
+ORIGIN = "origin.json"
 HEAD = "# Written by recipes/render.py"
 SUFFIXES = {"uri": "lst", "annotation": "rttm", "annotated": "uem", "labels": "map"}
 """Key of a protocol's files -> suffix of the list that holds it."""
 
 Place = tuple[str, int]  # subset and number of a conversation
-
-
-class RenderingError(Pix2SeqError, ValueError):
-    """A protocol that cannot be rendered, or rendered files that are not what they should be."""
 
 
 def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, Any], num_jobs: int = 1) -> float:
@@ -76,7 +68,7 @@ def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, A
         or a database.yml that was not written by this module. The message names it.
     """
     into = Path(into)
-    folder = _folder(protocol, into)
+    folder = folder_of(protocol, into)
     _check(protocol, into, origin)  # before anything is written
     with alone(folder, is_patient=True):
         _check(protocol, into, origin)  # what another process has rendered meanwhile
@@ -87,43 +79,6 @@ def render(protocol: SyntheticProtocol, into: Path | str, origin: Mapping[str, A
         with alone(into, is_patient=True):  # other protocols are registered there, too
             _write_registry(into)
         return verify(protocol, into)
-
-
-def verify(protocol: SyntheticProtocol, into: Path) -> float:
-    """Read a rendered protocol with pyannote.database, and compare it with what it should be.
-
-    Returns
-    -------
-    hours : float
-        Total duration of the audio.
-
-    Raises
-    ------
-    RenderingError
-        If a recording or a turn is missing, or not what it should be. The message names it.
-    """
-    registry = Registry()
-    registry.load_database(into / REGISTRY)
-    rendered = registry.get_protocol(protocol.name, preprocessors={"audio": FileFinder(registry)})
-    sums = _folder(protocol, into) / SUMS
-    known, seconds = _read_sums(sums), 0.0
-    for subset in (subset for subset, size in protocol.sizes.items() if size):
-        for expected, found in zip_longest(getattr(protocol, subset)(), getattr(rendered, subset)()):
-            if expected is None or found is None:
-                raise RenderingError(
-                    f"{(expected or found)['uri']} is {'missing' if found is None else 'one too many'} in the {subset} "
-                    f"list of {protocol.name}. Run again: lists are written anew."
-                )
-            _compare(expected, found)
-            digest = file_digest(found["audio"])
-            if known.setdefault(found["uri"], digest) != digest:
-                raise RenderingError(f"{found['audio']} has changed since it was rendered. Delete it and run again.")
-            seconds += found["annotated"].duration()
-    with atomic_write(sums) as part:
-        part.write_text(
-            "".join(f"{digest}  wav/{uri}.wav\n" for uri, digest in sorted(known.items())), encoding="utf-8"
-        )
-    return seconds / 3600
 
 
 def record(conversation: Conversation, simulator: Simulator, folder: Path, labels: Labels = HEARD) -> Path:
@@ -168,17 +123,13 @@ def registration(subsets: Mapping[str, Iterable[str]]) -> dict[str, Any]:
     return {"Databases": {DATABASE: recordings}, "Protocols": {DATABASE: {TASK: protocols}}}
 
 
-def _folder(protocol: SyntheticProtocol, into: Path) -> Path:
-    return into / protocol.name.rpartition(".")[2]
-
-
 def _path(folder: Path, uri: str) -> Path:
     return folder / "wav" / f"{uri}.wav"
 
 
 def _check(protocol: SyntheticProtocol, into: Path, origin: Mapping[str, Any]) -> None:
     """Refuse what `render` refuses."""
-    folder = _folder(protocol, into)
+    folder = folder_of(protocol, into)
     note = folder / ORIGIN
     if ENDLESS in protocol.sizes.values():
         raise RenderingError(f"{protocol} cannot be rendered: it does not end. Say how many conversations you want.")
@@ -265,44 +216,3 @@ def _write_registry(into: Path) -> None:
     text = yaml.safe_dump(registration(subsets), sort_keys=False)
     with atomic_write(into / REGISTRY) as part:
         part.write_text(f"{HEAD}\n{text}", encoding="utf-8")
-
-
-def _compare(expected: ProtocolFile, found: ProtocolFile) -> None:
-    """Compare a rendered file of a protocol with what was to be rendered."""
-    for key in ("uri", "database", "subset", "scope", "labels"):
-        if found[key] != expected[key]:
-            raise RenderingError(f"{found['uri']}: {key} is {found[key]!r}, not {expected[key]!r}.")
-    for key in ("annotation", "annotated"):
-        different = sorted(_milliseconds(expected[key]) ^ _milliseconds(found[key]), key=str)
-        if different:
-            raise RenderingError(
-                f"{found['uri']}: {key} is not what was written; the first difference is {different[0]} "
-                f"(from, to, who; in ms). Was it changed? Delete it, and render it again."
-            )
-    audio = soundfile.info(found["audio"])
-    form = (audio.channels, audio.frames, audio.samplerate)
-    wanted = (1, round(expected["annotated"].duration() * SAMPLE_RATE), SAMPLE_RATE)
-    if form != wanted:
-        raise RenderingError(
-            f"{found['audio']} has {form}, not {wanted} (channels, samples, sample rate). Delete it and run again."
-        )
-
-
-def _milliseconds(turns: Any) -> set[tuple[Any, ...]]:
-    """Segments in milliseconds, with their labels."""
-    tracks = turns.itertracks(yield_label=True) if isinstance(turns, Annotation) else ((part, 0, "") for part in turns)
-    return {(_written(segment.start), _written(segment.end), label) for segment, _, label in tracks}
-
-
-def _written(seconds: float) -> int:
-    """Milliseconds, rounded as in RTTM and UEM: 1000 times a number may be half a millisecond where it is not."""
-    return round(1000 * round(seconds, 3))
-
-
-def _read_sums(path: Path) -> dict[str, str]:
-    """Hash of each recording that an earlier run verified, by uri."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    try:
-        return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}
-    except ValueError as error:
-        raise RenderingError(f"{path} is damaged. Delete it and run again: it is written anew.") from error

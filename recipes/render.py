@@ -23,9 +23,10 @@ from pyannote_pix2seq.console.exit import one_line_errors
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import REGISTRY, render
+from pyannote_pix2seq.rendering import render
 from pyannote_pix2seq.simulation import Noises, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, TRAINING_SECONDS, simulators
+from pyannote_pix2seq.verification import REGISTRY
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

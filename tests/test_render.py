@@ -27,10 +27,11 @@ from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 from pyannote_pix2seq import rendering
 from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
-from pyannote_pix2seq.rendering import RenderingError, record, registration, render, verify
+from pyannote_pix2seq.rendering import record, registration, render
 from pyannote_pix2seq.simulation import Acoustics, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.labels import Labels
+from pyannote_pix2seq.verification import RenderingError, verify
 
 ROOT = Path(__file__).parent.parent
 ORIGIN = {"made": ("from", "toys")}
