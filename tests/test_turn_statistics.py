@@ -62,3 +62,11 @@ def test_characteristics_of_recordings() -> None:
     assert values["overlap"].tolist() == pytest.approx([2 / 30, 0], abs=1e-5)
     assert values["speech"].tolist() == [1, 1]
     assert values["speakers"].tolist() == [2, 1]
+
+
+def test_turns_of_one_speaker_that_overlap_are_one() -> None:
+    once = characteristics([[Triplet(0, 20, 0), Triplet(20, 40, 1)]])
+    twice = characteristics([[Triplet(0, 15, 0), Triplet(5, 20, 0), Triplet(20, 40, 1), Triplet(30, 35, 1)]])
+    assert {name: values.tolist() for name, values in twice.items()} == {
+        name: values.tolist() for name, values in once.items()
+    }

@@ -137,6 +137,7 @@ class TurnStatistics:
     Parameters
     ----------
     turns : list of Triplet
+        Turns of one speaker do not overlap, see `join_pauses`.
     """
 
     def __init__(self, turns: Turns) -> None:
@@ -173,7 +174,8 @@ def characteristics(recordings: Iterable[Turns]) -> dict[str, np.ndarray]:
     Parameters
     ----------
     recordings : iterable of list of Triplet
-        Turns of each recording, sorted. Recordings without turns are skipped.
+        Turns of each recording, sorted; those of one speaker that overlap are one. Recordings without turns are
+        skipped.
 
     Returns
     -------
@@ -185,7 +187,7 @@ def characteristics(recordings: Iterable[Turns]) -> dict[str, np.ndarray]:
     stretches: list[Stretch] = []
     lengths: list[float] = []
     gaps: list[float] = []
-    for turns in filter(None, recordings):
+    for turns in (join_pauses(turns, 0.0) for turns in recordings if turns):
         stretches += TurnStatistics(turns).stretches(STRETCH)
         lengths += [turn.end - turn.start for turn in turns]
         gaps += [after.start - before.end for before, after in zip(turns, turns[1:], strict=False)]
