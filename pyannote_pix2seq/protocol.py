@@ -177,9 +177,15 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
 
 
 def annotate(conversation: Conversation, labels: Labels = HEARD) -> Annotation:
-    """Annotate a conversation with the names of the voices, percent-encoded so that RTTM can carry them."""
+    """Annotate a conversation; see `voice_label` for the labels."""
     names, turns = conversation.voices, labels.apply(conversation.turns, conversation.duration)
-    return annotation_of(((start, end, _one_word(names[speaker])) for start, end, speaker in turns), conversation.uri)
+    return annotation_of(((start, end, voice_label(names[speaker])) for start, end, speaker in turns), conversation.uri)
+
+
+def voice_label(voice: str) -> str:
+    """Label of a voice: its name, percent-encoded where RTTM cannot carry it, as are % and the first letter of NA."""
+    word = "".join(_encoded(letter) if letter in "% " or not letter.isprintable() else letter for letter in voice)
+    return word if survives_rttm(word) else _encoded(word[0]) + word[1:]
 
 
 def origin(protocol: Any, subset: str) -> str:
@@ -198,12 +204,6 @@ def origin(protocol: Any, subset: str) -> str:
 
 def _render(conversation: Conversation, simulator: Simulator, file: ProtocolFile) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(simulator.render(conversation)))
-
-
-def _one_word(text: str) -> str:
-    """Percent-encode what RTTM cannot carry, %, and the first letter of words that it cannot carry, such as NA."""
-    word = "".join(_encoded(letter) if letter in "% " or not letter.isprintable() else letter for letter in text)
-    return word if survives_rttm(word) else _encoded(word[0]) + word[1:]
 
 
 def _encoded(letter: str) -> str:

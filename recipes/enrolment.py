@@ -20,6 +20,7 @@ from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -42,6 +43,7 @@ from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.origin import file_digest
+from pyannote_pix2seq.protocol import voice_label
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Simulator, Voices
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
@@ -62,7 +64,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Meeting:
-    """A recording, and the recordings that speakers are enrolled with, by name."""
+    """A recording, and the recordings that speakers are enrolled with, by their labels in the reference."""
 
     audio: Path
     known: dict[str, Path]
@@ -130,7 +132,7 @@ def meetings(options: argparse.Namespace, apart: Simulator, together: Simulator)
                 f"longer: --minutes."
             )
         audio = record(conversation, together, options.into, labels_of(options))
-        known = {voices[k]: enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
+        known = {voice_label(voices[k]): enrolled(conversation, k, apart, options.into) for k in range(KNOWN)}
         yield Meeting(audio, known)
 
 
@@ -146,8 +148,9 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
     """Write the recording for a speaker's enrolment, alone and close to a microphone; it is written again each time."""
     uri = f"{conversation.uri}-{conversation.voices[speaker]}"
     alone = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
-    soundfile.write(folder / f"{uri}.wav", other.tracks(alone)[speaker], SAMPLE_RATE)
-    return folder / f"{uri}.wav"
+    path = folder / f"{quote(uri, safe='')}.wav"
+    soundfile.write(path, other.tracks(alone)[speaker], SAMPLE_RATE)
+    return path
 
 
 def diarized(meeting: Meeting, strategy: str, pipeline: str) -> Annotation:

@@ -12,6 +12,7 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE, annotation
 
+from pyannote_pix2seq.annotation import survives_rttm
 from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES
 from pyannote_pix2seq.simulation.store import write_voices
 
@@ -69,6 +70,22 @@ def test_meetings_are_labelled_in_the_style_that_is_asked_for(recipe: ModuleType
         (meeting,) = recipe.meetings(options, *recipe.simulators(options))
         last[padding] = max(meeting.reference.itersegments()).start
     assert last[0.0] - last[0.08] == pytest.approx(0.08)
+
+
+def test_people_are_enrolled_under_their_labels_in_the_reference(recipe: ModuleType, tmp_path: Path) -> None:
+    names = ("Ann Smith", "50%", "a/b", "NA", "v", "w")
+    speech = [(name, "toy", "dev", [np.full(10 * SAMPLE_RATE, 9, dtype=np.int16)] * 2) for name in names]
+    write_voices(tmp_path / "voices", speech)
+    options = SimpleNamespace(
+        voices=tmp_path / "voices", split="dev", noise=None, minutes=3, meetings=4, difficulty="Easy", into=tmp_path
+    )
+    options.merge_pauses = options.padding = 0.0
+    known: dict[str, Path] = {}
+    for meeting in recipe.meetings(options, *recipe.simulators(options)):
+        assert {*meeting.known} <= {*meeting.reference.labels()}
+        known |= meeting.known
+    assert {*known} == {"Ann%20Smith", "50%25", "a/b", "%4EA", "v", "w"} and all(map(survives_rttm, known))
+    assert all(soundfile.info(path).duration == recipe.SECONDS for path in known.values())
 
 
 def test_nobody_of_a_meeting_is_in_the_crowd_around_it(
