@@ -389,10 +389,12 @@ def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
         FittedTurns.fit(tmp_path)
     with pytest.raises(TurnsError, match=f"^There is no file or folder {tmp_path / 'nosuch'}. Check its name"):
         FittedTurns.fit(f"{tmp_path}/nosuch/")
-    with pytest.raises(TurnsError, match="1 recordings in which no turn follows another"):
+    with pytest.raises(TurnsError, match="1 recordings in which no turn follows another. Give RTTM files of conv"):
         FittedTurns.fit(write_rttm(tmp_path / "one.rttm", [(0, 1, "A")]))
-    with pytest.raises(TurnsError, match=r"negative\.rttm, line 2: start 3.0 and duration -1.0 must not be negative"):
-        FittedTurns.fit(write_rttm(tmp_path / "negative.rttm", [(0, 1, "A"), (3, -1, "B")]))
+    for seconds in (-1.0, float("nan"), float("inf")):
+        wrong_line = f"bad.rttm, line 2: start 3.0 and duration {seconds} have to be numbers of seconds, 0 or more. M"
+        with pytest.raises(TurnsError, match=wrong_line):
+            FittedTurns.fit(write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, seconds, "B")]))
     with pytest.raises(TurnsError, match="missing.json cannot be read"):
         FittedTurns.load(tmp_path / "missing.json")
     with pytest.raises(TypeError, match="max_speakers"):

@@ -59,7 +59,8 @@ def test_recipe_puts_a_table_between_the_comments_of_a_page(
 def test_recipes_say_in_one_line_what_is_wrong(complaint: Callable[..., str], rttms: Path, tmp_path: Path) -> None:
     bad = write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, -1, "B")])
     assert complaint("fit_turns.py", rttms, bad, tmp_path / "x.json") == (
-        f"fit_turns.py: {bad}, line 2: start 3.0 and duration -1.0 must not be negative."
+        f"fit_turns.py: {bad}, line 2: start 3.0 and duration -1.0 have to be numbers of seconds, 0 or more. "
+        f"Mend the line, or leave it out."
     )
     corpus, page = ("--corpus", "ami", rttms), tmp_path / "page.md"
     assert complaint("compare_turns.py", *corpus, "0", "--page", page).startswith(f"compare_turns.py: {page} cannot be")

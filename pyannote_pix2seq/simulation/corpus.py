@@ -70,7 +70,10 @@ def take_apart(recordings: Iterable[Turns], num_kinds: int, num_moods: int) -> C
     dissected = [dissect(turns) for turns in joined]
     events = [event for part in dissected for event in part]
     if not any(event.name in TAKES for event in events):
-        raise TurnsError(f"Turn-taking cannot be fitted to {len(joined)} recordings in which no turn follows another.")
+        raise TurnsError(
+            f"Turn-taking cannot be fitted to {len(joined)} recordings in which no turn follows another. Give RTTM "
+            f"files of conversations."
+        )
     numbers = np.repeat(np.arange(len(joined)), [len(part) for part in dissected])
     floor = np.array([event.name != BACKCHANNEL for event in events])
     measures = [TurnStatistics(turns) for turns in joined]

@@ -51,7 +51,10 @@ def read_rttm(path: Path) -> dict[str, Turns]:
         except (IndexError, ValueError) as error:
             raise TurnsError(f"{path}, line {number}: {line!r} is not an RTTM line ({error}).") from error
         if not (0 <= start < np.inf and 0 <= seconds < np.inf):
-            raise TurnsError(f"{path}, line {number}: start {start} and duration {seconds} must not be negative.")
+            raise TurnsError(
+                f"{path}, line {number}: start {start} and duration {seconds} have to be numbers of seconds, 0 or "
+                f"more. Mend the line, or leave it out."
+            )
         name = names.setdefault((uri, speaker), len(names))
         recordings.setdefault(uri, []).append(Triplet(start, start + seconds, name))
     return {uri: in_order_of_appearance(turns) for uri, turns in recordings.items()}
