@@ -238,6 +238,23 @@ def test_two_people_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
         find_speakers([tmp_path / "a", tmp_path / "b"])
 
 
+def test_two_people_are_not_taken_for_one_where_their_folders_or_manifests_have_one_name(tmp_path: Path) -> None:
+    touch(tmp_path, "a/wav/19/x.wav", "b/wav/19/y.wav")
+    homes = [tmp_path / "a" / "wav", tmp_path / "b" / "wav"]
+    with pytest.raises(LayoutError, match=r"'19' is in .*/a/wav/19 and in .*/b/wav/19: two people\? Rename one or"):
+        find_speakers(homes)
+    (one,) = find_speakers([homes[0], homes[0]])
+    manifests = [write_manifest(home / "m.tsv", "speaker\tpath", f"19\t{next(home.rglob('*.wav'))}") for home in homes]
+    with pytest.raises(LayoutError, match=r"'19' is in .*/a/wav/m.tsv and in .*/b/wav/m.tsv: two people\?"):
+        find_speakers(manifests)
+    for manifest in manifests:
+        write_manifest(manifest, "speaker\tpath\tcorpus", f"19\t{next(manifest.parent.rglob('*.wav'))}\twav")
+    (both,) = find_speakers(manifests)
+    assert (len(one.paths), len(both.paths)) == (1, 2)
+    with pytest.raises(LayoutError, match="two people"):
+        find_speakers([manifests[0], *homes])
+
+
 def test_a_folder_of_several_corpora_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, CORPORA["librispeech"][0], CORPORA["vctk"][0], "mine/ann/a.wav")
     with pytest.raises(LayoutError, match="1 like librispeech.*one folder a speaker"):

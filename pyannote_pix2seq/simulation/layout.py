@@ -16,7 +16,8 @@ from pyannote_pix2seq.simulation.seed import seed_of
 from pyannote_pix2seq.simulation.table import read_table
 
 SPLITS = ("train", "dev", "test")
-Row = tuple[str, str, str, Path]  # speaker, corpus, split, path
+Row = tuple[str, str, str, Path, Path | None]
+"""Speaker, corpus, split and path; the folder or manifest that has the speaker, unless the corpus is known by name."""
 
 UNREAD_SUFFIXES = frozenset(
     {".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".m4a", ".m4b", ".mka", ".mp4", ".webm", ".wma"}
@@ -116,20 +117,28 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
     ------
     LayoutError
         If there is no recording, a manifest lacks a column, a cell or a file, a speaker has two splits or may be two
-        people, or a folder holds more than one corpus.
+        people, as their names are in two folders, or a folder holds more than one corpus.
     """
     if layout not in CHOICES:
         raise LayoutError(f"There is no layout {layout!r}. There are {', '.join(CHOICES)}.")
     homes: dict[str, tuple[str, str]] = {}
+    places: dict[str, Path | None] = {}
     paths: dict[str, list[Path]] = {}
     for source in [sources] if isinstance(sources, Path) else sources:
-        for speaker, corpus, split, path in _rows(source, layout):
+        for speaker, corpus, split, path, place in _rows(source, layout):
             home = homes.setdefault(speaker, (corpus, split))
             if (_people(corpus), split) != (_people(home[0]), home[1]):
                 raise LayoutError(
                     f"{source}: speaker {speaker!r} is in {home} and in {(corpus, split)} (corpus, split). "
                     f"Names must be unique over corpora and a speaker belongs to one split."
                 )
+            there = places.get(speaker)
+            if there and place and there != place:
+                raise LayoutError(
+                    f"{source}: speaker {speaker!r} is in {there} and in {place}: two people? Rename one or, if they "
+                    f"are one, name the corpus in a manifest of both."
+                )
+            places[speaker] = there or place
             paths.setdefault(speaker, []).append(path)
     return [Recordings(speaker, *homes[speaker], tuple(dict.fromkeys(paths[speaker]))) for speaker in sorted(homes)]
 
@@ -195,7 +204,8 @@ def _read_manifest(manifest: Path) -> Iterator[Row]:
                 f"{where}: speaker {speaker!r} is of split {split!r}. Splits are {', '.join(SPLITS)}; leave it empty "
                 f"to have the name decide."
             )
-        yield speaker, row.get("corpus") or manifest.stem, split, path
+        corpus = row.get("corpus")
+        yield speaker, corpus or manifest.stem, split, path, None if corpus else manifest.resolve()
 
 
 def _scan(folder: Path, layout: str) -> Iterator[Row]:
@@ -212,7 +222,7 @@ def _scan(folder: Path, layout: str) -> Iterator[Row]:
     for path, match in found:
         speaker = f"{LAYOUTS[layout].people}-{match['speaker']}"
         if not match.groupdict().get("copy"):
-            yield speaker, layout, split_of(speaker), path
+            yield speaker, layout, split_of(speaker), path, None
 
 
 def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
@@ -222,7 +232,7 @@ def _scan_speakers(folder: Path, paths: Iterable[Path]) -> Iterator[Row]:
             continue
         if not speaker.isprintable():
             raise LayoutError(f"{str(folder)!r}: the folder of speaker {speaker!r} has no printable name. Rename it.")
-        yield speaker, folder.resolve().name, split_of(speaker), path
+        yield speaker, folder.resolve().name, split_of(speaker), path, (folder / speaker).resolve()
 
 
 def _recognise(folder: Path, names: Iterable[str]) -> str:
@@ -256,4 +266,4 @@ def _read_common_voice(folder: Path) -> Iterator[Row]:
             if not path.is_file():
                 raise LayoutError(f"{where}: client {client} has a clip {path}: there is no such file.")
             speaker = f"{COMMON_VOICE}-{client}"
-            yield speaker, COMMON_VOICE, split_of(speaker), path
+            yield speaker, COMMON_VOICE, split_of(speaker), path, None
