@@ -250,6 +250,18 @@ def test_a_refusal_is_one_line_whatever_is_wrong(
     assert {row[2] for row in rows} >= {"two lines and a tab", "MemoryError"}
 
 
+def test_recordings_that_were_all_refused_are_heard_again(recordings: Path, tmp_path: Path, heard: list[int]) -> None:
+    good = {path: path.read_bytes() for path in tmp_path.glob("*.wav")}
+    for path in good:
+        path.write_bytes(b"this is not audio")
+    with pytest.raises(VoicesError, match="No speaker is left"):
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    for path, content in good.items():
+        path.write_bytes(content)
+    prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+    assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
+
+
 def test_an_interrupted_preparation_goes_on_where_it_stopped(
     recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,8 +359,11 @@ def test_nobody_needs_more_speech_than_enough(recordings: Path, tmp_path: Path, 
 def test_what_was_prepared_in_another_way_is_prepared_again(
     recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(VoicesError):
-        patch.setattr(preparation, "MIN_SPEECH", 100.0)  # stops when all are prepared and nothing is written
+    def interrupted(folder: Path, voices: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(preparation, "write_voices", interrupted)  # all are prepared and nothing is written
         prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert len(heard) == 4
     prepare_voices(recordings, tmp_path / "store", num_jobs=1)

@@ -27,7 +27,7 @@ from pyannote_pix2seq.simulation.dependency import dependency
 from pyannote_pix2seq.simulation.layout import AUTO, Recordings, find_left_out, find_speakers
 from pyannote_pix2seq.simulation.recording import read_recording
 from pyannote_pix2seq.simulation.seed import seed_of
-from pyannote_pix2seq.simulation.store import PARTS, check_store, to_level, write_voices
+from pyannote_pix2seq.simulation.store import PARTS, VoicesError, check_store, to_level, write_voices
 
 LONGEST_PAUSE = 0.3
 """Longest pause that is kept, in seconds; longer ones are cut out."""
@@ -121,6 +121,9 @@ def prepare_voices(
         refusals = _left_out(sources, speakers)
         try:
             write_voices(folder, _accepted(speakers, parts, preparation, refusals))
+        except VoicesError:
+            shutil.rmtree(parts)  # what was refused may be mended before the next run
+            raise
         finally:
             _write_refusals(folder / "refused.tsv", refusals)
         shutil.rmtree(parts)
