@@ -12,7 +12,7 @@ and the reference without overlap. Nothing is forgiven unless --collar or --skip
 measures.py. Our decoding is random: --seed 1 2 3 runs it with each of these seeds. With --into, scores.csv, scores.md
 and scores.png are written to a folder, and the command can be interrupted: the same command resumes. Until it is done
 and nothing has failed, recordings and answers stay in FOLDER/unfinished; remove that if you change the code of a system
-meanwhile.
+meanwhile, or files that it reads and its command does not name, such as clustering.yaml.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ of it, with each strategy of our pipeline and with each peer, as evaluate.py doe
 than the hours that follow: with --pieces, several of them, evenly spread over the meeting, are diarized one by one
 instead, and their errors are added up. Every run has its own process, to measure its peak memory; it first diarizes the
 first minute of the meeting, so that one-time work does not count. Existing recordings are kept, and so are results of a
-system whose files have not changed on audio that has not. Changes to the code of this package are not noticed: after
-those, use another folder. --docs writes the table between two comments of that file.
+system whose files have not changed on audio that has not. Changes to the code of this package, or to files that the
+command of a peer does not name, such as clustering.yaml, are not noticed: after those, use another folder. --docs
+writes the table between two comments of that file.
 """
 
 from __future__ import annotations
