@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pyannote.audio.pipelines.utils import SpeakerDiarizationMixin
+from pyannote.audio.utils.reproducibility import fix_reproducibility
 from pyannote.core import Annotation
 from pyannote.metrics.diarization import DiarizationErrorRate
 
@@ -134,6 +135,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
     @property
     def writer(self) -> Writer:
         """What decodes chunks; the model, which may have been trained since, is put into evaluation mode."""
+        fix_reproducibility(self.model.device)  # a GPU is made exact, as pyannote.audio does where it calls `apply`
         return Writer(self.model.eval(), self.decoding, self.prompts)
 
     def default_parameters(self) -> dict[str, Any]:
@@ -278,6 +280,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
         AudioError
             If a recording cannot be read.
         """
+        fix_reproducibility(self.model.device)
         return Enrolment.of(known, self.model.frontend)
 
     def stream(

@@ -10,7 +10,6 @@ import torch
 from pyannote.audio.core.pipeline import Pipeline
 from pyannote.audio.telemetry import track_pipeline_apply
 from pyannote.audio.telemetry.metrics import is_metrics_enabled
-from pyannote.audio.utils.reproducibility import fix_reproducibility
 
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
@@ -36,7 +35,6 @@ class MeasuredPipeline(Pipeline):
         """
         if isinstance(file, list):
             return super().__call__(file, preload, **options)
-        fix_reproducibility(getattr(self, "device", torch.device("cpu")))
         prepared = self.prepare_one(file, preload)
         output = self.apply(prepared, **_all_options(prepared, options))
         self._track(prepared, options)
