@@ -75,6 +75,20 @@ def test_chunks_of_what_is_resampled_are_counted_before_it_is(more: int) -> None
     assert len(chunks) == grid.num_chunks(reader.duration) == (3 if more < 2 else 4)
 
 
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_chunks_are_single_precision_whatever_other_tensors_are(rate: int) -> None:
+    file = {"waveform": torch.rand(1, 2 * rate) - 0.5, "sample_rate": rate}
+    grid = Grid(10, 8, 2560, 16000)
+    expected = [chunk.waveform for chunk in Chunker(grid).chunks(Reader(file))]
+    torch.set_default_dtype(torch.float64)
+    try:
+        chunks = list(Chunker(grid).chunks(Reader(file)))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [chunk.waveform.dtype for chunk in chunks] == [torch.float32] * len(expected)
+    assert all(chunk.waveform.equal(waveform) for chunk, waveform in zip(chunks, expected, strict=True))
+
+
 def test_little_audio_is_kept_however_much_comes() -> None:
     chunker = Chunker(GRID)
     for _ in range(500):

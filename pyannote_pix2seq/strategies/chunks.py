@@ -144,7 +144,7 @@ class Chunker:
     def __init__(self, grid: Grid):
         self.grid = grid
         self.number = 0
-        self._blocks = [torch.zeros(1, 0)]  # concatenated only when a chunk is complete: there may be thousands
+        self._blocks = [torch.zeros(1, 0).float()]  # concatenated only when a chunk is complete: there may be thousands
         self._num_samples = 0
         self._first = 0  # token of the recording at which the blocks begin
 
