@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from io import TextIOBase
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any, Union
@@ -163,6 +164,8 @@ class Enrolment(Sequence[Speaker]):
             If the file does not exist, may not be read, or is not an enrolment.
         """
         try:
+            if Path(path).is_dir():
+                raise EnrolmentError(f"{path} is a folder. Name a file in it that `save` wrote.")
             if not Path(path).is_file():
                 raise EnrolmentError(missing(path))
             with open(path, "rb") as content, np.load(content, allow_pickle=False) as file:
@@ -215,12 +218,7 @@ def _check_name(name: Any) -> None:
 
 def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
     _check_name(name)
-    is_one = is_source(sources) or isinstance(sources, Mapping)
-    if not is_one and not isinstance(sources, Iterable):
-        raise EnrolmentError(f"{sources!r} was given for {name}; it has to be a recording, or a list of recordings.")
-    recordings = [sources] if is_one else list(sources)
-    if not recordings:
-        raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
+    recordings = _recordings(name, sources)
     readers = (Reader(source, frontend.sample_rate) for source in recordings)
     heard = (audio for reader in readers for audio in _listen(reader, frontend))
     speaker = merged([_enrolled_speaker(name, audio, frontend) for audio in heard])
@@ -230,6 +228,24 @@ def _enrol(name: str, sources: Any, frontend: Frontend) -> Speaker:
             f"more are good. Give a clearer or longer recording of {name} alone."
         )
     return replace(speaker, heard_by=frontend.digest)
+
+
+def _recordings(name: str, sources: Any) -> list[Any]:
+    """The recordings of a person: one, or each of several."""
+    is_many = isinstance(sources, Iterable) and not (_is_recording(sources) or isinstance(sources, TextIOBase))
+    recordings = list(sources) if is_many else [sources]
+    if not all(map(_is_recording, recordings)):
+        raise EnrolmentError(
+            f"{short_repr(sources)} was given for {name}; it has to be a recording, or a list of recordings: paths, "
+            f"binary streams, or mappings with 'waveform' and 'sample_rate'."
+        )
+    if not recordings:
+        raise EnrolmentError(f"No recording of {name} was given; one or more are needed.")
+    return recordings
+
+
+def _is_recording(source: Any) -> bool:
+    return is_source(source) or isinstance(source, Mapping)
 
 
 def _listen(reader: Reader, frontend: Frontend) -> Iterable[AudioTokens]:

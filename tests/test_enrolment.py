@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -250,6 +251,24 @@ def test_people_who_cannot_be_enrolled(
         np.savez(tmp_path / "unnamed.npz", **{**file, "names": np.array(["NA", *file["names"][1:]])})
     with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another name, such as 'alice'"):
         Enrolment.load(tmp_path / "unnamed.npz")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (io.StringIO("opened as text"), "^<_io.* was given for ann; it has to be .* binary streams"),
+        (torch.zeros(1, 16000), r"^tensor\(.* was given for ann; it has to be .* mappings with 'waveform'"),
+        ([["ann.wav"]], r"^\[\['ann.wav'\]\] was given for ann; it has to be a recording, or a list"),
+    ],
+)
+def test_what_is_no_recording_is_told_of_whom_it_was_given(given: Any, complaint: str) -> None:
+    with pytest.raises(EnrolmentError, match=complaint):
+        Enrolment.of({"ann": given}, Loud())
+
+
+def test_a_folder_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(EnrolmentError, match=r"^\S+ is a folder\. Name a file in it that `save` wrote\.$"):
+        Enrolment.load(tmp_path)
 
 
 def test_whoever_was_prompted_has_the_turns_of_his_voice(
