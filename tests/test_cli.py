@@ -1,5 +1,6 @@
 """The command line: what it writes where, and what it says when it cannot."""
 
+import io
 import os
 import shlex
 import subprocess
@@ -41,6 +42,15 @@ def test_a_folder_gets_an_rttm_and_a_picture_of_each_file(talk, diarize):
     assert set(load_rttm(folder / "my_talk.v2.rttm")) == {"my_talk.v2"}
     assert (folder / "talk.png").read_bytes().startswith(b"\x89PNG")
     assert (folder / "talk.rttm").read_text() == diarize(talk)[1]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_stdout_is_read_back_as_files_are_whatever_the_locale(talk, diarize, monkeypatch, tmp_path, encoding):
+    written, name = io.BytesIO(), "Gespräch"
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    diarize(talk.rename(talk.with_stem(name)))
+    (tmp_path / "turns.rttm").write_bytes(written.getvalue())
+    assert set(load_rttm(tmp_path / "turns.rttm")) == {name}
 
 
 def test_an_empty_stdout_is_explained(talk, diarize, monkeypatch):

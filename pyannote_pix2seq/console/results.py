@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import TextIOWrapper
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.console.jobs import Job
@@ -52,7 +53,9 @@ def disk_errors() -> Iterator[None]:
 
 
 def print_result(text: str) -> None:
-    """Write to stdout and flush, so that a full disk or a closed pipe is noticed here and not when Python exits.
+    """Write to stdout, in UTF-8 as to files, whatever the locale.
+
+    It is flushed, so that a full disk or a closed pipe is noticed here and not when Python exits.
 
     Raises
     ------
@@ -62,6 +65,8 @@ def print_result(text: str) -> None:
     try:
         if sys.stdout is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")
         print(text, end="", flush=True)
     except OSError as error:
         sys.stdout = None  # otherwise Python would try again at exit
