@@ -31,7 +31,7 @@ Write who speaks when, as RTTM: to stdout for one file, or to DIR/NAME.rttm for 
   pyannote-pix2seq diarize talk.wav --known alice=alice.wav --known bob=bob.wav > talk.rttm
 """
 RESUME = """\
-NAME is the file's name without its folder and suffix, each space replaced by an underscore.
+NAME is the file's name without its folder and suffix, and with underscores for white space.
 
 A file whose RTTM is in DIR already is skipped, whatever options it was written with, and no RTTM
 is ever half written: if a batch is killed, the same command resumes it. The same command can run
