@@ -64,8 +64,8 @@ def one_by_one(
         try:
             output = pipeline.apply(lazy, **{**options, **lazy.get("pipeline_kwargs", {})})
         except Exception as error:  # whatever is wrong with one file must not stop the others
-            warnings.warn(f"{lazy['uri']} is left out: {reason(error)}", stacklevel=2)
-            failed.append(lazy["uri"])
+            warnings.warn(f"{lazy.name} is left out: {reason(error)}", stacklevel=2)
+            failed.append(lazy.name)
         else:
             yield file, output
     if failed:

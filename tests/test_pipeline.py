@@ -223,6 +223,23 @@ def test_a_batch_is_refused_before_it_begins(tiny_pipeline: Path) -> None:
 def test_a_batch_gives_back_the_files_that_it_was_given(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "noise.wav", noise(1.5)[0].numpy(), RATE)
     files = [recording(1.0), tmp_path / "noise.wav", {"audio": tmp_path / "gone.wav"}]
-    with pytest.warns(UserWarning, match="gone is left out"):
+    with pytest.warns(UserWarning, match=r"gone\.wav is left out"):
         found = [file for file, _ in pipeline.apply_batch(files)]
     assert found[0] is files[0] and found[1] is files[1] and len(found) == 2
+
+
+@pytest.mark.parametrize("given", [lambda path: path, lambda path: {"audio": path}])
+def test_files_of_one_name_that_are_left_out_are_told_apart(
+    pipeline: Pix2SeqDiarization, tmp_path: Path, given: Any
+) -> None:
+    paths = [tmp_path / day / "talk.wav" for day in ("monday", "friday")]
+    for path in paths:
+        path.parent.mkdir()
+        soundfile.write(path, np.zeros(0), RATE)
+    with pytest.warns(UserWarning) as warned:
+        assert list(pipeline.apply_batch([given(path) for path in paths])) == []
+    reason = "talk is empty: there is not one sample in it. Is the recording complete?"
+    assert [str(each.message) for each in warned] == [
+        *(f"{path} is left out: {reason}" for path in paths),
+        f"2 of 2 recordings have no result: {paths[0]}, {paths[1]}",
+    ]

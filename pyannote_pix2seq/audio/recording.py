@@ -171,6 +171,12 @@ class LazyFile(UserDict[str, Any]):
         self.data = ProtocolFile(mapping, lazy=dict(preprocessors or {}))  # type: ignore[assignment]
         self._given = file if isinstance(file, MutableMapping) else None
 
+    @property
+    def name(self) -> object:
+        """What messages call the recording, of which nothing is computed: the uri that was given, or else its path."""
+        given: dict[str, Any] = abs(self.data)  # type: ignore[arg-type]
+        return given.get("uri") or called(given.get("audio"), name_of(given))
+
     def __contains__(self, key: object) -> bool:
         return key in AudioFile.__annotations__ or key in self.data
 
