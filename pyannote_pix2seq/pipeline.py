@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -221,7 +222,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
 
         num_chunks = grid.num_chunks(reader.duration)
         strategy = self._strategy(writer, limits(num_chunks), Enrolment.given(known, self.model.frontend))
-        turns, speakers = strategy.diarize(chunks_of(reader, grid, check=limits), num_chunks, report)
+        with closing(chunks_of(reader, grid, check=limits)) as chunks:  # or a stream would stay where an error left it
+            turns, speakers = strategy.diarize(chunks, num_chunks, report)
         voices = dict(zip(speakers, directions(voices_of(speakers.values())).numpy(), strict=True))
         output = to_output(turns, reader.uri, voices, self.model.frontend.voice_dim, names_of(speakers))
         hook("speaker_diarization", output.speaker_diarization)

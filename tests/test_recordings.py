@@ -44,6 +44,20 @@ def test_every_way_to_give_a_recording_is_the_same(pipeline: Pix2SeqDiarization,
     ]  # fmt: skip
 
 
+def test_after_an_error_a_stream_can_be_tried_again(pipeline: Pix2SeqDiarization, tmp_path: Path) -> None:
+    def fail(step: str, *_: Any, completed: int = 0, **__: Any) -> None:
+        if completed:
+            raise InterruptedError
+
+    soundfile.write(tmp_path / "long.wav", noise(35.0)[0].numpy(), RATE)
+    with open(tmp_path / "long.wav", "rb") as stream:
+        expected = pipeline(stream)
+        try:
+            pipeline(stream, hook=fail)
+        except InterruptedError:  # while what was under way is still in the traceback
+            assert same(pipeline(stream), expected)
+
+
 @pytest.mark.parametrize("preload", [False, True])
 def test_one_channel_can_be_chosen(pipeline: Pix2SeqDiarization, preload: bool) -> None:
     both = torch.cat([noise(3.0, seed=1), noise(3.0)])

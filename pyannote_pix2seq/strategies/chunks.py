@@ -9,7 +9,7 @@ does not, and has more context.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -197,7 +197,9 @@ class Chunker:
         return self._blocks[0]
 
 
-def chunks_of(reader: Reader, grid: Grid, check: Callable[[int], object] = lambda _: None) -> Iterator[Chunk]:
+def chunks_of(
+    reader: Reader, grid: Grid, check: Callable[[int], object] = lambda _: None
+) -> Generator[Chunk, None, None]:
     """Chunks of a recording.
 
     Parameters
