@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,7 +97,7 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: py
     assert count(Counter(), tmp_path) == 6
     last = tmp_path / "checkpoints" / "last.ckpt"
 
-    def torn(trainer: Trainer, path: Path) -> None:
+    def torn(trainer: Trainer, path: Path, weights_only: bool) -> None:
         path.write_bytes(b"half")
         raise OSError("No space left on device")
 
@@ -108,6 +109,16 @@ def test_a_checkpoint_is_whole_or_the_one_before(tmp_path: Path, monkeypatch: py
     last.write_bytes(last.read_bytes()[:1000])
     with pytest.raises(ModelError, match="last.ckpt is damaged"):
         count(Counter(), tmp_path)
+
+
+def test_nothing_is_said_of_checkpoints_that_are_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("lightning.pytorch")
+    log.addHandler(caplog.handler)  # which does not propagate
+    try:
+        assert count(Counter(), tmp_path) == 6
+    finally:
+        log.removeHandler(caplog.handler)
+    assert "max_steps=6" in caplog.text and "weights_only" not in caplog.text
 
 
 def test_who_ends_a_run_twice_does_not_wait_for_a_step(tmp_path: Path) -> None:

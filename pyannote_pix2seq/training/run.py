@@ -83,7 +83,7 @@ def save_checkpoint(trainer: Trainer, last: Path) -> None:
     Lightning itself copies over the previous one if the folder of temporary files is on another disk.
     """
     with atomic_write(last) if trainer.is_global_zero else nullcontext(last) as part:
-        trainer.save_checkpoint(part)
+        trainer.save_checkpoint(part, weights_only=False)  # unsaid, Lightning prints a line for each
     trainer.strategy.barrier()  # no process continues, and reads it, before it exists
 
 
