@@ -167,6 +167,15 @@ def test_training_takes_a_difficulty_and_a_style_of_labels(make_protocol: Any) -
     assert [file["annotated"].duration() for file in protocol.train()] == [20.0] * 3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("sizes", [{}, {"test": 1}], ids=["none", "too few"])
+def test_training_needs_no_test_voices(make_protocol: Any, tmp_path: Path, sizes: dict[str, int]) -> None:
+    folder = write_split_voices(tmp_path, train=2, dev=2, **sizes)
+    protocol = make_protocol("--difficulty", "Easy", "--voices", str(folder), "--development", "1")
+    for subset, split in (("train", "train"), ("development", "dev")):
+        assert {label[:-2] for label in next(getattr(protocol, subset)())["annotation"].labels()} == {split}
+
+
 def test_training_takes_turns_of_real_conversations(make_protocol: Any, tmp_path: Path) -> None:
     write_rttm(tmp_path / "real.rttm", [(0.0, 40.0, "ann"), (30.0, 60.0, "bob")])
     protocol = make_protocol("--turns", str(tmp_path))
