@@ -162,6 +162,12 @@ def test_blocks_of_a_stream_may_be_shorter_than_they_have_channels(model: Pix2Se
         make(model, "chain").stream(RATE).push(waveform[:, :3200].reshape(1600, 2))
 
 
+@pytest.mark.parametrize(("block", "kind"), [([0.0, 0.1], "list"), (bytes(3200), "bytes")])
+def test_blocks_that_have_no_samples_yet_are_to_be_converted(model: Pix2Seq, block: Any, kind: str) -> None:
+    with pytest.raises(AudioError, match=rf"a {kind}, but .*\. Convert it with numpy\.asarray or.*numpy\.frombuffer"):
+        make(model, "chain").stream(RATE).push(block)
+
+
 @pytest.mark.parametrize("rate", [RATE, 48000])
 def test_what_is_wrong_in_a_stream_is_found_where_it_is(model: Pix2Seq, rate: int) -> None:
     stream, wrong = make(model, "chain").stream(rate), torch.zeros(1, rate)

@@ -65,7 +65,10 @@ def check_shape(samples: Any, uri: str) -> None:
     """
     if not isinstance(samples, (Tensor, np.ndarray)):
         kind = type(samples).__name__
-        raise AudioError(f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array.")
+        raise AudioError(
+            f"The waveform of {uri} is a {kind}, but must be a (channel, time) tensor or array. Convert it with "
+            f"numpy.asarray or, if it is raw bytes, with numpy.frombuffer(..., numpy.int16)."
+        )
     shape = tuple(samples.shape)
     if len(shape) != 2 or shape[0] > max(shape[1], MOST_CHANNELS):
         raise AudioError(
