@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from pyannote.database import FileFinder, ProtocolFile, registry
+from pyannote.database import FileFinder, Protocol, ProtocolFile, registry
 
 from pyannote_pix2seq.errors import Pix2SeqError, missing, reason
+from pyannote_pix2seq.protocol import SUBSETS
 
 
 class ProtocolError(Pix2SeqError, ValueError):
@@ -34,7 +35,8 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         files = getattr(protocol, subset)()
         first = list(islice(files, 1))
     except (AttributeError, NotImplementedError) as error:
-        raise ProtocolError(f"{name} has no {subset} files. Choose another --subset.") from error
+        others = ", ".join(other for other in SUBSETS if other != subset and _has(protocol, other)) or "it has none"
+        raise ProtocolError(f"{name} has no {subset} files. Choose another --subset: {others}.") from error
     except FileNotFoundError as error:
         raise ProtocolError(
             f"{name} is not there yet ({error}): the lists of our protocols lie beside their database.yml once "
@@ -49,6 +51,17 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
             f"names."
         ) from error
     return chain(first, files)
+
+
+def _has(protocol: Protocol, subset: str) -> bool:
+    """Whether a protocol has a subset, be its lists, RTTM and UEM files there or not."""
+    try:
+        next(iter(getattr(protocol, subset)()), None)
+    except (AttributeError, NotImplementedError):
+        return False
+    except Exception:  # whatever is wrong with the files of a subset that nobody asked for
+        return True
+    return True
 
 
 def register(path: Path) -> None:
