@@ -19,6 +19,10 @@ class InUseError(Pix2SeqError, OSError):
     """A folder that another process writes to."""
 
 
+class FolderError(Pix2SeqError, OSError):
+    """A path that cannot be a folder, because it, or what it would lie in, is a file."""
+
+
 def lock(file: IO) -> bool:
     """Lock an open file until it is closed; return whether no other process has it locked.
 
@@ -47,8 +51,10 @@ def alone(folder: Path, is_patient: bool = False) -> Iterator[str]:
     ------
     InUseError
         If another process has it locked.
+    FolderError
+        If there is a file in its place.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     with open(folder / LOCK, "a") as file:
         if not lock(file):
             if not is_patient:
@@ -60,3 +66,12 @@ def alone(folder: Path, is_patient: bool = False) -> Iterator[str]:
         finally:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(file, fcntl.LOCK_UN)  # processes that were forked meanwhile have the file open, too
+
+
+def _make(folder: Path) -> None:
+    """Create a folder, unless it exists."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((path for path in (folder, *folder.parents) if path.is_file()), folder)
+        raise FolderError(f"{file} is a file, where a folder to write to is needed. Name another one.") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyannote_pix2seq.locking import InUseError, alone
+from pyannote_pix2seq.locking import FolderError, InUseError, alone
 
 
 def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
@@ -17,6 +17,14 @@ def test_a_folder_that_is_in_use_is_refused(tmp_path: Path) -> None:
             pass
     with alone(tmp_path / "new"):
         pass
+
+
+@pytest.mark.parametrize("name", ["few.tsv", "few.tsv/.speakers"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "few.tsv").touch()
+    with pytest.raises(FolderError, match=r"few\.tsv is a file, where a folder to write to is needed\. Name another"):
+        with alone(tmp_path / name):
+            pass
 
 
 def test_who_is_patient_waits(tmp_path: Path) -> None:
