@@ -33,5 +33,6 @@ def test_memory_that_was_freed_is_used_again():
         return int(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
 
     num_pages = 12 * 2**22 // resource.getpagesize()
-    assert num_faults("") > num_pages / 2
+    if num_faults("") < num_pages / 2:
+        pytest.skip("Here, memory is kept anyway, or comes in large pages.")
     assert num_faults("keep_freed_memory()") < num_pages / 10

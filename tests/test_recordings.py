@@ -56,6 +56,8 @@ def test_after_an_error_a_stream_can_be_tried_again(pipeline: Pix2SeqDiarization
             pipeline(stream, hook=fail)
         except InterruptedError:  # while what was under way is still in the traceback
             assert same(pipeline(stream), expected)
+        else:
+            pytest.fail("Nothing has been interrupted.")
 
 
 @pytest.mark.parametrize("preload", [False, True])
