@@ -33,6 +33,8 @@ def check_batch(files: Any, options: Mapping[str, Any], apply: Callable[..., Any
     """
     if isinstance(files, (bytes, Mapping)) or is_source(files):
         raise OptionError(f"apply_batch takes files, not one {type(files).__name__}: put it in a list.")
+    if not (isinstance(files, Iterable) or hasattr(files, "__getitem__")):  # datasets have only the latter
+        raise OptionError(f"apply_batch takes a list of files, or anything else that can be iterated, not {files!r}.")
     check_known("apply_batch", options, [name for name in signature(apply).parameters if name != "file"])
 
 

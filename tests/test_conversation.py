@@ -110,6 +110,11 @@ def test_the_same_uri_gives_the_same_bytes_with_any_number_of_workers(store: Pat
     assert len(set(alone)) == len(URIS)
 
 
+def test_a_conversation_that_is_called_by_a_number_is_told_what_to_be_called(store: Path) -> None:
+    with pytest.raises(OptionError, match="^A conversation is called 3; its uri has to be a text, such as 'meeting-3'"):
+        simulator_of(store).describe(3)  # type: ignore[arg-type]
+
+
 def test_another_uri_is_another_conversation(store: Path) -> None:
     simulator = simulator_of(store)
     described = [simulator.describe(f"Toy-train-{number:06d}") for number in range(20)]

@@ -238,6 +238,9 @@ def test_a_crash_loses_nothing_of_the_other_files(
     for one in ("talk.wav", files[0], io.BytesIO(b"RIFF\nWAVE")):
         with pytest.raises(TypeError, match=f"not one {type(one).__name__}: put it in a list"):
             pipeline.apply_batch(one)
+    for nothing in (None, 5):
+        with pytest.raises(TypeError, match=f"^apply_batch takes a list of files, .*, not {nothing}\\.$"):
+            pipeline.apply_batch(nothing)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

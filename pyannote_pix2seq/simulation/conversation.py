@@ -12,7 +12,7 @@ import numpy as np
 import soxr
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
-from pyannote_pix2seq.errors import ArgumentError, check_methods
+from pyannote_pix2seq.errors import ArgumentError, OptionError, check_methods
 from pyannote_pix2seq.numeric import check_ranges, is_number
 from pyannote_pix2seq.simulation.acoustics import PIECE, Acoustics
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -135,6 +135,8 @@ class Simulator:
 
         Raises
         ------
+        OptionError
+            If `uri` is no text.
         VoicesError
             If more speakers take turns than there are voices.
         TurnsError
@@ -221,4 +223,6 @@ def check_duration(owner: str, duration: Any) -> None:
 
 
 def _stream(uri: str, part: int) -> np.random.Generator:
+    if not isinstance(uri, str):
+        raise OptionError(f"A conversation is called {uri!r}; its uri has to be a text, such as 'meeting-{uri}'.")
     return np.random.default_rng([seed_of(uri), part])
