@@ -11,7 +11,7 @@ from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SyntheticProtocol
 from pyannote_pix2seq.simulation import Acoustics, Simulator, TakenTurns, Voices
-from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulator
+from pyannote_pix2seq.simulation.difficulty import DIFFICULTIES, simulators
 
 KIND = ("voices", "turns", "difficulty", "noise", "hesitations", "merge_pauses", "padding")
 """Options that say what conversations are like, rather than how many there are."""
@@ -74,14 +74,16 @@ def protocol_of(options: Namespace) -> SyntheticProtocol:
     noises = noises_of(options)
     labels = labels_of(options)
     sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
-    train, development = Voices(options.voices, "train"), Voices(options.voices, "dev")
-    if options.difficulty:  # not `simulators`, which wants test voices, too
-        of_train = simulator(options.difficulty, train, noises, options.duration)
-        of_development = simulator(options.difficulty, development, noises)
-    else:
-        turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
-        of_train, of_development = (
-            Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
-            for voices, duration in ((train, options.duration), (development, VALIDATED))
+    if options.difficulty:
+        subsets = ("train", "development")  # nothing is tested, so that test voices are not needed
+        made = simulators(options.difficulty, options.voices, noises, options.duration, subsets)
+        return SyntheticProtocol(options.difficulty, made["train"], made["development"], labels=labels, **sizes)
+    turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
+    train, development = (
+        Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
+        for voices, duration in (
+            (Voices(options.voices, "train"), options.duration),
+            (Voices(options.voices, "dev"), VALIDATED),
         )
-    return SyntheticProtocol(options.difficulty or "Meeting", of_train, of_development, labels=labels, **sizes)
+    )
+    return SyntheticProtocol("Meeting", train, development, labels=labels, **sizes)

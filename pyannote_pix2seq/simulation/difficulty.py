@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,7 +162,11 @@ DIFFICULTIES = {"Easy": EASY, "Meeting": MEETING, "Broadcast": BROADCAST, "Telep
 
 
 def simulators(
-    name: str, voices: Path | str, noises: Noises | None = None, train_duration: float = TRAINING_SECONDS
+    name: str,
+    voices: Path | str,
+    noises: Noises | None = None,
+    train_duration: float = TRAINING_SECONDS,
+    subsets: Iterable[str] = tuple(SPLITS),
 ) -> dict[str, Simulator]:
     """Simulators of one difficulty, one for each subset of a protocol.
 
@@ -176,11 +181,13 @@ def simulators(
         Recorded noise; without it, all noise is generated.
     train_duration : float
         Of training conversations, in seconds.
+    subsets : iterable of str, optional
+        Those that are wanted of "train", "development" and "test"; the others need no voices.
 
     Returns
     -------
     simulators : dict
-        "train", "development" and "test", as `SyntheticProtocol` takes them.
+        By subset, as `SyntheticProtocol` takes them.
 
     Raises
     ------
@@ -191,9 +198,7 @@ def simulators(
     """
     find(name)
     durations = {"train": train_duration}
-    return {
-        subset: simulator(name, _load(voices, split), noises, durations.get(subset)) for subset, split in SPLITS.items()
-    }
+    return {subset: simulator(name, _load(voices, SPLITS[subset]), noises, durations.get(subset)) for subset in subsets}
 
 
 def find(name: str) -> Difficulty:
