@@ -98,6 +98,14 @@ def test_little_audio_is_kept_however_much_comes() -> None:
     assert chunker.duration == 500.0
 
 
+def test_a_long_block_is_not_copied_with_each_of_its_chunks() -> None:
+    chunker, copied = Chunker(GRID), 0
+    for _ in chunker.push(torch.zeros(1, 100000)):
+        copied += sum(block.shape[1] for block in chunker._blocks)
+    assert chunker.number > 100 and copied < 3 * 100000
+    assert sum(block.untyped_storage().nbytes() for block in chunker._blocks) <= 4 * GRID.chunk * GRID.token * 2
+
+
 # turns at borders
 
 

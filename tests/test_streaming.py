@@ -270,6 +270,25 @@ def test_a_stream_that_hears_new_people_all_day_keeps_no_more_of_them(
     assert len(labels) > 85 and list(dict.fromkeys(labels)) == people[: len(labels)]
 
 
+def test_a_stream_whose_chunk_fails_loses_nothing(model: Pix2Seq, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, audio = make(model, "chain"), talk(16.0)["waveform"]
+    whole = pipeline.stream(RATE)
+    expected = [*whole.push(audio), *whole.close()]
+    read, numbers = Chain.read, iter(range(100))
+
+    def read_but_the_third(self: Chain, chunk: Any, later: int) -> list[Turn]:
+        if next(numbers) == 2:
+            raise MemoryError
+        return read(self, chunk, later)
+
+    monkeypatch.setattr(Chain, "read", read_but_the_third)
+    stream = pipeline.stream(RATE)
+    with pytest.raises(MemoryError):
+        stream.push(audio)
+    assert next(numbers) == 3  # two chunks had been read, and more were to come
+    assert [*stream.push(audio[:, :0]), *stream.close()] == expected and len(expected) > 3
+
+
 def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     pipeline = make(model, "chain")
     stream = pipeline.stream(RATE)

@@ -9,6 +9,7 @@ does not, and has more context.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import NamedTuple
 
@@ -144,6 +145,7 @@ class Chunker:
     def __init__(self, grid: Grid):
         self.grid = grid
         self.number = 0
+        self._waiting: deque[Tensor] = deque()  # parts of a long block, which is not to be copied with each chunk
         self._blocks = [torch.zeros(1, 0).float()]  # concatenated only when a chunk is complete: there may be thousands
         self._num_samples = 0
         self._first = 0  # token of the recording at which the blocks begin
@@ -155,14 +157,13 @@ class Chunker:
 
     def push(self, block: Tensor) -> Iterator[Chunk]:
         """Chunks that a block (1, num_samples) completes. The last chunk comes from `close`."""
-        self._blocks.append(block.clone())
-        self._num_samples += block.shape[1]
-        if len(self._blocks) == MOST_BLOCKS:
-            self._audio()
-        while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
-            yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
-            self.number += 1
-            self._forget((self.number - 1) * self.grid.hop)
+        self._waiting.extend(part.clone() for part in block.split(self.grid.hop * self.grid.token, dim=1))
+        while self._waiting:
+            self._add(self._waiting.popleft())
+            while self._length(self.number * self.grid.hop) > self.grid.chunk * self.grid.token:
+                yield self._cut(self.number * self.grid.hop, self.grid.begins(self.number + 1), is_last=False)
+                self.number += 1
+                self._forget((self.number - 1) * self.grid.hop)
 
     def chunks(self, blocks: Iterable[Tensor]) -> Iterator[Chunk]:
         """All chunks of a whole recording, which is given in blocks."""
@@ -174,6 +175,12 @@ class Chunker:
         """The last chunk."""
         num_tokens = self._first + math.ceil(self._num_samples / self.grid.token)
         return self._cut(max(num_tokens - self.grid.chunk, 0), self.duration, is_last=True)
+
+    def _add(self, block: Tensor) -> None:
+        self._blocks.append(block)
+        self._num_samples += block.shape[1]
+        if len(self._blocks) == MOST_BLOCKS:
+            self._audio()
 
     def _cut(self, start: int, end: float, is_last: bool) -> Chunk:
         first = (start - self._first) * self.grid.token

@@ -82,6 +82,7 @@ class Stream:
         self._resampler = Resampler(self.sample_rate, grid.sample_rate)
         self._chunker = Chunker(grid)
         self._stitcher = Stitcher()
+        self._over: list[Turn] = []  # not returned yet
         self._num_pushed = 0  # samples
         self._is_open = True
 
@@ -110,7 +111,8 @@ class Stream:
         Returns
         -------
         turns : list of LabelledTurn
-            Turns that are now over, sorted.
+            Turns that are now over, sorted. If an error ends a call, the next one goes on where it was, and returns
+            these turns as well.
 
         Raises
         ------
@@ -129,8 +131,9 @@ class Stream:
             return []
         check_values(waveform, self.sample_rate, "the stream", self._num_pushed / self.sample_rate)
         self._num_pushed += waveform.shape[1]
-        chunks = self._chunker.push(self._resampler.push(self._mixer.push(waveform)))
-        return self._labelled(turn for chunk in chunks for turn in self._read(chunk))
+        for chunk in self._chunker.push(self._resampler.push(self._mixer.push(waveform))):
+            self._read(chunk)
+        return self._returned()
 
     def __reduce__(self) -> NoReturn:
         raise StreamError(
@@ -142,17 +145,24 @@ class Stream:
         """Close the stream and return the remaining turns; nothing can be pushed afterwards."""
         if not self._is_open:
             return []
-        chunks = list(self._chunker.push(self._resampler.close()))
         self._is_open = False
+        for chunk in self._chunker.push(self._resampler.close()):
+            self._read(chunk)
         if self._chunker.duration >= MIN_DURATION:
-            chunks.append(self._chunker.close())
-        return self._labelled([*(turn for chunk in chunks for turn in self._read(chunk)), *self._stitcher.close()])
+            self._read(self._chunker.close())
+        self._over += self._stitcher.close()
+        return self._returned()
 
     @inference
-    def _read(self, chunk: Chunk) -> list[Turn]:
+    def _read(self, chunk: Chunk) -> None:
         self._mixer.check()
         turns = self._chain.read(chunk, later=int(not chunk.is_last))
-        return self._stitcher.push(turns, chunk.core.end)
+        self._over += self._stitcher.push(turns, chunk.core.end)
+
+    def _returned(self) -> list[LabelledTurn]:
+        """Turns that are over and have not been returned."""
+        over, self._over = self._over, []
+        return self._labelled(over)
 
     def _labelled(self, turns: Iterable[Turn]) -> list[LabelledTurn]:
         return [
