@@ -6,8 +6,6 @@ PyTorch and pyannote.audio are imported by the functions that use them, so that 
 from __future__ import annotations
 
 import os
-import sys
-import warnings
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -20,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from pyannote_pix2seq.console.arguments import ENROLLED, PROGRAM, make_parser
-from pyannote_pix2seq.console.exit import exit_on_sigterm, replace_closed_stderr
+from pyannote_pix2seq.console.exit import exit_on_sigterm, one_line_warnings, replace_closed_stderr, say
 from pyannote_pix2seq.console.jobs import Job, Tally, UsageError, plan
 from pyannote_pix2seq.console.outcomes import attempt, ignore_needless_warnings, is_done, is_kept
 from pyannote_pix2seq.console.progress import bar_of_steps, is_hidden
@@ -56,19 +54,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replace_closed_stderr()
     options = make_parser().parse_args(arguments)
     try:
-        with warnings.catch_warnings(), exit_on_sigterm():
+        with one_line_warnings(PROGRAM), exit_on_sigterm():
             ignore_needless_warnings()
-            warnings.showwarning = lambda message, *_: _say(f"{PROGRAM}: {message}")
             return {"diarize": diarize, "enrol": enrol, "vocabulary": vocabulary}[options.command](options)
     except UsageError as error:
-        _say(f"{PROGRAM}: {error}")
+        say(f"{PROGRAM}: {error}")
         return 2
     except (OSError, Pix2SeqError) as error:  # a full disk, a process that was killed
-        _say(f"{PROGRAM}: {error}")
+        say(f"{PROGRAM}: {error}")
         return 1
     except KeyboardInterrupt:
         goes_on = options.command == "diarize" and options.into is not None
-        _say("Interrupted. The same command does the rest." if goes_on else "Interrupted.")
+        say("Interrupted. The same command does the rest." if goes_on else "Interrupted.")
         return 130
 
 
@@ -85,13 +82,13 @@ def diarize(options: Namespace) -> int:
         find_turns = _diarizer(options)
         _make(options.into)
     for line in refused:
-        _say(line)
+        say(line)
     try:
         if todo:
             _run(find_turns, todo, options, tally)
     finally:
         if options.into is not None:
-            _say(str(tally))
+            say(str(tally))
     return 1 if tally.failed else 0
 
 
@@ -158,7 +155,7 @@ def _run(find_turns: Callable[[Job], Pix2SeqOutput], jobs: Sequence[Job], option
         for outcome in tqdm(outcomes, total=len(jobs), unit="file", disable=is_hidden(options.quiet or len(jobs) == 1)):
             for line in outcome.lines:
                 if line not in said:
-                    _say(line)
+                    say(line)
             said.update(outcome.lines)
             tally.count(outcome.kind)
     tally.is_exact = True
@@ -227,8 +224,3 @@ def _find_turns(pipeline: Pix2SeqDiarization, people: Enrolment, options: Namesp
     with bar_of_steps(job.uri, options.quiet or options.jobs > 1) as hook:
         output: Any = pipeline(job.recording, known=people, hook=hook, **limits)
     return output
-
-
-def _say(message: str) -> None:
-    """Write one line to stderr, above any progress bar."""
-    tqdm.write(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr)

@@ -31,7 +31,7 @@ import pyannote_pix2seq
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.evaluation.worker import read
 
@@ -58,7 +58,7 @@ def main() -> None:
     options.minutes, options.threads = options.minutes or 10.0, options.threads or 2
     if options.minutes > A_DAY:
         parser.error(f"--minutes {options.minutes:g}: the recording is in memory; a day, {A_DAY}, is the most.")
-    with one_line_errors():
+    with one_line_messages():
         if options.files is None:
             benchmark(options)
         else:

@@ -29,7 +29,7 @@ import soundfile
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.simulation import Acoustics, Conversation, Noises, Simulator, TakenTurns, Voices
@@ -169,7 +169,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    with one_line_errors():
+    with one_line_messages():
         run(parse())
 
 

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy.stats import ks_2samp
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.palette import BLUE, FAINT, GREEN, INK, ORANGE, SOUND, style_axes
@@ -212,7 +212,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    with one_line_errors():
+    with one_line_messages():
         place = Place(options.page, "turns")
         corpora = [corpus_of(*corpus) for corpus in options.corpus]
         comparisons = [compare(*corpus, options.conversations) for corpus in corpora]

@@ -22,7 +22,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model, save_weights
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
@@ -86,7 +86,7 @@ def heard(options: argparse.Namespace, frontend: Frontend) -> ExampleCache:
 def main() -> None:
     options = parse()
     weights = options.pipeline / MODEL / WEIGHTS
-    with one_line_errors():
+    with one_line_messages():
         frontend = load_model(weights).frontend
         check_has_voices(frontend)
         cache = heard(options, frontend)

@@ -18,7 +18,7 @@ from pyannote.database.util import load_rttm
 import pyannote_pix2seq
 from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.der import der_components
 from pyannote_pix2seq.evaluation.comparison import one_speaker
 from pyannote_pix2seq.output import Pix2SeqOutput
@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     pipeline: Any = pyannote.audio.Pipeline.from_pretrained(pyannote_pix2seq.PRETRAINED)
     start, recording = time.perf_counter(), options.audio or SAMPLE / "sample.wav"
-    with one_line_errors():
+    with one_line_messages():
         audio = Reader(recording)
         output = pipeline(recording)
         reference = None if options.audio else load_rttm(SAMPLE / "sample.rttm")["sample"]

@@ -28,7 +28,7 @@ from pyannote.database import ProtocolFile
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.der import error_rate
 from pyannote_pix2seq.evaluation.markdown import Place, table
@@ -179,7 +179,7 @@ def draw(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    with one_line_errors():
+    with one_line_messages():
         draw(parse())
 
 

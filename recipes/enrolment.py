@@ -34,7 +34,7 @@ import pyannote_pix2seq
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.errors import Pix2SeqError
@@ -189,7 +189,7 @@ def percent(part: float, whole: float) -> str:
 
 def main() -> None:
     options = parse()
-    with one_line_errors():
+    with one_line_messages():
         measure(options)
 
 

@@ -27,7 +27,7 @@ from pathlib import Path
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 from pyannote_pix2seq.console.arguments import Parser, not_negative
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.system_options import parse_systems
 from pyannote_pix2seq.der import Scoring
 from pyannote_pix2seq.evaluation.comparison import Evaluation, evaluate
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace, systems: list[System]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
-    with one_line_errors():
+    with one_line_messages():
         return run(options, systems)
 
 

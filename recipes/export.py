@@ -26,7 +26,7 @@ from torch import Tensor
 from pyannote_pix2seq.atomic import atomic_write, part_of
 from pyannote_pix2seq.checkpoints import MODEL, WEIGHTS, load_checkpoint, load_model, save_weights
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -110,7 +110,7 @@ def main() -> None:
     if options.into.is_file():
         parser.error(f"{options.into} is a file. Name the folder that the pipeline is to be in.")
     weights, config = options.into / MODEL / WEIGHTS, options.into / "config.yaml"
-    with one_line_errors():
+    with one_line_messages():
         check(options.into, options.overwrite)
         model = load_model(options.checkpoint)
         weights.parent.mkdir(parents=True, exist_ok=True)

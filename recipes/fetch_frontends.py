@@ -29,7 +29,7 @@ from torch.torch_version import TorchVersion
 
 from pyannote_pix2seq.checkpoints import save_weights
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.faults import UNREADABLE
 from pyannote_pix2seq.frontends import SpeakerFrontend
@@ -173,7 +173,7 @@ def main() -> None:
     requirements = sorted({requirement for requirement, *_ in FILES.values()})
     parser.add_argument("--wheels", type=Path, help=f"folder of wheels, if downloaded: {', '.join(requirements)}")
     arguments = parser.parse_args()
-    with one_line_errors(), tempfile.TemporaryDirectory() as folder:
+    with one_line_messages(), tempfile.TemporaryDirectory() as folder:
         if arguments.wheels:
             wheels = {requirement: found(requirement, arguments.wheels) for requirement in requirements}
         else:

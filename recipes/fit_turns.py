@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 
@@ -40,7 +40,7 @@ def fit(options: argparse.Namespace) -> str:
 
 def main() -> None:
     options = parse()
-    with one_line_errors():
+    with one_line_messages():
         print(fit(options))
 
 

@@ -35,7 +35,7 @@ from pyannote.database.util import load_rttm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.console.system_options import parse_systems
@@ -196,7 +196,7 @@ def compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
-    with one_line_errors():
+    with one_line_messages():
         return compare(options, systems)
 
 

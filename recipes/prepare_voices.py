@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.simulation.layout import AUTO, CHOICES, SPLITS
 from pyannote_pix2seq.simulation.preparation import MOST_SPEECH, Preparation, prepare_voices
 from pyannote_pix2seq.simulation.store import VoicesError
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     options = parse()
     preparation = Preparation(options.denoise, options.most_speech)
-    with one_line_errors():
+    with one_line_messages():
         refusals = prepare_voices(options.sources, options.out, options.jobs, options.layout, preparation)
     for refusal in refusals[:SHOWN]:
         print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")

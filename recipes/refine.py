@@ -29,7 +29,7 @@ from pyannote_pix2seq.console.conversation_options import (
     kind_given,
     protocol_of,
 )
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.frontends import TOKEN_DURATION
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.training.examples import ExampleCache
@@ -83,7 +83,7 @@ def listen(features: RefinementFeatures, options: argparse.Namespace) -> dict[st
 def main() -> None:
     options = parse()
     features, written = RefinementFeatures(), options.into / "frontend.pt"
-    with one_line_errors():
+    with one_line_messages():
         if written.exists() and not (options.into / "heard").exists():
             raise RunError(f"{written} is not of a run in this folder, and would be replaced. Name another --into.")
         fetched = load_frontend(features, options.frontend)

@@ -19,7 +19,7 @@ from typing import Any
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.protocol import SUBSETS, SyntheticProtocol
@@ -69,7 +69,7 @@ def origin_of(name: str, options: argparse.Namespace, noises: Noises | None) -> 
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse(arguments)
-    with one_line_errors():
+    with one_line_messages():
         noises = noises_of(options)
         protocols = {name: make_protocol(name, options, noises) for name in options.names}
         for name, protocol in protocols.items():

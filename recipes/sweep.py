@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.console.system_options import parse_systems
@@ -294,7 +294,7 @@ def run(options: argparse.Namespace, systems: Sequence[System]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options, systems = parse(arguments)
-    with one_line_errors():
+    with one_line_messages():
         return run(options, systems)
 
 

@@ -29,7 +29,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from pyannote_pix2seq.checkpoints import MODEL, load_checkpoint, load_frontend, load_model
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive, whole
 from pyannote_pix2seq.console.conversation_options import add_conversations, check_conversations, protocol_of
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.frontends.bfloat16 import has_bfloat16
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.network.compensation import ChannelCompensation
@@ -151,7 +151,7 @@ def say_done(last: Path) -> None:
 def main() -> None:
     options = parse()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    with one_line_errors():
+    with one_line_messages():
         protocol = protocol_of(options)
         task = SequenceDiarization(
             protocol,

@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import pyannote_pix2seq
-from pyannote_pix2seq.console.exit import exit_on_sigterm, one_line_errors
+from pyannote_pix2seq.console.exit import exit_on_sigterm, one_line_messages
 from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
 from pyannote_pix2seq.origin import OriginError, changes, note_origin
 from pyannote_pix2seq.simulation.denoising import denoise
@@ -52,7 +53,7 @@ def test_what_is_wrong_with_what_a_recipe_is_given_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["recipes/train.py"])
-    with pytest.raises(SystemExit, match=r"^train\.py: ") as said, one_line_errors():
+    with pytest.raises(SystemExit, match=r"^train\.py: ") as said, one_line_messages():
         raise error
     assert str(error) in str(said.value)
 
@@ -87,13 +88,22 @@ def test_what_is_not_installed_is_told_with_what_to_install(
 
 
 def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as said, one_line_errors():
+    with pytest.raises(SystemExit) as said, one_line_messages():
         raise KeyboardInterrupt
     assert said.value.code == 130 and capsys.readouterr().err.endswith(": interrupted\n")
 
 
+def test_warnings_of_recipes_are_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["recipes/render.py"])
+    with one_line_messages():
+        warnings.warn("ann.wav cannot be read.\n  It is left out.", stacklevel=1)
+    assert capsys.readouterr().err == "render.py: ann.wav cannot be read. It is left out.\n"
+    with pytest.warns(UserWarning, match="as before"):
+        warnings.warn("as before", stacklevel=1)
+
+
 def test_mistakes_of_ours_keep_their_traceback() -> None:
-    with pytest.raises(ValueError, match="broadcast"), one_line_errors():
+    with pytest.raises(ValueError, match="broadcast"), one_line_messages():
         raise ValueError("operands could not be broadcast together")
 
 

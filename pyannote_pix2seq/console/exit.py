@@ -1,4 +1,4 @@
-"""Exit status and error messages of programs."""
+"""Exit status, errors and warnings of programs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tqdm import tqdm
 
 from pyannote_pix2seq.errors import Pix2SeqError
 
@@ -17,8 +20,10 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 @contextmanager
-def one_line_errors() -> Iterator[None]:
+def one_line_messages() -> Iterator[None]:
     """End the program with one line about its input, e.g. a folder without voices, instead of a traceback.
+
+    Warnings are one line each, too.
 
     Raises
     ------
@@ -27,13 +32,28 @@ def one_line_errors() -> Iterator[None]:
         module that is not installed; with status 130 for Ctrl-C. Any other exception is a bug, and keeps its traceback.
     """
     replace_closed_stderr()
+    program = Path(sys.argv[0]).name
     try:
-        yield
+        with one_line_warnings(program):
+            yield
     except (Pix2SeqError, OSError, ModuleNotFoundError) as error:
-        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
+        raise SystemExit(f"{program}: {error}") from error
     except KeyboardInterrupt:
-        print(f"{Path(sys.argv[0]).name}: interrupted", file=sys.stderr)
+        say(f"{program}: interrupted")
         raise SystemExit(130) from None
+
+
+@contextmanager
+def one_line_warnings(program: str) -> Iterator[None]:
+    """Write each warning to stderr as one line, without the line of source that gave it."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(f"{program}: {message}")
+        yield
+
+
+def say(message: str) -> None:
+    """Write one line to stderr, above any progress bar."""
+    tqdm.write(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr)
 
 
 @contextmanager

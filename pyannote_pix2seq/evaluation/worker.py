@@ -17,7 +17,7 @@ from pyannote.audio import Pipeline
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.checkpoints import load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.progress import bar_of_steps
 from pyannote_pix2seq.evaluation.answer import Turns, respond
 from pyannote_pix2seq.loading import load_diarization
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("recordings", help="see pyannote_pix2seq/evaluation/answer.py")
     parser.add_argument("answers")
     options = parser.parse_args()
-    with one_line_errors():
+    with one_line_messages():
         pipeline = read(options.pipeline, options.strategy, options.seed)
 
         def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:

@@ -37,7 +37,7 @@ from pyannote_pix2seq import PRETRAINED, checkpoints
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Turns, respond
 from pyannote_pix2seq.evaluation.worker import answer
 from pyannote_pix2seq.frontends import SpeakerFrontend
@@ -186,7 +186,7 @@ def main() -> None:
     parser.add_argument("--oracle", action="store_true", help="cluster using the reference")
     parser.add_argument("--once", action="store_true", help="embed each chunk once for all of its speakers")
     options = parser.parse_args()
-    with one_line_errors():
+    with one_line_messages():
         respond(diarizer(options), options.recordings, options.answers)
 
 

@@ -20,7 +20,7 @@ from pyannote.core import SlidingWindow, SlidingWindowFeature
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import Turns, respond
 from pyannote_pix2seq.evaluation.worker import turns_and_confidence
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     if not 0 < options.threshold < 1:
         parser.error(f"--threshold {options.threshold}: it has to be between 0 and 1.")
-    with one_line_errors():
+    with one_line_messages():
         pipeline = load_diarization(options.pipeline)
         binarize = Binarize(onset=options.threshold)
 

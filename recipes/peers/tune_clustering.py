@@ -22,7 +22,7 @@ from clustering import TUNED, load_frontend, make
 
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
-from pyannote_pix2seq.console.exit import one_line_errors
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.der import DerComponents, error_rate
 from pyannote_pix2seq.evaluation.registered import files_of, register
 
@@ -53,7 +53,7 @@ def main() -> None:
         "--into", type=Path, default=TUNED, help="file to write (default: clustering.yaml beside this file)"
     )
     options = parser.parse_args()
-    with one_line_errors():
+    with one_line_messages():
         tune(options)
 
 
