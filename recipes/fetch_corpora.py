@@ -51,6 +51,8 @@ MSDWILD_AUDIO = (
 )
 MD5 = {"msdwild_wavs.zip": "0057f82daaddf2ce993d1bf0679929c4"}
 """MD5 sums of archives whose authors publish them."""
+QUOTED = r'"((?:[^"]|"")*)"'
+"""A text in a TextGrid, in which quotes are doubled."""
 LATE = 0.5
 """Seconds by which a turn may end after its recording; it is cut there."""
 INEXACT = 0.03
@@ -133,8 +135,8 @@ def read_textgrid(content: bytes) -> Annotation:
     """Intervals with a text in a Praat TextGrid in its long form; each tier is a speaker."""
     turns = Annotation()
     for number, tier in enumerate(re.split(r"item \[\d+\]:", content.decode("utf-8"))[1:]):
-        speaker = re.findall(r'name = "(.*?)"', tier)[0]
-        for start, end, text in re.findall(r'xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = "(.*?)"', tier, re.DOTALL):
+        speaker = re.findall(rf"name = {QUOTED}", tier)[0].replace('""', '"')
+        for start, end, text in re.findall(rf"xmin = ([\d.]+)\s+xmax = ([\d.]+)\s+text = {QUOTED}", tier):
             if text.strip():
                 turns[Segment(float(start), float(end)), number] = speaker
     return turns

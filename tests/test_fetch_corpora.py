@@ -173,6 +173,12 @@ def test_a_corpus_is_stored_as_its_protocol_has_it(
         assert list(file["annotated"]) == [Segment(0, 2)]
 
 
+def test_quotes_in_a_textgrid_are_doubled(recipe: ModuleType) -> None:
+    quoted = TEXTGRID.replace(b'"ni hao"', b'"""ni"" hao"').replace(b'"ann"', b'"ann ""a"" b"')
+    turns = recipe.read_textgrid(quoted).itertracks(yield_label=True)
+    assert [(*turn, name) for turn, _, name in turns] == [(0.5, 1.5, 'ann "a" b'), (1.0, 2.2, "bob")]
+
+
 def test_every_protocol_has_files_that_the_recipe_writes(recipe: ModuleType) -> None:
     registered = yaml.safe_load((ROOT / "protocols" / "real.yml").read_text())
     assert set(registered["Protocols"]) == set(registered["Databases"]) == set(recipe.CORPORA)
