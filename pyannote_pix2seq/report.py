@@ -202,7 +202,7 @@ def _draw_legend(figure: Figure, pairs: Sequence[Pair], has_reference: bool) -> 
     """Draw a legend of the speakers' colours below the panels."""
     patches = []
     for place, (found, true) in enumerate(pairs):
-        text = f"{found} = {true}" if found is not None and true is not None else str(found or true)
+        text = " = ".join(str(speaker) for speaker in (found, true) if speaker is not None)
         if has_reference and true is None:
             text += " (nobody in the reference)"
         if has_reference and found is None:

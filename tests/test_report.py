@@ -138,6 +138,16 @@ def test_pictures_of_odd_conversations(tmp_path):
     assert has_colour(tmp_path / "silent.png", COLOURS[9])
 
 
+def test_the_legend_names_speakers_and_partners_whatever_they_are_called(monkeypatch, tmp_path):
+    legends = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: legends.append(figure.legends[0].get_texts()))
+    timeline(annotation((0, 1, 0), (1, 2, 1)), tmp_path / "a.png")
+    timeline(annotation((0, 2, 0), (2, 3, 1)), tmp_path / "b.png", reference=annotation((0, 1, 0), (5, 6, "ann")))
+    assert [[text.get_text() for text in legend] for legend in legends] == [
+        ["0", "1"], ["0 = 0", "1 (nobody in the reference)", "ann (not found)"],
+    ]  # fmt: skip
+
+
 def test_drawing_leaves_the_backend_of_the_caller_alone(tmp_path):
     import matplotlib.pyplot as plt
 
