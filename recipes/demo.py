@@ -38,7 +38,7 @@ def report(output: Pix2SeqOutput, audio: Reader, reference: Annotation | None, f
 
     folder.mkdir(parents=True, exist_ok=True)
     rttm, picture = folder / f"{audio.uri}.rttm", folder / f"{audio.uri}.png"
-    rttm.write_text(hypothesis.to_rttm())
+    rttm.write_text(hypothesis.to_rttm(), encoding="utf-8")
     timeline(hypothesis, picture, reference=reference, audio=audio, uem=scored)
     print(f"Turns written to {rttm}, picture to {picture}")
 

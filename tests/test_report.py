@@ -195,6 +195,14 @@ def test_demo_takes_a_file_of_yours(demo, tmp_path, capsys):
     assert (tmp_path / "out" / "here" / "my_talk.png").exists()
 
 
+def test_demo_writes_rttm_in_utf_8_whatever_the_locale(demo, tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "Gespräch.flac", np.zeros(16000), 16000)
+    write = Path.write_text
+    monkeypatch.setattr(Path, "write_text", lambda path, text, encoding="ascii": write(path, text, encoding))
+    demo([str(tmp_path / "Gespräch.flac"), "--into", str(tmp_path)])
+    assert list(load_rttm(tmp_path / "Gespräch.rttm")) == ["Gespräch"]
+
+
 def test_demo_says_what_is_wrong_with_a_file(demo, tmp_path):
     with pytest.raises(SystemExit, match="There is no file"):
         demo([str(tmp_path / "nothing.mp3")])
