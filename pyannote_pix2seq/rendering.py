@@ -202,7 +202,7 @@ def _write_lists(protocol: SyntheticProtocol, folder: Path, subset: str) -> None
 def _check_registry(into: Path) -> None:
     """Refuse to replace a database.yml that this module did not write."""
     path = into / REGISTRY
-    if path.exists() and not path.read_text(encoding="utf-8").startswith(HEAD):
+    if path.exists() and not path.read_bytes().startswith(HEAD.encode()):
         raise RenderingError(
             f"{path} registers something else, and would be replaced. Render into another folder: a database.yml can "
             f"name another one under `Requirements`."

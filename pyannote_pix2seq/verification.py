@@ -100,8 +100,8 @@ def _written(seconds: float) -> int:
 
 def _read_sums(path: Path) -> dict[str, str]:
     """Hash of each recording that an earlier run verified, by uri."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         return {Path(name).stem: digest for digest, name in (line.split("  ", 1) for line in lines)}
     except ValueError as error:
         raise RenderingError(f"{path} is damaged. Delete it and run again: it is written anew.") from error

@@ -213,10 +213,12 @@ def test_what_does_not_end_is_refused(options: dict[str, Any], tmp_path: Path) -
 
 def test_a_database_yml_of_somebody_else_is_not_replaced(protocol: SyntheticProtocol, tmp_path: Path) -> None:
     theirs = tmp_path / "database.yml"
-    theirs.write_text("Databases:\n  Mine: mine/{uri}.wav\n")
-    with pytest.raises(RenderingError, match="registers something else"):
-        render(protocol, tmp_path, ORIGIN)
-    assert "Mine" in theirs.read_text() and list(tmp_path.iterdir()) == [theirs]
+    for mine in ("Mine: mine/{uri}.wav", "Gespräche: mine/{uri}.wav"):
+        content = f"Databases:\n  {mine}\n".encode("latin-1")
+        theirs.write_bytes(content)
+        with pytest.raises(RenderingError, match="registers something else"):
+            render(protocol, tmp_path, ORIGIN)
+        assert contents(tmp_path) == {"database.yml": content}
 
 
 def test_damage_is_found_and_named(protocol: SyntheticProtocol, into: Path) -> None:
@@ -252,9 +254,10 @@ def test_lists_that_are_too_short_or_too_long_are_found(protocol: SyntheticProto
     with pytest.raises(RenderingError, match=f"^{intact[0].strip()} is one too many in the test list of Synthetic"):
         verify(protocol, into)
     uris.write_text("".join(intact))
-    (into / "Easy" / "SHA256SUMS").write_text("0123abcd\n")
-    with pytest.raises(RenderingError, match="SHA256SUMS is damaged. Delete it and run again"):
-        verify(protocol, into)
+    for damaged in (b"0123abcd\n", b"\xff"):
+        (into / "Easy" / "SHA256SUMS").write_bytes(damaged)
+        with pytest.raises(RenderingError, match="SHA256SUMS is damaged. Delete it and run again"):
+            verify(protocol, into)
 
 
 # protocols/database.yml
