@@ -16,6 +16,7 @@ from pyannote.database import registry
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation
 from pyannote_pix2seq.evaluation.registered import files_of, register
+from pyannote_pix2seq.evaluation.system import System
 
 
 def test_the_recipe_scores_registered_protocols(
@@ -105,10 +106,12 @@ def test_one_failure_of_many_is_one_and_a_picture_of_other_scores_does_not_stay(
 
 def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
     load_recipe: Callable[[str], ModuleType],
-    tiny_pipeline: Path,
+    teller: Any,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setattr(System, "of_pipeline", lambda *_: teller("ours"))  # whose process begins at once
     uris = {"development": ["tuned"], "test": ["here", "lost"]}
     for subset, names in uris.items():
         soundfile.write(tmp_path / f"{names[0]}.wav", np.random.default_rng(0).normal(0, 0.1, 4 * 16000), 16000)
@@ -121,7 +124,7 @@ def test_the_recipe_says_which_subset_it_scored_and_keeps_each_apart(
         f"Protocols: {{Two: {{SpeakerDiarization: {{All: {{scope: file, {subsets}}}}}}}}}\n"
     )
     name, scores = "Two.SpeakerDiarization.All", tmp_path / "scores"
-    options = [name, "--registry", str(tmp_path / "database.yml"), "--pipeline", str(tiny_pipeline), "--threads", "1"]
+    options = [name, "--registry", str(tmp_path / "database.yml"), "--threads", "1"]
     main = load_recipe("evaluate.py").main
 
     def run(subset: str) -> int:

@@ -16,6 +16,7 @@ from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import write_toy_voices
 
+from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Acoustics, Simulator, Voices
 from pyannote_pix2seq.simulation.labels import Labels
@@ -24,7 +25,7 @@ from pyannote_pix2seq.simulation.turns import PlainTurns
 ONE = """
 import sys
 from pyannote_pix2seq.evaluation.answer import respond
-respond(lambda audio: ([(0.0, 5.0, "x")], None), *sys.argv[1:])
+respond(lambda audio: ([(0.0, 5.0, "x")], None), *sys.argv[-2:])
 """
 
 
@@ -41,6 +42,15 @@ def recipe(load_recipe: Callable[[str], ModuleType], tmp_path: Path, tiny_pipeli
         return main([*folders, *meeting, *peers, *options])
 
     return run
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of a pipeline, a system that is given its folder, and whose process begins at once."""
+    (tmp_path / "ours.py").write_text(ONE)
+    monkeypatch.setattr(
+        System, "of_pipeline", lambda folder, *_: System.of_peer(f"ours={tmp_path / 'ours.py'} {folder}")
+    )
 
 
 def test_systems_are_measured_once_each_in_its_own_process(
@@ -62,6 +72,7 @@ def test_systems_are_measured_once_each_in_its_own_process(
     assert "| one |" in page.read_text()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_system_that_has_changed_is_measured_again(
     recipe: Any, tmp_path: Path, tiny_pipeline: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +87,7 @@ def test_a_system_that_has_changed_is_measured_again(
     assert "1 of 2: " not in capfd.readouterr().err
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_recording_that_has_changed_is_heard_again(
     recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +100,7 @@ def test_a_recording_that_has_changed_is_heard_again(
     assert capfd.readouterr().err.count("2 of 2: 2speakers-12s,") == 2  # both systems
 
 
+@pytest.mark.usefixtures("quick")
 def test_another_style_of_labels_is_another_reference(
     recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,6 +124,7 @@ def test_ctrl_c_is_one_line(
     assert ended.value.code == 130
 
 
+@pytest.mark.usefixtures("quick")
 def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: Path) -> None:
     assert recipe("--minutes", "0.1", "0.2") == 0
     rows = (("0.1min", "2speakers-12s@0s"), ("0.2min", "2speakers-12s"))
@@ -120,6 +134,7 @@ def test_shorter_meetings_are_beginnings_of_the_longest(recipe: Any, tmp_path: P
     assert len(audio) == 6 * 16000 and (audio == whole[: len(audio)]).all()
 
 
+@pytest.mark.usefixtures("quick")
 def test_pieces_of_a_meeting_stand_for_shorter_ones(
     recipe: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
