@@ -164,6 +164,16 @@ def test_a_folder_among_files_is_said_to_be_one(talk, diarize):
     assert said[-1] == "1 of 2 files diarized, 1 failed"
 
 
+def test_what_is_no_recording_does_not_keep_one_of_its_name_from_being_diarized(talk, diarize):
+    Path("talk").mkdir()
+    Path("talk.txt").write_text("what is said")
+    for done in ("1 of 4 files diarized, 3 failed", "0 of 4 files diarized, 1 skipped as their RTTM was there already"):
+        status, _, said = diarize("talk", "talk.flac", "talk.txt", talk, "--into", "out")
+        why = ("talk is a folder, not", "There is no file talk.flac", "talk.txt cannot be read as audio", done)
+        assert status == 1 and all(line.startswith(start) for line, start in zip(said, why, strict=True))
+    assert [path.name for path in Path("out").iterdir()] == ["talk.rttm"]
+
+
 def test_what_is_to_be_told_of_each_file_is_told_once(talk, diarize, monkeypatch):
     apply = Pix2SeqDiarization.apply
 

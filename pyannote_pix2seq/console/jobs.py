@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,15 +103,32 @@ def plan(files: Sequence[Path], folder: Path | None, channel: int | None = None)
     -------
     jobs : list of Job
     refused : list of str
-        What is wrong with each of the other files: its name cannot be read back, or is the same as another's.
+        What is wrong with each of the other files: its name cannot be read back, or is the same as another recording's,
+        or it is no recording and has the name of one.
     """
     from pyannote_pix2seq.audio.recording import LazyFile
 
     named = (Job(file, LazyFile(file)["uri"], folder, channel) for file in files)
     jobs = {(job.uri, os.path.realpath(job.file)): job for job in named}.values()
-    namesakes = Counter(job.uri for job in jobs)
-    complaints = {job: _complaint(job, namesakes[job.uri] > 1) for job in jobs}
+    shared = {uri for uri, number in Counter(job.uri for job in jobs).items() if number > 1}
+    others = {job: problem for job in jobs if job.uri in shared and (problem := _unreadable(job))}
+    namesakes = Counter(job.uri for job in jobs if job not in others)
+    complaints = {job: others.get(job) or _complaint(job, namesakes[job.uri] > 1) for job in jobs}
     return [job for job in jobs if not complaints[job]], [text for text in complaints.values() if text]
+
+
+def _unreadable(job: Job) -> str:
+    """Why a file cannot be opened as a recording; empty if it can."""
+    from pyannote_pix2seq.audio.files import decoded
+    from pyannote_pix2seq.audio.samples import AudioError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # they come once it is diarized
+        try:
+            with decoded(job.file, job.uri):
+                return ""
+        except AudioError as error:
+            return str(error)
 
 
 def _complaint(job: Job, has_namesake: bool) -> str:
