@@ -118,10 +118,12 @@ def test_a_recording_without_a_reference_does_not_stop_the_others(teller: Any) -
 
 def test_a_recording_that_one_system_fails_on_is_left_out_for_all(teller: Any) -> None:
     systems = [teller("patient"), teller("hasty", shortest=2.0)]
-    evaluation = evaluate("Toy", [file(SHORT, 1.0), file(LOUD)], systems, threads=1)
+    files = [file(SHORT, 1.0), file(LOUD), file(QUIET, 1.5)]
+    evaluation = evaluate("Toy", files, systems, threads=1)
     assert all([score.uri for score in result.scores] == [LOUD] for result in evaluation.results)
     assert [len(result.memory) for result in evaluation.results] == [1, 1, 0, 0]
-    assert evaluation.failures == ["short is left out: hasty failed (RuntimeError: too short for me)."]
+    why = "is left out: hasty failed (RuntimeError: too short for me)."
+    assert evaluation.failures == [f"short {why}", f"quiet {why}"]
 
 
 def test_a_system_that_cannot_run_is_left_out(teller: Any, tmp_path: Path) -> None:
