@@ -21,6 +21,7 @@ from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
@@ -119,17 +120,18 @@ def write_utterances(voices: Voices, noise: Path, folder: Path) -> None:
     lines = ["speaker\tpath\tstart\tseconds"]
     for speaker in voices.speakers:
         regions = [region[: int(LONGEST * SAMPLE_RATE)] for region in islice(voices.regions(speaker), UTTERANCES)]
-        soundfile.write(folder / f"{speaker}.wav", np.concatenate(regions), SAMPLE_RATE)
-        starts = np.cumsum([0, *map(len, regions)])
+        name, starts = quote(speaker, safe=""), np.cumsum([0, *map(len, regions)])
+        soundfile.write(folder / f"{name}.wav", np.concatenate(regions), SAMPLE_RATE)
         lines += [
-            f"{speaker}\t{speaker}.wav\t{start / SAMPLE_RATE}\t{len(region) / SAMPLE_RATE}"
+            f"{name}\t{name}.wav\t{start / SAMPLE_RATE}\t{len(region) / SAMPLE_RATE}"
             for start, region in zip(starts, regions, strict=False)
         ]
     (folder / "speech.tsv").write_text("\n".join(lines) + "\n")
     noises, rng = Noises(noise), np.random.default_rng(0)
-    for kind in noises.kinds:
-        soundfile.write(folder / f"noise-{kind}.wav", noises.draw(kind, rng, NOISE * SAMPLE_RATE), SAMPLE_RATE)
-    (folder / "noise.tsv").write_text("\n".join(["path", *(f"noise-{kind}.wav" for kind in noises.kinds)]) + "\n")
+    paths = {kind: f"noise-{quote(kind, safe='')}.wav" for kind in noises.kinds}
+    for kind, path in paths.items():
+        soundfile.write(folder / path, noises.draw(kind, rng, NOISE * SAMPLE_RATE), SAMPLE_RATE)
+    (folder / "noise.tsv").write_text("\n".join(["path", *paths.values()]) + "\n")
 
 
 def measure_lhotse(voices: Voices, options: argparse.Namespace) -> dict[str, float]:

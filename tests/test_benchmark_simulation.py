@@ -11,6 +11,11 @@ import pytest
 import soundfile
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
 
+from pyannote_pix2seq.simulation import Voices
+from pyannote_pix2seq.simulation.noise import NoiseError
+from pyannote_pix2seq.simulation.store import write_voices
+from pyannote_pix2seq.simulation.table import read_table
+
 STAND_IN = """
 import csv, json, pathlib, sys
 folder = pathlib.Path(sys.argv[1])
@@ -59,6 +64,21 @@ def test_all_ways_of_sounding_are_measured_and_lhotse_beside_them(
     speeds = dict(re.findall(r"^(.*): (\d+) times real time on one core$", out, re.MULTILINE))
     assert set(recipe.WAYS) < set(speeds) and min(int(speeds[way]) for way in recipe.WAYS) > 0
     assert [speeds[f"lhotse, {name}"] for name in ("planning", "voices alone", "everything on")] == ["50", "100", "25"]
+
+
+def test_voices_and_noise_may_have_any_name(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speech = [np.full(SAMPLE_RATE, 9, dtype=np.int16)]
+    write_voices(tmp_path / "voices", [(name, "toy", "train", speech) for name in ("Ann Smith", "a/b", '"c"\t%')])
+    soundfile.write(tmp_path / "hum.wav", np.full(SAMPLE_RATE, 0.1), SAMPLE_RATE)
+    (tmp_path / "noise.tsv").write_text("path\tkind\nhum.wav\tin/doors\n")
+    monkeypatch.setattr(recipe, "NOISE", 1)
+    (tmp_path / "out").mkdir()
+    recipe.write_utterances(Voices(tmp_path / "voices", "train"), tmp_path / "noise.tsv", tmp_path / "out")
+    listed = [read_table(tmp_path / "out" / f"{what}.tsv", ["path"], NoiseError) for what in ("speech", "noise")]
+    paths = [tmp_path / "out" / row["path"] for rows in listed for _, row in rows]
+    assert len(set(paths)) == 4 and all(soundfile.info(path).duration == 1 for path in paths)
 
 
 def test_a_python_without_lhotse_is_told_what_it_needs(
