@@ -16,13 +16,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import soundfile
 import yaml
 from tqdm import tqdm
 
 from pyannote_pix2seq.atomic import atomic_write, part_of
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.locking import LOCK, alone
 from pyannote_pix2seq.origin import changes, note_origin
 from pyannote_pix2seq.parallel import parallel_map
@@ -100,7 +98,7 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     if not audio.exists() or not note.exists() or note.read_text() != digest:
         note.unlink(missing_ok=True)  # or it would vouch for other audio if this is interrupted
         with atomic_write(audio) as part:
-            _write_wav(part, simulator.render(conversation)[0])
+            write(part, simulator.render(conversation)[0])
         note.write_text(digest)
     return audio
 
@@ -150,8 +148,8 @@ def _write_recordings(protocol: SyntheticProtocol, folder: Path, num_jobs: int) 
     missing = [place for place in places if protocol.uri(*place) not in there]
     if len(missing) < len(places):
         _check_bytes(protocol, folder, next(place for place in places if protocol.uri(*place) in there))
-    write = partial(_write_recording, protocol, folder)
-    for _ in tqdm(parallel_map(write, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
+    write_one = partial(_write_recording, protocol, folder)
+    for _ in tqdm(parallel_map(write_one, missing, num_jobs), total=len(missing), desc=protocol.name, unit="recording"):
         pass
 
 
@@ -164,12 +162,8 @@ def _write_recording(protocol: SyntheticProtocol, folder: Path, place: Place) ->
 def _recording(protocol: SyntheticProtocol, place: Place) -> bytes:
     """Render one conversation to the bytes of a wav file."""
     file = BytesIO()
-    _write_wav(file, protocol.file(*place)["waveform"][0].numpy())
+    write(file, protocol.file(*place)["waveform"][0].numpy())
     return file.getvalue()
-
-
-def _write_wav(file: Path | BytesIO, waveform: np.ndarray) -> None:
-    soundfile.write(file, waveform, SAMPLE_RATE, subtype="PCM_16", format="WAV")
 
 
 def _check_bytes(protocol: SyntheticProtocol, folder: Path, place: Place) -> None:

@@ -25,14 +25,13 @@ from urllib.parse import quote
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
 import numpy as np
-import soundfile
 import torch
 from pyannote.core import Annotation
 from pyannote.database.util import load_rttm
 
 import pyannote_pix2seq
 from pyannote_pix2seq.atomic import atomic_write
-from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
@@ -149,7 +148,7 @@ def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder:
     uri = f"{conversation.uri}-{conversation.voices[speaker]}"
     alone = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
     path = folder / f"{quote(uri, safe='')}.wav"
-    soundfile.write(path, other.tracks(alone)[speaker], SAMPLE_RATE)
+    write(path, other.tracks(alone)[speaker])
     return path
 
 

@@ -34,6 +34,7 @@ from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.origin import file_digest
@@ -271,7 +272,7 @@ def keep(audio: Callable[[], bytes], path: Path) -> float:
         if rate != SAMPLE_RATE:
             raise CorpusError(f"{path.stem} is at {rate} Hz, not {SAMPLE_RATE}. Is the archive the right one?")
         with atomic_write(path) as part:
-            soundfile.write(part, samples[:, 0], rate, format="FLAC", subtype="PCM_16")
+            write(part, samples[:, 0], rate, "FLAC")
     return soundfile.info(path).duration
 
 
@@ -292,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 recordings = read(Archives(options.into / "archives"), subset)
                 store(recordings, options.into / name, subset, sizes[subset], MINI.get(name))
                 print(f"{name} {subset}: {sizes[subset].recordings} recordings", flush=True)
-            except (CorpusError, OSError, *DAMAGED) as error:
+            except (Pix2SeqError, OSError, *DAMAGED) as error:
                 failed = True
                 print(f"{name} {subset} is not complete:\n{error}", file=sys.stderr)
     return int(failed)

@@ -34,6 +34,7 @@ from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
@@ -95,7 +96,7 @@ def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Pa
     first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
     samples, _ = soundfile.read(audio, start=first, stop=last, dtype="int16")
     with atomic_write(part) as file:
-        soundfile.write(file, samples, SAMPLE_RATE, format="WAV")
+        write(file, samples)
     reference = Annotation(uri=part.stem)
     for turn, track, speaker in whole.crop(Segment(start, start + seconds)).itertracks(yield_label=True):
         reference[Segment(turn.start - start, turn.end - start), track] = speaker

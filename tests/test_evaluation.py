@@ -14,6 +14,7 @@ import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 from talks import LOUD, QUIET, SHORT, file, reference
 
+from pyannote_pix2seq.audio.writing import WriteError
 from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
@@ -201,6 +202,12 @@ def test_an_evaluation_that_is_stopped_goes_on_where_it_was(tmp_path: Path) -> N
     evaluate("Toy", files[:1], [replace(frail, name="namesake")], 1, place)
     evaluate("Toy", files[:1], [frail], 1, place)
     assert log.read_text().split()[8:] == ["000000", "000000"] * 4
+
+
+def test_a_disk_that_is_full_ends_an_evaluation_rather_than_leave_out_what_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "000000.wav").symlink_to("/dev/full")
+    with pytest.raises(WriteError, match=r"000000\.wav cannot be written \(System error\)\. Make room on its disk, or"):
+        evaluate("Toy", [file(LOUD), file(QUIET)], [], 1, tmp_path)
 
 
 def test_two_evaluations_do_not_share_a_place(tmp_path: Path) -> None:

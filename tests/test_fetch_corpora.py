@@ -234,6 +234,19 @@ def test_what_is_damaged_in_an_archive_does_not_stop_the_rest(
     assert (tmp_path / "VoxConverse" / "test.lst").read_text() == "aaaaa\n"
 
 
+def test_a_disk_that_is_full_is_not_said_to_be_the_fault_of_a_recording(
+    recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "archives").mkdir()
+    voxconverse(tmp_path / "archives")
+    (tmp_path / "VoxConverse" / "audio").mkdir(parents=True)
+    (tmp_path / "VoxConverse" / "audio" / ".abcde.flac.part").symlink_to("/dev/full")
+    assert recipe.main(["VoxConverse", "--subsets", "test", "--into", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "abcde.flac.part cannot be written (" in said and "Make room on its disk" in said
+    assert "good recordings" not in said  # as nothing is wrong with them
+
+
 def test_a_download_that_broke_off_is_not_kept(
     recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 
 from pyannote_pix2seq.annotation import annotation_of
 from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
@@ -139,6 +139,8 @@ def evaluate(
         If two systems have the same name.
     InUseError
         If another process is using that folder.
+    WriteError
+        If a recording cannot be written.
     """
     check_names(systems)
     with tempfile.TemporaryDirectory() if place is None else alone(place) as folder:
@@ -209,7 +211,7 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
         raise EvaluationError("it has no annotation. Give a protocol that has.")
     samples = prepare(file, SAMPLE_RATE)[0].numpy()
     peak = np.abs(samples).max(initial=0.0)
-    soundfile.write(audio, samples / peak if peak > MOST_OVERSHOOT else samples, SAMPLE_RATE, subtype="PCM_16")
+    write(audio, samples / peak if peak > MOST_OVERSHOOT else samples)
     duration = len(samples) / SAMPLE_RATE
     scored = file.get("annotated")
     if scored is None:
