@@ -141,16 +141,16 @@ def test_speakers_who_say_the_same_time_are_both_kept() -> None:
 
 
 def test_an_output_is_what_pyannote_audio_expects() -> None:
-    turns = [Turn(3.0, 6.0, 1, 0.9), Turn(0.0, 4.0, 0, 0.5)]
+    turns = [Turn(3.0, 6.0, 1, 0.98765), Turn(0.0, 4.0, 0, 0.5)]
     output = to_output(turns, "talk", dict(enumerate(np.eye(2))), 2, {})
     assert isinstance(output, Pix2SeqOutput) and isinstance(output, DiarizeOutput)
     assert output.speaker_diarization.uri == output.exclusive_speaker_diarization.uri == "talk"
-    assert output.confidence == [0.5, 0.9]
+    assert output.confidence == [0.5, 0.98765]
     assert output.speaker_embeddings.tolist() == [[1.0, 0.0], [0.0, 1.0]]
     assert output.serialize() == {
         "diarization": [
             {"start": 0.0, "end": 4.0, "speaker": "SPEAKER_00", "confidence": 0.5},
-            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01", "confidence": 0.9},
+            {"start": 3.0, "end": 6.0, "speaker": "SPEAKER_01", "confidence": 0.988},
         ],
         "exclusive_diarization": [
             {"start": 0.0, "end": 3.0, "speaker": "SPEAKER_00"},

@@ -16,7 +16,7 @@ import pyannote_pix2seq
 from pyannote_pix2seq import report
 from pyannote_pix2seq.audio.recording import name_of
 from pyannote_pix2seq.palette import COLOURS
-from pyannote_pix2seq.report import clock, draw_waveform, pair_speakers, peaks, timeline, turns_table
+from pyannote_pix2seq.report import clock, draw_time, draw_waveform, pair_speakers, peaks, timeline, turns_table
 
 SAMPLE = Path(pyannote.audio.__file__).parent / "sample"
 
@@ -120,6 +120,17 @@ def test_the_waveform_goes_up_and_down_until_the_end_of_the_recording(tmp_path, 
     assert shown == [11, 11, 12]
 
 
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [(1.2, ["0:00.0", "0:00.1", "0:00.2"]), (30, ["0:00", "0:02", "0:04"]), (4 * 3600, ["0:00", "15:00", "30:00"])],
+)
+def test_the_time_axis_has_a_few_round_times(duration, expected):
+    axes = Figure().subplots()
+    draw_time([axes], duration)
+    ticks = [tick for tick in axes.get_xticks() if 0 <= tick <= duration]
+    assert axes.xaxis.get_major_formatter().format_ticks(ticks)[:3] == expected and len(ticks) <= 17
+
+
 def test_peaks_do_not_depend_on_blocks() -> None:
     samples = torch.randn(2, 1000, generator=torch.Generator().manual_seed(0))
     expected = [samples[:, start : start + 160].abs().max().item() for start in range(0, 1000, 160)]
@@ -133,6 +144,7 @@ def test_pictures_of_odd_conversations(tmp_path):
     many = annotation(*[(400.0 * i, 400.0 * i + 1, f"guest {i}") for i in range(12)], uri="cost_$5_vs_$6_{")
     timeline(many, tmp_path / "many.png", reference=Annotation())
     timeline(annotation((0.001, 0.01, 7)), tmp_path / "short.png")
+    timeline(Annotation(), tmp_path / "nothing.png")  # of no duration
     timeline(Annotation(), tmp_path / "silent.png", reference=many)
     assert height(tmp_path / "many.png") > height(tmp_path / "short.png")
     assert has_colour(tmp_path / "silent.png", COLOURS[9])
