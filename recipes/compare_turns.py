@@ -217,10 +217,10 @@ def main() -> None:
         corpora = [corpus_of(*corpus) for corpus in options.corpus]
         comparisons = [compare(*corpus, options.conversations) for corpus in corpora]
         crossed = [c for name, folder, _ in corpora for c in cross_validate(name, folder, options.conversations)]
-    text = tabulate(comparisons, crossed)
-    print(text)
-    place.fill(text)
-    paint(comparisons, options.picture)
+        text = tabulate(comparisons, crossed)
+        print(text)
+        place.fill(text)
+        paint(comparisons, options.picture)
 
 
 if __name__ == "__main__":

@@ -68,3 +68,6 @@ def test_recipes_say_in_one_line_what_is_wrong(complaint: Callable[..., str], rt
     assert complaint("compare_turns.py", *corpus, "3", "--page", page) == (
         f"compare_turns.py: There is no third '3' of {rttms}. There are 0, 1, 2."
     )
+    nowhere = ("--picture", tmp_path / "gone" / "turns.png")
+    said = complaint("compare_turns.py", *corpus, "0", "--page", page, *nowhere, "--conversations", "3")
+    assert said.startswith("compare_turns.py: [Errno 2] No such file or directory: ")
