@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import partial
 from inspect import signature
@@ -86,7 +87,7 @@ class SyntheticProtocol(SpeakerDiarizationProtocol):
         preprocessors: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(preprocessors=preprocessors)
-        if not name or set(name) & set("./ \t\n"):
+        if not re.fullmatch(r"[\w-]+", name):
             raise ArgumentError(f"A protocol cannot be named {name!r}: use letters, digits, '-' and '_'.")
         self.name = f"{DATABASE}.{TASK}.{name}"
         check_methods(self.name, "labels", labels, ("apply",), "Labels(merge_pauses=0.5, padding=0.1), say")

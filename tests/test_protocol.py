@@ -207,7 +207,7 @@ def test_turns_of_two_voices_at_the_same_time_are_both_kept() -> None:
 
 
 def test_what_cannot_be_a_protocol_is_refused(simulators: tuple[Simulator, Simulator]) -> None:
-    for name in ("My.Meeting", "My/Meeting", "My Meeting", ""):
+    for name in ("My.Meeting", "My/Meeting", "My Meeting", "{uri}", ""):
         with pytest.raises(ValueError, match=f"named '{name}': use letters, digits, '-' and '_'"):
             SyntheticProtocol.register(name, *simulators)
     for number in (-1, 2.5, True, "9"):
