@@ -66,6 +66,18 @@ def test_the_digest_of_a_manifest_is_that_of_what_it_lists(tmp_path: Path) -> No
     assert len({first, second, Noises(tmp_path / "manifest.tsv").digest}) == 3
 
 
+def test_the_kind_of_noise_is_the_name_of_its_folder_however_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rain" / "hail").mkdir(parents=True)
+    hiss(tmp_path / "rain" / "1.wav", 10)
+    hiss(tmp_path / "rain" / "hail" / "2.wav", 20)
+    monkeypatch.chdir(tmp_path / "rain")
+    given = [Noises(place) for place in (tmp_path / "rain", ".", "hail/..")]
+    assert [noises.kinds for noises in given] == 3 * [["hail", "rain"]]
+    assert len({noises.digest for noises in given}) == 1
+
+
 def test_names_that_are_not_utf8_have_a_digest_too(tmp_path: Path) -> None:
     digests = set()
     for letter in (b"\xe9", b"\xe8"):  # of Latin-1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import warnings
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -171,5 +172,6 @@ def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
 def _scan_folder(folder: Path) -> dict[str, list[Path]]:
     kinds: dict[str, list[Path]] = {}
     for path in find_recordings(folder):
-        kinds.setdefault(path.parent.name, []).append(path)
+        kind = Path(os.path.abspath(path.parent)).name  # "." has no name of its own
+        kinds.setdefault(kind, []).append(path)
     return kinds
