@@ -75,8 +75,8 @@ class Pix2Seq(Model):
         self.frontend: Frontend = FRONTENDS[frontend]()
         if sample_rate != self.frontend.sample_rate:
             raise ArgumentError(
-                f"The {frontend} frontend works at {self.frontend.sample_rate} Hz, not at {sample_rate} Hz. "
-                f"Audio of any rate is resampled by the pipeline: leave sample_rate alone."
+                f"The {frontend} frontend works at {self.frontend.sample_rate} Hz, not at {sample_rate} Hz. Give "
+                f"sample_rate={self.frontend.sample_rate}: audio of any rate is resampled to it by the pipeline."
             )
         self.compensation = ChannelCompensation(self.frontend.voice_dim)
         self.embed_content = nn.Linear(self.frontend.content_dim, width)

@@ -9,7 +9,7 @@ from rows import rows
 from torch import Tensor
 
 from pyannote_pix2seq.errors import ArgumentError
-from pyannote_pix2seq.frontends import AudioTokens
+from pyannote_pix2seq.frontends import FRONTENDS, AudioTokens
 from pyannote_pix2seq.grammar import grammar
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.network.context import Context
@@ -287,9 +287,13 @@ def test_an_unknown_frontend() -> None:
         Pix2Seq(frontend="spectrogram")
 
 
-def test_another_sample_rate() -> None:
-    with pytest.raises(ValueError, match="mel frontend works at 16000 Hz, not at 8000 Hz.*resampled"):
+def test_another_sample_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="mel frontend works at 16000 Hz, not at 8000 Hz. Give .*16000: .*resampled"):
         Pix2Seq(frontend="mel", sample_rate=8000)
+    monkeypatch.setitem(FRONTENDS, "narrow", type("Narrow", (FRONTENDS["mel"],), {"sample_rate": 8000}))
+    with pytest.raises(ValueError, match="narrow frontend works at 8000 Hz, not at 16000 Hz. Give sample_rate=8000"):
+        Pix2Seq(frontend="narrow")
+    assert Pix2Seq(frontend="narrow", sample_rate=8000).frontend.sample_rate == 8000
 
 
 @pytest.mark.parametrize(
