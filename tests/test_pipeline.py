@@ -93,6 +93,19 @@ def test_a_folder_is_all_it_takes(tiny_pipeline: Path, tmp_path: Path) -> None:
     assert same(Pipeline.from_pretrained(str(moved / "config.yaml"))(recording(2.0)), expected)
 
 
+def test_a_pipeline_is_loaded_in_single_precision_whatever_other_tensors_are(tiny_pipeline: Path) -> None:
+    file = recording(12.0)
+    expected = Pipeline.from_pretrained(tiny_pipeline)(file)
+    torch.set_default_dtype(torch.float64)
+    try:
+        loaded = Pipeline.from_pretrained(tiny_pipeline)
+        output = loaded(file)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert loaded.model.dtype == torch.float32
+    assert rows(output.speaker_diarization) == rows(expected.speaker_diarization)
+
+
 def test_embeddings_come_in_the_order_of_labels() -> None:
     torch.manual_seed(0)
     model = Pix2Seq(frontend="speaker", width=16, num_layers=1, num_heads=2)
