@@ -62,6 +62,22 @@ def test_the_seed_decides_what_is_sampled(tiny_model: Pix2Seq) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("method", ["sample", "consensus"])
+def test_the_seed_decides_what_is_sampled_whatever_precision_other_tensors_have(
+    tiny_model: Pix2Seq, method: Any
+) -> None:
+    context, num_bins = listen(tiny_model)
+    options = DecodingOptions(method=method, max_turns=MAX_TURNS)
+    first = decode(tiny_model, context, num_bins, options=options)
+    torch.set_default_dtype(torch.float64)
+    try:
+        second = decode(tiny_model, context, num_bins, options=options)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [found.tokens for found in second] == [found.tokens for found in first]
+    assert [found.log_prob for found in second] == pytest.approx([found.log_prob for found in first])  # of all samples
+
+
 def test_confidence_is_a_probability_whatever_rounding_adds(tiny_model: Pix2Seq) -> None:
     tokens = [*tiny_model.vocabulary.triplet(3, 9, 0), EOS]
     assert _hypothesis(tiny_model.vocabulary, tokens, [1 + 1e-7, 1.0, 1.0, 0.5], -0.1).confidence == [1.0]

@@ -50,7 +50,7 @@ def _sample(
     if options.method == "consensus" and options.spread:
         drawn = _spread(cumulated, number.cpu() // options.num_samples, generator)
     else:
-        drawn = torch.rand(len(cumulated), 1, generator=generator)
+        drawn = torch.rand(len(cumulated), 1, generator=generator, dtype=torch.float)
     token = torch.searchsorted(cumulated, drawn * cumulated[:, -1:], right=True)[:, 0].to(scores.device)
     return torch.arange(len(token), device=token.device), token
 
@@ -75,7 +75,8 @@ def _spread(cumulated: Tensor, group: Tensor, generator: torch.Generator) -> Ten
     """
     expected = 1 - (cumulated / cumulated[:, -1:]).mean(1)  # relative to the number of tokens, from 0 to below 1
     order = (group + expected).argsort(stable=True)
-    numbers = torch.rand(1, generator=generator) + GOLDEN * torch.arange(len(order), dtype=torch.double)
+    start = torch.rand(1, generator=generator, dtype=torch.float)
+    numbers = start + GOLDEN * torch.arange(len(order), dtype=torch.double)
     return torch.empty_like(expected).scatter(0, order, numbers % 1)[:, None]
 
 
