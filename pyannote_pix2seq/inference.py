@@ -17,10 +17,11 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def inference(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Decorate a function that runs models: no gradients, and the models' own precision whatever the caller's autocast.
+    """Decorate a function that runs models: no gradients, the models' own precision and device whatever the caller's.
 
-    What is faster in bfloat16 computes in it anyway, see `frontends/bfloat16.py`; the rest would be less exact, and
-    NumPy has no bfloat16.
+    What is faster in bfloat16 computes in it anyway, see `frontends/bfloat16.py`; with the caller's autocast, the rest
+    would be less exact, and NumPy has no bfloat16. Where tensors are not made for the device of a model, they are on
+    the CPU, as recordings and speakers are, whatever `torch.set_default_device` says.
     """
 
     @wraps(function)
@@ -28,6 +29,8 @@ def inference(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
         with torch.inference_mode(), ExitStack() as stack:
             for device in filter(torch.is_autocast_enabled, DEVICES):
                 stack.enter_context(torch.autocast(device, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
             return function(*args, **options)
 
     return run

@@ -1,4 +1,4 @@
-"""How models are run: as exactly within the caller's autocast as without it."""
+"""How models are run: as exactly within the caller's autocast, or on the caller's device, as without them."""
 
 from __future__ import annotations
 
@@ -13,25 +13,39 @@ from pyannote.audio.utils.reproducibility import fix_reproducibility
 from pyannote_pix2seq import pipeline as pipelines
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.model import Pix2Seq
+from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
+
+
+def outputs(pipeline: Pix2SeqDiarization, file: dict[str, Any], recordings: dict[str, Path]) -> list[Any]:
+    """All that a pipeline says of a file, as a whole and as a stream, and of a person."""
+    output = pipeline(file, known={"ann": recordings["ann"]})
+    (ann,) = pipeline.enrol({"ann": recordings["ann"]})
+    stream = pipeline.stream(RATE)
+    turns = [*stream.push(file["waveform"]), *stream.close()]
+    return [rows(output), list(output.confidence), output.speaker_embeddings.tolist(), ann.voice.tolist(), turns]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_autocast_of_the_caller_changes_nothing(model: Pix2Seq, strategy: str, recordings: dict[str, Path]) -> None:
-    pipeline = make(model, strategy)
+    pipeline, file = make(model, strategy), talk()
     pipeline.decoding = {"method": "consensus", "max_turns": 6}
-
-    def outputs() -> list[Any]:
-        output = pipeline(talk(), known={"ann": recordings["ann"]})
-        (ann,) = pipeline.enrol({"ann": recordings["ann"]})
-        stream = pipeline.stream(RATE)
-        turns = [*stream.push(talk()["waveform"]), *stream.close()]
-        return [rows(output), list(output.confidence), output.speaker_embeddings.tolist(), ann.voice.tolist(), turns]
-
-    before = outputs()
+    before = outputs(pipeline, file, recordings)
     with torch.autocast("cpu", torch.bfloat16):
-        assert outputs() == before
+        assert outputs(pipeline, file, recordings) == before
         assert torch.is_autocast_enabled("cpu")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_default_device_of_the_caller_changes_nothing(
+    model: Pix2Seq, strategy: str, recordings: dict[str, Path]
+) -> None:
+    pipeline, file = make(model, strategy), talk()
+    pipeline.decoding = {"method": "consensus", "max_turns": 6}
+    before = outputs(pipeline, file, recordings)
+    with torch.device("meta"):  # as `torch.set_default_device` makes it, where there is no GPU
+        assert outputs(pipeline, file, recordings) == before
+        assert torch.get_default_device().type == "meta"
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])  # that of CUDA cannot be turned on without a GPU

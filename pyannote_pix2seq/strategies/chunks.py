@@ -146,7 +146,8 @@ class Chunker:
         self.grid = grid
         self.number = 0
         self._waiting: deque[Tensor] = deque()  # parts of a long block, which is not to be copied with each chunk
-        self._blocks = [torch.zeros(1, 0).float()]  # concatenated only when a chunk is complete: there may be thousands
+        nothing = torch.zeros(1, 0, dtype=torch.float, device="cpu")
+        self._blocks = [nothing]  # concatenated only when a chunk is complete: there may be thousands
         self._num_samples = 0
         self._first = 0  # token of the recording at which the blocks begin
 

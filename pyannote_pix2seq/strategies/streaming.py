@@ -100,6 +100,7 @@ class Stream:
         """Turns that are not over, or have just ended, as far as they are known."""
         return self._labelled(self._stitcher.open)
 
+    @inference
     def push(self, block: Tensor | np.ndarray) -> list[LabelledTurn]:
         """Add a block of audio.
 
@@ -141,6 +142,7 @@ class Stream:
             "pipeline.stream() and push the audio to both."
         )
 
+    @inference
     def close(self) -> list[LabelledTurn]:
         """Close the stream and return the remaining turns; nothing can be pushed afterwards."""
         if not self._is_open:
@@ -153,7 +155,6 @@ class Stream:
         self._over += self._stitcher.close()
         return self._returned()
 
-    @inference
     def _read(self, chunk: Chunk) -> None:
         self._mixer.check()
         turns = self._chain.read(chunk, later=int(not chunk.is_last))
