@@ -72,7 +72,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, 
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")
-    return loaded if loaded is model else loaded.float()  # as recordings are, whatever torch's default is
+    return loaded
 
 
 def _no_model(source: Any, error: Exception) -> str:

@@ -104,6 +104,7 @@ class Pix2Seq(Model):
         nn.init.normal_(self.embed_speaker.weight, std=0.5)
         self.name = nn.Linear(width, num_speakers)
         self.frames = nn.Linear(width, self.frontend.bins_per_token * num_speakers)
+        self.float()  # as recordings are, whatever torch's default is
 
     @property
     def bin_duration(self) -> float:
@@ -129,7 +130,7 @@ class Pix2Seq(Model):
     @property  # type: ignore[misc]
     def example_input_array(self) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         """Two seconds of noise, (1, 1, num_samples), and one triplet, (1, 3)."""
-        waveforms = torch.randn(1, 1, 2 * self.frontend.sample_rate, device=self.device)
+        waveforms = torch.randn(1, 1, 2 * self.frontend.sample_rate, device=self.device, dtype=torch.float)
         triplet = [FIRST_TIME, FIRST_TIME + 1, self.vocabulary.first_speaker]
         return waveforms, torch.tensor([triplet], device=self.device)
 

@@ -279,6 +279,19 @@ def test_a_pretrained_frontend_is_frozen_and_a_learned_one_is_not(speaker_model:
     assert all(weight.requires_grad for weight in tiny_model.parameters())
 
 
+def test_models_are_single_precision_whatever_other_tensors_are() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        model = Pix2Seq(frontend="voiced_mel", width=16, num_layers=1, num_heads=2)
+        model.specifications = specifications_of(Vocabulary(window=4.0, resolution=0.04, num_speakers=2))
+        model.build()
+        logits = model.train()(*model.example_input_array)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    weights = [weight for weight in model.state_dict().values() if weight.is_floating_point()]
+    assert {weight.dtype for weight in (*weights, logits)} == {torch.float32}
+
+
 # what cannot be
 
 

@@ -80,7 +80,7 @@ class MelFrontend(Frontend):
         """
         with torch.autocast(waveforms.device.type, enabled=False):  # powers are beyond the range of float16
             mel = self.mel(waveforms[:, 0].float())
-        mel = distort(mel) if self.training else mel
+        mel = distort(mel).to(mel.dtype) if self.training else mel
         decibels = 10 * mel.clamp(min=FLOOR).log10()
         loudest = decibels.amax(dim=1).sort(dim=1, descending=True).values
         # (batch, num_frames), digital silence at the end
