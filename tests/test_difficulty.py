@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -113,6 +114,12 @@ def test_without_test_voices_development_voices_are_used_and_that_is_said(tmp_pa
     with pytest.warns(UserWarning, match="no voices of split 'test': test conversations have those of development"):
         made = simulators("Easy", folder)
     assert made["test"].voices.split == "dev"
+
+
+def test_where_there_is_no_store_nothing_is_said_about_its_test_voices(tmp_path: Path) -> None:
+    with warnings.catch_warnings(), pytest.raises(VoicesError, match="There is no folder .*nowhere"):
+        warnings.simplefilter("error")
+        simulators("Easy", tmp_path / "nowhere", subsets=["test"])
 
 
 def test_a_difficulty_that_does_not_exist_is_named_and_all_are_listed(store: Path) -> None:

@@ -221,12 +221,13 @@ def _load(folder: Path | str, split: str) -> Voices:
     except VoicesError:
         if split != "test":
             raise
+    voices = Voices(folder, "dev")
     warnings.warn(
         f"{folder} has no voices of split 'test': test conversations have those of development. "
         f"Prepare the voices again, with recipes/prepare_voices.py, to keep some for tests.",
         stacklevel=3,
     )
-    return Voices(folder, "dev")
+    return voices
 
 
 def simulator(
