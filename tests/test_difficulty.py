@@ -127,6 +127,11 @@ def test_a_difficulty_that_does_not_exist_is_named_and_all_are_listed(store: Pat
         simulators("Hard", store)
 
 
+def test_a_subset_that_does_not_exist_is_named_and_all_are_listed(store: Path) -> None:
+    with pytest.raises(DifficultyError, match="no subset 'dev'. There are train, development, test"):
+        simulators("Easy", store, subsets=["train", "dev"])  # which is a split of voices
+
+
 def test_conversations_of_no_duration_are_refused(store: Path) -> None:
     with pytest.raises(ArgumentError, match="duration=0 was given"):
         simulator("Easy", Voices(store, "train"), duration=0)

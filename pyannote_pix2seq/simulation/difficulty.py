@@ -192,13 +192,16 @@ def simulators(
     Raises
     ------
     DifficultyError
-        If there is no such difficulty, or a split has too few voices for it.
+        If there is no such difficulty or subset, or a split has too few voices for it.
     VoicesError
         If there is no store, or it has no "train" or no "dev" voices.
     """
     find(name)
+    wanted = tuple(subsets)
+    if unknown := [subset for subset in wanted if subset not in SPLITS]:
+        raise DifficultyError(f"There is no subset {unknown[0]!r}. There are {', '.join(SPLITS)}.")
     durations = {"train": train_duration}
-    return {subset: simulator(name, _load(voices, SPLITS[subset]), noises, durations.get(subset)) for subset in subsets}
+    return {subset: simulator(name, _load(voices, SPLITS[subset]), noises, durations.get(subset)) for subset in wanted}
 
 
 def find(name: str) -> Difficulty:
