@@ -232,6 +232,17 @@ def test_a_recording_that_two_sources_have_is_taken_once(tmp_path: Path) -> None
     }
 
 
+def test_a_recording_is_taken_once_however_its_source_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = touch(tmp_path / "LibriSpeech", "19/198/19-198-0000.flac", "19/198/19-198-0001.flac")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    (reader,) = find_speakers([Path("LibriSpeech"), folder, tmp_path / "link"])
+    names = ("19-198-0000.flac", "19-198-0001.flac")
+    assert reader.paths == tuple(Path("LibriSpeech/19/198", name) for name in names)
+
+
 def test_two_people_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
     touch(tmp_path, "a/19/x.wav", "b/19/y.wav")
     with pytest.raises(LayoutError, match="'19' is in .*'a'.* and in .*'b'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -123,7 +124,7 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
         raise LayoutError(f"There is no layout {layout!r}. There are {', '.join(CHOICES)}.")
     homes: dict[str, tuple[str, str]] = {}
     places: dict[str, Path | None] = {}
-    paths: dict[str, list[Path]] = {}
+    paths: dict[str, dict[str, Path]] = {}
     for source in [sources] if isinstance(sources, Path) else sources:
         for speaker, corpus, split, path, place in _rows(source, layout):
             home = homes.setdefault(speaker, (corpus, split))
@@ -139,8 +140,8 @@ def find_speakers(sources: Sequence[Path] | Path, layout: str = AUTO) -> list[Re
                     f"are one, name the corpus in a manifest of both."
                 )
             places[speaker] = there or place
-            paths.setdefault(speaker, []).append(path)
-    return [Recordings(speaker, *homes[speaker], tuple(dict.fromkeys(paths[speaker]))) for speaker in sorted(homes)]
+            paths.setdefault(speaker, {}).setdefault(os.path.realpath(path), path)
+    return [Recordings(speaker, *homes[speaker], tuple(paths[speaker].values())) for speaker in sorted(homes)]
 
 
 def find_left_out(sources: Sequence[Path] | Path) -> Iterator[tuple[Path, str]]:
