@@ -32,6 +32,8 @@ WEIGHTS = "pytorch_model.bin"
 """Name of a checkpoint in a folder that pyannote.audio loads a model from."""
 MODEL = "pix2seq"
 """Folder of the model beside the config.yaml of a pipeline, as recipes/export.py makes it."""
+MAKER = "recipes/export.py makes folders of pipelines, with such a file."
+"""What to do about a config.yaml that is none."""
 
 
 @contextmanager
@@ -154,11 +156,14 @@ def _check_config(config: str | Path) -> None:
     """Check that a config.yaml says which pipeline it is of, unless a hub may have it."""
     if not Path(config).is_file():
         return
-    with open(config) as file:
-        found = yaml.safe_load(file)
+    try:
+        with open(config) as file:
+            found = yaml.safe_load(file)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{config} is damaged or no config.yaml of a pipeline ({reason(error)}). {MAKER}") from error
     if not isinstance(found, dict) or not isinstance(found.get("pipeline"), dict):
         why = "is empty" if found is None else "has no `pipeline:` with a name and params"
-        raise ModelError(f"{config} {why}. recipes/export.py makes folders of pipelines, with such a file.")
+        raise ModelError(f"{config} {why}. {MAKER}")
 
 
 def load_frontend(frontend: Frontend, path: Path) -> dict[str, Tensor]:

@@ -221,6 +221,13 @@ def test_a_missing_pipeline(talk, diarize, tmp_path):
     assert f"There is no folder gone/pipeline (looked in {os.getcwd()})" in diarize(talk, model="gone/pipeline")[2][0]
 
 
+def test_a_recording_is_no_pipeline(talk, diarize):
+    status, _, said = diarize(talk, model=talk)
+    assert (status, len(said)) == (2, 1)
+    assert f"{talk} is damaged or no config.yaml of a pipeline (UnicodeDecodeError" in said[0]
+    assert "recipes/export.py makes folders of pipelines" in said[0]
+
+
 class OtherPipeline(Pipeline):
     """One that has nothing to do with this package."""
 
@@ -234,7 +241,8 @@ NAME = "pyannote_pix2seq.pipeline.Pix2SeqDiarization"
 @pytest.mark.parametrize(
     "config, complaint",
     [
-        ("{", "ParserError"),
+        ("{", "config.yaml is damaged or no config.yaml of a pipeline (ParserError: while parsing a flow node "),
+        ("speaker: talk: 3", "). recipes/export.py makes folders of pipelines"),
         ("", "config.yaml is empty. recipes/export.py makes folders of pipelines"),
         ("[1]", "config.yaml has no `pipeline:` with a name and params. recipes/export.py makes"),
         ("pipelines: {}", "config.yaml has no `pipeline:`"),
