@@ -51,7 +51,8 @@ def check_known(owner: str, given: Iterable[object], allowed: Collection[str]) -
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line: the message of an error, with its type unless it is one of this package."""
-    return str(error) if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {error}"
+    said = " ".join(line.strip() for line in str(error).splitlines())
+    return said if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {said}"
 
 
 def missing(path: Path | str, kind: str = "file") -> str:

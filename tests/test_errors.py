@@ -17,7 +17,7 @@ import pytest
 
 import pyannote_pix2seq
 from pyannote_pix2seq.console.exit import exit_on_sigterm, one_line_messages
-from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError
+from pyannote_pix2seq.errors import ArgumentError, Pix2SeqError, reason
 from pyannote_pix2seq.origin import OriginError, changes, note_origin
 from pyannote_pix2seq.simulation.denoising import denoise
 from pyannote_pix2seq.simulation.pitch import shift_pitch
@@ -85,6 +85,11 @@ def test_what_is_not_installed_is_told_with_what_to_install(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ModuleNotFoundError, match=message):
         use()
+
+
+def test_a_reason_is_one_line_in_which_names_stay_as_they_are() -> None:
+    assert reason(ValueError("no such\n  line in two  spaces.rttm\n")) == "ValueError: no such line in two  spaces.rttm"
+    assert reason(ArgumentError("no such hop")) == "no such hop"
 
 
 def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_the_recipe_scores_registered_protocols(
     for mistake, complaint in (
         (["Toy.SpeakerDiarization.Every"], r"There is no protocol Toy.SpeakerDiarization.Every. .* Toy.*\.All"),
         (["Nobody.SpeakerDiarization.All"], "There is no protocol Nobody"),
-        (["Toy.SpeakerDiarization.Later"], r"Later is not there yet .*later\.lst.* recipes/render\.py"),
+        (["Toy.SpeakerDiarization.Later"], r"Later is not there yet \(.*later\.lst\S*[^.]\): .* recipes/render\.py"),
         (["Toy.SpeakerDiarization.All", "--subset", "train"], "has no train files. Choose another --subset: test\\.$"),
         (["Toy.SpeakerDiarization.All", "--registry", "gone.yml"], "There is no file gone.yml .looked in"),
         (["Toy.SpeakerDiarization.All", "--registry", str(tmp_path / "all.rttm")], "all.rttm cannot be used as a"),

@@ -39,9 +39,9 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset: {others}.") from error
     except FileNotFoundError as error:
         raise ProtocolError(
-            f"{name} is not there yet ({error}): the lists of our protocols lie beside their database.yml once "
-            f"recipes/fetch_corpora.py has fetched them or recipes/render.py rendered them, see protocols/README.md. "
-            f"In a database.yml of yours, mend the path."
+            f"{name} is not there yet ({str(error).rstrip('.')}): the lists of our protocols lie beside their "
+            f"database.yml once recipes/fetch_corpora.py has fetched them or recipes/render.py rendered them, see "
+            f"protocols/README.md. In a database.yml of yours, mend the path."
         ) from error
     except Pix2SeqError:
         raise
