@@ -395,8 +395,11 @@ def test_what_cannot_be_fitted_or_loaded_is_an_error(tmp_path: Path) -> None:
         wrong_line = f"bad.rttm, line 2: start 3.0 and duration {seconds} have to be numbers of seconds, 0 or more. M"
         with pytest.raises(TurnsError, match=wrong_line):
             FittedTurns.fit(write_rttm(tmp_path / "bad.rttm", [(0, 1, "A"), (3, seconds, "B")]))
-    with pytest.raises(TurnsError, match="missing.json cannot be read"):
+    with pytest.raises(TurnsError, match="There is no file .*missing.json. Check its name"):
         FittedTurns.load(tmp_path / "missing.json")
+    (tmp_path / "broken.json").write_bytes(b"\xab{")
+    with pytest.raises(TurnsError, match=r"broken.json cannot be read .* .UnicodeDecodeError: .*\). Make such a file"):
+        FittedTurns.load(tmp_path / "broken.json")
     with pytest.raises(TypeError, match="max_speakers"):
         FittedTurns.ready("ami", max_speakers=3)
     for wrong in ((0, 2), (3, 2), 4, (2, 2.5), (1, 2, 3)):

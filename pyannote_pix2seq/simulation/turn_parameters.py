@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.errors import missing, reason
 from pyannote_pix2seq.simulation.turns import TurnsError
 
 LEVELS = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
@@ -25,6 +26,9 @@ LAST_SECONDS = 10.0
 
 TOPIC = 180.0
 """Seconds of a topic, in which the same speakers are involved in a conversation."""
+
+MAKER = "Make such a file with FittedTurns.fit(...).save(...)."
+"""What to do about a file that holds no fit."""
 
 Quantiles = list[float]
 
@@ -150,8 +154,10 @@ class Fit:
         """
         try:
             entries = json.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise TurnsError(missing(path)) from None
         except (OSError, ValueError) as error:
-            raise TurnsError(f"{path} cannot be read as a fit of turn-taking: {error}.") from error
+            raise TurnsError(f"{path} cannot be read as a fit of turn-taking ({reason(error)}). {MAKER}") from error
         _check(entries, cls, str(path))
         for name, part in (("kinds", Kind), ("moods", Mood)):
             for number, entry in enumerate(entries[name]):
@@ -168,8 +174,8 @@ def class_of(value: float, limits: tuple[float, ...]) -> int:
 def _check(entry: Any, of: type, where: str) -> None:
     wanted = {field.name for field in fields(of)}
     found = set(entry) if isinstance(entry, dict) else set()
-    if missing := ", ".join(sorted(wanted - found)):
-        raise TurnsError(f"{where} lacks {missing}. Make such a file with FittedTurns.fit(...).save(...).")
+    if lacking := ", ".join(sorted(wanted - found)):
+        raise TurnsError(f"{where} lacks {lacking}. {MAKER}")
     if unknown := ", ".join(sorted(found - wanted)):
         raise TurnsError(f"{where} has {unknown}, which nothing reads. Known are {', '.join(sorted(wanted))}.")
 
