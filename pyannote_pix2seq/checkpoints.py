@@ -21,6 +21,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import missing, reason
 from pyannote_pix2seq.faults import OUT_OF_MEMORY, UNREADABLE
 from pyannote_pix2seq.frontends import Frontend
+from pyannote_pix2seq.inference import on_cpu
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.sources import ModelError, check_exists, named
 
@@ -48,7 +49,7 @@ def _blaming(complaint: Callable[[Exception], str]) -> Iterator[None]:
 
 
 def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, cache_dir: Any = None) -> Pix2Seq:
-    """Load a Pix2Seq model.
+    """Load a Pix2Seq model, to the CPU.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def load_model(model: Pix2Seq | str | Path | dict[str, Any], token: Any = None, 
         check_exists(source)
         if Path(source, "config.yaml").is_file() and not Path(source, WEIGHTS).exists():
             raise ModelError(f"{source} is a pipeline, not a model. Load it with Pipeline.from_pretrained.")
-    with _blaming(partial(_no_model, source)):
+    with _blaming(partial(_no_model, source)), on_cpu():
         loaded = get_model({"checkpoint": str(model)} if isinstance(model, (str, Path)) else model, token, cache_dir)
     if not isinstance(loaded, Pix2Seq):
         raise ModelError(f"{source} holds a {type(loaded).__name__}; this pipeline needs a Pix2Seq model.")

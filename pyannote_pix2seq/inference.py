@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
@@ -26,11 +26,14 @@ def inference(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
 
     @wraps(function)
     def run(*args: Arguments.args, **options: Arguments.kwargs) -> Result:
-        with torch.inference_mode(), ExitStack() as stack:
+        with torch.inference_mode(), on_cpu(), ExitStack() as stack:
             for device in filter(torch.is_autocast_enabled, DEVICES):
                 stack.enter_context(torch.autocast(device, enabled=False))
-            if torch.get_default_device().type != "cpu":
-                stack.enter_context(torch.device("cpu"))
             return function(*args, **options)
 
     return run
+
+
+def on_cpu() -> AbstractContextManager[Any]:
+    """Context in which tensors whose device is not given are on the CPU; it costs nothing where they are anyway."""
+    return nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")

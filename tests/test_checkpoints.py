@@ -114,6 +114,13 @@ def test_a_hub_without_such_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
         load_pipeline("no/where")
 
 
+def test_weights_are_loaded_to_the_cpu_whatever_device_is_the_default(tiny_pipeline: Path) -> None:
+    with torch.device("meta"):  # as if it were a GPU
+        pipeline = load_pipeline(tiny_pipeline)
+    assert isinstance(pipeline, Pix2SeqDiarization)
+    assert {weights.device.type for weights in pipeline.model.state_dict().values()} == {"cpu"}
+
+
 READERS: dict[str, tuple[Callable[[Path], Any], object, str, type[Exception]]] = {
     "pipeline": (load_pipeline, Pipeline, "from_pretrained", ModelError),
     "model": (LOADERS["model"], Model, "from_pretrained", ModelError),
