@@ -51,8 +51,13 @@ def check_known(owner: str, given: Iterable[object], allowed: Collection[str]) -
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line: the message of an error, with its type unless it is one of this package."""
-    said = " ".join(line.strip() for line in str(error).splitlines())
+    said = one_line(str(error))
     return said if isinstance(error, Pix2SeqError) else f"{type(error).__name__}: {said}"
+
+
+def one_line(text: str) -> str:
+    """Lines of a text joined by spaces; names within a line stay as they are."""
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 def missing(path: Path | str, kind: str = "file") -> str:

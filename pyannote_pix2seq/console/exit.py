@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, one_line
 
 TERMINATED = 128 + signal.SIGTERM
 """Exit status of a program that is ended by SIGTERM, as in shells."""
@@ -53,7 +53,7 @@ def one_line_warnings(program: str) -> Iterator[None]:
 
 def say(message: str) -> None:
     """Write one line to stderr, above any progress bar."""
-    tqdm.write(" ".join(line.strip() for line in message.splitlines()), file=sys.stderr)
+    tqdm.write(one_line(message), file=sys.stderr)
 
 
 @contextmanager
