@@ -60,6 +60,14 @@ def test_what_is_not_annotated_is_not_scored(teller: Any) -> None:
     assert measure(evaluation.results[0].scores)["der"] == 0.0
 
 
+def test_a_reference_that_goes_on_after_its_recording_is_told(teller: Any) -> None:
+    late = file(LOUD, 3.0), file(QUIET, 3.5), file(SHORT, 3.0, annotated=Timeline([Segment(0, 4)]))
+    with pytest.warns(UserWarning, match="lasts") as warned:
+        evaluate("Toy", late, [teller("system")], threads=1)
+    (message,) = [str(warning.message) for warning in warned]
+    assert message.startswith(f"{LOUD} lasts 3.0 s, and its reference goes on for 1.0 s more, which are not scored.")
+
+
 def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, tmp_path: Path) -> None:
     lost = {"uri": "lost", "annotation": reference("lost"), "audio": tmp_path / "lost.wav"}
     evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system")], threads=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -28,6 +29,8 @@ from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
+LATE = 0.5
+"""Seconds that a reference may go on after its recording has ended, without a warning."""
 MOST_OVERSHOOT = 2.0
 """Peaks up to this are cut off at full scale, 1.0, which decoders exceed a little; recordings with higher ones, such as
 integers that were not scaled, are scaled down, as 16 bit would leave nothing of them."""
@@ -216,9 +219,21 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     scored = file.get("annotated")
     if scored is None:
         scored = Timeline([Segment(0, duration)])
+        _check_end(file, duration)
     elif not scored:
         raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
     return Recording(file["uri"], file["annotation"], scored, duration)
+
+
+def _check_end(file: Mapping[str, Any], duration: float) -> None:
+    """Warn of a reference that goes on after its recording has ended."""
+    late = max((turn.end for turn in file["annotation"].itersegments()), default=0.0) - duration
+    if late > LATE:
+        warnings.warn(
+            f"{file['uri']} lasts {duration:.1f} s, and its reference goes on for {late:.1f} s more, which are not "
+            f"scored. Is it that of another recording, or is the audio cut off?",
+            stacklevel=2,
+        )
 
 
 def _scores_of(
