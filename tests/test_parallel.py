@@ -129,4 +129,5 @@ def test_who_is_interrupted_while_processes_begin_waits_for_none(tmp_path: Path)
     paths = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     command = [sys.executable, "-c", INTERRUPTED]
     ended = subprocess.run(command, env=paths, cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120)
-    assert (ended.returncode, ended.stdout) == (0, "ended\n")
+    said = ended.stdout.splitlines()  # a process that had half begun may say afterwards that it could not go on
+    assert (ended.returncode, said[:1]) == (0, ["ended"])
