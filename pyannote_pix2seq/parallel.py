@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import time
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing import resource_tracker
+from tempfile import NamedTemporaryFile
 from threading import RLock, Thread
 from typing import Any, TypeVar
 
 import torch
 from loky import ProcessPoolExecutor, as_completed
-from loky.backend.utils import kill_process_tree
+from loky.backend.reduction import dump
 from loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
@@ -61,35 +65,43 @@ def parallel_map(
         yield from map(function, items)
         return
     size = min(num_jobs, len(items))
-    pool = ProcessPoolExecutor(size, initializer=_begin, initargs=(function, os.getpid()))
-    try:
-        yield from (done.result() for done in as_completed([pool.submit(_apply, item) for item in items]))
-    except BaseException as error:
-        _kill(pool)
-        if not isinstance(error, TerminatedWorkerError):
-            raise
-        raise ProcessError(
-            f"One of {size} processes was killed from outside, maybe because memory ran out. Run the same again, "
-            f"with fewer processes if memory is short."
-        ) from error
-    pool.shutdown()
+    with NamedTemporaryFile(prefix="pyannote-pix2seq-") as sent:
+        dump(function, sent)
+        sent.flush()
+        pool = ProcessPoolExecutor(size, initializer=_begin, initargs=(sent.name, os.getpid()))
+        try:
+            yield from (done.result() for done in as_completed(_submit(pool, items)))
+        except BaseException as error:
+            pool.shutdown(kill_workers=True)
+            if not isinstance(error, TerminatedWorkerError):
+                raise
+            raise ProcessError(
+                f"One of {size} processes was killed from outside, maybe because memory ran out. Run the same again, "
+                f"with fewer processes if memory is short."
+            ) from error
+        pool.shutdown()
 
 
-def _kill(pool: ProcessPoolExecutor) -> None:
-    """Kill the processes of a pool, even while it begins them: `shutdown` alone is heard once all have begun."""
-    begun = list((pool._processes or {}).values())
-    pool.shutdown(kill_workers=True)
-    for process in begun:
-        kill_process_tree(process)
+def _submit(pool: ProcessPoolExecutor, items: Sequence[Any]) -> list[Future]:
+    """Submit all items in a thread of its own, so that an interruption leaves no process half begun."""
+    with ThreadPoolExecutor(1, initializer=_block_interruptions) as thread:
+        return thread.submit(lambda: [pool.submit(_apply, item) for item in items]).result()
 
 
-def _begin(function: Callable[[Any], Any], parent: int) -> None:
+def _block_interruptions() -> None:
+    """Keep Ctrl-C from processes that this thread begins, which it would reach too: who began them decides."""
+    resource_tracker.ensure_running()  # which unblocks them when it begins
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def _begin(sent: str, parent: int) -> None:
+    """Begin a process, which reads what it applies from a file: a pipe would let one process begin at a time."""
     global _function
     Thread(target=_end_after, args=(parent,), daemon=True).start()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes: the one that began them decides
     tqdm.set_lock(RLock())  # its own lock is one of processes, which would leak if this one is killed
     torch.set_num_threads(1)
-    _function = function
+    with open(sent, "rb") as file:
+        _function = pickle.load(file)
 
 
 def _end_after(parent: int) -> None:
