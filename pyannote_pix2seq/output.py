@@ -155,6 +155,6 @@ def exclusive(turns: Iterable[Turn]) -> list[Turn]:
 
 
 def _union(first: Turn, second: Turn) -> Turn:
-    durations = np.array([first.segment.duration, second.segment.duration])
+    durations = [turn.end - turn.start for turn in (first, second)]
     confidence = float(np.average([first.confidence, second.confidence], weights=durations))
     return Turn(first.start, max(first.end, second.end), first.speaker, confidence)

@@ -55,6 +55,16 @@ def test_a_turn_within_another_does_not_shorten_it() -> None:
     ]
 
 
+def test_parts_shorter_than_the_precision_of_segments_are_joined() -> None:
+    turns = [Turn(1.0, 1.004, 0, 0.9), Turn(1.004, 1.008, 0, 0.5)]
+    Segment.set_precision(2)  # which makes both parts empty segments
+    try:
+        (turn,) = join(turns, pause=0.1)
+    finally:
+        Segment.set_precision()
+    assert turn == Turn(1.0, 1.008, 0, pytest.approx(0.7))
+
+
 def test_nothing_to_join() -> None:
     assert join([], pause=0.1) == [] == exclusive([])
 
