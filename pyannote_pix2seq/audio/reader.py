@@ -19,7 +19,8 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE, check_values, select_cha
 BLOCK = 10.0
 """Duration of a block, in seconds."""
 HELD_BACK = 0.12
-"""Longest audio that soxr holds back while it resamples, in seconds: measured from 8 to 192 kHz to 16 kHz."""
+"""Longest audio that soxr holds back while it resamples, in seconds: measured from 8 to 192 kHz to 16 kHz. Below 8 kHz,
+it is as many samples as at 8 kHz."""
 
 
 class Resampler:
@@ -32,12 +33,13 @@ class Resampler:
     """
 
     def __init__(self, source: int, target: int):
+        self._source = source
         self._stream = None if source == target else soxr.ResampleStream(source, target, 1, dtype="float32")
 
     @property
     def delay(self) -> float:
         """Longest audio that is held back, in seconds."""
-        return 0.0 if self._stream is None else HELD_BACK
+        return 0.0 if self._stream is None else HELD_BACK * max(8000 / self._source, 1)
 
     def push(self, block: Tensor, is_last: bool = False) -> Tensor:
         """Resample a block: (1, num_samples) -> (1, num_resampled). All outputs together equal resampling at once."""
