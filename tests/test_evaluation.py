@@ -68,6 +68,16 @@ def test_a_reference_that_goes_on_after_its_recording_is_told(teller: Any) -> No
     assert message.startswith(f"{LOUD} lasts 3.0 s, and its reference goes on for 1.0 s more, which are not scored.")
 
 
+def test_recordings_without_a_turn_in_the_reference_are_told(teller: Any) -> None:
+    lost = [file(uri, annotation=Annotation(uri=uri)) for uri in (QUIET, SHORT)]
+    with pytest.warns(UserWarning, match="no turn") as warned:
+        evaluation = evaluate("Toy", [lost[0], file(LOUD), lost[1]], [teller("system")], threads=1)
+    (message,) = [str(warning.message) for warning in warned]
+    assert message.startswith(f"{QUIET} and 1 more have no turn in the reference: whatever systems write there is a")
+    rates = [measure([score])["false_alarm"] for score in evaluation.results[0].scores]
+    assert rates == [100.0, 0.0, 100.0]
+
+
 def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, tmp_path: Path) -> None:
     lost = {"uri": "lost", "annotation": reference("lost"), "audio": tmp_path / "lost.wav"}
     evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system")], threads=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -21,6 +20,7 @@ from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
+from pyannote_pix2seq.evaluation.reference import warn_if_late, warn_of_silent
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import System, check_names
 from pyannote_pix2seq.locking import alone
@@ -29,8 +29,6 @@ from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"
 ONE_SPEAKER, NEVER_TWO = "perfect, one speaker", "perfect, never two at once"
-LATE = 0.5
-"""Seconds that a reference may go on after its recording has ended, without a warning."""
 MOST_OVERSHOOT = 2.0
 """Peaks up to this are cut off at full scale, 1.0, which decoders exceed a little; recordings with higher ones, such as
 integers that were not scaled, are scaled down, as 16 bit would leave nothing of them."""
@@ -169,6 +167,7 @@ def _evaluated(
         raise EvaluationError(
             f"No reference of {title(name, subset)} has a turn. Do its uris differ from those of its RTTM files?"
         )
+    warn_of_silent({recording.uri: recording.reference for recording in recordings})
     answers = {system.name: system.answer(folder / LISTED, threads) for system in systems}
     given = {name: each for name, each in answers.items() if any(answer.error is None for answer in each.values())}
     for system in (name for name in answers if name not in given):
@@ -219,21 +218,10 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     scored = file.get("annotated")
     if scored is None:
         scored = Timeline([Segment(0, duration)])
-        _check_end(file, duration)
+        warn_if_late(file["uri"], file["annotation"], duration)
     elif not scored:
         raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
     return Recording(file["uri"], file["annotation"], scored, duration)
-
-
-def _check_end(file: Mapping[str, Any], duration: float) -> None:
-    """Warn of a reference that goes on after its recording has ended."""
-    late = max((turn.end for turn in file["annotation"].itersegments()), default=0.0) - duration
-    if late > LATE:
-        warnings.warn(
-            f"{file['uri']} lasts {duration:.1f} s, and its reference goes on for {late:.1f} s more, which are not "
-            f"scored. Is it that of another recording, or is the audio cut off?",
-            stacklevel=2,
-        )
 
 
 def _scores_of(

@@ -1,0 +1,34 @@
+"""References that are not what they should be: what is said of them before systems are scored by them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+from pyannote.core import Annotation
+
+LATE = 0.5
+"""Seconds that a reference may go on after its recording has ended, without a warning."""
+
+
+def warn_if_late(uri: str, reference: Annotation, duration: float) -> None:
+    """Warn of a reference that goes on after its recording, of `duration` seconds, has ended."""
+    late = max((turn.end for turn in reference.itersegments()), default=0.0) - duration
+    if late > LATE:
+        warnings.warn(
+            f"{uri} lasts {duration:.1f} s, and its reference goes on for {late:.1f} s more, which are not scored. Is "
+            f"it that of another recording, or is the audio cut off?",
+            stacklevel=2,
+        )
+
+
+def warn_of_silent(references: Mapping[str, Annotation]) -> None:
+    """Warn of references, by uri, without a turn: pyannote.database makes one where an RTTM lacks a recording."""
+    silent = [uri for uri, reference in references.items() if not reference]
+    if silent:
+        more = f" and {len(silent) - 1} more have" if len(silent) > 1 else " has"
+        warnings.warn(
+            f"{silent[0]}{more} no turn in the reference: whatever systems write there is a false alarm. Does the RTTM "
+            f"have it?",
+            stacklevel=2,
+        )
