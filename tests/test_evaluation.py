@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 from talks import LOUD, QUIET, SHORT, file, reference
+from toy import annotation
 
 from pyannote_pix2seq.audio.writing import WriteError
 from pyannote_pix2seq.evaluation.comparison import (
@@ -76,6 +77,18 @@ def test_recordings_without_a_turn_in_the_reference_are_told(teller: Any) -> Non
     assert message.startswith(f"{QUIET} and 1 more have no turn in the reference: whatever systems write there is a")
     rates = [measure([score])["false_alarm"] for score in evaluation.results[0].scores]
     assert rates == [100.0, 0.0, 100.0]
+
+
+def test_a_speaker_who_speaks_twice_at_once_in_the_reference_is_told(teller: Any) -> None:
+    twice = annotation((0, 2, "ann"), (0, 1.25, "ann"), (0.5, 1, "ann"), (2, 4, "bob"))
+    partly = annotation((0, 2, "ann"), (1.5, 2, "ann"), (2, 4, "bob"), (2.5, 3.5, "ann"))
+    files = [file(LOUD, annotation=twice), file(QUIET, annotation=partly), file(SHORT)]
+    with pytest.warns(UserWarning, match="overlap") as warned:
+        evaluation = evaluate("Toy", files, [teller("system")], threads=1)
+    (message,) = [str(warning.message) for warning in warned]
+    assert message.startswith(f"{LOUD} has turns of one speaker that overlap in its reference: 1.8 s of them count")
+    errors = evaluation.results[0].scores[0].errors
+    assert (errors["total"], errors["missed detection"]) == (5.75, 1.75)  # of a diarization that is right
 
 
 def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, tmp_path: Path) -> None:

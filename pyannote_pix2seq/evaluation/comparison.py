@@ -20,7 +20,7 @@ from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.der import EVERYTHING, Scoring
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
-from pyannote_pix2seq.evaluation.reference import warn_if_late, warn_of_silent
+from pyannote_pix2seq.evaluation.reference import warn_if_late, warn_if_twice, warn_of_silent
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import System, check_names
 from pyannote_pix2seq.locking import alone
@@ -221,6 +221,7 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
         warn_if_late(file["uri"], file["annotation"], duration)
     elif not scored:
         raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
+    warn_if_twice(file["uri"], file["annotation"].crop(scored))
     return Recording(file["uri"], file["annotation"], scored, duration)
 
 

@@ -9,6 +9,8 @@ from pyannote.core import Annotation
 
 LATE = 0.5
 """Seconds that a reference may go on after its recording has ended, without a warning."""
+TWICE = 0.5
+"""Seconds of a reference that may count twice, without a warning."""
 
 
 def warn_if_late(uri: str, reference: Annotation, duration: float) -> None:
@@ -30,5 +32,17 @@ def warn_of_silent(references: Mapping[str, Annotation]) -> None:
         warnings.warn(
             f"{silent[0]}{more} no turn in the reference: whatever systems write there is a false alarm. Does the RTTM "
             f"have it?",
+            stacklevel=2,
+        )
+
+
+def warn_if_twice(uri: str, reference: Annotation) -> None:
+    """Warn of turns of one speaker that overlap: all of them count, of which a system that is right has one."""
+    said = sum(turn.duration for turn, _ in reference.itertracks())
+    twice = said - sum(reference.label_duration(speaker) for speaker in reference.labels())
+    if twice > TWICE:
+        warnings.warn(
+            f"{uri} has turns of one speaker that overlap in its reference: {twice:.1f} s of them count twice, as in "
+            f"pyannote.metrics, so that even who is right misses them. Join such turns in the RTTM.",
             stacklevel=2,
         )
