@@ -83,23 +83,24 @@ def record(conversation: Conversation, simulator: Simulator, folder: Path, label
     """Write a conversation as `URI.wav` and `URI.rttm`.
 
     The audio is not rendered again if, according to `URI.sha256`, it was rendered from the same conversation by the
-    same voices and acoustics, see `Simulator.digest`.
+    same voices and acoustics, see `Simulator.digest`. While another process records into that folder, this one waits.
 
     Returns
     -------
     audio : Path
         Path of the wav file.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     audio, rttm = (folder / f"{conversation.uri}.{suffix}" for suffix in ("wav", "rttm"))
     note = folder / f"{conversation.uri}.sha256"
-    rttm.write_text(annotate(conversation, labels).to_rttm(), encoding="utf-8")
     digest = simulator.digest(conversation)
-    if not audio.exists() or not note.exists() or note.read_text() != digest:
-        note.unlink(missing_ok=True)  # or it would vouch for other audio if this is interrupted
-        with atomic_write(audio) as part:
-            write(part, simulator.render(conversation)[0])
-        note.write_text(digest)
+    with alone(folder, is_patient=True):
+        with atomic_write(rttm) as part:
+            part.write_text(annotate(conversation, labels).to_rttm(), encoding="utf-8")
+        if not audio.exists() or not note.exists() or note.read_text() != digest:
+            note.unlink(missing_ok=True)  # or it would vouch for other audio if this is interrupted
+            with atomic_write(audio) as part:
+                write(part, simulator.render(conversation)[0])
+            note.write_text(digest)
     return audio
 
 

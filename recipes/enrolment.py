@@ -41,6 +41,7 @@ from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.loading import load_diarization
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.protocol import voice_label
 from pyannote_pix2seq.rendering import record
@@ -146,9 +147,10 @@ def recast(conversation: Conversation, voices: tuple[str, ...]) -> Conversation:
 def enrolled(conversation: Conversation, speaker: int, other: Simulator, folder: Path) -> Path:
     """Write the recording for a speaker's enrolment, alone and close to a microphone; it is written again each time."""
     uri = f"{conversation.uri}-{conversation.voices[speaker]}"
-    alone = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
+    solo = replace(conversation, uri=uri, duration=SECONDS, turns=(Triplet(0, SECONDS, speaker),))
     path = folder / f"{quote(uri, safe='')}.wav"
-    write(path, other.tracks(alone)[speaker])
+    with alone(folder, is_patient=True), atomic_write(path) as part:
+        write(part, other.tracks(solo)[speaker])
     return path
 
 

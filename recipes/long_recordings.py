@@ -45,6 +45,7 @@ from pyannote_pix2seq.evaluation.comparison import evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, measure
 from pyannote_pix2seq.evaluation.system import System
+from pyannote_pix2seq.locking import alone
 from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Voices
@@ -91,16 +92,17 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
 
 def cut(audio: Path, whole: Annotation, start: float, seconds: float, folder: Path) -> Path:
     """Write a part of a recording, and of the reference of the whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{audio.stem}@{start:g}s.wav"
     first, last = (round(time * SAMPLE_RATE) for time in (start, start + seconds))
     samples, _ = soundfile.read(audio, start=first, stop=last, dtype="int16")
-    with atomic_write(part) as file:
-        write(file, samples)
     reference = Annotation(uri=part.stem)
     for turn, track, speaker in whole.crop(Segment(start, start + seconds)).itertracks(yield_label=True):
         reference[Segment(turn.start - start, turn.end - start), track] = speaker
-    part.with_suffix(".rttm").write_text(reference.to_rttm(), encoding="utf-8")
+    with alone(folder, is_patient=True):
+        with atomic_write(part) as file:
+            write(file, samples)
+        with atomic_write(part.with_suffix(".rttm")) as file:
+            file.write_text(reference.to_rttm(), encoding="utf-8")
     return part
 
 

@@ -462,4 +462,16 @@ def test_a_conversation_is_recorded_once(
     monkeypatch.undo()
     audio.unlink()
     assert record(conversation, simulator, tmp_path).exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.rttm", "talk.sha256", "talk.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "talk.rttm", "talk.sha256", "talk.wav"]
+
+
+def test_two_processes_do_not_record_into_one_folder_at_once(options: dict[str, Any], tmp_path: Path) -> None:
+    simulator = options["development"]
+    thread = Thread(target=record, args=(simulator.describe("talk"), simulator, tmp_path))
+    with alone(tmp_path):
+        with pytest.warns(UserWarning, match="is in use by another process; waiting until it is done"):
+            thread.start()
+            thread.join(0.5)
+        assert contents(tmp_path).keys() == {".lock"}
+    thread.join(60)
+    assert contents(tmp_path).keys() == {".lock", "talk.rttm", "talk.sha256", "talk.wav"}
