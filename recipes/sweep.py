@@ -14,6 +14,7 @@ import argparse
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -255,7 +256,7 @@ def _rates(result: SystemScores, name: str, points: Sequence[str]) -> tuple[np.n
 
 def _styles(results: Sequence[SystemScores]) -> list[tuple[str, str]]:
     """Colour and line of each system; baselines are grey, dashed or dotted."""
-    colours = iter(COLOURS)
+    colours = cycle(COLOURS)
     greys = {True: (SOUND, ":"), False: (SLATE, "--")}
     return [(next(colours), "o-") if result.memory else greys[result.name == ONE_SPEAKER] for result in results]
 

@@ -96,3 +96,15 @@ def test_conversations_that_a_system_failed_on_are_not_counted(sweep: ModuleType
     assert " of 1 to 2 conversations of 4 s, and " in sweep.tabulate(both, ["noise"])
     assert " of 1 conversations of 4 s, and " in sweep.tabulate(both, ["overlap"])
     assert " of 0 conversations of 4 s, and " in sweep.tabulate(both, ["speakers"])  # all of them failed
+
+
+def test_as_many_systems_are_drawn_as_there_are(sweep: ModuleType, tmp_path: Path) -> None:
+    said = annotation((0.0, 2.0, "ann"))
+    scores = [score(uri, said, said, Timeline([Segment(0, 4)])) for uri in ("noise=30/0", "domain=read/0")]
+    seeds = [SystemScores(f"ours seed {seed}", scores, [1, 1]) for seed in range(1, 13)]
+    evaluation = Evaluation("difficulty", seeds, [])
+    sweep.draw_axes(evaluation, ["noise"], tmp_path / "axes.png")
+    sweep.draw_domains(evaluation, tmp_path / "domains.png")
+    assert all((tmp_path / name).read_bytes().startswith(b"\x89PNG") for name in ("axes.png", "domains.png"))
+    looks = sweep._styles(seeds)
+    assert len({colour for colour, _ in looks}) == 10 and {style for _, style in looks} == {"o-"}
