@@ -62,11 +62,19 @@ def test_what_is_not_annotated_is_not_scored(teller: Any) -> None:
 
 
 def test_a_reference_that_goes_on_after_its_recording_is_told(teller: Any) -> None:
-    late = file(LOUD, 3.0), file(QUIET, 3.5), file(SHORT, 3.0, annotated=Timeline([Segment(0, 4)]))
+    cut_there, cut_later = (Timeline([Segment(0, end)]) for end in (3.25, 4))
+    files = (
+        file(LOUD, 3.0),
+        file(QUIET, 3.5),
+        file(SHORT, 3.0, annotated=cut_later),
+        file("cut", 3.0, annotated=cut_there),
+    )
     with pytest.warns(UserWarning, match="lasts") as warned:
-        evaluate("Toy", late, [teller("system")], threads=1)
-    (message,) = [str(warning.message) for warning in warned]
-    assert message.startswith(f"{LOUD} lasts 3.0 s, and its reference goes on for 1.0 s more, which are not scored.")
+        evaluation = evaluate("Toy", files, [teller("system")], threads=1)
+    told, missed = [str(warning.message) for warning in warned]
+    assert told.startswith(f"{LOUD} lasts 3.0 s, and its reference goes on for 1.0 s more, which are not scored.")
+    assert missed.startswith(f"{SHORT} lasts 3.0 s, and its reference goes on for 1.0 s more, which are scored, as its")
+    assert [round(score.errors["total"], 6) for score in evaluation.results[0].scores] == [3.5, 4.0, 4.5, 3.75]
 
 
 def test_recordings_without_a_turn_in_the_reference_are_told(teller: Any) -> None:

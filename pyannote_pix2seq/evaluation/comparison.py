@@ -215,14 +215,16 @@ def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
     peak = np.abs(samples).max(initial=0.0)
     write(audio, samples / peak if peak > MOST_OVERSHOOT else samples)
     duration = len(samples) / SAMPLE_RATE
-    scored = file.get("annotated")
+    scored, uri, reference = file.get("annotated"), file["uri"], file["annotation"]
     if scored is None:
+        warn_if_late(uri, reference, duration, is_scored=False)
         scored = Timeline([Segment(0, duration)])
-        warn_if_late(file["uri"], file["annotation"], duration)
     elif not scored:
         raise EvaluationError("its UEM is empty, so that nothing is to be scored. Mend it, or leave it out.")
-    warn_if_twice(file["uri"], file["annotation"].crop(scored))
-    return Recording(file["uri"], file["annotation"], scored, duration)
+    else:
+        warn_if_late(uri, reference.crop(scored), duration, is_scored=True)
+    warn_if_twice(uri, reference.crop(scored))
+    return Recording(uri, reference, scored, duration)
 
 
 def _scores_of(

@@ -13,13 +13,23 @@ TWICE = 0.5
 """Seconds of a reference that may count twice, without a warning."""
 
 
-def warn_if_late(uri: str, reference: Annotation, duration: float) -> None:
-    """Warn of a reference that goes on after its recording, of `duration` seconds, has ended."""
+def warn_if_late(uri: str, reference: Annotation, duration: float, is_scored: bool) -> None:
+    """Warn of a reference that goes on after its recording, of `duration` seconds, has ended.
+
+    Parameters
+    ----------
+    uri : str
+    reference : Annotation
+    duration : float
+    is_scored : bool
+        Whether a UEM says that what goes on is scored, so that every system misses it.
+    """
     late = max((turn.end for turn in reference.itersegments()), default=0.0) - duration
     if late > LATE:
+        fate = "are scored, as its UEM says, so that they are missed" if is_scored else "are not scored"
         warnings.warn(
-            f"{uri} lasts {duration:.1f} s, and its reference goes on for {late:.1f} s more, which are not scored. Is "
-            f"it that of another recording, or is the audio cut off?",
+            f"{uri} lasts {duration:.1f} s, and its reference goes on for {late:.1f} s more, which {fate}. Is it that "
+            f"of another recording, or is the audio cut off?",
             stacklevel=2,
         )
 
