@@ -29,7 +29,7 @@ os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio 
 
 import numpy as np
 import soundfile
-from pyannote.core import Annotation, Segment
+from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 
 from pyannote_pix2seq.atomic import atomic_write
@@ -119,7 +119,7 @@ def files(audio: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """The first minute of a meeting, which only warms systems up, and all of its parts."""
     references = {path.stem: load_rttm(path.with_suffix(".rttm")).get(path.stem, Annotation()) for path in audio}
     samples, _ = soundfile.read(audio[0], frames=60 * SAMPLE_RATE, dtype="float32", always_2d=True)
-    opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE}
+    opening = {"waveform": samples.T, "sample_rate": SAMPLE_RATE, "annotated": Timeline([Segment(0, 60)])}
     yield {"uri": f"{audio[0].stem}, first minute", "annotation": references[audio[0].stem], **opening}
     for path in audio:
         yield {"uri": path.stem, "annotation": references[path.stem], "audio": path}

@@ -9,12 +9,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
 from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
-from toy import write_toy_voices
+from toy import annotation, write_toy_voices
 
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.rendering import record
@@ -202,3 +203,18 @@ def test_a_meeting_that_is_another_one_is_rendered_again(tmp_path: Path) -> None
         times.append(audio.stat().st_mtime_ns)
     assert times[0] == times[1] < times[2]
     assert len(load_rttm(audio.with_suffix(".rttm"))["meeting"]) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_said_of_the_first_minute_of_a_longer_meeting(
+    load_recipe: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    long, system = load_recipe("long_recordings.py"), tmp_path / "one.py"
+    system.write_text(ONE)
+    meeting = tmp_path / "meeting.wav"
+    soundfile.write(meeting, np.zeros(70 * 16000), 16000)
+    reference = annotation((62, 66, "ann"))
+    reference.uri = "meeting"
+    meeting.with_suffix(".rttm").write_text(reference.to_rttm())
+    found = long.run([meeting], System.of_peer(f"one={system}"), threads=1)
+    assert (found["people"], found["missed"], found["false alarm"]) == (1, 100.0, 125.0)
