@@ -73,6 +73,12 @@ def test_overlap_is_counted_once_for_each_turn_that_starts_before_another_ends()
     assert Window(EXAMPLES[0].audio, [], 0, 0).overlap == 0
 
 
+def test_a_speaker_who_is_annotated_twice_at_once_is_no_overlap() -> None:
+    twice = [Triplet(0.0, 3.0, 0), Triplet(1.0, 2.0, 0), Triplet(2.5, 4.0, 0)]
+    assert Window(EXAMPLES[0].audio, twice, 0, 0).overlap == 0
+    assert Window(EXAMPLES[0].audio, [*twice, Triplet(3.5, 5.0, 1)], 0, 0).overlap == pytest.approx(0.5)
+
+
 def test_dense_windows_have_more_overlap() -> None:
     def overlap(dense: float) -> float:
         return float(np.mean([draw(seed, dense_probability=dense, **UNPROMPTED).overlap for seed in range(100)]))

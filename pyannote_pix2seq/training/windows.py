@@ -18,6 +18,7 @@ from pyannote_pix2seq.activity import rasterize
 from pyannote_pix2seq.frontends import TOKEN_DURATION, AudioTokens, Frontend
 from pyannote_pix2seq.joining import cropped, shifted
 from pyannote_pix2seq.prompts import NUM_SILENT_TOKENS, PROMPT, compact, cut, prompt, solo_segments
+from pyannote_pix2seq.simulation.turns import join_pauses
 from pyannote_pix2seq.training.examples import CacheError, Example, ExampleCache
 from pyannote_pix2seq.training.window_options import WindowOptions
 from pyannote_pix2seq.vocabulary import PAD, TOKENS_PER_TRIPLET, Triplet, Vocabulary
@@ -59,8 +60,8 @@ class Window(NamedTuple):
 
     @property
     def overlap(self) -> float:
-        """Duration of overlap, in seconds, counted once for each turn that overlaps an earlier one."""
-        turns = sorted(self.turns)
+        """Duration of overlap of speakers, in seconds, counted once for each turn that overlaps an earlier one."""
+        turns = join_pauses(self.turns, 0.0)  # annotations of real recordings may have a speaker twice at once
         ends = accumulate((turn.end for turn in turns), max, initial=0.0)
         return sum(max(min(end, turn.end) - turn.start, 0.0) for end, turn in zip(ends, turns, strict=False))
 
