@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 from pyannote.core import Annotation, Segment, Timeline
-from talks import LOUD, QUIET, SHORT, file, reference
+from pyannote.database import ProtocolFile
+from talks import LOUD, QUIET, SHORT, TELLER, file, reference
 from toy import annotation
 
 from pyannote_pix2seq.audio.writing import WriteError
@@ -104,6 +105,20 @@ def test_a_recording_that_cannot_be_read_does_not_stop_the_others(teller: Any, t
     evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system")], threads=1)
     assert [score.uri for score in evaluation.results[0].scores] == [LOUD]
     assert len(evaluation.failures) == 1 and "lost is left out: There is no file" in evaluation.failures[0]
+
+
+def test_each_failure_is_one_line(teller: Any, tmp_path: Path) -> None:
+    def find(file: ProtocolFile) -> Path:
+        raise FileNotFoundError("Could not find file in any of:\n - here\n - there")
+
+    wordy = tmp_path / "wordy.py"
+    wordy.write_text(TELLER.format(shortest=9.0, confidence=None).replace("for me", "\\n  for me"))
+    lost = ProtocolFile({"uri": "lost", "annotation": reference("lost")}, lazy={"audio": find})
+    evaluation = evaluate("Toy", [lost, file(LOUD)], [teller("system"), System.of_peer(f"wordy={wordy}")], threads=1)
+    assert evaluation.failures == [
+        "lost is left out: Could not find file in any of: - here - there",
+        "wordy is left out: RuntimeError: too short for me.",
+    ]
 
 
 def test_only_what_is_far_beyond_full_scale_is_scaled_down(tmp_path: Path) -> None:

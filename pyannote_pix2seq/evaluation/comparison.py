@@ -18,7 +18,7 @@ from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.der import EVERYTHING, Scoring
-from pyannote_pix2seq.errors import Pix2SeqError
+from pyannote_pix2seq.errors import Pix2SeqError, one_line
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
 from pyannote_pix2seq.evaluation.reference import warn_if_late, warn_if_twice, warn_of_silent
 from pyannote_pix2seq.evaluation.scores import Score, score
@@ -72,7 +72,7 @@ class Evaluation:
     results : sequence of SystemScores
         Systems, then baselines.
     failures : sequence of str
-        What is missing, and why, in whole sentences.
+        What is missing, and why, in whole sentences, each in one line.
     scoring : Scoring
     subset : str
         Of the protocol; empty where there is none.
@@ -177,7 +177,7 @@ def _evaluated(
     common = [recording for recording in recordings if recording.uri not in {uri for uri, _, _ in errors}]
     results = [_scores_of(name, common, each, scoring) for name, each in given.items()]
     results = [*results, *_baselines(common, scoring)] if results and common else []
-    return Evaluation(name, results, failures, scoring, subset)
+    return Evaluation(name, results, [*map(one_line, failures)], scoring, subset)
 
 
 def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recording], list[str]]:
