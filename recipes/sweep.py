@@ -145,6 +145,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     options.domains = list(DOMAINS) if is_all else options.domains or []
     if not (options.axes or options.domains):
         parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
+    if options.into and options.into.is_file():
+        parser.error(f"--into {options.into} is a file. Name the folder that difficulty.csv is to be in.")
     return options, systems
 
 
@@ -275,13 +277,14 @@ def run(options: argparse.Namespace, systems: Sequence[System]) -> int:
     """Evaluate systems at all points, print, write and draw what is found, and return the exit status."""
     shown = {"axes": options.axes, "domains": ["domain"] * bool(options.domains)}
     places = {part: Place(options.page, part) for part, names in shown.items() if options.page and names}
+    if options.into:
+        options.into.mkdir(parents=True, exist_ok=True)  # what cannot be written to is told before anybody is asked
     made = list(simulators(options, noises_of(options)))
     files = conversations(made, options.conversations, labels_of(options))
     evaluation = evaluate("difficulty", files, systems, options.threads)
     if not evaluation.results:
         raise SystemExit("\n".join(evaluation.failures))
     if options.into:
-        options.into.mkdir(parents=True, exist_ok=True)
         write_csv([evaluation], options.into / "difficulty.csv")
     print(tabulate(evaluation, [name for names in shown.values() for name in names]))
     for part, place in places.items():

@@ -57,7 +57,11 @@ def test_only_what_an_axis_is_about_changes(sweep: ModuleType, voices: Path) -> 
 
 
 def test_the_page_and_the_pictures_are_filled_in(
-    sweep: ModuleType, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: ModuleType,
+    voices: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sweep, "DOMAINS", {"studio": ("Easy", "large"), "call": ("Telephone", None)})
     peers = []
@@ -74,6 +78,11 @@ def test_the_page_and_the_pictures_are_filled_in(
             sweep.main([*folders, *wrong])
     with pytest.raises(SystemExit, match="gone.md cannot be read"):  # before anybody is asked
         sweep.main([*folders[:2], "--page", "gone.md", *sizes])
+    with pytest.raises(SystemExit):
+        sweep.main([*folders[:2], "--into", str(page), *sizes])
+    assert f"--into {page} is a file. Name the folder that difficulty.csv is to be in" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="Not a directory"):
+        sweep.main([*folders[:2], "--into", str(page / "scores"), *sizes])
     sweep.main([*folders, *peers, *sizes, "--domains", *list(sweep.DOMAINS)])
     text = page.read_text()
     rows = [line for line in text.splitlines() if re.match(r"\| (0|30|-5|studio|call) \|", line)]
