@@ -211,6 +211,7 @@ def test_the_frame_head_is_read_out_until_the_end(
         ("clustering", ["recordings.json", "answers.jsonl", "--frontend", "gone.pt"], "gone.pt"),
         ("tune_clustering", ["No.SpeakerDiarization.Such"], "There is no protocol No.SpeakerDiarization.Such"),
         ("tune_clustering", ["No.SpeakerDiarization.Such", "--registry", "gone.yml"], "There is no file gone.yml "),
+        ("tune_clustering", ["No.SpeakerDiarization.Such", "--into", "gone/x.yaml"], "there is no folder gone. "),
     ],
 )
 def test_a_peer_that_is_asked_for_the_impossible_says_so_in_one_line(

@@ -24,6 +24,7 @@ from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.der import DerComponents, error_rate
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.registered import files_of, register
 
 STEPS = (0.1, 0.2)
@@ -59,6 +60,8 @@ def main() -> None:
 
 def tune(options: argparse.Namespace) -> None:
     """Try all of the grid, and write the hyper-parameters with the lowest DER."""
+    if not options.into.parent.is_dir():  # which would be told after hours
+        raise Pix2SeqError(f"--into {options.into}: there is no folder {options.into.parent}. Make it first.")
     if options.registry:
         register(options.registry)
     references = list(files_of(options.protocol, options.subset))
