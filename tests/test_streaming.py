@@ -289,6 +289,30 @@ def test_a_stream_whose_chunk_fails_loses_nothing(model: Pix2Seq, monkeypatch: p
     assert [*stream.push(audio[:, :0]), *stream.close()] == expected and len(expected) > 3
 
 
+@pytest.mark.parametrize("failing", [0, 1])
+def test_a_stream_whose_end_fails_loses_nothing(model: Pix2Seq, failing: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline, num_samples = make(model, "chain"), 86550  # the second of three chunks and 0.01 s: both read in the end
+    audio = talk(10.0)["waveform"][:, :num_samples]
+    whole = pipeline.stream(12000)
+    expected = [*whole.push(audio), *whole.close()]
+    stream = pipeline.stream(12000)
+    found = stream.push(audio)
+    read, numbers = Chain.read, iter(range(100))
+
+    def read_but_one(self: Chain, chunk: Any, later: int) -> list[Turn]:
+        if next(numbers) == failing:
+            raise MemoryError
+        return read(self, chunk, later)
+
+    monkeypatch.setattr(Chain, "read", read_but_one)
+    with pytest.raises(MemoryError):
+        stream.close()
+    with pytest.raises(StreamError, match="This stream is closed"):
+        stream.push(audio)
+    assert [*found, *stream.close()] == expected and len(expected) > 1
+    assert next(numbers) == 3 and stream.close() == [] == stream.going_on
+
+
 def test_streams_that_cannot_go_on(model: Pix2Seq) -> None:
     pipeline = make(model, "chain")
     stream = pipeline.stream(RATE)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, NoReturn
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pyannote_pix2seq.audio.mixing import Mixer
@@ -144,14 +145,17 @@ class Stream:
 
     @inference
     def close(self) -> list[LabelledTurn]:
-        """Close the stream and return the remaining turns; nothing can be pushed afterwards."""
-        if not self._is_open:
-            return []
+        """Close the stream and return the remaining turns; nothing can be pushed afterwards.
+
+        If an error ends the call, the next one goes on where it was; after a call that succeeds, nothing is left.
+        """
+        rest = self._resampler.close() if self._is_open else torch.zeros(1, 0, dtype=torch.float)
         self._is_open = False
-        for chunk in self._chunker.push(self._resampler.close()):
+        for chunk in self._chunker.push(rest):
             self._read(chunk)
         if self._chunker.duration >= MIN_DURATION:
             self._read(self._chunker.close())
+            self._chunker = Chunker(self._chunker.grid)  # what was read is not to be read again
         self._over += self._stitcher.close()
         return self._returned()
 
