@@ -32,9 +32,12 @@ class MeasuredPipeline(Pipeline):
         ------
         TypeError
             If it has one there that is given as well; only in a list do those of a file take precedence.
+        RuntimeError
+            If the pipeline is of a class of one's own that has hyper-parameters, and these are not set.
         """
         if isinstance(file, list):
             return super().__call__(file, preload, **options)
+        super().__call__([])  # whose hyper-parameters are set, or missed, here
         prepared = self.prepare_one(file, preload)
         output = self.apply(prepared, **_all_options(prepared, options))
         self._track(prepared, options)

@@ -15,6 +15,7 @@ from pyannote.audio import Audio, Pipeline
 from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.audio.pipelines.utils.hook import ArtifactHook, Hooks, TimingHook
 from pyannote.core import Annotation
+from pyannote.pipeline.parameter import Integer
 
 from pyannote_pix2seq.decoding.search import Hypothesis
 from pyannote_pix2seq.model import Pix2Seq
@@ -123,6 +124,32 @@ def test_legacy_pipelines_return_an_annotation(tiny_pipeline: Path, pipeline: Pi
     annotation = legacy(recording(3.0))
     assert isinstance(annotation, Annotation)
     assert rows(annotation) == rows(pipeline(recording(3.0)).speaker_diarization)
+
+
+class Tuned(Pix2SeqDiarization):
+    """A pipeline that has a hyper-parameter, as the model card makes one."""
+
+    def __init__(self, model: Pix2Seq, defaults: dict[str, float]):
+        super().__init__(model, legacy=True)
+        self.defaults = defaults
+        self.most = Integer(1, 100)
+
+    def initialize(self) -> None:
+        self.decoding = {"max_turns": self.most}
+
+    def default_parameters(self) -> dict[str, Any]:
+        return self.defaults
+
+
+@pytest.mark.parametrize("is_list", [False, True])
+def test_hyper_parameters_that_are_not_set_are_the_defaults_or_missed(tiny_model: Pix2Seq, is_list: bool) -> None:
+    files: Any = [recording(12.0)] if is_list else recording(12.0)
+    with pytest.raises(RuntimeError, match="must be instantiated"):
+        Tuned(tiny_model, {})(files)
+    with pytest.warns(UserWarning, match="automatically instantiated with {'most': 2}"):
+        found = Tuned(tiny_model, {"most": 2})(files)
+    (annotation,) = [found] if isinstance(found, Annotation) else [annotation for _, annotation in found]
+    assert len(rows(annotation)) == 2
 
 
 def test_moving_to_a_device(tiny_pipeline: Path, pipeline: Pix2SeqDiarization) -> None:
