@@ -66,8 +66,8 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
     ModelError
         If the checkpoint holds no Pix2Seq model.
     ValueError
-        If the chunk does not fit the model's window, the model does not support such prompts or such a strategy, or
-        the hop or a decoding option is out of its range.
+        If the chunk does not fit the model's window, the model does not support such prompts or such a strategy or is
+        not in single precision, or the hop or a decoding option is out of its range.
     TypeError
         If there is no such decoding option.
 
@@ -282,8 +282,7 @@ class Pix2SeqDiarization(SpeakerDiarizationMixin, MeasuredPipeline):
         AudioError
             If a recording cannot be read.
         """
-        fix_reproducibility(self.model.device)
-        return Enrolment.of(known, self.model.frontend)
+        return Enrolment.of(known, self.writer.model.frontend)
 
     def stream(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pitched import RATE, make, rows, talk
 from pyannote.audio.utils.reproducibility import fix_reproducibility
 
 from pyannote_pix2seq import pipeline as pipelines
+from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
@@ -74,6 +77,24 @@ def test_a_gpu_is_exact_however_a_pipeline_is_run(
             "stream": lambda: pipeline.stream(RATE).push(talk()["waveform"]),
         }[run]()
     assert exact and all(exact)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_model_in_another_precision_is_refused_with_what_to_do(
+    model: Pix2Seq, kind: torch.dtype, recordings: dict[str, Path]
+) -> None:
+    pipeline = make(copy.deepcopy(model), "chain")
+    pipeline.model.to(kind)
+    calls: list[Callable[[], object]] = [
+        lambda: pipeline(talk()),
+        lambda: pipeline.apply_batch([talk()]),
+        lambda: pipeline.enrol({"ann": recordings["ann"]}),
+        lambda: pipeline.stream(RATE),
+        lambda: make(pipeline.model, "two_pass"),
+    ]
+    for call in calls:
+        with pytest.raises(ArgumentError, match=f"a model in {str(kind)[6:]} was given; .* Load it again"):
+            call()
 
 
 def test_what_is_run_has_no_gradient_and_its_own_name() -> None:

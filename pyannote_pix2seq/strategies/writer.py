@@ -38,7 +38,8 @@ class Writer:
     Raises
     ------
     ValueError
-        If `prompts` is neither, or is "compact" and the frontend is learned: see `WindowSampler`.
+        If `prompts` is neither, or is "compact" and the frontend is learned (see `WindowSampler`), or the model is not
+        in single precision.
     """
 
     def __init__(self, model: Pix2Seq, decoding: DecodingOptions, prompts: str = "compact"):
@@ -49,6 +50,7 @@ class Writer:
                 f"Pix2SeqDiarization: prompts='compact' was given, but {type(model.frontend).__name__} is learned, and "
                 f"models with such a frontend are never trained with compact prompts. Use prompts='clip'."
             )
+        _check_precision(model)
         self.model = model
         self.decoding = decoding
         self.prompts = prompts
@@ -125,6 +127,16 @@ class Writer:
         context = model.listen(AudioTokens.padded([chunk.audio for chunk in behind]), lengths)
         given = [model.vocabulary.encode(chunk.turns)[:-1] for chunk in behind]
         return decode(model, context, lengths * model.frontend.bins_per_token, given, self.decoding, limits)
+
+
+def _check_precision(model: Pix2Seq) -> None:
+    """Refuse a model that is not in single precision, as recordings are."""
+    kinds = {str(weight.dtype).removeprefix("torch.") for weight in model.parameters()}
+    if kinds != {"float32"}:
+        raise ArgumentError(
+            f"Pix2SeqDiarization: a model in {', '.join(sorted(kinds))} was given; it has to be in float32. Load it "
+            f"again, and leave it so: what is faster in bfloat16 is computed in it anyway."
+        )
 
 
 def _turns_of(found: Hypothesis, behind: Prompted) -> list[Turn]:
