@@ -1,4 +1,4 @@
-"""Checks of numbers, of which True and False are none; rounding of quotients."""
+"""Checks of numbers, of which True and False are none; numbers of NumPy as those of Python; rounding of quotients."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def is_whole(value: Any, least: int) -> bool:
 def is_probability(value: Any) -> bool:
     """Whether `value` is a number from 0 to 1."""
     return is_number(value) and 0 <= value <= 1
+
+
+def plain(value: Any) -> Any:
+    """A number of NumPy, which may overflow or be no number to PyTorch, as one of Python; what is none, as it is."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def rounded_down(number: float) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pipelines import recording, same, with_params
 
 from pyannote_pix2seq.decoding.options import DecodingOptions
 
@@ -48,6 +50,17 @@ def test_numbers_of_numpy_are_numbers_and_true_is_none() -> None:
     for name in ("num_samples", "temperature", "top_k", "seed"):
         with pytest.raises(ValueError, match=f"{name}=True was given"):
             DecodingOptions(**{name: True})
+
+
+def test_numbers_of_numpy_decode_as_those_of_python(tiny_pipeline: Path) -> None:
+    small: dict[str, Any] = {"num_samples": np.uint8(3), "max_turns": np.uint8(90), "top_k": np.uint8(5)}
+    others: dict[str, Any] = {"seed": np.int64(7), "temperature": np.float32(0.5), "pad_offset": np.float32(0.25)}
+    plain = {name: number.item() for name, number in {**small, **others}.items()}
+    outputs = [
+        with_params(tiny_pipeline, decoding={"method": "consensus", **options})(recording(12.0))
+        for options in ({**small, **others}, plain)
+    ]
+    assert same(*outputs) and len(outputs[0].confidence) > 3
 
 
 def test_unknown_options_are_named_and_known_ones_listed() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from pyannote_pix2seq.errors import OptionError, check_known
-from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole
+from pyannote_pix2seq.numeric import check_ranges, is_number, is_whole, plain
 
 NUMBERS = ("num_beams", "num_samples", "max_turns")
 SECONDS = ("min_duration_off", "pad_onset", "pad_offset")
@@ -87,6 +87,8 @@ class DecodingOptions:
             "seed": (is_whole(self.seed, 0) and self.seed < 2**63, "a whole number from 0 to 2 ** 63 - 1"),
         }
         check_ranges("DecodingOptions", vars(self), ranges)
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> DecodingOptions:
