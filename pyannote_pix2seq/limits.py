@@ -6,7 +6,7 @@ from math import inf
 from typing import NamedTuple
 
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.numeric import is_whole
+from pyannote_pix2seq.numeric import is_whole, plain
 
 
 class SpeakerCountError(Pix2SeqError, ValueError):
@@ -44,6 +44,7 @@ class SpeakerLimits(NamedTuple):
                 f"{asked} was asked for; a number of speakers is a whole number, 1 or more. Leave out what is not "
                 f"known, or make it None."
             )
+        exactly, min_speakers, max_speakers = map(plain, given.values())
         upper = [number for number in (exactly, max_speakers) if number is not None]
         limits = cls(max(exactly or 0, min_speakers or 0), min(upper, default=None))
         if limits.min_speakers > capacity:

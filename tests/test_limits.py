@@ -6,11 +6,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from pipelines import recording, with_params
+from pipelines import recording, same, with_params
+from pitched import RATE, make, talk
 
 from pyannote_pix2seq.limits import SpeakerCountError, SpeakerLimits
+from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 
 
@@ -41,6 +44,16 @@ def test_a_recording_may_have_more_speakers_than_a_window(tiny_pipeline: Path) -
     assert len(labels) > 6
     assert len(pipeline(recording(12.0), max_speakers=6).speaker_diarization.labels()) == 6
     assert len(pipeline(recording(12.0), num_speakers=2).speaker_diarization.labels()) == 2
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.int64])
+@pytest.mark.parametrize("strategy", ["chain", "two_pass"])
+def test_numbers_of_numpy_are_obeyed_as_those_of_python(model: Pix2Seq, strategy: str, kind: type[np.integer]) -> None:
+    pipeline, file = make(model, strategy), talk(13.0)
+    for limits in ({"num_speakers": 2}, {"min_speakers": 1, "max_speakers": 3}):
+        expected = pipeline(file, **limits)
+        assert same(pipeline(file, **{name: kind(number) for name, number in limits.items()}), expected)
+    assert pipeline.stream(RATE, min_speakers=kind(1)).push(file["waveform"])
 
 
 @pytest.mark.parametrize("num_speakers", [1, 2, 4])
