@@ -24,6 +24,7 @@ from pyannote_pix2seq.errors import ArgumentError, check_known
 from pyannote_pix2seq.frontends import Frontend
 from pyannote_pix2seq.model import Pix2Seq
 from pyannote_pix2seq.network.context import Context
+from pyannote_pix2seq.numeric import plain
 from pyannote_pix2seq.protocol import origin
 from pyannote_pix2seq.specifications import specifications_of
 from pyannote_pix2seq.training.checks import check_frontend, check_options, check_places, check_subsets, check_trainer
@@ -117,7 +118,7 @@ class SequenceDiarization(Task):
         check_known("SequenceDiarization", windows, [*own, *sorted(WINDOW_OPTIONS)])
         self.windows = windows_that_fit(model_window, num_speakers, windows)
         check_subsets(protocol)
-        super().__init__(protocol, duration=model_window, batch_size=batch_size, num_workers=num_workers)
+        super().__init__(protocol, duration=model_window, batch_size=plain(batch_size), num_workers=num_workers)
         self.folder = Path(cache)
         self.vocabulary = Vocabulary(model_window, Frontend.bin_duration, num_speakers)
         self.specifications = specifications_of(self.vocabulary)

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import lightning
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
@@ -110,6 +111,16 @@ def test_a_task_trains_each_model_on_what_its_own_frontend_hears(protocol: Synth
     other.frontend.version = 99
     with pytest.raises(CacheError, match=r"frontend was '\w+' and is '\w+'"):
         fit(other, max_epochs=1)
+
+
+def test_numbers_of_numpy_train_as_those_of_python(protocol: SyntheticProtocol, cache: Path) -> None:
+    plain = {"batch_size": 2, "steps_per_epoch": 2, "seed": 3, "num_workers": 0}
+    trained = []
+    for kind in (int, np.int64):
+        model = make_model(make_task(protocol, cache, **{name: kind(number) for name, number in plain.items()}))
+        fit(model, max_epochs=1)
+        trained.append(weights_of(model))
+    assert_same(*trained)
 
 
 def test_a_fast_run_for_developers_takes_as_many_steps_as_asked_for(protocol: SyntheticProtocol, cache: Path) -> None:
