@@ -128,3 +128,35 @@ def test_a_path_that_cannot_even_be_looked_at_is_no_error_of_the_system(
     monkeypatch.setattr(Path, "stat", lambda path, **_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     with pytest.raises(AudioError, match=r"talk.wav cannot be opened \(Permission denied\)\. .* to enter its folder"):
         load("/locked/talk.wav")
+
+
+class Failing:
+    """A stream, as from a network, that fails behind a share of its bytes."""
+
+    def __init__(self, content: bytes, share: float, error: BaseException):
+        self.content, self.last, self.error, self.num_errors = io.BytesIO(content), share * len(content), error, 0
+        self.seek, self.tell = self.content.seek, self.content.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if self.tell() > self.last:
+            self.num_errors += 1
+            raise self.error
+        return self.content.read(size)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("share", [-1.0, 0.5])
+@pytest.mark.parametrize("error", [ConnectionResetError("the network is gone"), KeyboardInterrupt()])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+def test_a_stream_that_fails_is_not_taken_for_one_that_ends(
+    tmp_path: Path, suffix: str, error: BaseException, share: float
+) -> None:
+    path = tmp_path / f"talk.{suffix}"
+    soundfile.write(path, noise(23.0, 16000), 16000)
+    for read in (load, lambda file: list(Reader(file))):
+        stream: Any = Failing(path.read_bytes(), share, error)
+        with pytest.raises(type(error)) as raised:
+            read(stream)
+        assert raised.value is error and (stream.tell(), stream.num_errors) == (0, 1)
+        stream.last = np.inf
+        assert sum(block.shape[1] for block in Reader(stream)) == pytest.approx(23 * 16000, abs=2000)

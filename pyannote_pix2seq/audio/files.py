@@ -19,6 +19,7 @@ import soundfile
 
 from pyannote_pix2seq.audio.remainder import UNHEARD
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE, AudioError, AudioNotFoundError
+from pyannote_pix2seq.audio.stream import DecodedStream
 from pyannote_pix2seq.errors import missing
 
 CUT_OFF = re.compile(r"^\s*(?:data|SSND|Data Size|riff)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -57,7 +58,8 @@ def decoded(source: str | Path | BinaryIO, uri: str) -> Iterator[soundfile.Sound
     Raises
     ------
     AudioError
-        If the file does not exist or cannot be decoded, or a stream is closed or a pipe.
+        If the file does not exist or cannot be decoded, or a stream is closed or a pipe. What a stream raises itself,
+        as where a network fails, is raised as it is.
     """
     if isinstance(source, (str, Path)):
         _check_path(Path(source))
@@ -94,7 +96,7 @@ def _position(name: object, stream: BinaryIO) -> int:
 
 def _opened(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(os.fsencode(source) if isinstance(source, (str, Path)) else source)
+        return soundfile.SoundFile(os.fsencode(source)) if isinstance(source, (str, Path)) else DecodedStream(source)
     except TypeError as error:  # a headerless .raw file
         raise soundfile.SoundFileError(str(error)) from error
 
