@@ -107,6 +107,18 @@ def test_a_pipeline_is_loaded_in_single_precision_whatever_other_tensors_are(tin
     assert rows(output.speaker_diarization) == rows(expected.speaker_diarization)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_pipeline_is_the_same_whatever_the_precision_of_other_tensors_was(
+    pipeline: Pix2SeqDiarization, tiny_pipeline: Path, kind: torch.dtype
+) -> None:
+    torch.set_default_dtype(kind)
+    try:
+        loaded = with_params(tiny_pipeline, decoding={"max_turns": 12})
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert same(loaded(recording(12.0)), pipeline(recording(12.0)))
+
+
 def test_embeddings_come_in_the_order_of_labels() -> None:
     torch.manual_seed(0)
     model = Pix2Seq(frontend="speaker", width=16, num_layers=1, num_heads=2)

@@ -25,7 +25,7 @@ class Rotary(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), dim // 2)
+        frequencies = torch.logspace(math.log10(math.pi), math.log10(math.tau / 1000), dim // 2, dtype=torch.float)
         self.register_buffer("frequencies", frequencies, persistent=False)
 
     def forward(self, time: Tensor) -> Tensor:
