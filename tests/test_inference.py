@@ -79,6 +79,32 @@ def test_a_gpu_is_exact_however_a_pipeline_is_run(
     assert exact and all(exact)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_nothing_is_heard_where_half_precision_is_the_default(
+    model: Pix2Seq, kind: torch.dtype, recordings: dict[str, Path]
+) -> None:
+    pipeline, file = make(model, "two_pass"), talk()
+    pipeline.decoding = {"method": "consensus", "max_turns": 6}
+    before, stream = outputs(pipeline, file, recordings), pipeline.stream(RATE)
+    calls: list[Callable[[], object]] = [
+        lambda: pipeline(file),
+        lambda: pipeline.enrol({"ann": recordings["ann"]}),
+        lambda: stream.push(file["waveform"]),
+        stream.close,
+    ]
+    torch.set_default_dtype(kind)
+    try:
+        for call in calls:
+            with pytest.raises(
+                ArgumentError, match=rf"is {str(kind)[6:]}; .* torch\.set_default_dtype\(torch\.float32"
+            ):
+                call()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [*stream.push(file["waveform"]), *stream.close()] == before[-1]
+    assert outputs(pipeline, file, recordings) == before
+
+
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
 def test_a_model_in_another_precision_is_refused_with_what_to_do(
     model: Pix2Seq, kind: torch.dtype, recordings: dict[str, Path]
