@@ -12,7 +12,6 @@ from pyannote.audio.telemetry import track_pipeline_apply
 from pyannote.audio.telemetry.metrics import is_metrics_enabled
 
 from pyannote_pix2seq.audio.reader import Reader
-from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.errors import OptionError
 
 
@@ -52,7 +51,7 @@ class MeasuredPipeline(Pipeline):
         """Report what pyannote.audio would, of a waveform that is as long as the file but has one sample in memory."""
         if not is_metrics_enabled():
             return
-        with suppress(AudioError):  # the file is gone by now, but there is a result
+        with suppress(Exception):  # the file or the network is gone by now, but there is a result
             reader = Reader(file)
             waveform = torch.zeros(1, 1).expand(1, round(reader.duration * reader.sample_rate))
             as_long = {"waveform": waveform, "sample_rate": reader.sample_rate, "uri": reader.uri}

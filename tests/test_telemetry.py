@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,24 @@ def test_so_is_that_of_each_of_a_list(tiny_pipeline: Path, tmp_path: Path, told:
     assert [(report["duration"], report["num_speakers"]) for report in told] == [(2.0, 1), (4.0, 1)]
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
 def test_a_result_is_not_lost_because_the_recording_is_gone(
-    tiny_pipeline: Path, tmp_path: Path, told: list[dict[str, Any]]
+    tiny_pipeline: Path, tmp_path: Path, told: list[dict[str, Any]], is_stream: bool
 ) -> None:
     pipeline, path = with_params(tiny_pipeline), stereo(tmp_path / "gone.wav", 2)
     told.clear()
+    stream = io.BytesIO(path.read_bytes())
     apply = pipeline.apply
+
+    def lose(*_: Any) -> int:
+        raise ConnectionResetError
 
     def applied(*file: Any, **options: Any) -> Any:
         output = apply(*file, **options)
         path.unlink()
+        stream.seek = lose  # type: ignore[method-assign]
         return output
 
     pipeline.apply = applied
-    assert pipeline(path).speaker_diarization.uri == "gone"
+    assert pipeline({"audio": stream if is_stream else path, "uri": "gone"}).speaker_diarization.uri == "gone"
     assert told == []
