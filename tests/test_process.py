@@ -53,6 +53,14 @@ def test_a_peer_imports_this_package_and_nothing_that_is_installed_beside_it(
     ]
 
 
+def test_a_pipeline_that_is_interrupted_while_it_begins_says_so_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("raise KeyboardInterrupt")
+    worker = [sys.executable, "-m", "pyannote_pix2seq.evaluation.worker", "mine", "recordings.json", "answers.jsonl"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    done = subprocess.run(worker, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "worker.py: interrupted\n")
+
+
 ORPHAN = """
 import os, sys, time
 from pathlib import Path

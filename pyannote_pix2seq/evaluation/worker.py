@@ -1,6 +1,8 @@
 """Any pipeline of pyannote.audio, as a system that `pyannote_pix2seq.evaluation.system` can call.
 
 python -m pyannote_pix2seq.evaluation.worker PIPELINE [--strategy chain] [--seed 1] recordings.json answers.jsonl
+
+PyTorch and pyannote.audio are imported by the functions that use them, so that Ctrl-C meanwhile is one line, too.
 """
 
 from __future__ import annotations
@@ -8,21 +10,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # before pyannote.audio is imported: report no usage
 
-from pyannote.audio import Pipeline
-
-from pyannote_pix2seq.audio.recording import load
-from pyannote_pix2seq.checkpoints import load_pipeline
 from pyannote_pix2seq.console.arguments import Parser, whole
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.progress import bar_of_steps
 from pyannote_pix2seq.evaluation.answer import Turns, respond
-from pyannote_pix2seq.loading import load_diarization
-from pyannote_pix2seq.pipeline import Pix2SeqDiarization
 from pyannote_pix2seq.strategies.strategy import STRATEGIES
+
+if TYPE_CHECKING:
+    from pyannote.audio import Pipeline
 
 
 def read(source: str, strategy: str | None = None, seed: int | None = None) -> Pipeline:
@@ -33,6 +32,9 @@ def read(source: str, strategy: str | None = None, seed: int | None = None) -> P
     ModelError
         If there is no such pipeline, or it has no strategies and seeds, or not that one.
     """
+    from pyannote_pix2seq.checkpoints import load_pipeline
+    from pyannote_pix2seq.loading import load_diarization
+
     if strategy is None and seed is None:
         return load_pipeline(source)
     return load_diarization(source, strategy, {"seed": seed})
@@ -61,6 +63,9 @@ def main() -> None:
     parser.add_argument("answers")
     options = parser.parse_args()
     with one_line_messages():
+        from pyannote_pix2seq.audio.recording import load
+        from pyannote_pix2seq.pipeline import Pix2SeqDiarization
+
         pipeline = read(options.pipeline, options.strategy, options.seed)
 
         def diarize(audio: str) -> tuple[Turns, Sequence[float] | None]:
