@@ -213,6 +213,17 @@ def test_unknown_options_are_one_line_and_status_2(capsys, given, complaint):
     assert complaint in said and said.count("\n") == 1
 
 
+def test_the_error_about_files_that_look_like_options_says_how_to_give_them(talk, diarize, capsys, monkeypatch):
+    monkeypatch.chdir(talk.parent)
+    talk.rename("-talk.wav")
+    with pytest.raises(SystemExit) as stopped:
+        diarize("-talk.wav", "other.wav", "--over")
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "unrecognized arguments: -talk.wav --over; write files as ./-talk.wav; see" in said
+    assert diarize("./-talk.wav")[0] == 0
+
+
 def test_a_missing_pipeline(talk, diarize, tmp_path):
     for model in (tmp_path, tmp_path / "config.yaml"):
         status, _, said = diarize(talk, model=model)

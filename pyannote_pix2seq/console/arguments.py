@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -74,11 +75,16 @@ class CommandParser(Parser):
     """Argument parser of a program that has several commands."""
 
     def parse_args(self, *given: Any, **more: Any) -> Any:
-        """Parse a whole command line; the error about an unknown option names the help of the given command."""
+        """Parse a whole command line; the error about an unknown option names the help of the given command.
+
+        What a shell makes of `*.wav` may begin with a dash, too, so of files, it says how to give them.
+        """
         options, unknown = self.parse_known_args(*given, **more)
         if unknown:
             self.prog = f"{self.prog} {options.command}"
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            files = [f"./{name}" for name in unknown if os.path.exists(name)]
+            way_out = f"; write files as {' '.join(files)}" if files else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{way_out}")
         return options
 
 
