@@ -296,6 +296,19 @@ def test_what_is_not_turns_of_a_recording_is_not_drawn_as_such(talk, diarize, wr
     assert diarize(talk, "--into", "out", "--picture")[0] == 0 and Path("out/talk.png").exists()
 
 
+def test_files_that_may_be_of_another_program_are_not_replaced(talk, diarize):
+    Path("out").mkdir()
+    Path("out/talk.json").write_text("a transcript")
+    status, _, said = diarize(talk, "--into", "out", "--json", "--picture")
+    assert status == 1 and said[-1] == "0 of 1 files diarized, 1 failed"
+    assert f"{talk} was left out: there is out/talk.json already, but no out/talk.rttm. Name another" in said[0]
+    assert {path.name: path.read_text() for path in Path("out").iterdir()} == {"talk.json": "a transcript"}
+    assert diarize(talk, "--into", "out", "--picture")[0] == 0
+    assert Path("out/talk.json").read_text() == "a transcript"
+    assert diarize(talk, "--into", "out", "--json", "--overwrite")[0] == 0
+    assert json.loads(Path("out/talk.json").read_text())["diarization"]
+
+
 def test_json_has_the_confidence_of_each_turn(talk, diarize):
     assert diarize(talk, "--into", "out", "--json")[0] == 0
     turns = json.loads(Path("out/talk.json").read_text())["diarization"]

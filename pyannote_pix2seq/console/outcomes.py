@@ -85,8 +85,20 @@ def _done(find_turns: Callable[[Job], Pix2SeqOutput], options: Namespace, job: J
         if is_kept(job, options):
             write_results({".png": _picture(_read_turns(job), job)}, job)
             return "drawn"
+        _check_others(options, job)
         write_results(_contents(find_turns(job), options, job), job)
         return "diarized"
+
+
+def _check_others(options: Namespace, job: Job) -> None:
+    """Refuse to replace what may be of another program: where this one has written anything, there is an RTTM."""
+    suffixes = {".png": options.picture, ".json": options.json}
+    there = [str(job.path(suffix)) for suffix, is_wanted in suffixes.items() if is_wanted and job.has(suffix)]
+    if there and not options.overwrite:
+        raise Pix2SeqError(
+            f"{job.file} was left out: there is {' and '.join(there)} already, but no {job.path('.rttm')}. Name "
+            f"another folder, move it away, or replace it with --overwrite."
+        )
 
 
 def _complaint(error: Exception, job: Job) -> str:
