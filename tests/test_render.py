@@ -469,9 +469,10 @@ def test_two_processes_do_not_record_into_one_folder_at_once(options: dict[str, 
     simulator = options["development"]
     thread = Thread(target=record, args=(simulator.describe("talk"), simulator, tmp_path))
     with alone(tmp_path):
-        with pytest.warns(UserWarning, match="is in use by another process; waiting until it is done"):
+        with pytest.warns(UserWarning, match="is in use by another process; waiting until it is done") as warned:
             thread.start()
-            thread.join(0.5)
+            while thread.is_alive() and not len(warned):
+                thread.join(0.01)
         assert contents(tmp_path).keys() == {".lock"}
     thread.join(60)
     assert contents(tmp_path).keys() == {".lock", "talk.rttm", "talk.sha256", "talk.wav"}
