@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from waiting import start_until_it_warns
 
 from pyannote_pix2seq.locking import FolderError, InUseError, alone
 
@@ -29,19 +30,15 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> 
 
 def test_who_is_patient_waits(tmp_path: Path) -> None:
     order = []
-    begun = threading.Event()
 
     def second() -> None:
-        begun.set()
         with alone(tmp_path, is_patient=True):
             order.append("second")
 
     with alone(tmp_path):
         thread = threading.Thread(target=second)
-        with pytest.warns(UserWarning, match="in use by another process; waiting"):
-            thread.start()
-            begun.wait(10)
-            thread.join(0.2)
+        with pytest.warns(UserWarning, match="in use by another process; waiting") as warned:
+            start_until_it_warns(thread, warned)
         order.append("first")
     thread.join(10)
     assert order == ["first", "second"]

@@ -23,6 +23,7 @@ from pyannote.database import FileFinder, registry
 from pyannote.database.util import load_rttm
 from pyannote.metrics.diarization import DiarizationErrorRate
 from toy import SAMPLE_RATE, write_rttm, write_toy_voices
+from waiting import start_until_it_warns
 
 from pyannote_pix2seq import rendering
 from pyannote_pix2seq.locking import alone
@@ -172,9 +173,8 @@ def test_two_processes_do_not_render_into_one_folder_at_once(protocol: Synthetic
     there: list[set[str]] = []
     with alone(tmp_path / "Easy"):
         thread = Thread(target=render, args=(protocol, tmp_path, ORIGIN))
-        with pytest.warns(UserWarning, match="Easy is in use by another process; waiting until it is done"):
-            thread.start()
-            thread.join(0.5)
+        with pytest.warns(UserWarning, match="Easy is in use by another process; waiting until it is done") as warned:
+            start_until_it_warns(thread, warned)
         there.append(contents(tmp_path).keys() - {"Easy/.lock"})
     thread.join(60)
     there.append({path.name for path in (tmp_path / "Easy" / "wav").iterdir()})
@@ -470,9 +470,7 @@ def test_two_processes_do_not_record_into_one_folder_at_once(options: dict[str, 
     thread = Thread(target=record, args=(simulator.describe("talk"), simulator, tmp_path))
     with alone(tmp_path):
         with pytest.warns(UserWarning, match="is in use by another process; waiting until it is done") as warned:
-            thread.start()
-            while thread.is_alive() and not len(warned):
-                thread.join(0.01)
+            start_until_it_warns(thread, warned)
         assert contents(tmp_path).keys() == {".lock"}
     thread.join(60)
     assert contents(tmp_path).keys() == {".lock", "talk.rttm", "talk.sha256", "talk.wav"}

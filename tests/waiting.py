@@ -1,0 +1,13 @@
+"""Waiting for what another thread is to say."""
+
+from threading import Thread
+
+from _pytest.recwarn import WarningsRecorder
+
+
+def start_until_it_warns(thread: Thread, warned: WarningsRecorder) -> None:
+    """Start a thread and wait until it warns, and a moment more, in which one that waits for a lock does nothing."""
+    thread.start()
+    while thread.is_alive() and not len(warned):
+        thread.join(0.01)
+    thread.join(0.2)
