@@ -2,10 +2,10 @@
 
 from threading import Thread
 
-from _pytest.recwarn import WarningsRecorder
+import pytest
 
 
-def start_until_it_warns(thread: Thread, warned: WarningsRecorder) -> None:
+def start_until_it_warns(thread: Thread, warned: pytest.WarningsRecorder) -> None:
     """Start a thread and wait until it warns, and a moment more, in which one that waits for a lock does nothing."""
     thread.start()
     while thread.is_alive() and not len(warned):
