@@ -309,6 +309,15 @@ def test_files_that_may_be_of_another_program_are_not_replaced(talk, diarize):
     assert json.loads(Path("out/talk.json").read_text())["diarization"]
 
 
+def test_json_and_pictures_appear_with_the_turns_or_not_at_all(talk, diarize):
+    (Path("out") / ".talk.rttm.part").mkdir(parents=True)
+    assert diarize(talk, "--into", "out", "--json", "--picture")[0] == 1
+    assert not {"talk.json", "talk.png", "talk.rttm"} & {path.name for path in Path("out").iterdir()}
+    (Path("out") / ".talk.rttm.part").rmdir()
+    assert diarize(talk, "--into", "out", "--json", "--picture")[0] == 0
+    assert {"talk.json", "talk.png", "talk.rttm"} <= {path.name for path in Path("out").iterdir()}
+
+
 def test_json_has_the_confidence_of_each_turn(talk, diarize):
     assert diarize(talk, "--into", "out", "--json")[0] == 0
     turns = json.loads(Path("out/talk.json").read_text())["diarization"]

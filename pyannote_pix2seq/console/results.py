@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 
 from pyannote_pix2seq.atomic import atomic_write
@@ -36,9 +36,9 @@ def write_results(contents: Mapping[str, bytes], job: Job) -> None:
     with disk_errors():
         for suffix in {".png", ".json"} - contents.keys() if ".rttm" in contents and job.has(".rttm") else ():
             job.path(suffix).unlink(missing_ok=True)
-        for suffix, content in contents.items():
-            with atomic_write(job.path(suffix)) as part:
-                part.write_bytes(content)
+        with ExitStack() as parts:  # which appear at once, the last of them, the RTTM, at the end
+            for suffix, content in reversed([*contents.items()]):
+                parts.enter_context(atomic_write(job.path(suffix))).write_bytes(content)
 
 
 @contextmanager
