@@ -160,3 +160,28 @@ def test_a_stream_that_fails_is_not_taken_for_one_that_ends(
         assert raised.value is error and (stream.tell(), stream.num_errors) == (0, 1)
         stream.last = np.inf
         assert sum(block.shape[1] for block in Reader(stream)) == pytest.approx(23 * 16000, abs=2000)
+
+
+class Raw(io.RawIOBase):
+    """A stream that gives 1000 bytes at a time, as raw streams may."""
+
+    def __init__(self, content: bytes):
+        self.content = io.BytesIO(content)
+        self.seek, self.tell = self.content.seek, self.content.tell  # type: ignore[method-assign]
+
+    def readinto(self, buffer: Any) -> int:
+        part = self.content.read(min(len(buffer), 1000))
+        buffer[: len(part)] = part
+        return len(part)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_raw_stream_that_gives_less_than_is_asked_for_is_not_taken_for_one_that_ends(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"talk.{suffix}"
+    soundfile.write(path, noise(12.0, 16000), 16000)
+    stream: Any = Raw(path.read_bytes())
+    assert torch.equal(load(stream)["waveform"], load(path)["waveform"])
+    assert same(list(Reader(stream)), prepare(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, TypeVar
 
 import soundfile
@@ -48,7 +49,12 @@ class _Watched:
             raise self._error
 
     def read(self, size: int) -> bytes:
-        return self._tried(lambda: self._stream.read(size), b"")
+        """Read as much as is asked for, unless the stream ends: raw streams may give less at a time."""
+        parts: list[bytes] = []
+        while size > 0 and (part := self._tried(partial(self._stream.read, size), b"")):
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
 
     def seek(self, offset: int, whence: int) -> int:
         return self._tried(lambda: self._stream.seek(offset, whence), -1)
