@@ -185,3 +185,13 @@ def test_a_raw_stream_that_gives_less_than_is_asked_for_is_not_taken_for_one_tha
     stream: Any = Raw(path.read_bytes())
     assert torch.equal(load(stream)["waveform"], load(path)["waveform"])
     assert same(list(Reader(stream)), prepare(path))
+
+
+@pytest.mark.parametrize("seconds", [5.0, 10.0])
+def test_a_recording_that_is_cut_off_before_it_is_read_says_so_wherever_it_ends(tmp_path: Path, seconds: float) -> None:
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, noise(12.0, 16000), 16000)
+    reader = Reader(path)
+    soundfile.write(path, noise(seconds, 16000), 16000)
+    with pytest.warns(UserWarning, match=rf"ends after {seconds} s, but its head promises 12\.0 s"):
+        assert sum(block.shape[1] for block in reader) == seconds * 16000

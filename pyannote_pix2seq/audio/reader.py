@@ -113,11 +113,10 @@ class Reader:
         with decoded(self._file["audio"], self.uri) as source:
             for position in count(0, size):
                 block = torch.from_numpy(source.read(size, dtype="float32", always_2d=True).T)
-                if position and not block.numel():
-                    return
-                kept = select_channel(block, self._file.get("channel"), self.uri)
-                check_values(kept, self._rate, self.uri, position / self._rate)
-                yield kept
+                if block.numel() or not position:
+                    kept = select_channel(block, self._file.get("channel"), self.uri)
+                    check_values(kept, self._rate, self.uri, position / self._rate)
+                    yield kept
                 if block.shape[1] < size:  # the end, beyond which the mp3 decoder reports errors
                     warn_if_cut_off(self._name, (position + block.shape[1]) / self._rate, self.duration)
                     return
