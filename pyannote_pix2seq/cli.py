@@ -121,7 +121,7 @@ def _check(options: Namespace) -> None:
 
 
 def _check_file(file: Path, overwrite: bool) -> None:
-    """Refuse a file that cannot be one of people, and one that would be lost."""
+    """Refuse a file that cannot be one of people or cannot be written, and one that would be lost."""
     if file.suffix != ENROLLED:
         raise UsageError(f"--into {file}: files of people end in {ENROLLED}, so that --known knows them.")
     if file.is_dir():
@@ -133,6 +133,7 @@ def _check_file(file: Path, overwrite: bool) -> None:
         raise UsageError(
             f"--into {file} is there already, and holds {who}. Name another file, replace it with --overwrite{added}."
         )
+    _make(next(folder for folder in file.absolute().parents if folder.exists()))  # the others are made in the end
 
 
 def _names(file: Path) -> list[str]:

@@ -59,6 +59,13 @@ def test_people_who_were_enrolled_are_not_lost(enrol):
         assert enrol("bob=talk.wav", "--into", path, "--overwrite") == (0, []) and names_in(path) == ["bob"]
 
 
+@pytest.mark.parametrize("folder", ["talk.wav", "talk.wav/in"])
+def test_a_file_that_cannot_be_written_is_told_before_anybody_is_heard(enrol, folder):
+    status, said = enrol("bob=gone.wav", "--into", f"{folder}/people.npz")
+    assert (status, len(said)) == (2, 1)
+    assert said[0].startswith(f"pyannote-pix2seq: --into {Path('talk.wav').absolute()} cannot be a folder to write to")
+
+
 def test_people_of_another_model_are_refused_before_anything_is_heard(talk, diarize, enrol):
     assert enrol("ann=talk.wav", "--into", "people.npz") == (0, [])
     fields = dict(np.load("people.npz"))
