@@ -164,6 +164,12 @@ def test_a_folder_among_files_is_said_to_be_one(talk, diarize):
     assert said[-1] == "1 of 2 files diarized, 1 failed"
 
 
+def test_a_path_that_cannot_even_be_looked_at_does_not_stop_the_others(talk, diarize):
+    status, _, said = diarize(f"{'n' * 300}/other.wav", talk, "--into", "out")
+    assert (status, len(said), Path("out/talk.rttm").exists()) == (1, 2, True)
+    assert "other.wav cannot be opened (File name too long)" in said[0] and said[1] == "1 of 2 files diarized, 1 failed"
+
+
 def test_what_is_no_recording_does_not_keep_one_of_its_name_from_being_diarized(talk, diarize):
     Path("talk").mkdir()
     Path("talk.txt").write_text("what is said")

@@ -135,7 +135,7 @@ def _complaint(job: Job, has_namesake: bool) -> str:
     """What is wrong with the name of a file; empty if nothing is."""
     from pyannote_pix2seq.annotation import survives_rttm
 
-    if not job.file.is_dir() and not survives_rttm(job.uri):
+    if not os.path.isdir(job.file) and not survives_rttm(job.uri):
         return (
             f"{str(job.file)!r} has a name that cannot be read back from RTTM, where unprintable characters, a quote "
             f"in front and words such as NA are lost. Rename it."
