@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pyannote.core import Segment
 
 from pyannote_pix2seq.audio.reader import Reader
+from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.output import Turn, join
 from pyannote_pix2seq.strategies.chunks import BORDER, Chunk, Chunker, Grid, Stitcher, cropped
 
@@ -47,6 +49,14 @@ def test_all_chunks_are_as_long_and_the_last_one_reaches_back() -> None:
     cores = [Segment(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
     assert [chunk.core for chunk in chunks] == [pytest.approx(segment) for segment in cores]
     assert GRID.latency == pytest.approx(52.5 * 0.16)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_numbers_of_numpy_make_the_chunks_that_those_of_python_do(kind: type[np.floating]) -> None:
+    frontend = MelFrontend()
+    for seconds in np.arange(1.0, 30.5, 0.5):  # which all of these can hold exactly
+        expected = Grid.of(float(seconds), None, frontend, 30.0)
+        assert Grid.of(cast(float, kind(seconds)), None, frontend, 30.0) == expected
 
 
 @given(st.integers(1, 5000), grids, st.lists(st.integers(1, 3000), min_size=1, max_size=4))

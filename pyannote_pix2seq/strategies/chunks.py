@@ -22,7 +22,7 @@ from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.samples import AudioError
 from pyannote_pix2seq.errors import ArgumentError
 from pyannote_pix2seq.frontends import TOKEN_DURATION, Frontend
-from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, rounded_up
+from pyannote_pix2seq.numeric import ROUNDING, check_ranges, is_number, plain, rounded_up
 from pyannote_pix2seq.output import SHORTEST_TURN, Turn, join
 
 CHUNK, HOP = 30.0, 0.8
@@ -98,11 +98,11 @@ class Grid(NamedTuple):
                 f"{2 * MIN_CHUNK:g} s or more, as half of it is for prompts and a chunk takes {MIN_CHUNK:g} s or more. "
                 f"Train a model with a longer window (`model_window`)."
             )
-        chunk = min(CHUNK, longest) if chunk is None else chunk
+        chunk = min(CHUNK, longest) if chunk is None else plain(chunk)
         fits = is_number(chunk, MIN_CHUNK) and chunk <= longest
         allowed = f"{MIN_CHUNK:g} s to {longest} s, half of the model's window, whose other half is for prompts"
         check_ranges("Pix2SeqDiarization", {"chunk": chunk}, {"chunk": (fits, allowed)})
-        hop = HOP * chunk if hop is None else hop
+        hop = HOP * chunk if hop is None else plain(hop)
         fits = is_number(hop) and chunk / 5 - ROUNDING <= hop <= chunk + ROUNDING
         allowed = f"{chunk / 5:g} s to {chunk:g} s, a fifth of the chunk to all of it"
         check_ranges("Pix2SeqDiarization", {"hop": hop}, {"hop": (fits, allowed)})
