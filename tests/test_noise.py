@@ -184,6 +184,16 @@ def test_recordings_that_cannot_be_opened_are_left_out_and_so_are_kinds_without_
     assert noises.kinds == ["rain"] and noises.draw("rain", rng_of(), 10).any()
 
 
+def test_recordings_without_a_sample_are_left_out_too(tmp_path: Path) -> None:
+    for kind in ("rain", "wind"):
+        (tmp_path / kind).mkdir()
+        hiss(tmp_path / kind / "nothing.wav", 0)
+    hiss(tmp_path / "rain" / "some.wav", 10)
+    with pytest.warns(UserWarning, match=r"No noise from 2 recordings: .*nothing\.wav is empty: there is not"):
+        noises = Noises(tmp_path)
+    assert noises.kinds == ["rain"] and noises.draw("rain", rng_of(), SAMPLE_RATE // 10).any()
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -47,7 +47,7 @@ class Noises:
     ------
     NoiseError
         If there is no such source, no recording in it, or the manifest lacks a column, a cell or a file. Recordings
-        that cannot be opened are left out, with a warning that lists them.
+        that cannot be opened, or are empty, are left out, with a warning that lists them.
     """
 
     def __init__(self, source: Path | str) -> None:
@@ -142,7 +142,7 @@ def _too_short(path: Path, kind: str) -> str:
 
 
 def _readable(kinds: dict[str, list[Path]]) -> dict[str, list[Path]]:
-    """The recordings that can be opened, and the kinds that have any, with a warning of all others."""
+    """The recordings that can be opened and hold samples, by kind, with a warning of all others."""
     problems = {path: problem for paths in kinds.values() for path in paths if (problem := _problem(path))}
     if problems:
         warnings.warn(f"No noise from {len(problems)} recordings: {' '.join(problems.values())}", stacklevel=3)
@@ -151,12 +151,11 @@ def _readable(kinds: dict[str, list[Path]]) -> dict[str, list[Path]]:
 
 
 def _problem(path: Path) -> str | None:
-    """Why a recording cannot be opened; None if it can."""
+    """Why a recording cannot be heard; None if it can."""
     try:
-        _duration(path)
+        return None if _duration(path) else f"{path} is empty: there is not one sample in it. Record or copy it again."
     except (AudioError, OSError) as error:
         return str(error)
-    return None
 
 
 def _read_manifest(manifest: Path) -> dict[str, list[Path]]:
