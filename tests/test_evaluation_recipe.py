@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import yaml
 from pyannote.database import registry
 
 from pyannote_pix2seq.evaluation.comparison import Evaluation
-from pyannote_pix2seq.evaluation.registered import files_of, register
+from pyannote_pix2seq.evaluation.registered import ProtocolError, files_of, register
 from pyannote_pix2seq.evaluation.system import System
 
 
@@ -165,3 +166,31 @@ def test_a_database_that_was_loaded_before_is_loaded_again_without_a_warning(tmp
         warnings.simplefilter("error")
         register(mine)
     assert [file["uri"] for file in files_of("Same.SpeakerDiarization.All", "test")] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("member", "message"),
+    [
+        ("Two", r"files of X\.SpeakerDiarization\.Both cannot be read \(ValueError: could not convert .*zero"),
+        ("Gone", r"X\.SpeakerDiarization\.Both is not there yet \(.*gone\.lst"),
+        ("Unknown", r"files of X\.SpeakerDiarization\.Both cannot be read \(.*Unknown"),
+    ],
+)
+def test_what_is_wrong_with_the_second_of_several_protocols_is_told(tmp_path: Path, member: str, message: str) -> None:
+    for name, start in (("one", "0"), ("two", "zero")):
+        (tmp_path / f"{name}.lst").write_text(f"{name}\n")
+        (tmp_path / f"{name}.rttm").write_text(f"SPEAKER {name} 1 {start} 1 <NA> <NA> bob <NA> <NA>\n")
+    own = {
+        name: {"test": {"uri": f"{name.lower()}.lst", "annotation": f"{name.lower()}.rttm"}}
+        for name in ("One", "Two", "Gone")
+    }
+    both = {"test": {f"Joined.SpeakerDiarization.{name}": ["test"] for name in ("One", member)}}
+    protocols = {"Joined": {"SpeakerDiarization": own}, "X": {"SpeakerDiarization": {"Both": both}}}
+    (tmp_path / "database.yml").write_text(yaml.safe_dump({"Protocols": protocols}, sort_keys=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each of these replaces that of the one before
+        register(tmp_path / "database.yml")
+    files = files_of("X.SpeakerDiarization.Both", "test")
+    assert next(files)["uri"] == "one"
+    with pytest.raises(ProtocolError, match=message):
+        next(files)

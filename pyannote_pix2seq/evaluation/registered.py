@@ -31,9 +31,15 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
         raise ProtocolError(
             f"There is no protocol {name}. There are: {', '.join(registered()) or 'none'}. Others need a --registry."
         ) from error
+    files = _listed(protocol, name, subset)
+    first = list(islice(files, 1))  # so that what is wrong with all of them is told at once
+    return chain(first, files)
+
+
+def _listed(protocol: Protocol, name: str, subset: str) -> Iterator[ProtocolFile]:
+    """Files of a protocol; errors are those of `files_of`, at any file, as a protocol may consist of several."""
     try:
-        files = getattr(protocol, subset)()
-        first = list(islice(files, 1))
+        yield from getattr(protocol, subset)()
     except (AttributeError, NotImplementedError) as error:
         others = ", ".join(other for other in SUBSETS if other != subset and _has(protocol, other)) or "it has none"
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset: {others}.") from error
@@ -50,7 +56,6 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
             f"Lists, RTTM or UEM files of {name} cannot be read ({reason(error)}). Mend those that its database.yml "
             f"names."
         ) from error
-    return chain(first, files)
 
 
 def _has(protocol: Protocol, subset: str) -> bool:
