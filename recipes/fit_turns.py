@@ -17,6 +17,9 @@ from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.simulation import FittedTurns
 from pyannote_pix2seq.simulation.rttm import find_rttms, in_thirds
 
+SUFFIX = ".json"
+"""Of what is written: where it is forgotten, the last RTTM file must not be taken for it, and be replaced."""
+
 
 def parse() -> argparse.Namespace:
     parser = Parser(description=__doc__)
@@ -25,7 +28,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--hold-out", type=int, choices=range(3), help="third of the recordings to leave out")
     parser.add_argument("--kinds", type=at_least_one, default=16, help="number of kinds of recordings (default: 16)")
     parser.add_argument("--moods", type=at_least_one, default=12, help="number of moods of conversations (default: 12)")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.out.suffix != SUFFIX:
+        parser.error(
+            f"{options.out} would be written, as it comes last, and is no {SUFFIX} file. Put the file to write behind "
+            f"the recordings, for instance turns{SUFFIX}."
+        )
+    return options
 
 
 def fit(options: argparse.Namespace) -> str:

@@ -42,6 +42,17 @@ def test_recipe_fits_without_what_is_held_out(run_recipe: Callable[..., None], r
     assert (len(fit["kinds"]), len(fit["moods"])) == (2, 3)
 
 
+def test_no_rttm_is_replaced_where_the_file_to_write_is_forgotten(
+    run_recipe: Callable[..., None], rttms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = sorted(rttms.iterdir())
+    before = files[-1].read_text()
+    with pytest.raises(SystemExit) as refusal:
+        run_recipe("fit_turns.py", *files)
+    assert refusal.value.code == 2 and f"{files[-1]} would be written" in capsys.readouterr().err
+    assert files[-1].read_text() == before
+
+
 def test_recipe_puts_a_table_between_the_comments_of_a_page(
     run_recipe: Callable[..., None], rttms: Path, tmp_path: Path
 ) -> None:
