@@ -36,7 +36,7 @@ def parse() -> argparse.Namespace:
         "--most-speech",
         type=positive,
         default=MOST_SPEECH,
-        help=f"seconds to keep of each speaker (default: {MOST_SPEECH:g})",
+        help=f"skip further recordings of a speaker with so many seconds of speech (default: {MOST_SPEECH:g})",
     )
     parser.add_argument("--jobs", type=at_least_one, default=2, help="parallel processes (default: 2)")
     return parser.parse_args()
@@ -44,8 +44,8 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     options = parse()
-    preparation = Preparation(options.denoise, options.most_speech)
     with one_line_messages():
+        preparation = Preparation(options.denoise, options.most_speech)
         refusals = prepare_voices(options.sources, options.out, options.jobs, options.layout, preparation)
     for refusal in refusals[:SHOWN]:
         print(f"refused: {refusal.speaker} {refusal.path}: {refusal.reason}")

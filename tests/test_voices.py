@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import soundfile
 import torch
 from toy import SAMPLE_RATE, rms, toy_voice, write_toy_voices
 
-from pyannote_pix2seq.locking import InUseError, alone
+from pyannote_pix2seq.errors import ArgumentError
+from pyannote_pix2seq.locking import LOCK, InUseError, alone
 from pyannote_pix2seq.simulation import preparation
 from pyannote_pix2seq.simulation.layout import split_of
 from pyannote_pix2seq.simulation.preparation import AS_THEY_ARE, Preparation, prepare_voices
@@ -368,8 +370,31 @@ def test_what_was_prepared_in_another_way_is_prepared_again(
     assert len(heard) == 4
     prepare_voices(recordings, tmp_path / "store", num_jobs=1)
     assert len(heard) == 4  # nothing was done again
-    prepare_voices(recordings, tmp_path / "store", 1, preparation=Preparation(most_speech=1.0))
+    prepare_voices(recordings, tmp_path / "store", 1, preparation=Preparation(most_speech=3.0))
     assert len(heard) == 8
+
+
+@pytest.mark.parametrize("seconds", [2.9, 0, np.nan, "many"])
+def test_less_speech_than_a_speaker_needs_is_never_enough(seconds: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"most_speech=.* was given; it has to be a number of seconds, 3 or more\."):
+        Preparation(most_speech=seconds)
+
+
+def test_a_store_is_complete_where_what_is_open_cannot_be_removed(
+    recordings: Path, tmp_path: Path, heard: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlink = os.unlink
+
+    def as_on_smb(path: Any, **options: Any) -> None:
+        if Path(os.fspath(path)).name == LOCK:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", as_on_smb)
+    for _ in range(2):  # which may be replaced
+        prepare_voices(recordings, tmp_path / "store", num_jobs=1)
+        assert Voices(tmp_path / "store", "train").speakers == ["ann", "cy"]
+        assert [path.name for path in (tmp_path / "store" / PARTS).iterdir()] == [LOCK]
 
 
 def test_speech_is_cut_at_pauses_of_300_ms_and_denoised_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:

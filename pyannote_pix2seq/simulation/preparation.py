@@ -21,6 +21,7 @@ from tqdm import tqdm
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.locking import alone
+from pyannote_pix2seq.numeric import check_ranges, is_number
 from pyannote_pix2seq.parallel import parallel_map
 from pyannote_pix2seq.simulation.denoising import denoise, noisereduce
 from pyannote_pix2seq.simulation.dependency import dependency
@@ -64,11 +65,20 @@ class Preparation:
     is_denoised : bool
         Whether steady noise is reduced, see `denoising.py`.
     most_speech : float
-        Further recordings of a speaker are skipped once there is this much speech, in seconds.
+        Further recordings of a speaker are skipped once there is this much speech, in seconds: `MIN_SPEECH` or more.
+
+    Raises
+    ------
+    ArgumentError
+        If it is less, so that speakers might be refused for what they were not asked to say.
     """
 
     is_denoised: bool = False
     most_speech: float = MOST_SPEECH
+
+    def __post_init__(self) -> None:
+        allowed = (is_number(self.most_speech, MIN_SPEECH), f"a number of seconds, {MIN_SPEECH:g} or more")
+        check_ranges("Preparation", vars(self), {"most_speech": allowed})
 
 
 AS_THEY_ARE = Preparation()
@@ -122,11 +132,11 @@ def prepare_voices(
         try:
             write_voices(folder, _accepted(speakers, parts, preparation, refusals))
         except VoicesError:
-            shutil.rmtree(parts)  # what was refused may be mended before the next run
+            _remove(parts)  # what was refused may be mended before the next run
             raise
         finally:
             _write_refusals(folder / "refused.tsv", refusals)
-        shutil.rmtree(parts)
+        _remove(parts)
     return refusals
 
 
@@ -209,6 +219,11 @@ def _left_out(sources: Sequence[Path] | Path, speakers: Iterable[Recordings]) ->
 def _part(parts: Path, recordings: Recordings, preparation: Preparation) -> Path:
     """File of a prepared speaker; another one if the recordings or the options of the preparation differ."""
     return parts / f"{seed_of(repr((recordings, preparation))):016x}.npz"
+
+
+def _remove(parts: Path) -> None:
+    """Remove what was prepared; of a folder on NFS or SMB, the lock, which is still open, may stay."""
+    shutil.rmtree(parts, ignore_errors=True)
 
 
 def _write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
