@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,19 @@ def test_a_fingerprint_is_that_of_the_command_and_of_what_is_in_its_files_but_fo
         found.append(peer.fingerprint)
     found.append(System(peer.name, (*peer.command[:-1], "--slow")).fingerprint)
     assert len(set(found)) == 4
+
+
+def test_a_fingerprint_takes_little_memory_however_large_files_are(tmp_path: Path) -> None:
+    (tmp_path / "weights").mkdir()
+    for number in range(2):
+        with (tmp_path / "weights" / f"{number}.bin").open("wb") as file:
+            file.truncate(2**25)
+    peer = System("peer", (str(tmp_path / "weights"),))
+    tracemalloc.start()
+    assert peer.fingerprint
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**23
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer, read_answers
 from pyannote_pix2seq.evaluation.process import run
+from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.sources import ModelError, check_exists
 
 WORKER = (sys.executable, "-m", f"{__package__}.worker")
@@ -106,8 +107,8 @@ class System:
         for word in self.command:
             inside = Path(word).rglob("*") if os.path.isdir(word) else [Path(word)]
             files = [path for path in sorted(inside) if os.path.isfile(path) and path.suffix != ".md"]
-            for content in [path.read_bytes() for path in files] or [word.encode()]:
-                digest.update(hashlib.sha256(content).digest())
+            digests = [file_digest(path) for path in files] or [hashlib.sha256(os.fsencode(word)).hexdigest()]
+            digest.update(bytes.fromhex("".join(digests)))
         return digest.hexdigest()[:16]
 
     def answer(self, recordings: Path, threads: int) -> dict[str, Answer]:
