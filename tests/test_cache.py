@@ -88,6 +88,15 @@ def test_files_without_an_annotation_or_annotated_region_are_passed_over_with_a_
     assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
 
 
+def test_blank_lines_of_a_list_are_no_recordings(tmp_path: Path) -> None:
+    blank = {"uri": "", "database": None, "annotation": Annotation(uri=""), "annotated": None}
+    cache = cache_of(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cache.fill([blank, FILES[0], blank])
+    assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
+
+
 def test_files_without_a_turn_are_kept_with_a_warning(tmp_path: Path) -> None:
     silent = [file_of(name, 3.2, annotation=Annotation(uri=name)) for name in ("typo", "quiet", "third")]
     for some, has in ((silent[:1], "typo has"), (silent, "typo and 2 more have")):

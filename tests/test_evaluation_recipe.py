@@ -194,3 +194,12 @@ def test_what_is_wrong_with_the_second_of_several_protocols_is_told(tmp_path: Pa
     assert next(files)["uri"] == "one"
     with pytest.raises(ProtocolError, match=message):
         next(files)
+
+
+def test_blank_lines_of_a_list_are_no_recordings(tmp_path: Path) -> None:
+    (tmp_path / "all.lst").write_text("one\n\ntwo\n  \n")
+    (tmp_path / "database.yml").write_text(
+        "Protocols: {Blank: {SpeakerDiarization: {All: {scope: file, test: {uri: all.lst}}}}}\n"
+    )
+    register(tmp_path / "database.yml")
+    assert [file["uri"] for file in files_of("Blank.SpeakerDiarization.All", "test")] == ["one", "two"]

@@ -39,7 +39,7 @@ def files_of(name: str, subset: str) -> Iterator[ProtocolFile]:
 def _listed(protocol: Protocol, name: str, subset: str) -> Iterator[ProtocolFile]:
     """Files of a protocol; errors are those of `files_of`, at any file, as a protocol may consist of several."""
     try:
-        yield from getattr(protocol, subset)()
+        yield from (file for file in getattr(protocol, subset)() if file["uri"])  # a blank line of a list has none
     except (AttributeError, NotImplementedError) as error:
         others = ", ".join(other for other in SUBSETS if other != subset and _has(protocol, other)) or "it has none"
         raise ProtocolError(f"{name} has no {subset} files. Choose another --subset: {others}.") from error

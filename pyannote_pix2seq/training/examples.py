@@ -143,7 +143,7 @@ class ExampleCache(Dataset):
             If there are no examples at all, or several files of a database have the same uri. A stretch that cannot be
             read, and a file nothing of which is annotated, is reported in a warning and skipped.
         """
-        files = list(files)
+        files = [file for file in files if file["uri"]]  # a blank line of a list has none
         names = Counter((file.get("database"), file["uri"]) for file in files)
         if twice := [uri for (_, uri), count in names.items() if count > 1]:
             raise CacheError(
