@@ -141,8 +141,8 @@ def parse(arguments: Sequence[str] | None) -> tuple[argparse.Namespace, list[Sys
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="folder for difficulty.csv")
     options, systems = parse_systems(parser, arguments)
     is_all = options.axes is None and options.domains is None
-    options.axes = list(AXES) if is_all else options.axes or []
-    options.domains = list(DOMAINS) if is_all else options.domains or []
+    options.axes = [*(AXES if is_all else dict.fromkeys(options.axes or []))]  # each once
+    options.domains = [*(DOMAINS if is_all else dict.fromkeys(options.domains or []))]
     if not (options.axes or options.domains):
         parser.error("Neither --axes nor --domains names anything. Name some, or leave both out for all.")
     if options.into and options.into.is_file():

@@ -56,6 +56,14 @@ def test_only_what_an_axis_is_about_changes(sweep: ModuleType, voices: Path) -> 
     assert [len(file["annotation"].labels()) for file in speakers] == [1, 1, 6, 6]
 
 
+def test_what_is_named_twice_is_measured_once(sweep: ModuleType) -> None:
+    chosen = ["--axes", "noise", "overlap", "noise", "--domains", "read", "read"]
+    options, _ = sweep.parse(["--voices", "voices/", *chosen])
+    assert (options.axes, options.domains) == (["noise", "overlap"], ["read"])
+    options, _ = sweep.parse(["--voices", "voices/"])
+    assert (options.axes, options.domains) == (list(sweep.AXES), list(sweep.DOMAINS))
+
+
 def test_the_page_and_the_pictures_are_filled_in(
     sweep: ModuleType,
     voices: Path,
