@@ -14,6 +14,7 @@ into FOLDER/archives.
 
 from __future__ import annotations
 
+import argparse
 import io
 import re
 import shutil
@@ -36,6 +37,7 @@ from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.console.arguments import Parser
+from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.origin import file_digest
 
@@ -285,8 +287,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = {subset for name in options.corpora for subset in CORPORA[name][1]}
     if unknown := sorted(set(options.subsets or known) - known):
         parser.error(f"--subsets {' '.join(unknown)}: {', '.join(options.corpora)} has {', '.join(sorted(known))}")
-    failed = False
-    for name in options.corpora:
+    with one_line_messages():
+        return int(not fetch(options))
+
+
+def fetch(options: argparse.Namespace) -> bool:
+    """Fetch what is asked for, one subset after the other; return whether all of it is complete."""
+    complete = True
+    for name in dict.fromkeys(options.corpora):
         read, sizes = CORPORA[name]
         for subset in [each for each in sizes if options.subsets is None or each in options.subsets]:
             try:
@@ -294,9 +302,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 store(recordings, options.into / name, subset, sizes[subset], MINI.get(name))
                 print(f"{name} {subset}: {sizes[subset].recordings} recordings", flush=True)
             except (Pix2SeqError, OSError, *DAMAGED) as error:
-                failed = True
+                complete = False
                 print(f"{name} {subset} is not complete:\n{error}", file=sys.stderr)
-    return int(failed)
+    return complete
 
 
 if __name__ == "__main__":

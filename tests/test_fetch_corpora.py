@@ -265,6 +265,20 @@ def test_a_download_that_broke_off_is_not_kept(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_interruption_is_one_line_and_keeps_no_half_of_a_download(
+    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted(io.BytesIO):
+        def read(self, *_: object) -> bytes:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe.urllib.request, "urlopen", lambda _: Interrupted())
+    with pytest.raises(SystemExit) as ended:
+        recipe.main(["VoxConverse", "--subsets", "test", "--into", str(tmp_path)])
+    assert ended.value.code == 130 and capsys.readouterr().err.endswith(": interrupted\n")
+    assert not [*(tmp_path / "archives").iterdir()]
+
+
 def test_subsets_that_there_are_not(recipe: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         recipe.main(["VoxConverse", "--subsets", "test", "dev", "--into", str(tmp_path)])
