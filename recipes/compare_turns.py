@@ -62,9 +62,16 @@ class Comparison(NamedTuple):
 
     @classmethod
     def of(cls, title: str, recordings: Mapping[str, Iterable[Turns]]) -> Comparison:
-        listed = {way: list(each) for way, each in recordings.items()}
-        values = {way: characteristics(each) for way, each in listed.items()}
-        return cls(title, values, {way: habits(each) for way, each in listed.items()})
+        values, shares = {}, {}
+        for way, each in recordings.items():  # the real ones first
+            turns = list(each)
+            values[way], shares[way] = characteristics(turns), habits(turns)
+            if not all(map(len, values[way].values())):
+                raise Pix2SeqError(
+                    f"{title}: the {way} recordings, {len(turns)}, are too short to be compared. Give some of "
+                    f"{STRETCH:g} s or more, in which turns follow one another."
+                )
+        return cls(title, values, shares)
 
     def distance(self, way: str, name: str) -> float:
         """Kolmogorov-Smirnov distance to the real conversations."""
@@ -90,7 +97,13 @@ def corpus_of(name: str, folder: str, third: str) -> tuple[str, Path, int]:
 def hold_out(folder: Path, third: int) -> tuple[list[Path], list[Path]]:
     """Files of one third, and of the two others."""
     thirds = in_thirds(find_rttms(folder))
-    return thirds.pop(third), sorted(file for part in thirds for file in part)
+    held_out, rest = thirds.pop(third), sorted(file for part in thirds for file in part)
+    if not (held_out and rest):
+        raise Pix2SeqError(
+            f"Of the RTTM files in {folder}, {len(held_out)} are in third {third} and {len(rest)} in the others: a "
+            f"hash of their names decides. Give more of them, one for each recording."
+        )
+    return held_out, rest
 
 
 def compare(name: str, folder: Path, third: int, number: int) -> Comparison:

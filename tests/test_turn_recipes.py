@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,3 +83,19 @@ def test_recipes_say_in_one_line_what_is_wrong(complaint: Callable[..., str], rt
     nowhere = ("--picture", tmp_path / "gone" / "turns.png")
     said = complaint("compare_turns.py", *corpus, "0", "--page", page, *nowhere, "--conversations", "3")
     assert said.startswith("compare_turns.py: [Errno 2] No such file or directory: ")
+
+
+def test_what_is_too_little_to_be_compared_is_said(complaint: Callable[..., str], rttms: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- turns:begin -->\n<!-- turns:end -->\n")
+    arguments = ("compare_turns.py", "--corpus", "ami", rttms, "0", "--page", page, "--conversations", "3")
+    for number in range(12):
+        write_rttm(rttms / f"m{number}.rttm", [(0, 5, "A"), (6, 5, "B")], uri=f"m{number}")
+    assert re.fullmatch(
+        r"compare_turns\.py: ami, \d+ .*: the real recordings, \d+, are too short to be compared\. Give .*",
+        complaint(*arguments),
+    )
+    for path in sorted(rttms.iterdir())[1:]:
+        path.unlink()
+    said = complaint(*arguments)
+    assert said.startswith(f"compare_turns.py: Of the RTTM files in {rttms}, ") and "one for each recording" in said
