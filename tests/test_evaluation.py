@@ -17,6 +17,7 @@ from talks import LOUD, QUIET, SHORT, TELLER, file, reference
 from toy import annotation
 
 from pyannote_pix2seq.audio.writing import WriteError
+from pyannote_pix2seq.evaluation.answer import REFERENCES
 from pyannote_pix2seq.evaluation.comparison import (
     NEVER_TWO,
     ONE_SPEAKER,
@@ -119,6 +120,14 @@ def test_each_failure_is_one_line(teller: Any, tmp_path: Path) -> None:
         "lost is left out: Could not find file in any of: - here - there",
         "wordy is left out: RuntimeError: too short for me.",
     ]
+
+
+def test_references_may_consist_of_numbers_of_numpy(teller: Any, tmp_path: Path) -> None:
+    turns = np.array([0, 2]), np.array([1.5, 4.0], np.float32), np.array([17, 18])
+    numbers = {"annotation": annotation(*zip(*turns, strict=True))}
+    evaluation = evaluate("Toy", [file(LOUD) | numbers], [teller("system")], threads=1, place=tmp_path)
+    assert [measure(result.scores)["der"] for result in evaluation.results[::2]] == pytest.approx([100 * 0.5 / 3.5, 0])
+    assert json.loads((tmp_path / REFERENCES).read_text()) == {LOUD: [[0, 1.5, "17"], [2, 4, "18"]]}
 
 
 def test_only_what_is_far_beyond_full_scale_is_scaled_down(tmp_path: Path) -> None:

@@ -195,10 +195,14 @@ def _write(files: Iterable[Mapping[str, Any]], folder: Path) -> tuple[list[Recor
             continue
         listed.append({"uri": uri, "audio": str(audio), "sha256": file_digest(audio)})
     found = list(recordings.values())
-    references = {each.uri: [(*turn, label) for turn, _, label in _tracks(each.reference)] for each in found}
     (folder / LISTED).write_text(json.dumps(listed))
-    (folder / REFERENCES).write_text(json.dumps(references))
+    (folder / REFERENCES).write_text(json.dumps({each.uri: _plain(each.reference) for each in found}))
     return found, failures
+
+
+def _plain(reference: Annotation) -> list[tuple[float, float, str]]:
+    """Turns of a reference as JSON can hold them: where it was made of a table, they may consist of NumPy's numbers."""
+    return [(float(turn.start), float(turn.end), str(label)) for turn, _, label in _tracks(reference)]
 
 
 def _write_one(file: Mapping[str, Any], audio: Path) -> Recording:
