@@ -32,6 +32,7 @@ from pyannote_pix2seq.audio.reader import Reader
 from pyannote_pix2seq.audio.recording import load
 from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_messages
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.peak_memory import peak_memory
 from pyannote_pix2seq.evaluation.worker import read
 
@@ -72,10 +73,22 @@ def benchmark_batch(options: argparse.Namespace) -> None:
         for file in files:
             file.symlink_to(options.audio.resolve())
         command = [*COMMAND, *map(str, files), "--into", f"{folder}/rttm", "--overwrite", "--model", options.pipeline]
-        run = partial(subprocess.run, [*command, "--jobs", str(options.jobs)], check=True)
+        run = partial(diarize, [*command, "--jobs", str(options.jobs)])
         factors = [minutes / timed(run) for _ in range(options.runs)]
     how = f"{options.jobs} processes of one thread" if options.jobs > 1 else "1 process"
     print(f"{options.files} recordings of {60 * minutes / options.files:.0f} s by {how}: {summary(factors)}")
+
+
+def diarize(command: Sequence[str]) -> None:
+    """Run the command line.
+
+    Raises
+    ------
+    Pix2SeqError
+        If it fails: what was measured then is no speed.
+    """
+    if status := subprocess.run(command).returncode:
+        raise Pix2SeqError(f"The command line ended with exit status {status}; what it said is above.")
 
 
 def timed(work: Callable[[], Any]) -> float:

@@ -46,6 +46,22 @@ def test_a_batch_is_diarized_by_the_command_line(benchmark: Any, capsys: pytest.
     )
 
 
+def test_a_batch_that_fails_is_no_measurement(
+    load_recipe: Callable[[str], ModuleType],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    soundfile.write(tmp_path / "talk.wav", np.zeros(16000), 16000)
+    recipe = load_recipe("benchmark.py")
+    monkeypatch.setattr(recipe, "COMMAND", (sys.executable, "-c", "raise SystemExit(2)"))
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", str(tmp_path / "talk.wav"), "--files", "1"])
+    with pytest.raises(SystemExit) as refusal:
+        recipe.main()
+    assert refusal.value.code == "benchmark.py: The command line ended with exit status 2; what it said is above."
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [
