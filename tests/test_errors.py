@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import pkgutil
 import signal
 import sys
@@ -105,6 +106,20 @@ def test_warnings_of_recipes_are_one_line(capsys: pytest.CaptureFixture[str], mo
     assert capsys.readouterr().err == "render.py: ann.wav cannot be read. It is left out.\n"
     with pytest.warns(UserWarning, match="as before"):
         warnings.warn("as before", stacklevel=1)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"), [("utf-8", "Zo\u00eb \u4f1a \\udce9"), ("latin-1", "Zo\u00eb \\u4f1a \\udce9")]
+)
+def test_names_that_stdout_cannot_hold_are_escaped(
+    encoding: str, printed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(content, encoding))
+    with one_line_messages():
+        pass
+    print("Zo\u00eb \u4f1a \udce9", end="", flush=True)
+    assert content.getvalue() == printed.encode(encoding)
 
 
 def test_mistakes_of_ours_keep_their_traceback() -> None:

@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 
 from tqdm import tqdm
@@ -23,7 +24,7 @@ TERMINATED = 128 + signal.SIGTERM
 def one_line_messages() -> Iterator[None]:
     """End the program with one line about its input, e.g. a folder without voices, instead of a traceback.
 
-    Warnings are one line each, too.
+    Warnings are one line each, too. What is printed, then and afterwards, may have any name in it.
 
     Raises
     ------
@@ -32,6 +33,7 @@ def one_line_messages() -> Iterator[None]:
         module that is not installed; with status 130 for Ctrl-C. Any other exception is a bug, and keeps its traceback.
     """
     replace_closed_stderr()
+    escape_on_stdout()
     program = Path(sys.argv[0]).name
     try:
         with one_line_warnings(program):
@@ -78,3 +80,12 @@ def replace_closed_stderr() -> None:
     """Discard what is written to stderr if it is closed: it would raise an error, or end up in what stdout is for."""
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w")
+
+
+def escape_on_stdout() -> None:
+    """Escape what stdout cannot hold, such as names of files that are not UTF-8, or not of the locale's encoding.
+
+    Otherwise the program would end where it prints them.
+    """
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
