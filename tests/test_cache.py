@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pyannote.database import ProtocolFile
 from pyannote.database.custom import Template
 from toy import annotation
 
+from pyannote_pix2seq.atomic import part_of
 from pyannote_pix2seq.frontends.mel import MelFrontend
 from pyannote_pix2seq.training.examples import CacheError
 
@@ -86,6 +88,16 @@ def test_files_without_an_annotation_or_annotated_region_are_passed_over_with_a_
         "nobody is left out: it has no annotation. Does its RTTM have it?",
     }
     assert [example.uri for example in cache] == ["first@0.00"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_full_disk_is_said_in_one_line_whichever_process_it_is_full_for(tmp_path: Path, num_workers: int) -> None:
+    cache, path = cache_of(tmp_path), tmp_path / "second@0.00.npz"
+    part_of(path).symlink_to("/dev/full")
+    with pytest.raises(OSError, match=f"^{re.escape(f'[Errno 28] No space left on device: {str(path)!r}')}$"):
+        cache.fill([FILES[0], FILES[1] | {"uri": "second"}], num_workers)
+    cache.fill(FILES, num_workers)  # once there is room
+    assert len(cache) == 2
 
 
 def test_blank_lines_of_a_list_are_no_recordings(tmp_path: Path) -> None:

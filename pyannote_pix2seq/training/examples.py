@@ -177,7 +177,10 @@ class ExampleCache(Dataset):
 
     def _compute(self, stretches: list[Stretch], num_workers: int) -> Iterator[str | None]:
         """Store the tokens of stretches, in the processes that read them; yield the problem of each, or None."""
-        yield from DataLoader(_ComputedStretches(self, stretches), batch_size=None, num_workers=num_workers)
+        for problem in DataLoader(_ComputedStretches(self, stretches), batch_size=None, num_workers=num_workers):
+            if isinstance(problem, OSError):
+                raise problem  # here, as PyTorch makes a traceback of what is raised in its processes
+            yield problem
 
     def _compute_together(
         self, stretches: list[Stretch], num_workers: int, device: torch.device
@@ -241,7 +244,7 @@ class _Reading(Dataset):
 
 
 class _ComputedStretches(Dataset):
-    """Stores the tokens of stretches on demand; an item is the problem, or None."""
+    """Stores the tokens of stretches on demand; an item is the problem, why nothing can be stored, or None."""
 
     def __init__(self, cache: ExampleCache, stretches: list[Stretch]):
         self.frontend, self.reading = cache.frontend, _Reading(cache, stretches)
@@ -249,11 +252,14 @@ class _ComputedStretches(Dataset):
     def __len__(self) -> int:
         return len(self.reading)
 
-    def __getitem__(self, index: int) -> str | None:
+    def __getitem__(self, index: int) -> str | OSError | None:
         read = self.reading[index]
         if isinstance(read, str):
             return read
-        store([read], self.frontend)
+        try:
+            store([read], self.frontend)
+        except OSError as error:  # a full disk
+            return error
         return None
 
 
