@@ -12,7 +12,7 @@ from pyannote.audio import Pipeline
 from pyannote_pix2seq import PRETRAINED
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.system_options import parse_systems
-from pyannote_pix2seq.evaluation import worker
+from pyannote_pix2seq.evaluation import process, worker
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.sources import ModelError
 
@@ -88,6 +88,16 @@ def test_a_fingerprint_is_that_of_the_command_and_of_what_is_in_its_files_but_fo
         found.append(peer.fingerprint)
     found.append(System(peer.name, (*peer.command[:-1], "--slow")).fingerprint)
     assert len(set(found)) == 4
+
+
+def test_a_peer_may_be_a_file_of_this_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("run.sh").write_text("#!/bin/sh\nexit 7\n")
+    Path("run.sh").chmod(0o755)
+    Path("peer.py").touch()
+    assert process.run(System.of_peer("mine=run.sh --fast").command, threads=1) == 7
+    assert System.of_peer("mine=peer.py").command == (sys.executable, str(tmp_path / "peer.py"))
+    assert System.of_peer("mine=sh run.sh").command == ("sh", "run.sh")
 
 
 def test_a_fingerprint_takes_little_memory_however_large_files_are(tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ class System:
         if not (os.path.exists(words[0]) or shutil.which(words[0])):
             raise UnknownSystemError(f"The peer {name} is {words[0]}: no file or folder here, and no command.")
         _check_folder(Path(words[0]))
+        if not shutil.which(words[0]):
+            words[0] = os.path.abspath(words[0])  # or `run.sh` of this folder would be sought among commands
         python = [sys.executable] if words[0].endswith(".py") else WORKER if Path(words[0]).is_dir() else []
         return cls(name, (*python, *words))
 
