@@ -14,7 +14,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.bins import centres
-from pyannote_pix2seq.frontends.campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, CAMPPlus, fbank, frame_count
+from pyannote_pix2seq.frontends.campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, frame_count, statistics_pooling
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.simulation import Conversation, Simulator
 from pyannote_pix2seq.simulation.seed import seed_of
@@ -74,12 +74,12 @@ class Teacher:
     Parameters
     ----------
     simulator : Simulator
-    campplus : CAMPPlus
-        Tells voices from clean speech.
+    frontend : SpeakerFrontend
+        Its CAM++ tells voices from clean speech.
     """
 
-    def __init__(self, simulator: Simulator, campplus: CAMPPlus):
-        self.simulator, self.campplus = simulator, campplus
+    def __init__(self, simulator: Simulator, frontend: SpeakerFrontend):
+        self.simulator, self.frontend = simulator, frontend
 
     def lesson(self, uri: str) -> Lesson:
         """The lesson of a conversation in which somebody is heard alone, the same for the same `uri` in any process.
@@ -111,8 +111,9 @@ class Teacher:
         voices = [torch.empty(0, EMBEDDING_DIM)]
         for speaker in range(len(conversation.voices)):
             solo = replace(conversation, duration=CLEAN, turns=(Triplet(0, CLEAN, speaker),))
-            track = torch.from_numpy(self.simulator.tracks(solo)[speaker])
-            voices.append(F.normalize(self.campplus(fbank(track[None, None])), dim=-1))
+            frames = self.frontend.frames(torch.from_numpy(self.simulator.tracks(solo)[speaker])[None, None])
+            statistics = statistics_pooling(frames, torch.ones_like(frames[:, :1]))
+            voices.append(F.normalize(self.frontend.campplus.embed(statistics)[0], dim=-1))
         return torch.cat(voices)
 
 
