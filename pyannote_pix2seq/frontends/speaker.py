@@ -1,8 +1,6 @@
 """Pretrained frontend: local speaker segmentation and voices."""
 
-from copy import deepcopy
 from itertools import permutations
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +15,6 @@ from pyannote_pix2seq.frontends.campplus import (
     EMBEDDING_DIM,
     NUM_FRAME_CHANNELS,
     CAMPPlus,
-    CAMPPlusTail,
     fbank,
     statistics_pooling,
 )
@@ -43,8 +40,8 @@ class SpeakerFrontend(Frontend):
     Weights are random until a state dict is loaded (see `recipes/fetch_frontends.py`). Meant for windows of
     up to a minute: memory grows with the square of the duration. The posteriors are refined by CAM++ frames,
     once `recipes/refine.py` has trained the refinement (see `Refinement`), and the number of active speakers is
-    pooled with the estimate of a second network (see `SpeakerCounter`). Voices are told by a copy of the last layers
-    of CAM++, once `recipes/adapt.py` has trained it. Quiet waveforms are amplified first (see `amplified`).
+    pooled with the estimate of a second network (see `SpeakerCounter`). Quiet waveforms are amplified first (see
+    `amplified`).
 
     Content is the posterior of the 7 powerset classes in each of the 4 bins of a token, bin by bin. There are
     three voices: voice 0 is pooled over all speech within 0.4 s; voices 1 and 2 are those of the two local
@@ -76,14 +73,12 @@ class SpeakerFrontend(Frontend):
         self.segmentation = build_segmentation()
         self.counter = SpeakerCounter(self.samples_per_bin)
         self.campplus = CAMPPlus()
-        self.voicing = deepcopy(self.campplus.tail)
         self.refinement = Refinement(NUM_CLASSES, NUM_FRAME_CHANNELS)
         powerset = Powerset(MAX_LOCAL_SPEAKERS, MAX_OVERLAP)
         self.register_buffer("mapping", powerset.build_mapping(), persistent=False)
         self.register_buffer("relabellings", self._relabellings(powerset), persistent=False)
         self.requires_grad_(False)
         self.eval()
-        self.register_load_state_dict_pre_hook(complete)
 
     mapping: Tensor
     relabellings: Tensor
@@ -114,13 +109,12 @@ class SpeakerFrontend(Frontend):
         waveforms = amplified(waveforms)
         # first, so that its memory is free again before frames, which take the most, are computed
         numbers = self.counter(waveforms, self.num_tokens(waveforms.shape[-1]) * self.bins_per_token)
-        posteriors, trunk = self._posteriors(waveforms), self.trunk(waveforms)
-        refined = self.refinement(posteriors, self.by_bin(frames_of(self.campplus.tail, trunk), posteriors.shape[1]))
+        posteriors, frames = self.features(waveforms)
+        refined = self.refinement(posteriors, self.by_bin(frames, posteriors.shape[1]))
         posteriors = pool_counts(refined, numbers, self.num_active).exp()
         content = posteriors.unflatten(1, (-1, self.bins_per_token))
         # (batch, num_tokens, bins_per_token, num_classes)
-        voices = self._voices(frames_of(self.voicing, trunk), posteriors, content.mean(dim=2))
-        return AudioTokens(content.flatten(2), voices)
+        return AudioTokens(content.flatten(2), self._voices(frames, posteriors, content.mean(dim=2)))
 
     @torch.no_grad()
     def features(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +136,7 @@ class SpeakerFrontend(Frontend):
             If waveforms have another shape.
         """
         self.check(waveforms)
-        return self._posteriors(waveforms), self.frames(waveforms)
+        return self._posteriors(waveforms, self.num_tokens(waveforms.shape[-1])), self.frames(waveforms)
 
     def frames(self, waveforms: Tensor) -> Tensor:
         """CAM++ frames of waveforms.
@@ -156,26 +150,20 @@ class SpeakerFrontend(Frontend):
         frames : (batch, 512, num_frames) torch.Tensor
             In float32, one every 20 ms. Waveforms shorter than a token are padded to one.
         """
-        return frames_of(self.campplus.tail, self.trunk(waveforms))
-
-    def trunk(self, waveforms: Tensor) -> Tensor:
-        """What the last layers of CAM++ read, and their adapted copy: one frame every 20 ms, as of `frames`."""
         features = fbank(padded(waveforms, self.samples_per_token))
         with autocast(waveforms):
-            return self.campplus.trunk(features)
+            return self.campplus.frames(features).float()
 
-    def _posteriors(self, waveforms: Tensor) -> Tensor:
+    def _posteriors(self, waveforms: Tensor, num_tokens: int) -> Tensor:
         """Posteriors of the local segmentation network: (batch, num_bins, num_classes).
 
         The network is applied to chunks of about the duration that it was trained on: in longer ones it misses quiet
         speakers beside loud ones. Each chunk numbers its speakers independently; they are permuted to agree with the
         previous chunk, and where two chunks overlap their posteriors are cross-faded.
         """
-        length, hop, num_bins = (
-            self.bins_per_token * tokens for tokens in (self.CHUNK, self.HOP, self.num_tokens(waveforms.shape[-1]))
-        )
+        length, hop = (self.bins_per_token * tokens for tokens in (self.CHUNK, self.HOP))
         posteriors = piece_by_piece(self._segment, waveforms, length, hop, self.samples_per_bin)
-        return self._join(posteriors)[:, :num_bins]
+        return self._join(posteriors)[:, : num_tokens * self.bins_per_token]
 
     def _segment(self, waveforms: Tensor) -> Tensor:
         return self.segmentation(waveforms).exp()
@@ -229,7 +217,7 @@ class SpeakerFrontend(Frontend):
         weights = self._weights(posteriors, order, frames.shape[-1])
         # (batch, num_tokens, 3, num_frames)
         statistics = statistics_pooling(frames, weights.flatten(1, 2)).unflatten(1, lengths.shape[1:])
-        return F.normalize(self.voicing.embed(statistics), dim=-1) * lengths.unsqueeze(-1)
+        return F.normalize(self.campplus.embed(statistics), dim=-1) * lengths.unsqueeze(-1)
 
     def _weights(self, posteriors: Tensor, order: Tensor, num_frames: int) -> Tensor:
         """Pooling weights of CAM++ frames for each voice of each token.
@@ -293,16 +281,3 @@ class SpeakerFrontend(Frontend):
         posteriors = rename(posteriors, self.relabellings, is_confused, generator)
         voice = blur(contaminate(tokens.voice, is_confused, generator), is_chunk, generator)
         return AudioTokens(posteriors.flatten(2).to(tokens.content.dtype), voice)
-
-
-def frames_of(tail: CAMPPlusTail, trunk: Tensor) -> Tensor:
-    """Frame-level features of last layers of CAM++, in float32."""
-    with autocast(trunk):
-        return tail.frames(trunk).float()
-
-
-def complete(frontend: SpeakerFrontend, weights: dict[str, Tensor], prefix: str, *_: Any) -> None:
-    """Complete weights whose voices were never adapted by those of CAM++ itself."""
-    for name in frontend.voicing.state_dict():
-        if f"{prefix}campplus.xvector.{name}" in weights:
-            weights.setdefault(f"{prefix}voicing.{name}", weights[f"{prefix}campplus.xvector.{name}"])
