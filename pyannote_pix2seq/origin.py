@@ -14,9 +14,6 @@ from torch import Tensor
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.errors import Pix2SeqError
 
-BLOCK = 2**20
-"""Bytes of a file that are hashed at a time."""
-
 
 class OriginError(Pix2SeqError, ValueError):
     """A note of an origin that cannot be read."""
@@ -45,15 +42,6 @@ def weights_digest(weights: Mapping[str, Tensor], what: str = "") -> str:
         content = weight.detach().cpu().reshape(-1).view(torch.uint8)  # NumPy has no bfloat16
         digest.update(name.encode() + content.numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def file_digest(path: Path, algorithm: str = "sha256") -> str:
-    """Digest of the contents of a file of any size, as sha256sum gives it, or md5sum for "md5"."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def changes(note: Path, origin: Mapping[str, Any], may_be_new: bool = False) -> list[str]:

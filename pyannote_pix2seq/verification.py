@@ -13,8 +13,8 @@ from pyannote.database.registry import Registry
 
 from pyannote_pix2seq.atomic import atomic_write
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.protocol import SyntheticProtocol
 
 SUMS, REGISTRY = "SHA256SUMS", "database.yml"

@@ -36,13 +36,13 @@ from pyannote_pix2seq.console.arguments import Parser, at_least_one, positive
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.naming import Naming, naming
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.loading import load_diarization
 from pyannote_pix2seq.locking import alone
-from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.protocol import voice_label
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Conversation, Simulator, Voices

@@ -38,8 +38,8 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.console.arguments import Parser
 from pyannote_pix2seq.console.exit import one_line_messages
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError
-from pyannote_pix2seq.origin import file_digest
 
 GITHUB = "https://github.com/{}/archive/HEAD.zip"
 AMI_LABELS = GITHUB.format("BUTSpeechFIT/AMI-diarization-setup")

@@ -40,13 +40,13 @@ from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.console.label_options import add_labels, labels_of
 from pyannote_pix2seq.console.material_options import add_material, noises_of
 from pyannote_pix2seq.console.system_options import parse_systems
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.comparison import evaluate
 from pyannote_pix2seq.evaluation.markdown import Place, table
 from pyannote_pix2seq.evaluation.measures import components, measure
 from pyannote_pix2seq.evaluation.system import System
 from pyannote_pix2seq.locking import alone
-from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.rendering import record
 from pyannote_pix2seq.simulation import Voices
 from pyannote_pix2seq.simulation.difficulty import simulator

@@ -18,13 +18,13 @@ from pyannote_pix2seq.audio.recording import prepare
 from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.audio.writing import write
 from pyannote_pix2seq.der import EVERYTHING, Scoring
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError, one_line
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer
 from pyannote_pix2seq.evaluation.reference import warn_if_late, warn_if_twice, warn_of_silent
 from pyannote_pix2seq.evaluation.scores import Score, score
 from pyannote_pix2seq.evaluation.system import System, check_names
 from pyannote_pix2seq.locking import alone
-from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.output import Turn, exclusive, to_annotation
 
 LISTED = "recordings.json"

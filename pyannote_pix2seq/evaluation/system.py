@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pyannote_pix2seq.atomic import atomic_write
+from pyannote_pix2seq.digest import file_digest
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.evaluation.answer import REFERENCES, Answer, read_answers
 from pyannote_pix2seq.evaluation.process import run
-from pyannote_pix2seq.origin import file_digest
 from pyannote_pix2seq.sources import ModelError, check_exists
 
 WORKER = (sys.executable, "-m", f"{__package__}.worker")
