@@ -77,6 +77,28 @@ def test_what_is_in_front_of_the_position_of_a_stream_is_not_unheard(kind: str) 
     assert stream.tell() == len(content)
 
 
+class Remote:
+    """A stream, as from a network, of which no more is read at a time than is asked for."""
+
+    def __init__(self, content: bytes):
+        self.content, self.num_read = io.BytesIO(content), 0
+        self.seek, self.tell = self.content.seek, self.content.tell
+
+    def read(self, size: int) -> bytes:
+        part = self.content.read(size)
+        self.num_read += len(part)
+        return part
+
+
+@pytest.mark.parametrize("kind", ["MP3", "FLAC", "WAV"])
+def test_a_stream_that_is_no_file_is_not_read_a_second_time(kind: str) -> None:
+    content = written(np.tile(NOISE, 10), kind)
+    for read in (load, lambda file: list(Reader(file))):
+        stream: Any = Remote(content)
+        read(stream)
+        assert stream.tell() == 0 and stream.num_read < 1.5 * len(content)  # heads are read again
+
+
 def test_an_mp3_file_of_variable_bit_rate_without_a_head(tmp_path: Path) -> None:
     content = written(SWELLING[::-1])  # loud first
     assert heard(content, tmp_path / "a.mp3") == []

@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from io import BytesIO
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
@@ -175,13 +176,17 @@ def _check_behind(name: object, source: str | Path | BinaryIO, file: soundfile.S
 
 
 def _content(source: str | Path | BinaryIO) -> bytes | mmap:
-    """All bytes of a file, of which those on disk are only loaded where they are looked at."""
+    """All bytes of a file, of which those on disk are only loaded where they are looked at, and of `io.BytesIO`.
+
+    None of other streams, such as those from a network: they would have to be read again, and be held in memory.
+    """
+    if isinstance(source, BytesIO):
+        return source.getvalue()
     with open(source, "rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         try:
             return mmap(file.fileno(), 0, access=ACCESS_READ)
-        except (AttributeError, OSError, ValueError):  # in memory, or in a file system that maps nothing
-            file.seek(0)
-            return file.read()
+        except (AttributeError, OSError, ValueError):  # no file, or in a file system that maps nothing
+            return file.read() if isinstance(source, (str, Path)) else b""
 
 
 def _promised(file: soundfile.SoundFile) -> float:
