@@ -282,7 +282,7 @@ def _speaker(name: str, heard_by: str, values: Sequence[np.ndarray]) -> Speaker:
     solo_duration, quality = map(float, values[3:])
     clip = AudioTokens(content, clip_voice)
     speaker = Speaker(clip, quality, voice, solo_duration, name=name, heard_by=heard_by)
-    numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.solo_duration])]
+    numbers = [*clip, speaker.voice, torch.tensor([speaker.quality, speaker.solo_duration], device="cpu")]
     is_whole = (clip.content.ndim, clip.voice.ndim, speaker.voice.ndim) == (2, 3, 1)
     if not (is_whole and len(clip.content) == len(clip.voice) > 0 and all(field.isfinite().all() for field in numbers)):
         raise ValueError(f"{name} has no prompt, or one that is damaged")

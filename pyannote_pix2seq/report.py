@@ -153,7 +153,8 @@ def peaks(blocks: Iterable[Tensor]) -> np.ndarray:
     blocks : iterable of (channel, time) torch.Tensor
         At 16 kHz, of any size.
     """
-    found, rest = array("f"), torch.zeros(0)  # not many small tensors, which would fragment memory
+    found = array("f")  # not many small tensors, which would fragment memory
+    rest = torch.zeros(0, device="cpu")
     for block in blocks:
         samples = torch.cat([rest, block.abs().amax(dim=0).float().cpu()])
         whole = len(samples) // PEAK * PEAK

@@ -185,6 +185,8 @@ def test_enrolment_fits_into_a_small_file(model: Pix2Seq, recordings: dict[str, 
     torch.testing.assert_close(loaded[0].clip.content, people[0].clip.content, rtol=0, atol=0.01)
     assert rows(pipeline(talk(), known=loaded)) == rows(pipeline(talk(), known=people))
     assert rows(pipeline(talk(), known=tmp_path / "people.npz")) == rows(pipeline(talk(), known=loaded))
+    with torch.device("meta"):  # the default of the caller
+        assert repr(Enrolment.load(tmp_path / "people.npz")) == "Enrolment(ann, bob)"
 
 
 def test_people_who_cannot_be_enrolled(

@@ -68,6 +68,15 @@ def test_every_way_to_give_a_recording_is_the_same(tmp_path: Path) -> None:
     assert torch.equal(torch.cat(list(left), dim=1), prepare({"audio": path, "channel": 0}))
 
 
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_the_default_device_of_the_caller_changes_nothing(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, noise(12.0, rate), rate)
+    with torch.device("meta"):  # as `torch.set_default_device` makes it, where there is no GPU
+        blocks = list(Reader(path))
+    assert torch.equal(torch.cat(blocks, dim=1), prepare(path))
+
+
 @given(st.lists(st.integers(1, 5000), max_size=8))
 @settings(deadline=None, max_examples=20)
 def test_blocks_of_any_size_resample_to_the_same(sizes: list[int]) -> None:

@@ -137,6 +137,8 @@ def test_peaks_do_not_depend_on_blocks() -> None:
     for size in (1, 7, 160, 999, 1000):
         np.testing.assert_allclose(peaks(samples.split(size, dim=1)), expected)
     assert peaks([torch.zeros(1, 0)]).shape == peaks([]).shape == (0,)
+    with torch.device("meta"):  # the default of the caller
+        np.testing.assert_allclose(peaks([samples]), expected)
 
 
 @pytest.mark.filterwarnings("error")

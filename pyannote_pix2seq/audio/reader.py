@@ -49,7 +49,7 @@ class Resampler:
 
     def close(self) -> Tensor:
         """Samples that were held back until the end."""
-        return self.push(torch.zeros(1, 0).float(), is_last=True)
+        return self.push(torch.zeros(1, 0, dtype=torch.float, device="cpu"), is_last=True)
 
 
 class Reader:
