@@ -54,11 +54,17 @@ class Enrolment(Sequence[Speaker]):
     Raises
     ------
     EnrolmentError
-        If several have the same name.
+        If several have the same name, or these are no speakers with names.
     """
 
     def __init__(self, speakers: Iterable[Speaker]):
         self._speakers = list(speakers)
+        if not all(isinstance(speaker, Speaker) and speaker.name for speaker in self._speakers):
+            raise EnrolmentError(
+                f"Enrolment({short_repr(speakers)}) was asked for; it takes speakers with names, as in other "
+                f"enrolments. Load a file of these with `Enrolment.load(path)`, or make one of recordings with "
+                f"`pipeline.enrol({{'alice': 'alice.wav'}})`."
+            )
         counts = Counter(speaker.name for speaker in self._speakers)
         if repeated := [str(name) for name, count in counts.items() if count > 1]:
             raise EnrolmentError(

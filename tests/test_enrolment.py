@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,15 @@ def test_people_who_cannot_be_enrolled(
         np.savez(tmp_path / "unnamed.npz", **{**file, "names": np.array(["NA", *file["names"][1:]])})
     with pytest.raises(EnrolmentError, match="'NA' cannot be a name in RTTM: .* Use another name, such as 'alice'"):
         Enrolment.load(tmp_path / "unnamed.npz")
+
+
+@pytest.mark.parametrize("given", ["people.npz", {"ann": "ann.wav"}, ["ann.wav"]])
+def test_what_are_no_speakers_is_told_with_what_makes_them(given: Any) -> None:
+    with pytest.raises(EnrolmentError, match=r"^Enrolment\(.*(ann|people).*\) was asked for; .* `Enrolment\.load"):
+        Enrolment(given)
+    (ann,) = enrol(recording((40, 0.9)))
+    with pytest.raises(EnrolmentError, match=r"^Enrolment\(\[Speaker\(a str.* with names"):
+        Enrolment([replace(ann, name=None)])
 
 
 @pytest.mark.parametrize(
