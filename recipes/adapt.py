@@ -95,7 +95,7 @@ def main() -> None:
         check_settings(options.into, **settings, frontend=frontend.fingerprint, conversations=made_of)
         adapting = AdaptationTraining(frontend, options.steps, options.validate_every, options.batch_size, options.seed)
         train, validation = loaders(options, adapting, [Teacher(each, frontend) for each in simulators])
-        adapting.measure_means([lesson for batch in validation for lesson in batch])
+        adapting.measure_means(lesson for batch in validation for lesson in batch)
         last = fit(adapting, options.into, options.steps, train, validation, devices=options.processes)
         adapting.load_state_dict(load_checkpoint(last)["state_dict"])
         write(adapting, before, options)

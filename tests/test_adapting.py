@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from pyannote_pix2seq.frontends.campplus import fbank
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.simulation import Acoustics, Conversation, PlainTurns, Simulator, Voices
 from pyannote_pix2seq.training.adapting import AdaptationTraining, FixedLessons, RandomLessons, together
-from pyannote_pix2seq.training.lessons import NUM_REGIONS, LessonError, Teacher, regions
+from pyannote_pix2seq.training.lessons import NUM_REGIONS, Lesson, LessonError, Teacher, regions
 from pyannote_pix2seq.vocabulary import Triplet
 
 SECONDS = 6.0
@@ -172,6 +173,20 @@ def test_means_are_those_of_what_is_heard_and_of_what_is_clean(teacher: Teacher,
     heard = adapting._voices(adapting._frames(lessons), lessons)
     assert torch.allclose(adapting.heard_mean, heard.mean(0), atol=1e-4)
     assert torch.allclose(adapting.clean_mean, torch.cat([each.clean for each in lessons]).mean(0))
+
+
+def test_lessons_that_means_are_measured_of_are_not_kept(teacher: Teacher, adapting: AdaptationTraining) -> None:
+    kept: list[weakref.ref] = []
+
+    def one_by_one() -> Iterator[Lesson]:
+        for uri in ("a", "b", "c"):
+            assert sum(reference() is not None for reference in kept) <= 2  # of the one before
+            lesson = teacher.lesson(uri)
+            kept.extend(weakref.ref(field) for field in (lesson.waveform, lesson.clean))
+            yield lesson
+
+    adapting.measure_means(one_by_one())
+    assert len(kept) == 6 and not any(reference() is not None for reference in kept)
 
 
 def test_training_brings_voices_nearer_to_clean_ones_while_the_refinement_hears_the_same(

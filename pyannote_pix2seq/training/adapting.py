@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -106,11 +106,14 @@ class AdaptationTraining(LightningModule):
             self.register_buffer(name, torch.zeros(frontend.voice_dim))
 
     @torch.no_grad()
-    def measure_means(self, lessons: Sequence[Lesson]) -> None:
-        """Measure the means of voices in conversations and of clean ones, before training."""
-        heard = [self._voices(self._frames([lesson]), [lesson]) for lesson in lessons]
-        self.heard_mean.copy_(torch.cat(heard).mean(0))
-        self.clean_mean.copy_(torch.cat([lesson.clean for lesson in lessons]).mean(0))
+    def measure_means(self, lessons: Iterable[Lesson]) -> None:
+        """Measure the means of voices in conversations and of clean ones, before training.
+
+        No lesson is kept: tensors that come from another process are open files, of which there cannot be many.
+        """
+        told = [(self._voices(self._frames([lesson]), [lesson]), lesson.clean.clone()) for lesson in lessons]
+        self.heard_mean.copy_(torch.cat([heard for heard, _ in told]).mean(0))
+        self.clean_mean.copy_(torch.cat([clean for _, clean in told]).mean(0))
 
     def training_step(self, batch: list[Lesson], batch_idx: int) -> Tensor:
         """Loss of one batch; see `validation_step` for its parts."""
