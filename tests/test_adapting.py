@@ -104,6 +104,17 @@ def test_conversations_in_which_nobody_speaks_are_refused(simulator: Simulator, 
         Teacher(silent, frontend).lesson("a")
 
 
+def test_conversations_in_which_nobody_is_heard_alone_are_not_rendered(
+    simulator: Simulator, frontend: SpeakerFrontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = Simulator(simulator.voices, PlainTurns(), simulator.acoustics, 0.1)  # too short for anybody
+    rendered: list[Conversation] = []
+    monkeypatch.setattr(Simulator, "render", lambda self, conversation: rendered.append(conversation))
+    with pytest.raises(LessonError, match="In 100 simulated conversations, nobody speaks alone"):
+        Teacher(short, frontend).lesson("a")
+    assert not rendered
+
+
 @pytest.fixture
 def adapting(frontend: SpeakerFrontend) -> AdaptationTraining:
     return AdaptationTraining(frontend, num_steps=30, steps_per_epoch=30, batch_size=2)

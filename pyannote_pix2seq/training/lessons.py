@@ -14,7 +14,7 @@ from pyannote_pix2seq.audio.samples import SAMPLE_RATE
 from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.bins import centres
-from pyannote_pix2seq.frontends.campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, statistics_pooling
+from pyannote_pix2seq.frontends.campplus import CAMPPLUS_FRAMES, EMBEDDING_DIM, num_frames_of, statistics_pooling
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.inference import inference
 from pyannote_pix2seq.simulation import Conversation, Simulator
@@ -98,27 +98,27 @@ class Teacher:
             If nobody is, in any of several conversations.
         """
         for attempt in range(ATTEMPTS):
-            lesson = self._attempt(f"{uri}-{attempt}")
-            if len(lesson.speakers):
-                return lesson
+            conversation = self.simulator.describe(f"{uri}-{attempt}")
+            weights, speakers = self._regions(conversation)
+            if len(speakers):
+                waveform = amplified(torch.from_numpy(np.ascontiguousarray(self.simulator.render(conversation)))[None])
+                return Lesson(waveform[0], *self._heard(waveform), weights, speakers, self._clean(conversation))
         raise LessonError(
             f"In {ATTEMPTS} simulated conversations, nobody speaks alone for {LEAST:g} s. Make them longer, or choose "
             f"others: --duration, --turns, --difficulty."
         )
 
-    def _attempt(self, uri: str) -> Lesson:
-        conversation = self.simulator.describe(uri)
-        waveform = amplified(torch.from_numpy(np.ascontiguousarray(self.simulator.render(conversation)))[None])
-        posteriors, refined, num_frames = self._heard(waveform)
-        drawn = regions(conversation, num_frames, np.random.default_rng(seed_of(f"regions of {uri}")))
-        return Lesson(waveform[0], posteriors, refined, *drawn, self._clean(conversation))
+    def _regions(self, conversation: Conversation) -> tuple[Tensor, Tensor]:
+        num_samples = max(conversation.num_samples, self.frontend.samples_per_token)  # as `SpeakerFrontend.frames` pads
+        rng = np.random.default_rng(seed_of(f"regions of {conversation.uri}"))
+        return regions(conversation, num_frames_of(num_samples), rng)
 
     @inference
-    def _heard(self, waveform: Tensor) -> tuple[Tensor, Tensor, int]:
-        """Posteriors before and after their refinement, and the number of CAM++ frames."""
+    def _heard(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
+        """Posteriors before and after their refinement."""
         posteriors, frames = self.frontend.features(waveform)
         refined = self.frontend.refinement(posteriors, self.frontend.by_bin(frames, posteriors.shape[1]))
-        return posteriors[0], refined[0], frames.shape[-1]
+        return posteriors[0], refined[0]
 
     @inference
     def _clean(self, conversation: Conversation) -> Tensor:
