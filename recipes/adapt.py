@@ -33,9 +33,15 @@ from pyannote_pix2seq.console.conversation_options import add_kind, check_conver
 from pyannote_pix2seq.console.exit import one_line_messages
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.protocol import SyntheticProtocol, origin
-from pyannote_pix2seq.training.adapting import AdaptationTraining, FixedLessons, RandomLessons, together
+from pyannote_pix2seq.training.adapting import (
+    AdaptationTraining,
+    FixedLessons,
+    LessonLoader,
+    RandomLessons,
+    together,
+)
 from pyannote_pix2seq.training.lessons import Teacher
-from pyannote_pix2seq.training.loaders import LateLoader, outlive_sigterm
+from pyannote_pix2seq.training.loaders import outlive_sigterm
 from pyannote_pix2seq.training.run import RunError, check_settings, fit
 
 
@@ -70,7 +76,7 @@ def loaders(options: argparse.Namespace, adapting: AdaptationTraining, teachers:
     """Loaders of training and of validation lessons."""
     common: dict[str, Any] = {"collate_fn": together, "worker_init_fn": outlive_sigterm, "num_workers": options.jobs}
     lessons = RandomLessons(teachers[0], adapting), FixedLessons(teachers[1], options.development)
-    return [LateLoader(DataLoader(each, options.batch_size, **common)) for each in lessons]
+    return [LessonLoader(DataLoader(each, options.batch_size, **common)) for each in lessons]
 
 
 @rank_zero_only

@@ -20,7 +20,13 @@ from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import fbank
 from pyannote_pix2seq.frontends.level import amplified
 from pyannote_pix2seq.simulation import Acoustics, Conversation, PlainTurns, Simulator, Voices
-from pyannote_pix2seq.training.adapting import AdaptationTraining, FixedLessons, RandomLessons, together
+from pyannote_pix2seq.training.adapting import (
+    AdaptationTraining,
+    FixedLessons,
+    LessonLoader,
+    RandomLessons,
+    together,
+)
 from pyannote_pix2seq.training.lessons import NUM_REGIONS, Lesson, LessonError, Teacher, regions
 from pyannote_pix2seq.vocabulary import Triplet
 
@@ -113,6 +119,17 @@ def test_conversations_in_which_nobody_is_heard_alone_are_not_rendered(
     with pytest.raises(LessonError, match="In 100 simulated conversations, nobody speaks alone"):
         Teacher(short, frontend).lesson("a")
     assert not rendered
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_what_is_wrong_in_another_process_is_said_without_its_traceback(
+    simulator: Simulator, frontend: SpeakerFrontend, num_workers: int
+) -> None:
+    silent = Simulator(simulator.voices, Silence(), simulator.acoustics, 1.0)  # type: ignore[arg-type]
+    lessons = FixedLessons(Teacher(silent, frontend), 1)
+    with pytest.raises(LessonError) as raised:
+        list(LessonLoader(DataLoader(lessons, num_workers=num_workers, collate_fn=together)))
+    assert str(raised.value).startswith("In 100 simulated") and str(raised.value).endswith("--difficulty.")
 
 
 @pytest.fixture

@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.optim import AdamW
 from torch.utils.data import Dataset, IterableDataset
 
+from pyannote_pix2seq.errors import Pix2SeqError
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import statistics_pooling
 from pyannote_pix2seq.training.lessons import Lesson, Teacher
+from pyannote_pix2seq.training.loaders import LateLoader
 from pyannote_pix2seq.training.schedule import annealed
 from pyannote_pix2seq.training.steps import steps_left
 
@@ -34,8 +36,32 @@ def together(lessons: Sequence[Lesson]) -> list[Lesson]:
     return list(lessons)
 
 
+class LessonLoader(LateLoader):
+    """Raises the errors among lessons here, as PyTorch makes a traceback of what is raised in its processes.
+
+    Raises
+    ------
+    Pix2SeqError, OSError
+        If there is a lesson that cannot be made.
+    """
+
+    def __iter__(self) -> Iterator[list[Lesson]]:
+        for batch in super().__iter__():
+            if problem := next((item for item in batch if isinstance(item, Exception)), None):
+                raise problem
+            yield batch
+
+
+def lesson_or_error(teacher: Teacher, uri: str) -> Lesson | Pix2SeqError | OSError:
+    """The lesson of a conversation, or why there is none, for `LessonLoader` to raise."""
+    try:
+        return teacher.lesson(uri)
+    except (Pix2SeqError, OSError) as error:
+        return error
+
+
 class RandomLessons(IterableDataset):
-    """Lessons of new conversations, for the remaining steps of an epoch.
+    """Lessons of new conversations (or errors, see `LessonLoader`), for the remaining steps of an epoch.
 
     Every step is a function of the seed and its number, as in `SequenceDiarization`: training that is interrupted
     resumes as if it had not been interrupted.
@@ -48,15 +74,15 @@ class RandomLessons(IterableDataset):
         """Number of lessons in a whole epoch, of one process."""
         return self.adapting.steps_per_epoch * self.adapting.batch_size
 
-    def __iter__(self) -> Iterator[Lesson]:
+    def __iter__(self) -> Iterator[Lesson | Pix2SeqError | OSError]:
         run = self.adapting
         for step in steps_left(run.global_step, run.steps_per_epoch):
             for number in range(run.batch_size):
-                yield self.teacher.lesson(f"lesson-{run.seed}-{step}-{run.global_rank}-{number}")
+                yield lesson_or_error(self.teacher, f"lesson-{run.seed}-{step}-{run.global_rank}-{number}")
 
 
 class FixedLessons(Dataset):
-    """The same lessons each time, for validation."""
+    """The same lessons each time (or errors, see `LessonLoader`), for validation."""
 
     def __init__(self, teacher: Teacher, number: int):
         self.teacher, self.number = teacher, number
@@ -64,8 +90,8 @@ class FixedLessons(Dataset):
     def __len__(self) -> int:
         return self.number
 
-    def __getitem__(self, index: int) -> Lesson:
-        return self.teacher.lesson(f"validated-{index}")
+    def __getitem__(self, index: int) -> Lesson | Pix2SeqError | OSError:
+        return lesson_or_error(self.teacher, f"validated-{index}")
 
 
 class AdaptationTraining(LightningModule):
