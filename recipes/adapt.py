@@ -72,6 +72,22 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def check_into(into: Path) -> None:
+    """Refuse a folder of recipes/refine.py, and one with a frontend.pt that would be replaced, of no run that is there.
+
+    Raises
+    ------
+    RunError
+        If it is such a folder.
+    """
+    if (into / "heard").exists():
+        raise RunError(f"{into} is the folder of a run of recipes/refine.py. Name another --into.")
+    if (into / "frontend.pt").exists() and not (into / "checkpoints").exists():
+        raise RunError(
+            f"{into / 'frontend.pt'} is not of a run in this folder. Name another --into, or remove that file."
+        )
+
+
 def loaders(options: argparse.Namespace, adapting: AdaptationTraining, teachers: list[Teacher]) -> list[Any]:
     """Loaders of training and of validation lessons."""
     common: dict[str, Any] = {"collate_fn": together, "worker_init_fn": outlive_sigterm, "num_workers": options.jobs}
@@ -92,8 +108,7 @@ def main() -> None:
     options = parse()
     frontend = SpeakerFrontend()
     with one_line_messages():
-        if (options.into / "frontend.pt").exists() and not (options.into / "checkpoints").exists():
-            raise RunError(f"{options.into / 'frontend.pt'} is not of a run in this folder. Name another --into.")
+        check_into(options.into)
         before = load_frontend(frontend, options.frontend)
         simulators = simulators_of(options)
         settings = {name: getattr(options, name) for name in ("seed", "batch_size", "processes")}

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from toy import write_toy_voices
 
 from pyannote_pix2seq import PRETRAINED
-from pyannote_pix2seq.checkpoints import MODEL, load_model
+from pyannote_pix2seq.checkpoints import MODEL, load_model, save_weights
 from pyannote_pix2seq.frontends import SpeakerFrontend
 from pyannote_pix2seq.frontends.campplus import fbank
 from pyannote_pix2seq.frontends.level import amplified
@@ -28,6 +28,7 @@ from pyannote_pix2seq.training.adapting import (
     together,
 )
 from pyannote_pix2seq.training.lessons import NUM_REGIONS, Lesson, LessonError, Teacher, regions
+from pyannote_pix2seq.training.run import check_settings
 from pyannote_pix2seq.vocabulary import Triplet
 
 SECONDS = 6.0
@@ -293,3 +294,16 @@ def test_the_recipe_writes_another_frontend_and_goes_on(
     (elsewhere / "frontend.pt").touch()
     with pytest.raises(SystemExit, match="elsewhere/frontend.pt is not of a run in this folder. Name another --into"):
         run_recipe("adapt.py", *given, "--into", elsewhere)
+
+
+def test_the_folder_of_a_refinement_is_refused(
+    run_recipe: Callable[..., None], tmp_path: Path, frontend: SpeakerFrontend
+) -> None:
+    folder = tmp_path / "refinement"
+    (folder / "heard").mkdir(parents=True)
+    torch.save(frontend.state_dict(), folder / "frontend.pt")
+    check_settings(folder, seed=0, batch_size=4)
+    save_weights({"global_step": 4000, "state_dict": {}}, folder / "checkpoints" / "last.ckpt")
+    given = ["--voices", write_toy_voices(tmp_path / "voices"), "--difficulty", "Easy", "--development=1"]
+    with pytest.raises(SystemExit, match="refinement is the folder of a run of recipes/refine.py. Name another --into"):
+        run_recipe("adapt.py", *given, "--frontend", folder / "frontend.pt", "--into", folder)
