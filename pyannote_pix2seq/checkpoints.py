@@ -35,8 +35,6 @@ MODEL = "pix2seq"
 """Folder of the model beside the config.yaml of a pipeline, as recipes/export.py makes it."""
 MAKER = "recipes/export.py makes folders of pipelines, with such a file."
 """What to do about a config.yaml that is none."""
-MAKERS = "what recipes/fetch_frontends.py, recipes/refine.py or recipes/adapt.py"
-"""What makes weights of a frontend."""
 
 
 @contextmanager
@@ -194,12 +192,12 @@ def _no_weights(frontend: Frontend, path: Path, error: Exception) -> str:
     if _is_checkpoint(path):
         return (
             f"{path} is a checkpoint of a model, not the weights of a frontend. Go on from it with --initial of "
-            f"recipes/train.py, or take {MAKERS} made."
+            f"recipes/train.py, or take what recipes/refine.py or recipes/fetch_frontends.py made."
         )
     details = shorten(ADVICE.sub("", str(error)), 300).rstrip(".")
     return (
         f"{path} does not hold the weights of a {type(frontend).__name__}{_of_this_version(error)} ({details}). "
-        f"Take {MAKERS} of this version made, for a speaker frontend."
+        f"Take what recipes/refine.py or recipes/fetch_frontends.py of this version made, for a speaker frontend."
     )
 
 

@@ -56,7 +56,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--frontend",
         type=Path,
-        help="what recipes/adapt.py, refine.py or fetch_frontends.py made; without this or --initial, one is learned",
+        help="what recipes/refine.py or fetch_frontends.py made; with neither this nor --initial, one is learned",
     )
     parser.add_argument(
         "--initial",

@@ -20,28 +20,19 @@ VALIDATED = 30.0
 
 
 def add_conversations(parser: ArgumentParser) -> None:
-    """Add the options that describe conversations, and how many there are; `protocol_of` interprets them."""
-    add_kind(parser)
-    parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
-    parser.add_argument(
-        "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
-    )
-    add_labels(parser)
-
-
-def add_kind(parser: ArgumentParser, duration: float = 50.0) -> None:
-    """Add the options that say what conversations are like; `simulators_of` interprets them."""
+    """Add the options that describe conversations to a parser; `protocol_of` interprets them."""
     add_material(parser)
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument(
         "--turns", type=Path, nargs="+", help="folders of RTTM files; one named twice is drawn from twice as often"
     )
     kind.add_argument("--difficulty", choices=DIFFICULTIES, help="kind of conversation, see docs/simulation.md")
+    parser.add_argument("--conversations", type=at_least_one, default=4000, help="for training (default: 4000)")
     parser.add_argument(
-        "--duration",
-        type=positive,
-        default=duration,
-        help=f"of each conversation, in seconds (default: {duration:g})",
+        "--development", type=at_least_one, default=40, help="conversations for validation (default: 40)"
+    )
+    parser.add_argument(
+        "--duration", type=positive, default=50.0, help="of each conversation, in seconds (default: 50)"
     )
     parser.add_argument(
         "--hesitations",
@@ -49,6 +40,7 @@ def add_kind(parser: ArgumentParser, duration: float = 50.0) -> None:
         default=0.0,
         help="short pauses per second of speech within turns of --turns (default: 0)",
     )
+    add_labels(parser)
 
 
 def check_conversations(parser: ArgumentParser, options: Namespace) -> None:
@@ -68,7 +60,7 @@ def check_conversations(parser: ArgumentParser, options: Namespace) -> None:
 
 def kind_given(options: Namespace) -> list[str]:
     """Options, as on a command line, that describe the same kind of conversations to another recipe."""
-    values = {name: getattr(options, name, None) for name in KIND}  # a recipe may have no labels
+    values = {name: getattr(options, name) for name in KIND}
     return [
         word
         for name, value in values.items()
@@ -79,18 +71,13 @@ def kind_given(options: Namespace) -> list[str]:
 
 def protocol_of(options: Namespace) -> SyntheticProtocol:
     """Protocol of training conversations with the train voices and validation conversations with the dev voices."""
-    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
-    name = options.difficulty or "Meeting"
-    return SyntheticProtocol(name, *simulators_of(options), labels=labels_of(options), **sizes)
-
-
-def simulators_of(options: Namespace) -> tuple[Simulator, Simulator]:
-    """Simulators of conversations for training, with the train voices, and for validation, with the dev voices."""
     noises = noises_of(options)
+    labels = labels_of(options)
+    sizes = {"num_train": options.conversations, "num_development": options.development, "num_test": 0}
     if options.difficulty:
         subsets = ("train", "development")  # nothing is tested, so that test voices are not needed
         made = simulators(options.difficulty, options.voices, noises, options.duration, subsets)
-        return made["train"], made["development"]
+        return SyntheticProtocol(options.difficulty, made["train"], made["development"], labels=labels, **sizes)
     turns = TakenTurns.from_rttms(*options.turns, hesitations=options.hesitations)
     train, development = (
         Simulator(voices, turns, Acoustics(noises=noises, bystanders=voices), duration)
@@ -99,4 +86,4 @@ def simulators_of(options: Namespace) -> tuple[Simulator, Simulator]:
             (Voices(options.voices, "dev"), VALIDATED),
         )
     )
-    return train, development
+    return SyntheticProtocol("Meeting", train, development, labels=labels, **sizes)

@@ -34,11 +34,6 @@ def fbank(waveforms: Tensor) -> Tensor:
     return features - features.mean(dim=1, keepdim=True)
 
 
-def num_frames_of(num_samples: int) -> int:
-    """Number of CAM++ frames of a waveform of so many samples at 16 kHz, at least 400: see `fbank`."""
-    return 1 + (num_samples - 400) // CAMPPLUS_FRAMES[1]
-
-
 def statistics_pooling(frames: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean and unbiased weighted standard deviation over time.
 
